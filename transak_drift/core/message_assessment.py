@@ -1,0 +1,68 @@
+"""What one message asks for: parse and verify, for the sensor and the Cloud Function alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.drift_event import DriftEvent
+from transak_drift.core.log_entry import MalformedMessageError, RejectionReason, parse_log_entry
+from transak_drift.core.verification import ForeignMessageError, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The message belongs in the dead-letter topic.
+
+    Args:
+        reason: the kind of fault.
+        detail: the field, its value and what was expected.
+    """
+
+    reason: RejectionReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotDrift:
+    """The message is ours, but no monitored feature is above its configured threshold.
+
+    Args:
+        event: the event, with the configured threshold in each monitored feature.
+    """
+
+    event: DriftEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The message is true drift of our model.
+
+    Args:
+        event: the event with the drifted features alone, each with its configured threshold.
+    """
+
+    event: DriftEvent
+
+
+Assessment = Rejected | NotDrift | Drift
+
+
+def assess_message(body: bytes, config: MonitoringConfig) -> Assessment:
+    """Parse and verify a message; never raises for any input.
+
+    Args:
+        body: the message's data.
+        config: the configuration of the monitored model.
+
+    Returns:
+        What the message asks for.
+    """
+    try:
+        event = parse_log_entry(body)
+        verification = verify(event, config)
+    except (MalformedMessageError, ForeignMessageError) as error:
+        return Rejected(error.reason, error.detail)
+    if verification.is_drift:
+        return Drift(replace(event, anomalies=verification.drifted))
+    return NotDrift(replace(event, anomalies=verification.within))

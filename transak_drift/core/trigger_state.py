@@ -1,0 +1,81 @@
+"""What the sensor must remember from one tick to the next: its cursor."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from transak_drift.core.drift_event import DriftEvent
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RequestedEvent(_Record):
+    """A drift event whose training run has been requested, but not yet seen in run storage.
+
+    Args:
+        event: the drift event.
+        messages: ack id by message id, of each message that waits for the run.
+    """
+
+    event: DriftEvent
+    messages: dict[str, str] = Field(default_factory=dict)
+
+
+class HeldEvent(_Record):
+    """A drift event that the retrain policy holds back.
+
+    Args:
+        event: the drift event.
+        reason: why, as recorded.
+        since: when it was first held, UTC.
+    """
+
+    event: DriftEvent
+    reason: str
+    since: datetime
+
+
+class TriggerState(_Record):
+    """The sensor's memory; serialised as its cursor.
+
+    Args:
+        requested: by drift event key.
+        held: by drift event key, oldest first.
+        recorded: ack id by message id of messages whose outcome the last tick recorded; they are
+            acknowledged once that record is durable, which is on the next tick.
+    """
+
+    requested: dict[str, RequestedEvent] = Field(default_factory=dict)
+    held: dict[str, HeldEvent] = Field(default_factory=dict)
+    recorded: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def waiting_messages(self) -> int:
+        """How many messages are leased and wait for their acknowledgement."""
+        return len(self.recorded) + sum(len(e.messages) for e in self.requested.values())
+
+    def to_cursor(self) -> str:
+        """Return the state as text."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None) -> TriggerState:
+        """Read the state back.
+
+        Args:
+            cursor: text of `to_cursor`, or None before the first tick.
+
+        Returns:
+            The state. A cursor of another version of this project gives an empty state: nothing
+            is lost by it, since what was not acknowledged is delivered again.
+        """
+        if not cursor:
+            return cls()
+        try:
+            return cls.model_validate_json(cursor)
+        except ValueError:
+            return cls()

@@ -1,0 +1,92 @@
+"""Is a parsed message about our monitor, and is it true drift by our own thresholds?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
+from transak_drift.core.log_entry import DRIFT_OBJECTIVE, RejectionReason
+
+
+class ForeignMessageError(ValueError):
+    """A well-formed message that is not about drift of our model.
+
+    Args:
+        reason: which part is not ours.
+        detail: the field, its value and what it should be.
+    """
+
+    def __init__(self, reason: RejectionReason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the configured thresholds say of an event.
+
+    Args:
+        drifted: the monitored features above their configured threshold, which is set in each.
+        within: the monitored features at or below it.
+    """
+
+    drifted: tuple[FeatureAnomaly, ...]
+    within: tuple[FeatureAnomaly, ...]
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether at least one monitored feature is above its threshold."""
+        return bool(self.drifted)
+
+
+def verify(event: DriftEvent, config: MonitoringConfig) -> Verification:
+    """Hold an event against the configuration.
+
+    Args:
+        event: the parsed event.
+        config: the configuration; its thresholds count, not those of the message.
+
+    Returns:
+        The features that drifted and those that did not. A feature without a threshold in the
+        configuration is left out.
+
+    Raises:
+        ForeignMessageError: the objective is not drift, or project, location, monitor or every
+            feature is another's.
+    """
+    if event.objective != DRIFT_OBJECTIVE:
+        raise ForeignMessageError(
+            RejectionReason.NOT_DRIFT_OBJECTIVE,
+            f"jsonPayload.anomalyObjective is {event.objective[:80]!r}, not {DRIFT_OBJECTIVE!r}",
+        )
+    own_projects = {config.project_id, config.project_number} - {None}
+    for reason, found, expected in (
+        (RejectionReason.OTHER_PROJECT, event.project, own_projects),
+        (RejectionReason.OTHER_LOCATION, event.location, {config.location}),
+        (RejectionReason.OTHER_MONITOR, event.model_monitor_id, {config.model_monitor_id}),
+    ):
+        if found not in expected:
+            raise ForeignMessageError(
+                reason,
+                f"jsonPayload.modelMonitoringJob names {found!r}, ours is "
+                f"{' or '.join(sorted(str(name) for name in expected))}",
+            )
+    monitored = [
+        anomaly for anomaly in event.anomalies if anomaly.feature in config.drift_thresholds
+    ]
+    if not monitored:
+        named = ", ".join(repr(anomaly.feature) for anomaly in event.anomalies[:5])
+        raise ForeignMessageError(
+            RejectionReason.UNKNOWN_FEATURE,
+            f"no threshold is configured for {named}; add one to drift_thresholds if it is yours",
+        )
+    judged = [
+        FeatureAnomaly(anomaly.feature, anomaly.deviation, config.drift_thresholds[anomaly.feature])
+        for anomaly in monitored
+    ]
+    return Verification(
+        drifted=tuple(a for a in judged if a.deviation > config.drift_thresholds[a.feature]),
+        within=tuple(a for a in judged if a.deviation <= config.drift_thresholds[a.feature]),
+    )
