@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.api_core import exceptions
-from google.protobuf import duration_pb2
 from google.pubsub_v1 import types
 
 from transak_drift.core.config import MonitoringConfig
@@ -83,7 +82,7 @@ class TriggerQueue:
                     name=topic, retry=RETRY, timeout=CALL_DEADLINE_SECONDS
                 )
             )
-        retention = duration_pb2.Duration(seconds=RETENTION_SECONDS)
+        retention = timedelta(seconds=RETENTION_SECONDS)
         for subscription in (
             types.Subscription(
                 name=self.subscription,

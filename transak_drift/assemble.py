@@ -1,0 +1,72 @@
+"""Puts assets, jobs, sensor, schedule and resources of one platform together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from transak_drift.assets.drift_event import build_drift_event
+from transak_drift.assets.drift_report import build_drift_report
+from transak_drift.assets.jobs import (
+    build_daily_monitoring_job,
+    build_daily_schedule,
+    build_prepare_job,
+    build_retrain_job,
+)
+from transak_drift.assets.model_monitor import build_model_monitor
+from transak_drift.assets.monitoring_run import build_monitoring_run
+from transak_drift.assets.names import daily_partitions
+from transak_drift.assets.predictions import build_predictions
+from transak_drift.assets.registered_model import build_registered_model
+from transak_drift.assets.trained_model import build_trained_model
+from transak_drift.assets.transactions import build_transactions
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.resources.platform_resource import PlatformResource
+from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
+from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
+from transak_drift.settings import Settings
+
+_LOCAL_KINDS = {"data": {"parquet"}, "monitoring": {"duckdb"}, "training": {"scikitlearn"}}
+_GCP_KINDS = {"data": {"bigquery"}, "monitoring": {"vertexai"}, "training": {"vertexai"}}
+
+
+def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Definitions:
+    """Build everything Dagster needs for one monitored model.
+
+    Args:
+        settings: picks the platform.
+        config: the monitored model.
+
+    Returns:
+        The definitions. Nothing is read but the configuration, and no call is made.
+    """
+    kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
+    partitions = daily_partitions(config.start_date)
+    retrain = build_retrain_job()
+    daily = build_daily_monitoring_job(partitions)
+    return dg.Definitions(
+        assets=[
+            build_transactions(config, partitions, kinds["data"]),
+            build_registered_model(config, kinds["training"]),
+            build_predictions(config, partitions, kinds["data"]),
+            build_model_monitor(config, kinds["monitoring"]),
+            build_monitoring_run(config, partitions, kinds["monitoring"]),
+            build_drift_report(config, partitions, kinds["monitoring"]),
+            build_drift_event(),
+            build_trained_model(config, kinds["training"]),
+        ],
+        jobs=[build_prepare_job(), daily, retrain],
+        schedules=[build_daily_schedule(daily)],
+        sensors=[build_drift_message_sensor(config, retrain, settings.sensor_interval_seconds)],
+        resources=_resources(settings),
+        executor=dg.in_process_executor,
+    )
+
+
+def _resources(settings: Settings) -> Mapping[str, PlatformResource | TriggerQueueResource]:
+    if settings.platform == "gcp":
+        raise NotImplementedError
+    from transak_drift.resources.local_resources import local_resources
+
+    return local_resources(settings)

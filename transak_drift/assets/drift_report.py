@@ -1,0 +1,171 @@
+"""Asset: what each day's monitoring run found, with one asset check a feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from typing import Any
+
+import dagster as dg
+
+from transak_drift.assets.drift_chart import drift_chart_markdown
+from transak_drift.assets.metadata import feature_table, table, verdict
+from transak_drift.assets.names import (
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MONITORING_GROUP,
+    MONITORING_RUN,
+    OWNERS,
+    check_names,
+    partition_day,
+)
+from transak_drift.assets.platform_errors import as_failure
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.resources.platform_resource import PlatformResource
+
+
+def build_drift_report(
+    config: MonitoringConfig, partitions: dg.DailyPartitionsDefinition, kinds: Set[str]
+) -> dg.AssetsDefinition:
+    """Build the asset and its checks.
+
+    Args:
+        config: the monitored model; each of its features gets a check.
+        partitions: the monitored days.
+        kinds: what the platform is made of, as shown in the UI.
+
+    Returns:
+        The asset definition.
+    """
+    names = check_names(config.drift_thresholds)
+
+    @dg.asset(
+        key=DRIFT_REPORT,
+        deps=[MONITORING_RUN],
+        partitions_def=partitions,
+        group_name=MONITORING_GROUP,
+        kinds=set(kinds),
+        owners=OWNERS,
+        output_required=False,
+        description=(
+            "Distance, threshold and verdict of each feature, and which values changed most. "
+            "Where the monitoring job still runs, the report follows when it ends."
+        ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                name=names[feature],
+                asset=DRIFT_REPORT,
+                description=f"The distance of {feature} is at most {threshold:g}.",
+            )
+            for feature, threshold in config.drift_thresholds.items()
+        ],
+    )
+    def drift_report(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> Iterator[dg.MaterializeResult]:
+        day = partition_day(context.partition_key)
+        with as_failure():
+            job_name = _started_job(context)
+            result = platform.open().monitoring_result(config, job_name)
+        if result is None:
+            context.log.info(f"{job_name} still runs; its report for {day} follows when it ends")
+            return
+        for feature in result.features:
+            context.log.info(f"{feature.feature}: {feature.distance} ({verdict(feature)})")
+        yield dg.MaterializeResult(
+            metadata=report_metadata(result),
+            check_results=[check_result(feature, names) for feature in result.features],
+        )
+
+    return drift_report
+
+
+def report_metadata(result: MonitoringResult) -> dict[str, Any]:
+    """Return the metadata of a report; the same on every platform.
+
+    Args:
+        result: the monitoring run's result.
+
+    Returns:
+        Metadata by name: the verdict, a table, a picture, and each distance as a number, so that
+        Dagster draws it over time.
+    """
+    drifted = [feature.feature for feature in result.drifted]
+    metadata: dict[str, Any] = {
+        "verdict": f"drift in {', '.join(drifted)}" if drifted else "no drift",
+        "features": feature_table(result),
+        "picture": dg.MetadataValue.md(drift_chart_markdown(result)),
+        JOB_NAME_METADATA: result.job_name,
+        "baseline": result.baseline_name,
+        "baseline rows": result.baseline_rows,
+        "target rows": result.target_rows,
+    }
+    for feature in result.features:
+        metadata[f"{feature.feature} threshold"] = feature.threshold
+        if feature.distance is not None:
+            metadata[f"{feature.feature} distance"] = feature.distance
+        metadata[f"{feature.feature} contributors"] = table(
+            [
+                {
+                    "value": item.value,
+                    "before": round(item.baseline_share, 6),
+                    "now": round(item.target_share, 6),
+                    "change": round(item.change, 6),
+                }
+                for item in feature.contributors
+            ]
+        )
+    return metadata
+
+
+def check_result(feature: FeatureDrift, names: dict[str, str]) -> dg.AssetCheckResult:
+    """Return the check of one feature.
+
+    Args:
+        feature: what was found.
+        names: names of the checks by feature.
+
+    Returns:
+        Passed where the distance is at most the threshold. Drift is a warning, since the trigger
+        handles it; a feature without data is an error, since a person has to.
+    """
+    if feature.distance is None:
+        description = f"{feature.note}; look at the transactions of the day: nothing retrains this"
+    elif feature.drifted:
+        description = (
+            f"{feature.distance:.4f} is above {feature.threshold:g}: the trigger decides on a "
+            "training, see the asset drift_event"
+        )
+    else:
+        description = f"{feature.distance:.4f} is at most {feature.threshold:g}: nothing to do"
+    return dg.AssetCheckResult(
+        asset_key=DRIFT_REPORT,
+        check_name=names[feature.feature],
+        passed=feature.distance is not None and not feature.drifted,
+        severity=dg.AssetCheckSeverity.ERROR
+        if feature.distance is None
+        else dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata={
+            "threshold": feature.threshold,
+            "metric": feature.metric,
+            **({} if feature.distance is None else {"distance": feature.distance}),
+        },
+    )
+
+
+def _started_job(context: dg.AssetExecutionContext) -> str:
+    record = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=MONITORING_RUN, asset_partitions=[context.partition_key]),
+        limit=1,
+    ).records
+    materialization = record[0].asset_materialization if record else None
+    if materialization is None:
+        raise dg.Failure(
+            description=(
+                f"no monitoring run of {context.partition_key} is recorded; materialize "
+                "monitoring_run for that day first"
+            ),
+            allow_retries=False,
+        )
+    return str(materialization.metadata[JOB_NAME_METADATA].value)

@@ -1,0 +1,79 @@
+"""Asset: the ModelMonitor, as the configuration says it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import dagster as dg
+
+from transak_drift.assets.metadata import table
+from transak_drift.assets.names import MODEL_MONITOR, MONITORING_GROUP, OWNERS, REGISTERED_MODEL
+from transak_drift.assets.platform_errors import as_failure
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.platforms.interface import AppliedModelMonitor
+from transak_drift.resources.platform_resource import PlatformResource
+
+
+def build_model_monitor(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsDefinition:
+    """Build the asset.
+
+    Args:
+        config: the configuration to apply.
+        kinds: what the platform is made of, as shown in the UI.
+
+    Returns:
+        The asset definition.
+    """
+
+    @dg.asset(
+        key=MODEL_MONITOR,
+        deps=[REGISTERED_MODEL],
+        group_name=MONITORING_GROUP,
+        kinds=set(kinds),
+        owners=OWNERS,
+        description=(
+            "The monitoring configuration as applied. Materializing it twice changes nothing; "
+            "after a change of the file it updates the ModelMonitor and shows the difference."
+        ),
+    )
+    def model_monitor(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            applied = platform.open().apply_model_monitor(config)
+        action = _action(applied)
+        context.log.info(f"{applied.resource_name}: {action}")
+        return dg.MaterializeResult(
+            metadata={
+                "resource name": applied.resource_name,
+                "action": action,
+                "changed settings": len(applied.changes),
+                "changes": table(
+                    [
+                        {
+                            "setting": change.path,
+                            "before": "-" if change.before is None else str(change.before),
+                            "after": "-" if change.after is None else str(change.after),
+                        }
+                        for change in applied.changes
+                    ]
+                ),
+                "thresholds": table(
+                    [
+                        {"feature": feature, "threshold": threshold}
+                        for feature, threshold in config.drift_thresholds.items()
+                    ]
+                ),
+                "log anomalies": config.log_anomalies,
+                "notification channels": len(config.notification_channels),
+                "mailed addresses": len(config.user_emails),
+            }
+        )
+
+    return model_monitor
+
+
+def _action(applied: AppliedModelMonitor) -> str:
+    if applied.created:
+        return "created"
+    return "updated" if applied.changes else "unchanged"

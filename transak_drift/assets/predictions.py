@@ -1,0 +1,71 @@
+"""Asset: the category that the present model predicts for each transaction of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+import dagster as dg
+
+from transak_drift.assets.metadata import table
+from transak_drift.assets.names import (
+    DATA_GROUP,
+    OWNERS,
+    PREDICTIONS,
+    REGISTERED_MODEL,
+    TRANSACTIONS,
+    partition_day,
+)
+from transak_drift.assets.platform_errors import as_failure
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.resources.platform_resource import PlatformResource
+
+
+def build_predictions(
+    config: MonitoringConfig, partitions: dg.DailyPartitionsDefinition, kinds: Set[str]
+) -> dg.AssetsDefinition:
+    """Build the asset.
+
+    Args:
+        config: the monitored model.
+        partitions: the monitored days.
+        kinds: what the platform is made of, as shown in the UI.
+
+    Returns:
+        The asset definition.
+    """
+
+    @dg.asset(
+        key=PREDICTIONS,
+        deps=[TRANSACTIONS, REGISTERED_MODEL],
+        partitions_def=partitions,
+        group_name=DATA_GROUP,
+        kinds=set(kinds),
+        owners=OWNERS,
+        description="The day's transactions with the category that the present model predicts.",
+    )
+    def predictions(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            predicted = platform.open().predict(config, partition_day(context.partition_key))
+        if predicted.model_version is None:
+            context.log.warning(
+                f"no model could be trained without the label column {config.label_column!r}: the "
+                "transactions are monitored without predictions"
+            )
+        metadata: dict[str, Any] = {
+            "location": dg.MetadataValue.path(predicted.dataset.uri),
+            "model version": predicted.model_version or "none",
+            "categories": table(
+                [
+                    {"category": category, "transactions": count}
+                    for category, count in predicted.category_counts.items()
+                ]
+            ),
+        }
+        if predicted.dataset.rows is not None:
+            metadata["dagster/row_count"] = predicted.dataset.rows
+        return dg.MaterializeResult(metadata=metadata)
+
+    return predictions

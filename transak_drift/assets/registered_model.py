@@ -1,0 +1,55 @@
+"""Asset: the model that predicts at present, as the model registry has it."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+import dagster as dg
+
+from transak_drift.assets.names import OWNERS, REGISTERED_MODEL, TRAINING_GROUP
+from transak_drift.assets.platform_errors import as_failure
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.resources.platform_resource import PlatformResource
+
+
+def build_registered_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsDefinition:
+    """Build the asset.
+
+    Args:
+        config: the monitored model.
+        kinds: what the platform is made of, as shown in the UI.
+
+    Returns:
+        The asset definition.
+    """
+
+    @dg.asset(
+        key=REGISTERED_MODEL,
+        group_name=TRAINING_GROUP,
+        kinds=set(kinds),
+        owners=OWNERS,
+        description=(
+            f"The version of {config.model_name} that predicts. On the local platform the first "
+            "materialization trains version 1 and makes its training data the first baseline; on "
+            "gcp the model is found by its name."
+        ),
+    )
+    def registered_model(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            model = platform.open().ensure_registered_model(config)
+        context.log.info(model.detail)
+        metadata: dict[str, Any] = {
+            "model": config.model_name,
+            "version": model.version or "none",
+            "created by this run": model.created,
+            "detail": model.detail,
+            **{name: float(value) for name, value in model.metrics.items()},
+        }
+        if model.trained_until is not None:
+            metadata["trained until"] = dg.MetadataValue.timestamp(model.trained_until)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return registered_model

@@ -1,0 +1,145 @@
+"""Assets: the retrained model, and the baseline that its training data become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from transak_drift.assets.metadata import table
+from transak_drift.assets.names import (
+    BASELINE_DATASET,
+    DRIFT_EVENT,
+    OWNERS,
+    TRAINED_MODEL,
+    TRAINED_UNTIL_METADATA,
+    TRAINING_GROUP,
+    TRANSACTIONS,
+)
+from transak_drift.assets.platform_errors import as_failure
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.platforms.interface import TrainingRequest, TrainingResult
+from transak_drift.resources.platform_resource import PlatformResource
+
+
+class TrainingConfig(dg.Config):
+    """What a retrain run is for; empty fields mean a training that a person started."""
+
+    drift_event: str = Field(default="", description="Key of the drift event that is answered.")
+    window_end: str = Field(
+        default="", description="End of the window that drifted, ISO 8601; by default now."
+    )
+
+
+def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsDefinition:
+    """Build both assets, which one run makes.
+
+    Args:
+        config: the monitored model.
+        kinds: what the platform is made of, as shown in the UI.
+
+    Returns:
+        The assets definition.
+    """
+
+    monitoring_config = config
+
+    @dg.multi_asset(
+        name="train",
+        specs=[
+            dg.AssetSpec(
+                TRAINED_MODEL,
+                deps=[DRIFT_EVENT, TRANSACTIONS],
+                group_name=TRAINING_GROUP,
+                kinds=set(kinds),
+                owners=OWNERS,
+                description=(
+                    "A challenger trained on fresh data. It replaces the champion only if it is "
+                    "not worse on held-out recent data. Each drift event trains once."
+                ),
+            ),
+            dg.AssetSpec(
+                BASELINE_DATASET,
+                deps=[TRAINED_MODEL],
+                group_name=TRAINING_GROUP,
+                kinds=set(kinds),
+                owners=OWNERS,
+                skippable=True,
+                description=(
+                    "The data that the champion learned from: what the next days are compared "
+                    "with. It changes only when a challenger is promoted."
+                ),
+            ),
+        ],
+    )
+    def train(
+        context: dg.AssetExecutionContext, config: TrainingConfig, platform: PlatformResource
+    ) -> Iterator[dg.MaterializeResult]:
+        request = TrainingRequest(
+            drift_event_key=config.drift_event or None,
+            window_end=_window_end(config.window_end),
+            run_id=context.run_id,
+        )
+        with as_failure():
+            result = platform.open().train(monitoring_config, request, context.log.info)
+        context.log.info(result.reason)
+        yield dg.MaterializeResult(TRAINED_MODEL, metadata=_model_metadata(result, request))
+        if result.promoted:
+            yield dg.MaterializeResult(
+                BASELINE_DATASET,
+                metadata={
+                    "model version": result.version,
+                    "first day": str(result.training_days[0]),
+                    "last day": str(result.training_days[1]),
+                    "dagster/row_count": result.training_rows,
+                    TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
+                },
+            )
+
+    return train
+
+
+def _window_end(text: str) -> datetime:
+    if not text:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise dg.Failure(
+            description=f"window_end is {text!r}, not an ISO 8601 time such as 2026-05-01T00:00Z",
+            allow_retries=False,
+        ) from error
+
+
+def _model_metadata(result: TrainingResult, request: TrainingRequest) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "version": result.version,
+        "promoted": result.promoted,
+        "reason": result.reason,
+        "champion before": result.champion_before or "none",
+        "champion after": result.champion_after,
+        "adopted": result.adopted,
+        "drift event": request.drift_event_key or "none: started by a person",
+        "first day": str(result.training_days[0]),
+        "last day": str(result.training_days[1]),
+        "training rows": result.training_rows,
+        "evaluation": table(
+            [
+                {
+                    "metric": name,
+                    "challenger": round(value, 6),
+                    "champion": round(result.champion_metrics[name], 6)
+                    if name in result.champion_metrics
+                    else "-",
+                }
+                for name, value in result.metrics.items()
+            ]
+        ),
+        **{name: float(value) for name, value in result.metrics.items()},
+    }
+    if result.console_url:
+        metadata["console"] = dg.MetadataValue.url(result.console_url)
+    return metadata

@@ -1,0 +1,19 @@
+"""What Dagster loads: `TRANSAK_DRIFT_PLATFORM` picks the platform, everything else is shared."""
+
+from __future__ import annotations
+
+import sys
+
+import dagster as dg
+
+from transak_drift.assemble import assemble_definitions
+from transak_drift.core.config_errors import ConfigError
+from transak_drift.settings import load_settings
+
+try:
+    _settings = load_settings()
+    defs: dg.Definitions = assemble_definitions(_settings, _settings.load_config())
+except ConfigError:
+    # The error says what to mend; the frames of the loader would only hide it.
+    sys.tracebacklimit = 0
+    raise

@@ -1,0 +1,47 @@
+"""The trigger subscription as a Dagster resource: the same Pub/Sub client on both platforms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from transak_drift.core.config import MonitoringConfig
+
+if TYPE_CHECKING:
+    from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
+
+
+class TriggerQueueResource(dg.ConfigurableResource, ABC):
+    """Where drift messages come from."""
+
+    @contextmanager
+    def open(self, config: MonitoringConfig) -> Generator[TriggerQueue]:
+        """Connect to the queue of one monitored model.
+
+        Args:
+            config: names the project, topics and subscriptions.
+
+        Yields:
+            The queue, closed on leaving.
+        """
+        # The Google client takes a second to import; loading definitions does not need it.
+        from transak_drift.platforms.pubsub.connection import connect
+        from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
+
+        queue = TriggerQueue(connect(self.endpoint()), config)
+        try:
+            self.prepare(queue)
+            yield queue
+        finally:
+            queue.close()
+
+    @abstractmethod
+    def endpoint(self) -> str | None:
+        """Return `host:port` of the Pub/Sub server, or None for Google Cloud."""
+
+    def prepare(self, queue: TriggerQueue) -> None:
+        """Make what the platform does not have yet; nothing on gcp, where Terraform does."""

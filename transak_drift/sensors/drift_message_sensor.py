@@ -1,0 +1,154 @@
+"""Sensor: drift messages from the trigger subscription become retrain runs, once per event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from transak_drift.assets.names import (
+    DRIFT_EVENT_TAG,
+    MODEL_TAG,
+    MONITORING_JOB_TAG,
+)
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.drift_event import DriftEvent
+from transak_drift.core.message_assessment import assess_message
+from transak_drift.core.messages import ReceivedMessage
+from transak_drift.core.resource_names import monitoring_job_name
+from transak_drift.core.trigger_plan import TickPlan, events_to_look_up, plan_tick
+from transak_drift.core.trigger_state import TriggerState
+from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
+from transak_drift.sensors.outcome_events import outcome_events
+from transak_drift.sensors.training_runs import find_training_runs, training_history
+
+SENSOR_NAME = "drift_message_sensor"
+
+
+@dataclass(frozen=True, slots=True)
+class TickBounds:
+    """What one tick takes at most, so that a burst drains over ticks.
+
+    Args:
+        messages: messages pulled.
+        bytes: bytes pulled, after which no further call is made.
+        waiting_messages: leased messages above which nothing more is pulled.
+        wait_seconds: how long a tick waits for a first message.
+    """
+
+    messages: int = 1_000
+    bytes: int = 32_000_000
+    waiting_messages: int = 5_000
+    wait_seconds: float = 1.0
+
+
+def build_drift_message_sensor(
+    config: MonitoringConfig,
+    job: dg.UnresolvedAssetJobDefinition,
+    interval_seconds: int,
+    bounds: TickBounds | None = None,
+) -> dg.SensorDefinition:
+    """Build the sensor.
+
+    Args:
+        config: the monitored model; its names decide which messages are ours.
+        job: the job to run; a message never chooses another.
+        interval_seconds: least seconds between two ticks.
+        bounds: what a tick takes at most.
+
+    Returns:
+        The sensor, running by default.
+    """
+    limits = bounds or TickBounds()
+    # The lease outlives a missed tick; past it Pub/Sub delivers again, which is harmless.
+    lease_seconds = min(600, max(60, 3 * interval_seconds))
+
+    @dg.sensor(
+        name=SENSOR_NAME,
+        job=job,
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            f"Pulls {config.trigger_subscription}, verifies that a message is true drift of "
+            f"{config.model_name}, and launches one training for each drift event."
+        ),
+    )
+    def drift_message_sensor(
+        context: dg.SensorEvaluationContext, trigger_queue: TriggerQueueResource
+    ) -> dg.SensorResult:
+        started = time.monotonic()
+        state = TriggerState.from_cursor(context.cursor)
+        with trigger_queue.open(config) as queue:
+            room = min(limits.messages, limits.waiting_messages - state.waiting_messages)
+            messages = queue.pull(room, limits.bytes, limits.wait_seconds) if room > 0 else []
+            plan = _plan(context.instance, state, messages, config)
+            queue.forward_to_dead_letters(
+                [
+                    (letter.message, str(letter.rejection.reason), letter.rejection.detail)
+                    for letter in plan.dead_letters
+                ]
+            )
+            queue.acknowledge(plan.acknowledge)
+            queue.extend(plan.extend, lease_seconds)
+        sentence = plan.sentence(len(messages))
+        context.log.info(f"{sentence} ({time.monotonic() - started:.2f} s)")
+        return dg.SensorResult(
+            run_requests=[run_request(event, config) for event in plan.request],
+            skip_reason=None if plan.request else sentence,
+            cursor=plan.state.to_cursor(),
+            asset_events=outcome_events(plan),
+        )
+
+    return drift_message_sensor
+
+
+def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
+    """Ask for the training of a drift event.
+
+    Args:
+        event: the verified event.
+        config: the monitored model.
+
+    Returns:
+        The request, with the event's key as run key: asked twice, it runs once.
+    """
+    return dg.RunRequest(
+        run_key=event.key,
+        run_config={
+            "ops": {
+                "train": {
+                    "config": {
+                        "drift_event": event.key,
+                        "window_end": event.window_end.isoformat(),
+                    }
+                }
+            }
+        },
+        tags={
+            DRIFT_EVENT_TAG: event.key,
+            MONITORING_JOB_TAG: monitoring_job_name(
+                event.project, event.location, event.model_monitor_id, event.monitoring_job_id
+            ),
+            MODEL_TAG: config.model_name,
+        },
+    )
+
+
+def _plan(
+    instance: dg.DagsterInstance,
+    state: TriggerState,
+    messages: Sequence[ReceivedMessage],
+    config: MonitoringConfig,
+) -> TickPlan:
+    assessed = [(message, assess_message(message.data, config)) for message in messages]
+    return plan_tick(
+        state,
+        assessed,
+        find_training_runs(instance, events_to_look_up(state, assessed)),
+        training_history(instance),
+        config.retrain_policy,
+        datetime.now(UTC),
+    )

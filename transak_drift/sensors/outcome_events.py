@@ -1,0 +1,71 @@
+"""Outcomes of drift messages as observations of the asset `drift_event`."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from transak_drift.assets.metadata import event_metadata, table
+from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG
+from transak_drift.core.trigger_plan import Outcome, OutcomeKind, TickPlan
+
+
+def outcome_events(plan: TickPlan) -> list[dg.AssetObservation]:
+    """Write down what a tick decided.
+
+    Args:
+        plan: the tick's plan.
+
+    Returns:
+        One observation for each decision about a drift event; of messages that are no drift and
+        of dead letters one observation for all, so that a flood of them stays readable.
+    """
+    observations = [
+        _event_observation(outcome)
+        for outcome in plan.outcomes
+        if outcome.event is not None and outcome.kind != OutcomeKind.NOT_DRIFT
+    ]
+    not_drift = [item for item in plan.outcomes if item.kind == OutcomeKind.NOT_DRIFT]
+    if not_drift:
+        rows = [
+            {
+                "monitoring job": item.event.monitoring_job_id if item.event else "",
+                "detail": item.detail,
+            }
+            for item in not_drift
+        ]
+        observations.append(_summary(OutcomeKind.NOT_DRIFT, len(rows), rows))
+    if plan.dead_letters:
+        rows = [
+            {
+                "message": letter.message.message_id,
+                "reason": str(letter.rejection.reason),
+                "detail": letter.rejection.detail,
+            }
+            for letter in plan.dead_letters
+        ]
+        observations.append(_summary(OutcomeKind.DEAD_LETTERED, len(rows), rows))
+    return observations
+
+
+def _event_observation(outcome: Outcome) -> dg.AssetObservation:
+    event = outcome.event
+    assert event is not None
+    return dg.AssetObservation(
+        asset_key=DRIFT_EVENT,
+        description=f"{outcome.kind}: {outcome.detail}",
+        metadata={
+            "outcome": outcome.kind.value,
+            "detail": outcome.detail,
+            "messages": outcome.messages,
+            **event_metadata(event),
+        },
+        tags={DRIFT_EVENT_TAG: event.key},
+    )
+
+
+def _summary(kind: OutcomeKind, count: int, rows: list[dict[str, str]]) -> dg.AssetObservation:
+    return dg.AssetObservation(
+        asset_key=DRIFT_EVENT,
+        description=f"{kind}: {count} message(s)",
+        metadata={"outcome": kind.value, "messages": count, "list": table(rows)},
+    )

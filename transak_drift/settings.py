@@ -1,0 +1,89 @@
+"""Settings of the process, from environment variables; what is monitored is in the config file."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from transak_drift.core.config import MonitoringConfig, load_config
+from transak_drift.core.config_errors import ConfigError, fault_from_pydantic
+
+ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
+
+
+class Settings(BaseSettings):
+    """Each field is read from `TRANSAK_DRIFT_<FIELD>`; an empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True
+    )
+
+    platform: Literal["local", "gcp"] = Field(
+        default="local", description="local needs no account; gcp is Vertex AI and Pub/Sub."
+    )
+    config: Path = Field(
+        default=Path("monitoring_config.json"), description="The monitoring configuration."
+    )
+    home: Path = Field(
+        default=Path(".transak_drift"),
+        description="Directory in which the local platform keeps its data.",
+    )
+    transactions: str | None = Field(
+        default=None,
+        description="Your own Parquet or CSV; takes the place of `transactions` in the config.",
+    )
+    rows_per_day: Annotated[int, Field(ge=100, le=100_000_000)] = Field(
+        default=5_000, description="Generated transactions a day."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=7, description="Seed of the generator.")
+    drift_from: date | None = Field(
+        default=None, description="Generated transactions drift from this day on."
+    )
+    drift_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.6, description="Share of the generated transactions that drifts."
+    )
+    sensor_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=30, description="Least seconds between two ticks of the drift message sensor."
+    )
+
+    def load_config(self) -> MonitoringConfig:
+        """Read the monitoring configuration, with the overrides of the environment.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: lists every fault of the file.
+        """
+        config = load_config(self.config)
+        if self.transactions is None:
+            return config
+        return config.model_copy(update={"transactions": self.transactions})
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: lists every variable with a wrong value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        fields = Settings.model_fields
+        faults = []
+        for item in error.errors():
+            fault = fault_from_pydantic(item, fields)
+            name = f"{ENVIRONMENT_PREFIX}{fault.path.upper()}"
+            faults.append(
+                type(fault)(name, os.environ.get(name, fault.value), fault.problem, fault.fix)
+            )
+        raise ConfigError("the environment", faults) from None
