@@ -92,13 +92,15 @@ def merge_events(first: DriftEvent, second: DriftEvent) -> DriftEvent:
         second: the same event (equal key) from another message.
 
     Returns:
-        The event with the anomalies of both; of a feature named twice the greater deviation.
+        The event with the anomalies of both, of a feature named twice the greater deviation, and
+        with a window that spans both.
 
     Raises:
         ValueError: the keys differ.
     """
     if first.key != second.key:
         raise ValueError(f"drift events {first.key!r} and {second.key!r} are not the same")
+    starts = [time for time in (first.window_start, second.window_start) if time is not None]
     merged: dict[str, FeatureAnomaly] = {}
     for anomaly in (*first.anomalies, *second.anomalies):
         known = merged.get(anomaly.feature)
@@ -111,7 +113,7 @@ def merge_events(first: DriftEvent, second: DriftEvent) -> DriftEvent:
         monitoring_job_id=first.monitoring_job_id,
         objective=first.objective,
         anomalies=tuple(merged[feature] for feature in sorted(merged)),
-        window_start=first.window_start,
+        window_start=min(starts, default=None),
         window_end=max(first.window_end, second.window_end),
         log_entry_id=first.log_entry_id,
     )

@@ -12,7 +12,7 @@ A message is untrusted: everything is checked, nothing is guessed, and any input
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -36,6 +36,14 @@ LOG_ID = "aiplatform.googleapis.com%2Fmodel_monitoring_anomaly"
 LARGEST_BODY = 1024 * 1024
 MOST_ANOMALIES = 10_000
 LONGEST_FEATURE_NAME = 256
+LONGEST_LOG_ENTRY_ID = 256
+
+# The date-time of RFC 3339, section 5.6, without leap seconds, which the JSON form of a protobuf
+# Timestamp never has. `datetime.fromisoformat` alone would take week dates and much else.
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 
 
 class RejectionReason(StrEnum):
@@ -91,12 +99,23 @@ def parse_log_entry(body: bytes) -> DriftEvent:
         raise MalformedMessageError(
             RejectionReason.WRONG_SHAPE, f"jsonPayload.modelMonitoringJob: {error}"
         ) from None
+    named_monitor = payload.get("modelMonitor")
+    if named_monitor is not None and named_monitor != model_monitor_name(
+        project, location, monitor
+    ):
+        raise _wrong("jsonPayload.modelMonitor", named_monitor, "the monitor of modelMonitoringJob")
     start = payload.get("startTime")
-    end_field = "jsonPayload.endTime" if "endTime" in payload else "timestamp"
-    end = payload["endTime"] if "endTime" in payload else entry.get("timestamp")
+    window_start = None if start is None else _time(start, "jsonPayload.startTime")
+    if payload.get("endTime") is None:
+        window_end = _time(entry.get("timestamp"), "timestamp")
+    else:
+        window_end = _time(payload["endTime"], "jsonPayload.endTime")
+    if window_start is not None and window_start > window_end:
+        raise _wrong("jsonPayload.startTime", start, "a time that is not after the window's end")
     log_entry_id = entry.get("insertId", "")
-    if not isinstance(log_entry_id, str):
-        raise _wrong("insertId", log_entry_id, "text")
+    # It goes into run tags and metadata, which not every storage takes NUL or surrogates in.
+    if not isinstance(log_entry_id, str) or not log_entry_id.isprintable():
+        raise _wrong("insertId", log_entry_id, "printable text")
     return DriftEvent(
         project=project,
         location=location,
@@ -104,9 +123,9 @@ def parse_log_entry(body: bytes) -> DriftEvent:
         monitoring_job_id=job,
         objective=objective,
         anomalies=_anomalies(payload),
-        window_start=None if start is None else _time(start, "jsonPayload.startTime"),
-        window_end=_time(end, end_field),
-        log_entry_id=log_entry_id[:256],
+        window_start=window_start,
+        window_end=window_end,
+        log_entry_id=log_entry_id[:LONGEST_LOG_ENTRY_ID],
     )
 
 
@@ -230,24 +249,18 @@ def _anomaly(item: Any, path: str) -> FeatureAnomaly:
 def _distance(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise _wrong(path, value, "a number from 0 to 1")
-    number = float(value)
-    if not math.isfinite(number):
-        raise _wrong(path, value, "a finite number")
-    return number
+    return float(value)
 
 
 def _time(value: Any, path: str) -> datetime:
-    if not isinstance(value, str) or len(value) > 64:
-        raise _wrong(path, value, "an RFC 3339 time")
+    if not isinstance(value, str) or _RFC3339.fullmatch(value) is None:
+        raise _wrong(path, value, "an RFC 3339 time with its offset from UTC")
     try:
-        time = datetime.fromisoformat(value)
-        if time.tzinfo is None:
-            raise ValueError("it has no offset from UTC")
-        return time.astimezone(UTC)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise MalformedMessageError(
             RejectionReason.WRONG_SHAPE,
-            f"{path} is {_shown(value)}, expected an RFC 3339 time: {str(error)[:120]}",
+            f"{path} is {_shown(value)}, expected a time of the calendar: {str(error)[:120]}",
         ) from None
 
 
@@ -262,6 +275,8 @@ def _text(members: Mapping[str, Any], key: str, path: str) -> str:
     value = members.get(key)
     if not isinstance(value, str) or not value:
         raise _wrong(f"{path}.{key}", value, "text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise _wrong(f"{path}.{key}", value, "text without half a surrogate pair")
     return value
 
 

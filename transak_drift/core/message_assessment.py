@@ -9,6 +9,9 @@ from transak_drift.core.drift_event import DriftEvent
 from transak_drift.core.log_entry import MalformedMessageError, RejectionReason, parse_log_entry
 from transak_drift.core.verification import ForeignMessageError, verify
 
+# An attribute of a Pub/Sub message holds 1024 bytes ("Pub/Sub quotas and limits").
+LONGEST_DETAIL = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -16,7 +19,7 @@ class Rejected:
 
     Args:
         reason: the kind of fault.
-        detail: the field, its value and what was expected.
+        detail: the field, its value and what was expected, in at most 1000 ASCII characters.
     """
 
     reason: RejectionReason
@@ -62,7 +65,12 @@ def assess_message(body: bytes, config: MonitoringConfig) -> Assessment:
         event = parse_log_entry(body)
         verification = verify(event, config)
     except (MalformedMessageError, ForeignMessageError) as error:
-        return Rejected(error.reason, error.detail)
+        return Rejected(error.reason, _as_attribute(error.detail))
     if verification.is_drift:
         return Drift(replace(event, anomalies=verification.drifted))
     return NotDrift(replace(event, anomalies=verification.within))
+
+
+def _as_attribute(detail: str) -> str:
+    text = "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in detail)
+    return text if len(text) <= LONGEST_DETAIL else f"{text[: LONGEST_DETAIL - 3]}..."

@@ -51,7 +51,7 @@ def parse_monitoring_job_name(name: str) -> tuple[str, str, str, str]:
     match = _JOB.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"{name[:200]!r} is not projects/<project>/locations/<location>"
+            f"{name[:200]!a} is not projects/<project>/locations/<location>"
             "/modelMonitors/<monitor>/modelMonitoringJobs/<job>"
         )
     return match["project"], match["location"], match["monitor"], match["job"]

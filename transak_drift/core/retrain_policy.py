@@ -58,8 +58,10 @@ def hold_back(
         )
     if history.in_flight >= policy.maximum_trainings_in_flight:
         return Hold(f"{history.in_flight} training(s) in flight", None)
-    if history.last_start is not None:
-        cooldown_end = history.last_start + timedelta(minutes=policy.cooldown_minutes)
+    cooldown = timedelta(minutes=policy.cooldown_minutes)
+    # A start further ahead than a whole cooldown is a clock that was set back: no hold for that.
+    if history.last_start is not None and history.last_start - now <= cooldown:
+        cooldown_end = history.last_start + cooldown
         if now < cooldown_end:
             return Hold(f"cooldown until {cooldown_end:%Y-%m-%d %H:%M:%S} UTC", cooldown_end)
     return None

@@ -8,7 +8,7 @@ dies in between, the message is delivered again, and the event's key makes the r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,10 +17,16 @@ from transak_drift.core.config import RetrainPolicy
 from transak_drift.core.drift_event import DriftEvent, merge_events
 from transak_drift.core.message_assessment import Assessment, Drift, NotDrift, Rejected
 from transak_drift.core.messages import ReceivedMessage
-from transak_drift.core.retrain_policy import TrainingHistory, drift_still_stands, hold_back
+from transak_drift.core.retrain_policy import (
+    Hold,
+    TrainingHistory,
+    drift_still_stands,
+    hold_back,
+)
 from transak_drift.core.trigger_state import HeldEvent, RequestedEvent, TriggerState
 
 MOST_HELD_EVENTS = 1_000
+MOST_SUPERSEDED_EVENTS = 1_000
 
 
 class OutcomeKind(StrEnum):
@@ -134,23 +140,25 @@ def plan_tick(
     Args:
         state: what the last tick remembered.
         assessed: the pulled messages, in the order of delivery, each with its assessment.
-        runs: the training runs of every event in `state` and `assessed`.
-        history: the trainings so far, without requests whose run is not created yet.
+        runs: the training runs of every event that `events_to_look_up` names.
+        history: the trainings so far: the runs that are created, in any state. Requests whose run
+            is not created yet are added from `state`.
         policy: the retrain policy.
         now: the present time, UTC.
 
     Returns:
         The plan.
     """
-    plan = TickPlan(acknowledge=list(state.recorded.values()))
-    requested = _settle_requests(state, runs, plan)
-    held = {key: entry.model_copy() for key, entry in state.held.items()}
-    candidates, recorded = _sort_messages(assessed, state, runs, requested, held, plan)
-    _decide(candidates, requested, held, recorded, runs, history, policy, now, plan)
-    for entry in requested.values():
-        plan.extend.extend(entry.messages.values())
-    plan.state = TriggerState(requested=requested, held=held, recorded=recorded)
-    return plan
+    tick = _Tick(state, runs, history, policy, now)
+    # A message delivered twice in one pull is settled once, by its newest ack id.
+    newest = {message.message_id: (message, assessment) for message, assessment in assessed}
+    for message, assessment in newest.values():
+        tick.sort(message, assessment)
+    tick.count_duplicates()
+    tick.request_again()
+    tick.look_at_held_events()
+    tick.decide_candidates()
+    return tick.finish()
 
 
 def events_to_look_up(
@@ -161,124 +169,155 @@ def events_to_look_up(
     return pulled | set(state.requested) | set(state.held)
 
 
-def _settle_requests(
-    state: TriggerState, runs: RunStorage, plan: TickPlan
-) -> dict[str, RequestedEvent]:
-    waiting: dict[str, RequestedEvent] = {}
-    for key, entry in state.requested.items():
-        if key in runs.launched:
-            plan.acknowledge.extend(entry.messages.values())
-        else:
-            # The request may have died with its daemon; the run key makes a repeat harmless.
-            waiting[key] = entry.model_copy(deep=True)
-            plan.request.append(entry.event)
-    return waiting
+class _Tick:
+    """One tick while it is planned; its methods are called in the order of their definition."""
 
+    def __init__(
+        self,
+        state: TriggerState,
+        runs: RunStorage,
+        history: TrainingHistory,
+        policy: RetrainPolicy,
+        now: datetime,
+    ) -> None:
+        self._state = state
+        self._runs = runs
+        self._history = history
+        self._policy = policy
+        self._now = now
+        self._plan = TickPlan(acknowledge=list(state.recorded.values()))
+        self._requested: dict[str, RequestedEvent] = {}
+        for key, entry in state.requested.items():
+            if key in runs.launched:
+                self._plan.acknowledge += entry.messages.values()
+            else:
+                self._requested[key] = entry.model_copy(deep=True)
+        self._held = {key: entry.model_copy() for key, entry in state.held.items()}
+        self._superseded = dict.fromkeys(state.superseded)
+        self._recorded: dict[str, str] = {}
+        self._candidates: dict[str, RequestedEvent] = {}
+        self._duplicates: dict[str, tuple[DriftEvent, int]] = {}
+        uncreated = [entry for key, entry in self._requested.items() if key not in runs.created]
+        self._in_flight = history.in_flight + len(uncreated)
+        starts = [entry.since for entry in uncreated]
+        if history.last_start is not None:
+            starts.append(history.last_start)
+        self._last_start = max(starts, default=None)
 
-def _sort_messages(
-    assessed: Sequence[tuple[ReceivedMessage, Assessment]],
-    state: TriggerState,
-    runs: RunStorage,
-    requested: dict[str, RequestedEvent],
-    held: dict[str, HeldEvent],
-    plan: TickPlan,
-) -> tuple[dict[str, RequestedEvent], dict[str, str]]:
-    candidates: dict[str, RequestedEvent] = {}
-    recorded: dict[str, str] = {}
-    duplicates: Counter[str] = Counter()
-    known: dict[str, DriftEvent] = {}
-    for message, assessment in assessed:
-        if message.message_id in state.recorded:
+    def sort(self, message: ReceivedMessage, assessment: Assessment) -> None:
+        if message.message_id in self._state.recorded:
             # Its outcome is durable already; only the acknowledgement came too late.
-            plan.acknowledge.append(message.ack_id)
-            continue
+            self._plan.acknowledge.append(message.ack_id)
+            return
         match assessment:
             case Rejected():
-                plan.dead_letters.append(DeadLetter(message, assessment))
+                self._plan.dead_letters.append(DeadLetter(message, assessment))
             case NotDrift(event):
-                recorded[message.message_id] = message.ack_id
-                plan.outcomes.append(Outcome(OutcomeKind.NOT_DRIFT, event, describe(event)))
+                self._recorded[message.message_id] = message.ack_id
+                self._record(OutcomeKind.NOT_DRIFT, event, describe(event))
             case Drift(event):
-                known[event.key] = event
-                if event.key in runs.launched:
-                    plan.acknowledge.append(message.ack_id)
-                    duplicates[event.key] += 1
-                    continue
-                group = requested.get(event.key) or candidates.get(event.key)
-                if group is not None:
-                    if message.message_id not in group.messages:
-                        duplicates[event.key] += 1
-                    group.event = merge_events(group.event, event)
-                    group.messages[message.message_id] = message.ack_id
-                elif event.key in held:
-                    entry = held[event.key]
-                    entry.event = merge_events(entry.event, event)
-                    recorded[message.message_id] = message.ack_id
-                    duplicates[event.key] += 1
-                else:
-                    candidates[event.key] = RequestedEvent(
-                        event=event, messages={message.message_id: message.ack_id}
-                    )
-    for key, count in duplicates.items():
-        detail = f"{count} further message(s) of the same drift event"
-        plan.outcomes.append(Outcome(OutcomeKind.DUPLICATE, known[key], detail, count))
-    return candidates, recorded
+                self._sort_drift(message, event)
 
-
-def _decide(
-    candidates: Mapping[str, RequestedEvent],
-    requested: dict[str, RequestedEvent],
-    held: dict[str, HeldEvent],
-    recorded: dict[str, str],
-    runs: RunStorage,
-    history: TrainingHistory,
-    policy: RetrainPolicy,
-    now: datetime,
-    plan: TickPlan,
-) -> None:
-    in_flight = history.in_flight + sum(1 for key in requested if key not in runs.created)
-    last_start = history.last_start
-
-    def history_now() -> TrainingHistory:
-        return TrainingHistory(in_flight, last_start, history.trained_until)
-
-    for key, entry in list(held.items()):
-        if key in runs.launched:
-            del held[key]
-            continue
-        if not drift_still_stands(entry.event.window_end, history):
-            del held[key]
-            detail = (
-                f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC and made it "
-                "the baseline"
-            )
-            plan.outcomes.append(Outcome(OutcomeKind.SUPERSEDED, entry.event, detail, 0))
-            continue
-        if hold_back(len(entry.event.anomalies), policy, history_now(), now) is None:
-            del held[key]
-            requested[key] = RequestedEvent(event=entry.event)
-            plan.request.append(entry.event)
-            plan.outcomes.append(_requested(entry.event, 0))
-            in_flight, last_start = in_flight + 1, now
-    for key, group in candidates.items():
-        hold = hold_back(len(group.event.anomalies), policy, history_now(), now)
-        if hold is None:
-            requested[key] = group
-            plan.request.append(group.event)
-            plan.outcomes.append(_requested(group.event, 1))
-            in_flight, last_start = in_flight + 1, now
-        elif len(held) < MOST_HELD_EVENTS:
-            held[key] = HeldEvent(event=group.event, reason=hold.reason, since=now)
-            recorded.update(group.messages)
-            plan.outcomes.append(Outcome(OutcomeKind.HELD, group.event, hold.reason))
+    def _sort_drift(self, message: ReceivedMessage, event: DriftEvent) -> None:
+        key = event.key
+        group = self._requested.get(key) or self._candidates.get(key)
+        if key in self._runs.launched or key in self._superseded:
+            self._plan.acknowledge.append(message.ack_id)
+            waiting = self._state.requested.get(key)
+            if waiting is None or message.message_id not in waiting.messages:
+                self._add_duplicate(event)
+        elif group is not None:
+            if message.message_id not in group.messages:
+                self._add_duplicate(event)
+            group.event = merge_events(group.event, event)
+            group.messages[message.message_id] = message.ack_id
+        elif key in self._held:
+            self._held[key].event = merge_events(self._held[key].event, event)
+            self._recorded[message.message_id] = message.ack_id
+            self._add_duplicate(event)
         else:
-            # Left unacknowledged: Pub/Sub keeps it and delivers it again.
-            detail = f"{MOST_HELD_EVENTS} drift events are held already"
-            plan.outcomes.append(Outcome(OutcomeKind.DEFERRED, group.event, detail))
+            self._candidates[key] = RequestedEvent(
+                event=event, since=self._now, messages={message.message_id: message.ack_id}
+            )
 
+    def _add_duplicate(self, event: DriftEvent) -> None:
+        _, count = self._duplicates.get(event.key, (event, 0))
+        self._duplicates[event.key] = (event, count + 1)
 
-def _requested(event: DriftEvent, messages: int) -> Outcome:
-    return Outcome(OutcomeKind.TRAINING_REQUESTED, event, describe(event), messages)
+    def count_duplicates(self) -> None:
+        for event, count in self._duplicates.values():
+            detail = f"{count} further message(s) of the same drift event"
+            self._record(OutcomeKind.DUPLICATE, event, detail, count)
+
+    def request_again(self) -> None:
+        # The request may have died with its daemon; the run key makes a repeat harmless.
+        self._plan.request += [entry.event for entry in self._requested.values()]
+
+    def look_at_held_events(self) -> None:
+        for key, entry in list(self._held.items()):
+            if key in self._runs.launched:
+                del self._held[key]
+            elif key not in self._runs.created and not drift_still_stands(
+                entry.event.window_end, self._history
+            ):
+                del self._held[key]
+                self._superseded[key] = None
+                detail = (
+                    f"a later training reached {self._history.trained_until:%Y-%m-%d %H:%M} UTC "
+                    "and made it the baseline"
+                )
+                self._record(OutcomeKind.SUPERSEDED, entry.event, detail, 0)
+            elif (hold := self._hold(entry.event)) is not None:
+                entry.reason = hold.reason
+            else:
+                del self._held[key]
+                request = RequestedEvent(event=entry.event, since=self._now)
+                self._request(request, messages=0)
+
+    def decide_candidates(self) -> None:
+        for key, group in self._candidates.items():
+            hold = self._hold(group.event)
+            if hold is None:
+                self._request(group, messages=1)
+            elif len(self._held) < MOST_HELD_EVENTS:
+                self._held[key] = HeldEvent(event=group.event, reason=hold.reason, since=self._now)
+                self._recorded.update(group.messages)
+                self._record(OutcomeKind.HELD, group.event, hold.reason)
+            else:
+                # Left unacknowledged: Pub/Sub keeps it and delivers it again.
+                detail = f"{MOST_HELD_EVENTS} drift events are held already"
+                self._record(OutcomeKind.DEFERRED, group.event, detail)
+
+    def _hold(self, event: DriftEvent) -> Hold | None:
+        if event.key in self._runs.created:
+            # Requested by a tick whose cursor was lost: its own run must not hold it back.
+            return None
+        history = TrainingHistory(self._in_flight, self._last_start, self._history.trained_until)
+        return hold_back(len(event.anomalies), self._policy, history, self._now)
+
+    def _request(self, entry: RequestedEvent, *, messages: int) -> None:
+        event = entry.event
+        self._requested[event.key] = entry
+        self._plan.request.append(event)
+        self._record(OutcomeKind.TRAINING_REQUESTED, event, describe(event), messages)
+        if event.key not in self._runs.created:
+            self._in_flight += 1
+            self._last_start = max(self._now, self._last_start or self._now)
+
+    def _record(self, kind: OutcomeKind, event: DriftEvent, detail: str, messages: int = 1) -> None:
+        self._plan.outcomes.append(Outcome(kind, event, detail, messages))
+
+    def finish(self) -> TickPlan:
+        self._plan.extend += self._recorded.values()
+        for entry in self._requested.values():
+            self._plan.extend += entry.messages.values()
+        self._plan.state = TriggerState(
+            requested=self._requested,
+            held=self._held,
+            recorded=self._recorded,
+            superseded=list(self._superseded)[-MOST_SUPERSEDED_EVENTS:],
+        )
+        return self._plan
 
 
 def describe(event: DriftEvent) -> str:

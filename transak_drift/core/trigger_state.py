@@ -18,10 +18,12 @@ class RequestedEvent(_Record):
 
     Args:
         event: the drift event.
+        since: when the training was first requested, UTC.
         messages: ack id by message id, of each message that waits for the run.
     """
 
     event: DriftEvent
+    since: datetime
     messages: dict[str, str] = Field(default_factory=dict)
 
 
@@ -30,13 +32,17 @@ class HeldEvent(_Record):
 
     Args:
         event: the drift event.
-        reason: why, as recorded.
+        reason: why, at present.
         since: when it was first held, UTC.
     """
 
     event: DriftEvent
     reason: str
     since: datetime
+
+
+class UnreadableCursorError(ValueError):
+    """The stored cursor is not the state of this version of the project."""
 
 
 class TriggerState(_Record):
@@ -47,11 +53,14 @@ class TriggerState(_Record):
         held: by drift event key, oldest first.
         recorded: ack id by message id of messages whose outcome the last tick recorded; they are
             acknowledged once that record is durable, which is on the next tick.
+        superseded: keys of the drift events that a later training answered, oldest first, so that
+            a late message of one does not train again.
     """
 
     requested: dict[str, RequestedEvent] = Field(default_factory=dict)
     held: dict[str, HeldEvent] = Field(default_factory=dict)
     recorded: dict[str, str] = Field(default_factory=dict)
+    superseded: list[str] = Field(default_factory=list)
 
     @property
     def waiting_messages(self) -> int:
@@ -70,12 +79,18 @@ class TriggerState(_Record):
             cursor: text of `to_cursor`, or None before the first tick.
 
         Returns:
-            The state. A cursor of another version of this project gives an empty state: nothing
-            is lost by it, since what was not acknowledged is delivered again.
+            The state.
+
+        Raises:
+            UnreadableCursorError: the cursor is anything else. It is not passed over, because the
+                messages of held events are acknowledged: only the cursor still knows them.
         """
         if not cursor:
             return cls()
         try:
             return cls.model_validate_json(cursor)
-        except ValueError:
-            return cls()
+        except ValueError as error:
+            raise UnreadableCursorError(
+                f"the cursor {cursor[:80]!r} cannot be read: {str(error)[:300]}; put the last good "
+                "cursor back, or reset it and publish the drift of each held event again"
+            ) from None

@@ -50,7 +50,7 @@ def verify(event: DriftEvent, config: MonitoringConfig) -> Verification:
 
     Returns:
         The features that drifted and those that did not. A feature without a threshold in the
-        configuration is left out.
+        configuration is left out; of a feature named twice the greater deviation counts.
 
     Raises:
         ForeignMessageError: the objective is not drift, or project, location, monitor or every
@@ -59,34 +59,44 @@ def verify(event: DriftEvent, config: MonitoringConfig) -> Verification:
     if event.objective != DRIFT_OBJECTIVE:
         raise ForeignMessageError(
             RejectionReason.NOT_DRIFT_OBJECTIVE,
-            f"jsonPayload.anomalyObjective is {event.objective[:80]!r}, not {DRIFT_OBJECTIVE!r}",
+            f"jsonPayload.anomalyObjective is {event.objective[:80]!a}, not {DRIFT_OBJECTIVE}",
         )
     own_projects = {config.project_id, config.project_number} - {None}
-    for reason, found, expected in (
-        (RejectionReason.OTHER_PROJECT, event.project, own_projects),
-        (RejectionReason.OTHER_LOCATION, event.location, {config.location}),
-        (RejectionReason.OTHER_MONITOR, event.model_monitor_id, {config.model_monitor_id}),
+    hint = (
+        "; set project_number in the configuration if that is ours"
+        if event.project.isdigit() and config.project_number is None
+        else ""
+    )
+    for reason, found, expected, advice in (
+        (RejectionReason.OTHER_PROJECT, event.project, own_projects, hint),
+        (RejectionReason.OTHER_LOCATION, event.location, {config.location}, ""),
+        (RejectionReason.OTHER_MONITOR, event.model_monitor_id, {config.model_monitor_id}, ""),
     ):
         if found not in expected:
             raise ForeignMessageError(
                 reason,
                 f"jsonPayload.modelMonitoringJob names {found!r}, ours is "
-                f"{' or '.join(sorted(str(name) for name in expected))}",
+                f"{' or '.join(sorted(str(name) for name in expected))}{advice}",
             )
-    monitored = [
-        anomaly for anomaly in event.anomalies if anomaly.feature in config.drift_thresholds
-    ]
-    if not monitored:
-        named = ", ".join(repr(anomaly.feature) for anomaly in event.anomalies[:5])
+    judged: dict[str, FeatureAnomaly] = {}
+    for anomaly in event.anomalies:
+        threshold = config.drift_thresholds.get(anomaly.feature)
+        known = judged.get(anomaly.feature)
+        # A feature named twice is one feature: the policy counts features.
+        if threshold is not None and (known is None or anomaly.deviation > known.deviation):
+            judged[anomaly.feature] = FeatureAnomaly(anomaly.feature, anomaly.deviation, threshold)
+    if not judged:
+        named = ", ".join(ascii(anomaly.feature[:80]) for anomaly in event.anomalies[:5])
         raise ForeignMessageError(
             RejectionReason.UNKNOWN_FEATURE,
             f"no threshold is configured for {named}; add one to drift_thresholds if it is yours",
         )
-    judged = [
-        FeatureAnomaly(anomaly.feature, anomaly.deviation, config.drift_thresholds[anomaly.feature])
-        for anomaly in monitored
-    ]
+    above = {
+        name
+        for name, anomaly in judged.items()
+        if anomaly.deviation > config.drift_thresholds[name]
+    }
     return Verification(
-        drifted=tuple(a for a in judged if a.deviation > config.drift_thresholds[a.feature]),
-        within=tuple(a for a in judged if a.deviation <= config.drift_thresholds[a.feature]),
+        drifted=tuple(anomaly for name, anomaly in judged.items() if name in above),
+        within=tuple(anomaly for name, anomaly in judged.items() if name not in above),
     )

@@ -1,0 +1,136 @@
+"""The kinds of text a configuration holds, each with a rule that a person can read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """A form of text, in words.
+
+    Args:
+        problem: what is wrong with a text of another form, as the end of a sentence.
+        fix: what to write instead.
+        is_ascii: whether only ASCII characters are allowed, so that another one is worth naming.
+    """
+
+    problem: str
+    fix: str
+    is_ascii: bool = True
+
+    def describe_problem(self, value: Any) -> str:
+        """Tell what is wrong with a value, naming the first character that only looks right."""
+        foreign = (
+            next((c for c in value if not c.isascii()), None) if isinstance(value, str) else None
+        )
+        if self.is_ascii and foreign is not None:
+            name = unicodedata.name(foreign, f"U+{ord(foreign):04X}")
+            return f"{self.problem}: it contains the character {name}"
+        return self.problem
+
+
+PROJECT_ID = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+PROJECT_NUMBER = r"^[1-9][0-9]{0,18}$"
+LOCATION = r"^[a-z]+-[a-z]+[0-9]+$"
+MODEL_MONITOR_ID = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+PUBSUB_ID = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
+PIPELINE_NAME = r"^[a-z][a-z0-9-]{0,62}$"
+NOTIFICATION_CHANNEL = r"^projects/[^/\s]+/notificationChannels/[^/\s]+$"
+EMAIL_ADDRESS = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+VISIBLE_NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+
+_PUBSUB_FIX = (
+    "write 3 to 255 letters, digits or any of . _ ~ + % - that start with a letter and not with "
+    "goog, e.g. ps-transak-i1-train-trigger"
+)
+
+TEXT_FORMS = {
+    PROJECT_ID: TextForm(
+        "is not a Google Cloud project id",
+        "write 6 to 30 lower-case letters, digits or hyphens that start with a letter and do not "
+        "end with a hyphen, e.g. af-finanzen",
+    ),
+    PROJECT_NUMBER: TextForm(
+        "is not a Google Cloud project number",
+        'write at most 19 digits in quotes, without a leading zero, e.g. "123456789012"',
+    ),
+    LOCATION: TextForm(
+        "is not a Google Cloud region", "write a region in lower case, e.g. europe-west6"
+    ),
+    MODEL_MONITOR_ID: TextForm(
+        "is not an id of a ModelMonitor",
+        "write at most 63 lower-case letters, digits or hyphens that start with a letter and do "
+        "not end with a hyphen, e.g. transak-i1-data-drift-monitor",
+    ),
+    PUBSUB_ID: TextForm("is not a name Pub/Sub allows", _PUBSUB_FIX),
+    PIPELINE_NAME: TextForm(
+        "is not a name of a pipeline",
+        "write at most 63 lower-case letters, digits or hyphens that start with a letter, "
+        "e.g. pipeline-train",
+    ),
+    NOTIFICATION_CHANNEL: TextForm(
+        "is not a resource name of a notification channel",
+        "write projects/<project>/notificationChannels/<id> as "
+        "`gcloud beta monitoring channels list` shows it",
+        is_ascii=False,
+    ),
+    EMAIL_ADDRESS: TextForm(
+        "is not an e-mail address", "write an address such as name@example.com", is_ascii=False
+    ),
+    VISIBLE_NAME: TextForm(
+        "is blank or contains a control character",
+        "write a name in visible characters on one line",
+        is_ascii=False,
+    ),
+}
+
+
+def _not_reserved(name: str) -> str:
+    if name.lower().startswith("goog"):
+        raise PydanticCustomError(
+            "reserved_prefix", "starts with goog, which Pub/Sub reserves", {"fix": _PUBSUB_FIX}
+        )
+    return name
+
+
+_DAY_FIX = "write a day as YYYY-MM-DD in quotes, e.g. 2026-01-01"
+
+
+def _calendar_day(value: Any) -> Any:
+    # pydantic alone would also take seconds since 1970 and whole timestamps for a day.
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise PydanticCustomError("calendar_day", "is not a day of the calendar", {"fix": _DAY_FIX})
+
+
+# Pydantic's default engine, in which $ is the end of the text and not also before a last newline.
+ProjectId = Annotated[str, StringConstraints(pattern=PROJECT_ID)]
+ProjectNumber = Annotated[str, StringConstraints(pattern=PROJECT_NUMBER)]
+Location = Annotated[str, StringConstraints(pattern=LOCATION)]
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=VISIBLE_NAME)]
+ModelMonitorId = Annotated[str, StringConstraints(pattern=MODEL_MONITOR_ID, max_length=63)]
+PubSubId = Annotated[
+    str,
+    StringConstraints(pattern=PUBSUB_ID, max_length=255),
+    AfterValidator(_not_reserved),
+    Field(json_schema_extra={"not": {"pattern": "^[Gg][Oo][Oo][Gg]"}}),
+]
+PipelineName = Annotated[str, StringConstraints(pattern=PIPELINE_NAME, max_length=63)]
+NotificationChannel = Annotated[str, StringConstraints(pattern=NOTIFICATION_CHANNEL)]
+EmailAddress = Annotated[str, StringConstraints(pattern=EMAIL_ADDRESS)]
+FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=VISIBLE_NAME)]
+Threshold = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]
