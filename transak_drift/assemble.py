@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import dagster as dg
 
 from transak_drift.assets.drift_event import build_drift_event
@@ -22,6 +20,7 @@ from transak_drift.assets.registered_model import build_registered_model
 from transak_drift.assets.trained_model import build_trained_model
 from transak_drift.assets.transactions import build_transactions
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.config_errors import ConfigError, ConfigFault
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
@@ -59,14 +58,48 @@ def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Def
         jobs=[build_prepare_job(), daily, retrain],
         schedules=[build_daily_schedule(daily)],
         sensors=[build_drift_message_sensor(config, retrain, settings.sensor_interval_seconds)],
-        resources=_resources(settings),
+        resources={
+            "platform": platform_resource(settings),
+            "trigger_queue": trigger_queue_resource(settings),
+        },
         executor=dg.in_process_executor,
     )
 
 
-def _resources(settings: Settings) -> Mapping[str, PlatformResource | TriggerQueueResource]:
-    if settings.platform == "gcp":
-        raise NotImplementedError
-    from transak_drift.resources.local_resources import local_resources
+def platform_resource(settings: Settings) -> PlatformResource:
+    """Return the platform that the settings pick.
 
-    return local_resources(settings)
+    Args:
+        settings: the process's settings.
+
+    Returns:
+        The resource; nothing is opened yet.
+    """
+    if settings.platform == "gcp":
+        raise _no_gcp_yet()
+    from transak_drift.resources.local_resources import local_platform_resource
+
+    return local_platform_resource(settings)
+
+
+def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
+    """Return the trigger queue of the platform that the settings pick.
+
+    Args:
+        settings: the process's settings.
+
+    Returns:
+        The resource; nothing is connected yet.
+    """
+    if settings.platform == "gcp":
+        raise _no_gcp_yet()
+    from transak_drift.resources.local_resources import local_trigger_queue_resource
+
+    return local_trigger_queue_resource(settings)
+
+
+def _no_gcp_yet() -> ConfigError:
+    fault = ConfigFault(
+        "TRANSAK_DRIFT_PLATFORM", "gcp", "is not built yet", "unset it to use the local platform"
+    )
+    return ConfigError("the environment", [fault])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
@@ -153,6 +153,21 @@ class TrainingResult:
     console_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What there is of a monitored model, for people.
+
+    Args:
+        model_monitor: resource name of the ModelMonitor, or None where none was applied.
+        model_versions: one row a version, newest first.
+        monitoring_results: one row a monitoring run, newest first, a bounded number.
+    """
+
+    model_monitor: str | None
+    model_versions: Sequence[Mapping[str, object]]
+    monitoring_results: Sequence[Mapping[str, object]]
+
+
 class DriftPlatform(Protocol):
     """Transactions, predictions, monitoring and training of one platform."""
 
@@ -189,4 +204,8 @@ class DriftPlatform(Protocol):
         progress: Callable[[str], None],
     ) -> TrainingResult:
         """Train once for a drift event; asked again, adopt what was trained."""
+        ...
+
+    def overview(self, config: MonitoringConfig) -> Overview:
+        """Tell what there is, without changing anything."""
         ...

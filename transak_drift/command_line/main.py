@@ -1,0 +1,48 @@
+"""The command `transak-drift`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from transak_drift.command_line.compare import compare
+from transak_drift.command_line.config_command import config_app
+from transak_drift.command_line.dead_letters import dead_letters_app
+from transak_drift.command_line.demo import demo
+from transak_drift.command_line.dev import dev
+from transak_drift.command_line.output import print_error
+from transak_drift.command_line.publish_drift import publish_drift
+from transak_drift.command_line.status import status
+from transak_drift.core.config_errors import ConfigError
+from transak_drift.platforms.interface import PlatformError
+
+app = typer.Typer(
+    name="transak-drift",
+    help="Watches the model transak-i1 for data drift and retrains it when drift is real.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+app.command("dev")(dev)
+app.command("publish-drift")(publish_drift)
+app.command("status")(status)
+app.command("compare")(compare)
+app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(config_app, name="config")
+
+USAGE_ERROR = 2
+
+
+def main() -> None:
+    """Run the command; a wrong configuration or request ends with its message and status 2."""
+    try:
+        app()
+    except (ConfigError, PlatformError) as error:
+        print_error(str(error))
+        sys.exit(USAGE_ERROR)
+
+
+if __name__ == "__main__":
+    main()
