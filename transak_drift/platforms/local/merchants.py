@@ -52,6 +52,8 @@ class Category:
 
     Args:
         name: the label.
+        merchant_category_code: the code that stands for it (ISO 18245, "Merchant category
+            codes"; where it has none, that of the nearest financial service).
         share: share of all rows on an average weekday.
         median_amount: median of the log-normal amount, in the account's currency.
         sigma: standard deviation of the amount's logarithm.
@@ -63,6 +65,7 @@ class Category:
     """
 
     name: str
+    merchant_category_code: str
     share: float
     median_amount: float
     sigma: float
@@ -74,22 +77,24 @@ class Category:
 
 
 CATEGORIES = (
-    Category("groceries", 0.235, 34.0, 0.75, saturday=1.15, sunday=0.85, december=1.08),
-    Category("restaurants", 0.125, 24.0, 0.65, saturday=1.2, sunday=1.25, december=1.05),
-    Category("shopping", 0.120, 58.0, 0.90, saturday=1.25, sunday=1.0, december=1.35),
-    Category("transport", 0.110, 17.0, 0.90, saturday=0.95, sunday=1.05),
-    Category("leisure", 0.070, 32.0, 0.80, saturday=1.2, sunday=1.3),
-    Category("cash", 0.050, 100.0, 0.60, saturday=1.1, sunday=0.9, december=1.05),
-    Category("health", 0.050, 42.0, 0.80, saturday=0.8, sunday=0.6),
-    Category("transfers", 0.045, 60.0, 1.00, saturday=1.05, sunday=1.05),
-    Category("insurance", 0.040, 310.0, 0.50, saturday=0.6, sunday=0.5, month_end=1.3),
-    Category("telecom", 0.035, 59.0, 0.45, saturday=0.7, sunday=0.6, month_end=1.2),
-    Category("rent", 0.030, 1750.0, 0.35, saturday=0.5, sunday=0.4, month_end=2.0),
-    Category("utilities", 0.025, 120.0, 0.60, saturday=0.6, sunday=0.5, month_end=1.2),
-    Category("salary", 0.025, 5600.0, 0.40, credit=True, saturday=0.4, sunday=0.3, month_end=2.5),
-    Category("savings", 0.025, 400.0, 0.70, saturday=0.6, sunday=0.5, month_end=1.6),
-    Category("fees", 0.020, 5.0, 0.50, saturday=0.7, sunday=0.6, month_end=1.6),
-    Category("taxes", 0.015, 900.0, 0.60, saturday=0.5, sunday=0.4, month_end=1.3),
+    Category("groceries", "5411", 0.215, 34.0, 0.75, saturday=1.15, sunday=0.85, december=1.08),
+    Category("restaurants", "5812", 0.120, 24.0, 0.65, saturday=1.2, sunday=1.25, december=1.05),
+    Category("shopping", "5311", 0.120, 58.0, 0.90, saturday=1.25, sunday=1.0, december=1.35),
+    Category("transport", "4111", 0.110, 17.0, 0.90, saturday=0.95, sunday=1.05),
+    Category("leisure", "7999", 0.070, 32.0, 0.80, saturday=1.2, sunday=1.3),
+    Category("cash", "6011", 0.050, 100.0, 0.60, saturday=1.1, sunday=0.9, december=1.05),
+    Category("health", "8099", 0.050, 42.0, 0.80, saturday=0.8, sunday=0.6),
+    Category("transfers", "4829", 0.045, 60.0, 1.00, saturday=1.05, sunday=1.05),
+    Category("insurance", "6300", 0.040, 310.0, 0.50, saturday=0.6, sunday=0.5, month_end=1.3),
+    Category("telecom", "4814", 0.035, 59.0, 0.45, saturday=0.7, sunday=0.6, month_end=1.2),
+    Category("rent", "6513", 0.030, 1750.0, 0.35, saturday=0.5, sunday=0.4, month_end=2.0),
+    Category("utilities", "4900", 0.025, 120.0, 0.60, saturday=0.6, sunday=0.5, month_end=1.2),
+    Category(
+        "salary", "6012", 0.030, 5600.0, 0.40, credit=True, saturday=0.4, sunday=0.3, month_end=2.5
+    ),
+    Category("savings", "6211", 0.025, 400.0, 0.70, saturday=0.6, sunday=0.5, month_end=1.6),
+    Category("fees", "6010", 0.025, 5.0, 0.50, saturday=0.7, sunday=0.6, month_end=1.6),
+    Category("taxes", "9311", 0.025, 900.0, 0.60, saturday=0.5, sunday=0.4, month_end=1.3),
 )
 
 
@@ -319,12 +324,17 @@ LAST_NAMES = (
 class PaymentScheme:
     """A payment scheme that did not exist before: the cause of the injected drift.
 
+    Its single bookings name the partner that issued the payer's wallet in place of the merchant,
+    and tell what was bought by the merchant category code alone. A model trained before takes the
+    partner for the merchant and is wrong.
+
     Args:
         booking_type: type of all its transactions.
         collective_description: description of the collective bookings, its dominant text.
         collective_category: label of the collective bookings.
         collective_share: share of the collective bookings among its transactions, in (0, 1].
-        prefix: put before the merchant's description in its other transactions.
+        prefix: first words of its other descriptions.
+        partners: names of the issuing partners; each is a merchant that existed before.
     """
 
     booking_type: BookingType
@@ -332,12 +342,25 @@ class PaymentScheme:
     collective_category: str
     collective_share: float
     prefix: str
+    partners: tuple[str, ...]
 
 
 NEW_PAYMENT_SCHEME = PaymentScheme(
     booking_type=BookingType.INSTANT,
     collective_description="Paylo Instant Sammelbuchung Onlinekäufe",
     collective_category="shopping",
-    collective_share=0.9,
-    prefix="Paylo Instant*",
+    collective_share=0.7,
+    prefix="Paylo Instant",
+    partners=(
+        "Swisscom (Schweiz) AG",
+        "CSS Krankenkasse",
+        "SBB Mobile",
+        "Migros",
+        "EWZ Elektrizitätswerk",
+        "Amavita Apotheke",
+        "Fitnesspark",
+        "VIAC Vorsorge",
+        "Livit AG Mietzins",
+        "Steueramt",
+    ),
 )

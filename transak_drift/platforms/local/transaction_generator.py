@@ -62,7 +62,7 @@ class DriftInjection:
         first_day: first day with the new scheme.
         last_day: last day with it (inclusive), or None where it stays.
         share: share of the rows that move, in (0, 1]; about the distance of `type`, while that
-            of `description` is nine tenths of it.
+            of `description` is seven tenths of it.
         ramp_days: days in which the share grows evenly to `share`; 1 is an abrupt change.
 
     Raises:
@@ -144,7 +144,8 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
         A table with `TRANSACTION_SCHEMA` and `settings.rows_per_day` rows. Amounts are in the
         row's currency, negative for debits.
     """
-    base_seed, drift_seed = np.random.SeedSequence([settings.seed, day.toordinal()]).spawn(2)
+    root = np.random.SeedSequence([settings.seed, day.toordinal()])
+    base_seed, drift_seed, label_seed = root.spawn(3)
     rows = _draw_rows(np.random.default_rng(base_seed), day, settings.rows_per_day)
     share = max((injection.share_on(day) for injection in settings.injections), default=0.0)
     if share > 0.0:
@@ -155,7 +156,7 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
         "description": rows.description,
         "type": rows.type,
         "currency": rows.currency,
-        "category": rows.category,
+        "category": _labels(np.random.default_rng(label_seed), rows.category_index),
     }
     arrays = {name: pa.array(texts.tolist(), pa.string()) for name, texts in columns.items()}
     arrays["date"] = pa.repeat(pa.scalar(day, pa.date32()), settings.rows_per_day)
@@ -178,7 +179,7 @@ class _Rows(NamedTuple):
     type: _Texts
     amount: npt.NDArray[np.float64]
     currency: _Texts
-    category: _Texts
+    category_index: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def _draw_rows(random: np.random.Generator, day: date, rows: int) -> _Rows:
             _text([CURRENCIES[Country.AUSTRIA]]),
             _text([CURRENCIES[Country.SWITZERLAND]]),
         ),
-        category=_labels(random, category_index),
+        category_index=category_index,
     )
 
 
@@ -312,26 +313,30 @@ def _amounts(
     return sign * np.round(np.where(withdrawal, banknotes, amount), 2)
 
 
-def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
-    size = len(category_index)
-    mislabelled = random.random(size) < MISLABELLED_SHARE
-    labels = np.where(mislabelled, random.integers(0, len(CATEGORIES), size), category_index)
-    return _text(category.name for category in CATEGORIES)[labels]
-
-
 def _move_to_new_scheme(random: np.random.Generator, rows: _Rows, share: float) -> _Rows:
     scheme = NEW_PAYMENT_SCHEME
     size = len(rows.amount)
     moved = random.random(size) < share
     collective = moved & (random.random(size) < scheme.collective_share)
-    index = next(i for i, item in enumerate(CATEGORIES) if item.name == scheme.collective_category)
-    indices = np.full(size, index)
-    amount = _amounts(random, indices, np.zeros(size, dtype=bool))
-    description = np.where(moved, scheme.prefix + rows.description, rows.description)
+    names = [category.name for category in CATEGORIES]
+    collective_index = np.full(size, names.index(scheme.collective_category))
+    amount = _amounts(random, collective_index, np.zeros(size, dtype=bool))
+    codes = _text(f"{scheme.prefix} MCC{item.merchant_category_code} via " for item in CATEGORIES)
+    partners = _text(scheme.partners)[random.integers(0, len(scheme.partners), size)]
+    single = codes[rows.category_index] + partners
     return _Rows(
-        description=np.where(collective, scheme.collective_description, description),
+        description=np.where(
+            collective, scheme.collective_description, np.where(moved, single, rows.description)
+        ),
         type=np.where(moved, scheme.booking_type.value, rows.type),
         amount=np.where(collective, amount, rows.amount),
         currency=np.where(collective, CURRENCIES[Country.SWITZERLAND], rows.currency),
-        category=np.where(collective, _labels(random, indices), rows.category),
+        category_index=np.where(collective, collective_index, rows.category_index),
     )
+
+
+def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
+    size = len(category_index)
+    mislabelled = random.random(size) < MISLABELLED_SHARE
+    labels = np.where(mislabelled, random.integers(0, len(CATEGORIES), size), category_index)
+    return _text(category.name for category in CATEGORIES)[labels]
