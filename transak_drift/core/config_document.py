@@ -11,8 +11,6 @@ from typing import Any
 from transak_drift.core.config_errors import ConfigError, ConfigFault, dotted_path
 
 DEEPEST_NESTING = 32
-# A float has at most 309 digits before its point; no setting needs a longer whole number.
-_LONGEST_INTEGER = 309
 
 
 class _Object(dict[str, Any]):
@@ -76,9 +74,9 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> _Object:
 
 
 def _integer(digits: str) -> int | float:
-    if len(digits) > _LONGEST_INTEGER:
-        return -math.inf if digits.startswith("-") else math.inf
-    return int(digits)
+    # Python refuses to read integers of thousands of digits, which no setting is.
+    number = float(digits)
+    return number if math.isinf(number) else int(digits)
 
 
 def _walk(document: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:

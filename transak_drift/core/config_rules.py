@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from transak_drift.core.config_errors import ConfigFault
+from transak_drift.core.config_errors import ConfigFault, dotted_path
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -65,10 +65,10 @@ def settings_that_disagree(document: Mapping[str, Any]) -> list[ConfigFault]:
     if features is not None and isinstance(types, Mapping):
         faults += [
             ConfigFault(
-                f"feature_types.{name}",
+                dotted_path(("feature_types", name)),
                 types[name],
                 "is the type of a feature without a threshold",
-                f"add drift_thresholds.{name} or remove the type",
+                f"add {dotted_path(('drift_thresholds', name))} or remove the type",
             )
             for name in sorted(set(types) - features)
         ]
@@ -84,6 +84,7 @@ def settings_that_disagree(document: Mapping[str, Any]) -> list[ConfigFault]:
             )
         )
     names = with_derived_names(document)
+    equal: set[str] = set()
     for name, other, problem in (
         (
             "dead_letter_topic",
@@ -98,7 +99,12 @@ def settings_that_disagree(document: Mapping[str, Any]) -> list[ConfigFault]:
         ("date_column", "label_column", "is the label column itself: a day is no category"),
     ):
         value = names.get(name, DEFAULTS.get(name))
-        if isinstance(value, str) and value == names.get(other, DEFAULTS.get(other)):
+        # Names made from two equal names are equal too: mending the source mends them.
+        is_consequence = name not in document and DERIVED_FROM.get(name) in equal
+        if is_consequence or not isinstance(value, str):
+            continue
+        if value == names.get(other, DEFAULTS.get(other)):
+            equal.add(name)
             faults.append(ConfigFault(name, value, problem, f"name another than {other}"))
     return faults
 
