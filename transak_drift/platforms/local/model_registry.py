@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +18,7 @@ import joblib
 from filelock import FileLock, Timeout
 from sklearn.pipeline import Pipeline
 
+from transak_drift.platforms.local.atomic_file import sync_to_disk
 from transak_drift.platforms.local.registry_index import connect, create_index, transaction
 
 _ARTIFACT_SUFFIX = ".joblib"
@@ -108,7 +108,6 @@ class ModelRegistry:
         rows: int,
         training_run: Mapping[str, Any],
         drift_event_key: str | None,
-        promote: bool = False,
     ) -> ModelVersion:
         """Make a trained model a version, once for each drift event.
 
@@ -119,7 +118,6 @@ class ModelRegistry:
             rows: rows of the training window.
             training_run: what else is to be kept of the training; values that JSON can hold.
             drift_event_key: the drift event it was trained for, or None.
-            promote: True makes the version the champion in the same step.
 
         Returns:
             The new version; or, where the drift event has one already, that version, unchanged.
@@ -166,8 +164,6 @@ class ModelRegistry:
                         digest,
                     ),
                 )
-                if promote:
-                    self._insert_promotion(connection, number)
         return self.version(number)
 
     def version(self, number: int) -> ModelVersion:
@@ -219,7 +215,10 @@ class ModelRegistry:
         number = self.version(self._number(version)).number
         with self._transaction() as connection:
             if self._champion_number(connection) != number:
-                self._insert_promotion(connection, number)
+                connection.execute(
+                    "INSERT INTO promotions (model_name, number, promoted) VALUES (?, ?, ?)",
+                    (self.model_name, number, datetime.now(UTC).isoformat()),
+                )
         return self.version(number)
 
     def load(self, version: ModelVersion | int) -> Pipeline:
@@ -260,16 +259,6 @@ class ModelRegistry:
                 f"{digest}; fix: restore the file or promote another version"
             )
         return joblib.load(io.BytesIO(content))
-
-    @contextmanager
-    def training_lock(self) -> Iterator[None]:
-        """Hold the right to train: while one process trains, another waits here.
-
-        Yields:
-            Nothing; the lock ends with the block or with the process.
-        """
-        with FileLock(self.directory / "training.lock"):
-            yield
 
     @staticmethod
     def _number(version: ModelVersion | int) -> int:
@@ -319,19 +308,12 @@ class ModelRegistry:
         ).fetchone()
         return None if row is None else row[0]
 
-    def _insert_promotion(self, connection: sqlite3.Connection, number: int) -> None:
-        connection.execute(
-            "INSERT INTO promotions (model_name, number, promoted) VALUES (?, ?, ?)",
-            (self.model_name, number, datetime.now(UTC).isoformat()),
-        )
-
     def _write_artifact(self, pipeline: Pipeline) -> tuple[str, str]:
         path = self._artifacts / f"{uuid.uuid4().hex}{_ARTIFACT_SUFFIX}"
         with path.open("wb") as file:
             joblib.dump(pipeline, file, compress=1)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_directory(self._artifacts)
+        sync_to_disk(path)
+        sync_to_disk(self._artifacts)
         return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
     def _remove_leftovers(self) -> None:
@@ -363,19 +345,11 @@ class ModelRegistry:
             ) from error
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Generator[sqlite3.Connection]:
         with connect(self._index) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         with self._connection() as connection, transaction(connection):
             yield connection
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
