@@ -218,6 +218,8 @@ def feature_distance(
     """
     baseline_feature = _feature_of(baseline, feature, "baseline")
     target_feature = _feature_of(target, feature, "target")
+    # An empty column tells no type, so that emptiness is the cause of a mismatch of kinds.
+    _require_present(baseline_feature, target_feature, feature)
     match baseline_feature, target_feature:
         case CategoricalStatistics(), CategoricalStatistics():
             metric = DistanceMetric.L_INFINITY

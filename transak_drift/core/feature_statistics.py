@@ -124,28 +124,17 @@ class NumericalStatistics:
     def histogram(self) -> Histogram:
         """The STANDARD histogram as TensorFlow Data Validation builds it.
 
-        Where infinities occur, its first (last) bucket reaches to -inf (+inf) and holds them
-        together with that bucket's finite values. A point mass stays a bucket of its own.
-        Source: generate_equi_width_buckets in TFDV's `utils/quantiles_util.py`.
+        Infinities are buckets of their own beside the finite values.
+        Source: generate_equi_width_histogram in TFDV's `utils/quantiles_util.py` (1.16).
         """
         buckets = [
             Bucket(low, high, count)
             for (low, high), count in zip(pairwise(self.edges), self.counts, strict=True)
         ]
         if self.negative_infinities:
-            if buckets and not buckets[0].is_point:
-                first = buckets.pop(0)
-                joined = Bucket(-math.inf, first.high, first.count + self.negative_infinities)
-            else:
-                joined = Bucket(-math.inf, -math.inf, self.negative_infinities)
-            buckets.insert(0, joined)
+            buckets.insert(0, Bucket(-math.inf, -math.inf, self.negative_infinities))
         if self.positive_infinities:
-            if buckets and not (buckets[-1].is_point or math.isinf(buckets[-1].high)):
-                last = buckets.pop()
-                joined = Bucket(last.low, math.inf, last.count + self.positive_infinities)
-            else:
-                joined = Bucket(math.inf, math.inf, self.positive_infinities)
-            buckets.append(joined)
+            buckets.append(Bucket(math.inf, math.inf, self.positive_infinities))
         return Histogram(tuple(buckets), self.nan)
 
 
