@@ -108,6 +108,7 @@ class ModelRegistry:
         rows: int,
         training_run: Mapping[str, Any],
         drift_event_key: str | None,
+        promote: bool = False,
     ) -> ModelVersion:
         """Make a trained model a version, once for each drift event.
 
@@ -118,6 +119,7 @@ class ModelRegistry:
             rows: rows of the training window.
             training_run: what else is to be kept of the training; values that JSON can hold.
             drift_event_key: the drift event it was trained for, or None.
+            promote: True makes the version the champion in the same step.
 
         Returns:
             The new version; or, where the drift event has one already, that version, unchanged.
@@ -164,6 +166,8 @@ class ModelRegistry:
                         digest,
                     ),
                 )
+                if promote:
+                    self._insert_promotion(connection, number)
         return self.version(number)
 
     def version(self, number: int) -> ModelVersion:
@@ -215,10 +219,7 @@ class ModelRegistry:
         number = self.version(self._number(version)).number
         with self._transaction() as connection:
             if self._champion_number(connection) != number:
-                connection.execute(
-                    "INSERT INTO promotions (model_name, number, promoted) VALUES (?, ?, ?)",
-                    (self.model_name, number, datetime.now(UTC).isoformat()),
-                )
+                self._insert_promotion(connection, number)
         return self.version(number)
 
     def load(self, version: ModelVersion | int) -> Pipeline:
@@ -259,6 +260,16 @@ class ModelRegistry:
                 f"{digest}; fix: restore the file or promote another version"
             )
         return joblib.load(io.BytesIO(content))
+
+    @contextmanager
+    def training_lock(self) -> Generator[None]:
+        """Hold the right to train: while one process trains, another waits here.
+
+        Yields:
+            Nothing; the lock ends with the block or with the process.
+        """
+        with FileLock(self.directory / "training.lock"):
+            yield
 
     @staticmethod
     def _number(version: ModelVersion | int) -> int:
@@ -307,6 +318,12 @@ class ModelRegistry:
             (self.model_name,),
         ).fetchone()
         return None if row is None else row[0]
+
+    def _insert_promotion(self, connection: sqlite3.Connection, number: int) -> None:
+        connection.execute(
+            "INSERT INTO promotions (model_name, number, promoted) VALUES (?, ?, ?)",
+            (self.model_name, number, datetime.now(UTC).isoformat()),
+        )
 
     def _write_artifact(self, pipeline: Pipeline) -> tuple[str, str]:
         path = self._artifacts / f"{uuid.uuid4().hex}{_ARTIFACT_SUFFIX}"

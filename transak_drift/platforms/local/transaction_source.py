@@ -10,7 +10,10 @@ from typing import Protocol
 import pyarrow.parquet as pq
 
 from transak_drift.platforms.local.atomic_file import replace_file
+from transak_drift.platforms.local.file_transactions import FileTransactions
 from transak_drift.platforms.local.transaction_generator import GeneratorSettings, generate_day
+
+__all__ = ["FileTransactions", "GeneratedTransactions", "TransactionSource"]
 
 
 class TransactionSource(Protocol):
