@@ -88,7 +88,8 @@ class FileTransactions:
         if isinstance(found, DailyFiles):
             return list(found.files)
         with self._connection() as connection:
-            query = self._query(self._groups(connection, found), with_day=True)
+            groups = self._groups(connection, found.files, with_day=True)
+            query = self._query(groups, with_day=True)
             return [
                 row[0]
                 for row in connection.sql(
@@ -108,16 +109,13 @@ class FileTransactions:
         if isinstance(found, DailyFiles):
             if day not in found.files:
                 raise self._no_transactions(day, self.location, list(found.files))
-            with self._connection() as connection:
-                groups = self._groups(connection, UndividedFiles(found.files[day]), daily=True)
-                query = self._query(groups, with_day=False)
-                rows = self._write(connection, groups, query, destination)
+            rows = self._write_files(found.files[day], destination)
             if rows == 0:
                 place = " and ".join(map(str, found.files[day]))
                 raise self._no_transactions(day, place, list(found.files))
             return rows
         with self._connection() as connection:
-            groups = self._groups(connection, found)
+            groups = self._groups(connection, found.files, with_day=True)
             query = self._query(groups, with_day=True)
             self._require_day(connection, groups, query, day)
             chosen = (
@@ -125,12 +123,23 @@ class FileTransactions:
             )
             return self._write(connection, groups, chosen, destination)
 
-    def baseline_files(self) -> list[Path] | None:
-        """Return the directory's baseline files, or None where there are none."""
+    def write_baseline(self, destination: Path) -> int | None:
+        """Write the directory's baseline; see `TransactionSource.write_baseline`."""
         found = self._find_files()
-        if isinstance(found, DailyFiles) and found.baseline is not None:
-            return list(found.baseline)
-        return None
+        if not isinstance(found, DailyFiles) or found.baseline is None:
+            return None
+        rows = self._write_files(found.baseline, destination)
+        if rows == 0:
+            raise self._error(
+                f"{found.baseline[0]} has no rows", "fill it, or remove it to go without"
+            )
+        return rows
+
+    def _write_files(self, files: Sequence[Path], destination: Path) -> int:
+        with self._connection() as connection:
+            groups = self._groups(connection, files, with_day=False)
+            query = self._query(groups, with_day=False)
+            return self._write(connection, groups, query, destination)
 
     def _find_files(self) -> DailyFiles | UndividedFiles:
         return find_files(self._setting, self.location)
@@ -152,15 +161,15 @@ class FileTransactions:
     def _groups(
         self,
         connection: duckdb.DuckDBPyConnection,
-        found: UndividedFiles,
+        files: Sequence[Path],
         *,
-        daily: bool = False,
+        with_day: bool,
     ) -> list[FileGroup]:
-        required = self._required if daily else (*self._required, self._date_column)
+        required = (*self._required, self._date_column) if with_day else self._required
         try:
-            return group_files(connection, found.files, required)
+            return group_files(connection, files, required)
         except MissingColumnError as error:
-            if error.missing != (self._date_column,) or daily:
+            if error.missing != (self._date_column,) or not with_day:
                 raise
             raise self._error(
                 f"{error.path} has no column {self._date_column!r} that tells the day",

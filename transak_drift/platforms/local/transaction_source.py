@@ -39,8 +39,19 @@ class TransactionSource(Protocol):
         """
         ...
 
-    def baseline_files(self) -> list[Path] | None:
-        """Return the files of a baseline that comes with the data, or None without one."""
+    def write_baseline(self, destination: Path) -> int | None:
+        """Write the baseline that comes with the data, as `write_day` does a day's.
+
+        Args:
+            destination: the Parquet file.
+
+        Returns:
+            The number of rows, at least 1, or None where the data come without a baseline; then
+            nothing is written.
+
+        Raises:
+            TransactionsError: the baseline cannot be read or has no rows.
+        """
         ...
 
 
@@ -65,6 +76,6 @@ class GeneratedTransactions:
             pq.write_table(table, temporary)
         return table.num_rows
 
-    def baseline_files(self) -> None:
+    def write_baseline(self, destination: Path) -> None:
         """Return None: the baseline is made from generated days."""
         return
