@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transak_drift.core.drift_event import DriftEvent
 
@@ -89,8 +89,10 @@ class TriggerState(_Record):
             return cls()
         try:
             return cls.model_validate_json(cursor)
-        except ValueError as error:
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "(cursor)"
             raise UnreadableCursorError(
-                f"the cursor {cursor[:80]!r} cannot be read: {str(error)[:300]}; put the last good "
-                "cursor back, or reset it and publish the drift of each held event again"
+                f"the cursor {cursor[:80]!a} cannot be read: {place}: {first['msg'][:200]}; put the "
+                "last good cursor back, or reset it and publish the drift of each held event again"
             ) from None

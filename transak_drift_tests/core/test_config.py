@@ -379,6 +379,7 @@ def test_a_name_that_cannot_be_made_from_a_right_source_is_told_beside_other_fau
     assert "is longer than 255 characters" in faults["dead_letter_topic"].problem
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_derived_monitor_id_has_only_allowed_characters(display_name: str) -> None:
     monitor_id = default_model_monitor_id(display_name)
@@ -496,7 +497,7 @@ _SECTIONS = st.dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(
     base=st.booleans(),
     changes=_DOCUMENTS,
@@ -533,7 +534,7 @@ def test_no_document_raises_anything_but_a_config_error_that_names_places(
                 assert dumped[name] == value
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(st.text(max_size=60) | st.text(alphabet='{}[]":,0.1eE-+ntfalsru\\ \n', max_size=60))
 def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
     with pytest.raises(ConfigError):

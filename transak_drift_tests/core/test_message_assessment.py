@@ -1,0 +1,96 @@
+"""What one message asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from transak_drift.core.drift_event import FeatureAnomaly
+from transak_drift.core.log_entry import RejectionReason
+from transak_drift.core.message_assessment import (
+    LONGEST_DETAIL,
+    Drift,
+    NotDrift,
+    Rejected,
+    assess_message,
+)
+from transak_drift_tests.core.configurations import configuration
+from transak_drift_tests.core.drift_messages import drift_event, message_body
+
+CONFIG = configuration(drift_thresholds={"description": 0.3, "type": 0.5})
+
+
+def test_drift_keeps_the_drifted_features_alone() -> None:
+    event = drift_event(deviations={"description": 0.6, "type": 0.4, "merchant": 1.0})
+    assert assess_message(message_body(event), CONFIG) == Drift(
+        replace(event, anomalies=(FeatureAnomaly("description", 0.6, 0.3),))
+    )
+
+
+def test_no_drift_keeps_the_monitored_features_with_our_thresholds() -> None:
+    event = drift_event(deviations={"description": 0.3, "type": 0.4, "merchant": 1.0})
+    expected = (FeatureAnomaly("description", 0.3, 0.3), FeatureAnomaly("type", 0.4, 0.5))
+    assert assess_message(message_body(event), CONFIG) == NotDrift(
+        replace(event, anomalies=expected)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xff", RejectionReason.NOT_UTF8),
+        (b"no json", RejectionReason.NOT_JSON),
+        (b"{}", RejectionReason.WRONG_SHAPE),
+        (b" " * 2_000_000, RejectionReason.TOO_LARGE),
+        (
+            message_body(replace(drift_event(), project="af-versicherung")),
+            RejectionReason.OTHER_PROJECT,
+        ),
+        (
+            message_body(replace(drift_event(), location="europe-west4")),
+            RejectionReason.OTHER_LOCATION,
+        ),
+        (
+            message_body(replace(drift_event(), model_monitor_id="churn")),
+            RejectionReason.OTHER_MONITOR,
+        ),
+        (
+            message_body(replace(drift_event(), objective="RAW_FEATURE_SKEW")),
+            RejectionReason.NOT_DRIFT_OBJECTIVE,
+        ),
+        (
+            message_body(drift_event(deviations={"merchant": 0.9})),
+            RejectionReason.UNKNOWN_FEATURE,
+        ),
+    ],
+)
+def test_every_reason_reaches_the_rejection(body: bytes, reason: RejectionReason) -> None:
+    assessment = assess_message(body, CONFIG)
+    assert isinstance(assessment, Rejected)
+    assert assessment.reason == reason
+    assert assessment.detail
+
+
+def test_every_reason_is_tested() -> None:
+    (mark,) = [
+        mark
+        for mark in test_every_reason_reaches_the_rejection.pytestmark  # ty: ignore[unresolved-attribute]
+        if mark.name == "parametrize"
+    ]
+    assert {reason for _, reason in mark.args[1]} == set(RejectionReason)
+
+
+def test_a_detail_fits_the_attribute_of_a_dead_letter() -> None:
+    names = {f"{i}{'😀' * 200}": 0.9 for i in range(50)}
+    assessment = assess_message(message_body(drift_event(deviations=names)), CONFIG)
+    assert isinstance(assessment, Rejected)
+    assert assessment.detail.isascii()
+    assert len(assessment.detail) == LONGEST_DETAIL
+    assert assessment.detail.endswith("...")
+    entry = json.loads(message_body(drift_event()))
+    entry["jsonPayload"]["modelMonitoringJob"] = "😀" * 10_000
+    assessment = assess_message(json.dumps(entry).encode(), CONFIG)
+    assert isinstance(assessment, Rejected)
+    assert len(assessment.detail.encode()) <= LONGEST_DETAIL
