@@ -93,6 +93,7 @@ class TriggerState(_Record):
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "(cursor)"
             raise UnreadableCursorError(
-                f"the cursor {cursor[:80]!a} cannot be read: {place}: {first['msg'][:200]}; put the "
-                "last good cursor back, or reset it and publish the drift of each held event again"
+                f"the cursor {cursor[:80]!a} cannot be read: {place}: {first['msg'][:200]}; put "
+                "the last good cursor back, or reset it and publish the drift of each held event "
+                "again"
             ) from None

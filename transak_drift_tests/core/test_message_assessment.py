@@ -20,6 +20,32 @@ from transak_drift_tests.core.configurations import configuration
 from transak_drift_tests.core.drift_messages import drift_event, message_body
 
 CONFIG = configuration(drift_thresholds={"description": 0.3, "type": 0.5})
+REJECTED = [
+    (b"\xff", RejectionReason.NOT_UTF8),
+    (b"no json", RejectionReason.NOT_JSON),
+    (b"{}", RejectionReason.WRONG_SHAPE),
+    (b" " * 2_000_000, RejectionReason.TOO_LARGE),
+    (
+        message_body(replace(drift_event(), project="af-versicherung")),
+        RejectionReason.OTHER_PROJECT,
+    ),
+    (
+        message_body(replace(drift_event(), location="europe-west4")),
+        RejectionReason.OTHER_LOCATION,
+    ),
+    (
+        message_body(replace(drift_event(), model_monitor_id="churn")),
+        RejectionReason.OTHER_MONITOR,
+    ),
+    (
+        message_body(replace(drift_event(), objective="RAW_FEATURE_SKEW")),
+        RejectionReason.NOT_DRIFT_OBJECTIVE,
+    ),
+    (
+        message_body(drift_event(deviations={"merchant": 0.9})),
+        RejectionReason.UNKNOWN_FEATURE,
+    ),
+]
 
 
 def test_drift_keeps_the_drifted_features_alone() -> None:
@@ -37,35 +63,7 @@ def test_no_drift_keeps_the_monitored_features_with_our_thresholds() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"\xff", RejectionReason.NOT_UTF8),
-        (b"no json", RejectionReason.NOT_JSON),
-        (b"{}", RejectionReason.WRONG_SHAPE),
-        (b" " * 2_000_000, RejectionReason.TOO_LARGE),
-        (
-            message_body(replace(drift_event(), project="af-versicherung")),
-            RejectionReason.OTHER_PROJECT,
-        ),
-        (
-            message_body(replace(drift_event(), location="europe-west4")),
-            RejectionReason.OTHER_LOCATION,
-        ),
-        (
-            message_body(replace(drift_event(), model_monitor_id="churn")),
-            RejectionReason.OTHER_MONITOR,
-        ),
-        (
-            message_body(replace(drift_event(), objective="RAW_FEATURE_SKEW")),
-            RejectionReason.NOT_DRIFT_OBJECTIVE,
-        ),
-        (
-            message_body(drift_event(deviations={"merchant": 0.9})),
-            RejectionReason.UNKNOWN_FEATURE,
-        ),
-    ],
-)
+@pytest.mark.parametrize(("body", "reason"), REJECTED)
 def test_every_reason_reaches_the_rejection(body: bytes, reason: RejectionReason) -> None:
     assessment = assess_message(body, CONFIG)
     assert isinstance(assessment, Rejected)
@@ -74,12 +72,7 @@ def test_every_reason_reaches_the_rejection(body: bytes, reason: RejectionReason
 
 
 def test_every_reason_is_tested() -> None:
-    (mark,) = [
-        mark
-        for mark in test_every_reason_reaches_the_rejection.pytestmark  # ty: ignore[unresolved-attribute]
-        if mark.name == "parametrize"
-    ]
-    assert {reason for _, reason in mark.args[1]} == set(RejectionReason)
+    assert {reason for _, reason in REJECTED} == set(RejectionReason)
 
 
 def test_a_detail_fits_the_attribute_of_a_dead_letter() -> None:

@@ -81,5 +81,5 @@ def test_our_project_may_be_named_by_its_number() -> None:
     assert verify(drift_event(), config).is_drift
     with pytest.raises(ForeignMessageError, match="set project_number"):
         verify(by_number, configuration())
-    with pytest.raises(ForeignMessageError, match="ours is 123456789 or af-finanzen$"):
+    with pytest.raises(ForeignMessageError, match=r"ours is 123456789 or af-finanzen$"):
         verify(replace(drift_event(), project="987654321"), config)
