@@ -7,12 +7,19 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
+from transak_drift.core.config_fields import (
+    LOCATION,
+    MODEL_MONITOR_ID,
+    PROJECT_ID,
+    TEXT_FORMS,
+)
+
 TEMPLATE_NAME = "sink_filter.tftpl"
 
-_PERMITTED = {
-    "project_id": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", re.ASCII),
-    "location": re.compile(r"[a-z]+-[a-z]+[0-9]+", re.ASCII),
-    "model_monitor_id": re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII),
+_FORMS = {
+    "project_id": PROJECT_ID,
+    "location": LOCATION,
+    "model_monitor_id": MODEL_MONITOR_ID,
 }
 
 
@@ -45,9 +52,9 @@ def sink_filter(*, project_id: str, location: str, model_monitor_id: str) -> str
         "model_monitor_id": model_monitor_id,
     }
     for name, value in values.items():
-        if _PERMITTED[name].fullmatch(value) is None:
+        form = _FORMS[name]
+        if re.fullmatch(form, value, re.ASCII) is None:
             raise ValueError(
-                f"{name} = {value!r} cannot stand in the log sink's filter; "
-                f"write a value of the form {_PERMITTED[name].pattern}"
+                f"{name} = {value!r} {TEXT_FORMS[form].problem}; fix: {TEXT_FORMS[form].fix}"
             )
     return _template().substitute(values)

@@ -1,0 +1,25 @@
+# The function's archive: its entry point and requirements at the root, where the buildpack looks,
+# and beside them the parts of transak_drift that it imports.
+locals {
+  repository_root = "${path.module}/.."
+
+  cloud_function_modules = toset(flatten([
+    for pattern in [
+      "transak_drift/__init__.py",
+      "transak_drift/py.typed",
+      "transak_drift/cloud_function/*.py",
+      "transak_drift/core/*.{py,tftpl}",
+      "transak_drift/platforms/*.py",
+      "transak_drift/platforms/{pubsub,vertex}/**/*.py",
+    ] : tolist(fileset(local.repository_root, pattern))
+  ]))
+
+  cloud_function_files = merge(
+    { for name in local.cloud_function_modules : name => "${local.repository_root}/${name}" },
+    {
+      "main.py"                = "${local.repository_root}/transak_drift/cloud_function/main.py"
+      "requirements.txt"       = "${local.repository_root}/transak_drift/cloud_function/requirements.txt"
+      "monitoring_config.json" = local.config_file
+    },
+  )
+}

@@ -1,0 +1,44 @@
+# Vertex AI has no IAM policy on a model monitor or a pipeline job, so these rights are given on the
+# project; custom roles keep them to the calls that are made, where roles/aiplatform.user would
+# also allow to delete models and deploy endpoints.
+locals {
+  role_prefix = substr(replace(local.model_monitor_id, "-", "_"), 0, 50)
+}
+
+resource "google_project_iam_custom_role" "monitoring" {
+  role_id     = "${local.role_prefix}_monitoring"
+  title       = "Model monitoring of ${local.model_monitor_id}"
+  description = "Create and run a Vertex AI ModelMonitor and read its results."
+
+  permissions = [
+    "aiplatform.modelMonitoringJobs.create",
+    "aiplatform.modelMonitoringJobs.get",
+    "aiplatform.modelMonitoringJobs.list",
+    "aiplatform.modelMonitors.create",
+    "aiplatform.modelMonitors.get",
+    "aiplatform.modelMonitors.list",
+    "aiplatform.modelMonitors.searchModelMonitoringAlerts",
+    "aiplatform.modelMonitors.searchModelMonitoringStats",
+    "aiplatform.modelMonitors.update",
+    "aiplatform.models.get",
+    "aiplatform.models.list",
+  ]
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_project_iam_custom_role" "retraining" {
+  role_id     = "${local.role_prefix}_retraining"
+  title       = "Retraining on drift of ${local.model_monitor_id}"
+  description = "Start ${local.training_pipeline} and follow it."
+
+  permissions = [
+    "aiplatform.models.get",
+    "aiplatform.models.list",
+    "aiplatform.pipelineJobs.create",
+    "aiplatform.pipelineJobs.get",
+    "aiplatform.pipelineJobs.list",
+  ]
+
+  depends_on = [google_project_service.required]
+}

@@ -1,0 +1,224 @@
+"""A provider that knows only the published schema, so that the real Terraform can plan with it.
+
+The google provider cannot be downloaded where the tests run. Terraform itself can: it is given a
+provider that answers with the extracted schema, takes every configuration that fits it, and plans
+what the configuration says, with attributes that only Google knows as "known after apply". So
+Terraform's own checks of types, references, expressions, validations and preconditions are real;
+the provider's further checks of values, and Google's, are not made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Generator, Mapping
+from concurrent import futures
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgpack
+
+from transak_drift_tests.terraform.plugin_messages import (
+    DIAGNOSTIC_ERROR,
+    MESSAGES,
+    NESTING_LIST,
+    SERVICE,
+)
+
+PROJECT_NUMBER = "123456789012"
+
+_UNKNOWN = msgpack.ExtType(0, b"\x00")
+_SIMPLE_TYPES = frozenset({"string", "number", "bool"})
+
+
+@contextmanager
+def reattachable_providers(schema: Mapping[str, Any], directory: Path) -> Generator[str]:
+    """Serve the providers of a schema.
+
+    Args:
+        schema: the content of `provider_schema.json`.
+        directory: where Terraform runs; relative paths of archives begin here.
+
+    Yields:
+        The value of the environment variable TF_REATTACH_PROVIDERS.
+    """
+    with ExitStack() as stack:
+        addresses = {
+            f"registry.terraform.io/hashicorp/{name}": {
+                "Protocol": "grpc",
+                "ProtocolVersion": 6,
+                "Pid": os.getpid(),
+                "Test": True,
+                "Addr": {
+                    "Network": "tcp",
+                    "String": stack.enter_context(_served(_Provider(name, schema, directory))),
+                },
+            }
+            for name in schema["providers"]
+        }
+        yield json.dumps(addresses)
+
+
+@contextmanager
+def _served(provider: _Provider) -> Generator[str]:
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+    server.add_generic_rpc_handlers((provider.handlers(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()
+
+
+class _Provider:
+    def __init__(self, name: str, schema: Mapping[str, Any], directory: Path) -> None:
+        self._configuration = schema["providers"][name]
+        self._types = {
+            kind: {
+                type_name: type_schema
+                for type_name, type_schema in schema[kind].items()
+                if type_name.startswith(f"{name}_")
+            }
+            for kind in ("resource", "data")
+        }
+        self._directory = directory
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        methods: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+            "GetProviderSchema": ("Empty", lambda _: self._schemas()),
+            "ValidateProviderConfig": ("Empty", _nothing),
+            "ValidateResourceConfig": ("Empty", _nothing),
+            "ValidateDataResourceConfig": ("Empty", _nothing),
+            "ConfigureProvider": ("Empty", _nothing),
+            "StopProvider": ("Empty", _nothing),
+            "PlanResourceChange": ("PlanRequest", self._plan),
+            "ReadDataSource": ("TypedRequest", self._read),
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                method: grpc.unary_unary_rpc_method_handler(
+                    lambda request, _, answer=answer: answer(request),
+                    request_deserializer=MESSAGES[request_name].FromString,
+                    response_serializer=lambda response: response.SerializeToString(),
+                )
+                for method, (request_name, answer) in methods.items()
+            },
+        )
+
+    def _schemas(self) -> Any:
+        return MESSAGES["SchemaResponse"](
+            provider=_schema_message(self._configuration, {}),
+            resource_schemas=self._named_schemas("resource"),
+            data_source_schemas=self._named_schemas("data"),
+        )
+
+    def _named_schemas(self, kind: str) -> list[Any]:
+        return [
+            MESSAGES["NamedSchema"](key=name, value=_schema_message(schema, _computed(schema)))
+            for name, schema in self._types[kind].items()
+        ]
+
+    def _plan(self, request: Any) -> Any:
+        planned = _unpacked(request.proposed_new_state)
+        if planned is not None:
+            for name in _computed(self._types["resource"][request.type_name]):
+                if planned.get(name) is None:
+                    planned[name] = _UNKNOWN
+        return MESSAGES["PlanResponse"](planned_state=_packed(planned))
+
+    def _read(self, request: Any) -> Any:
+        response = MESSAGES["ReadDataSourceResponse"]()
+        state = _unpacked(request.config)
+        match request.type_name:
+            case "google_project":
+                state["number"] = PROJECT_NUMBER
+                state["id"] = f"projects/{state['project_id']}"
+            case "archive_file":
+                state |= self._archive(state)
+            case other:
+                response.diagnostics.add(
+                    severity=DIAGNOSTIC_ERROR, summary=f"{other} cannot be read without Google"
+                )
+        response.state.CopyFrom(_packed(state))
+        return response
+
+    def _archive(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        path = self._directory / state["output_path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for source in sorted(state["source"], key=lambda item: item["filename"]):
+                entry = zipfile.ZipInfo(source["filename"])
+                archive.writestr(entry, source["content"])
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        return {
+            "id": digest,
+            "output_md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            "output_sha256": digest,
+            "output_size": len(content),
+        }
+
+
+def _nothing(_: Any) -> Any:
+    return MESSAGES["Empty"]()
+
+
+def _computed(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return the types of the attributes that the provider fills in."""
+    return {
+        name: type_name
+        for name, type_name in schema["attributes"].items()
+        if name == "id" or (name not in schema["arguments"] and name not in schema["blocks"])
+    }
+
+
+def _schema_message(schema: Mapping[str, Any], computed: Mapping[str, str]) -> Any:
+    block = _block_message(schema)
+    for name, type_name in computed.items():
+        if name in schema["arguments"]:
+            (attribute,) = (item for item in block.attributes if item.name == name)
+            attribute.computed = True
+        else:
+            block.attributes.add(name=name, type=_type_json(type_name), computed=True)
+    return MESSAGES["Schema"](block=block)
+
+
+def _block_message(schema: Mapping[str, Any]) -> Any:
+    block = MESSAGES["Block"]()
+    for name, argument in schema["arguments"].items():
+        block.attributes.add(
+            name=name,
+            type=_type_json(argument["type"]),
+            required=argument["required"],
+            optional=not argument["required"],
+        )
+    for name, nested in schema["blocks"].items():
+        block.block_types.add(
+            type_name=name,
+            block=_block_message(nested),
+            nesting=NESTING_LIST,
+            min_items=int(nested["required"]),
+            max_items=0 if nested["repeatable"] else 1,
+        )
+    return block
+
+
+def _type_json(type_name: str) -> bytes:
+    kind, _, element = type_name.removesuffix(")").partition("(")
+    if element:
+        return json.dumps([kind, element]).encode()
+    return json.dumps(kind if kind in _SIMPLE_TYPES else "dynamic").encode()
+
+
+def _unpacked(value: Any) -> Any:
+    return msgpack.unpackb(value.msgpack) if value.msgpack else None
+
+
+def _packed(value: Any) -> Any:
+    return MESSAGES["DynamicValue"](msgpack=msgpack.packb(value))

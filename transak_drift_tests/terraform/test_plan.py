@@ -1,0 +1,322 @@
+"""What the real Terraform plans from the configuration, with providers that know the schemas."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transak_drift.core.config import MonitoringConfig, load_config
+from transak_drift.core.log_filter import compile_filter
+from transak_drift.core.sink_filter import TEMPLATE_NAME, sink_filter
+from transak_drift.platforms.pubsub import trigger_queue
+from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
+from transak_drift_tests.core.log_entries import DRIFT_ENTRY, OTHER_ENTRIES
+from transak_drift_tests.terraform.hcl_files import REPOSITORY
+from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
+from transak_drift_tests.terraform.terraform_command import (
+    CONFIG,
+    TerraformCopy,
+    needs_terraform,
+    planned_outputs,
+    planned_resources,
+)
+
+pytestmark = needs_terraform
+
+CLOUD_FUNCTION = REPOSITORY / "transak_drift" / "cloud_function"
+needs_cloud_function = pytest.mark.skipif(
+    not (CLOUD_FUNCTION / "main.py").exists() or not (CLOUD_FUNCTION / "requirements.txt").exists(),
+    reason="transak_drift/cloud_function/ has no main.py or no requirements.txt yet",
+)
+EVERY_NAME: dict[str, Any] = {
+    "project_id": "zz-projekt",
+    "location": "europe-north9",
+    "model_name": "zz-model",
+    "monitoring_job_display_name": "zz_monitor_name",
+    "notification_channels": ["projects/zz-projekt/notificationChannels/77"],
+    "model_monitor_id": "zz-monitor",
+    "training_pipeline": "zz-pipeline",
+    "trigger_topic": "zz-topic",
+    "trigger_subscription": "zz-pull",
+    "dead_letter_topic": "zz-rejected",
+    "dead_letter_subscription": "zz-rejected-pull",
+}
+DISPLAY_NAMES = [
+    "transak_i1_data_drift_monitor",
+    "Überwachung  Nr. 7",
+    "__A--b__",
+    "x" * 128,
+    "a" * 62 + "_b",
+    "MiXeD 1 Name!",
+]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> TerraformCopy:
+    return TerraformCopy(tmp_path / "repository")
+
+
+def _loaded(copied: TerraformCopy) -> MonitoringConfig:
+    return load_config(copied.repository / "monitoring_config.json")
+
+
+def _names(config: MonitoringConfig) -> dict[str, str]:
+    return {
+        "google_pubsub_topic.trigger": config.trigger_topic,
+        "google_pubsub_topic.dead_letter": config.dead_letter_topic,
+        "google_pubsub_subscription.trigger[0]": config.trigger_subscription,
+        "google_pubsub_subscription.dead_letter": config.dead_letter_subscription,
+        "google_logging_project_sink.anomalies": f"{config.model_monitor_id}-anomalies",
+    }
+
+
+def test_the_configuration_is_valid(copied: TerraformCopy) -> None:
+    result = copied.run("validate", "-json")
+    assert json.loads(result.stdout)["diagnostics"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        EVERY_NAME,
+        {"trigger_topic": "zz-topic"},
+        {"dead_letter_topic": "zz-rejected"},
+        *({"monitoring_job_display_name": name} for name in DISPLAY_NAMES),
+    ],
+    ids=str,
+)
+def test_the_names_are_those_that_dagster_reads_from_the_same_file(
+    copied: TerraformCopy, changes: dict[str, Any]
+) -> None:
+    copied.write_config({**CONFIG, **changes})
+    config = _loaded(copied)
+    resources = planned_resources(copied.plan())
+    names = _names(config)
+    assert {address: resources[address]["name"] for address in names} == names
+    assert resources["google_logging_project_sink.anomalies"]["filter"] == sink_filter(
+        project_id=config.project_id,
+        location=config.location,
+        model_monitor_id=config.model_monitor_id,
+    )
+
+
+@pytest.mark.parametrize("key", EVERY_NAME)
+def test_a_name_changed_in_the_config_changes_everywhere(copied: TerraformCopy, key: str) -> None:
+    copied.write_config(CONFIG)
+    before = _loaded(copied).model_dump(mode="json")[key]
+    copied.write_config({**CONFIG, key: EVERY_NAME[key]})
+    planned = json.dumps(copied.plan()["planned_values"])
+    after = _loaded(copied).model_dump(mode="json")[key]
+    old, new = (
+        value[0] if isinstance(value, list) and value else value for value in (before, after)
+    )
+    if key == "monitoring_job_display_name":
+        old, new = "transak-i1-data-drift-monitor", "zz-monitor-name"
+    assert new in planned
+    assert not old or old not in planned
+
+
+def test_nothing_of_the_old_names_is_left(copied: TerraformCopy) -> None:
+    config = _loaded(copied)
+    copied.write_config({**CONFIG, **EVERY_NAME})
+    planned = json.dumps(copied.plan()["planned_values"])
+    old = [config.project_id, config.location, config.model_name, config.model_monitor_id]
+    old += [config.training_pipeline, *_names(config).values()]
+    assert [name for name in old if name in planned] == []
+
+
+def test_the_sink_lets_only_the_drift_of_our_monitor_through(copied: TerraformCopy) -> None:
+    sink = planned_resources(copied.plan())["google_logging_project_sink.anomalies"]
+    passes = compile_filter(sink["filter"])
+    assert passes(DRIFT_ENTRY) is True
+    assert [name for name, entry in OTHER_ENTRIES.items() if passes(entry)] == []
+    assert sink["unique_writer_identity"] is True
+
+
+@pytest.mark.parametrize("line", range(5))
+def test_a_weakened_filter_would_let_something_else_through(
+    copied: TerraformCopy, line: int
+) -> None:
+    """The plan takes the very file that the local log router reads, and each line of it counts."""
+    template = copied.repository / "transak_drift" / "core" / TEMPLATE_NAME
+    lines = template.read_text(encoding="utf-8").splitlines()
+    comparisons = [text for text in lines if not text.startswith("--")]
+    assert len(comparisons) == 5
+    del comparisons[line]
+    template.write_text("\n".join(comparisons).removeprefix("AND "), encoding="utf-8")
+    sink = planned_resources(copied.plan())["google_logging_project_sink.anomalies"]
+    passes = compile_filter(sink["filter"])
+    assert any(passes(entry) for entry in OTHER_ENTRIES.values())
+
+
+def test_the_subscription_is_the_one_that_the_local_platform_makes(copied: TerraformCopy) -> None:
+    subscription = planned_resources(copied.plan())["google_pubsub_subscription.trigger[0]"]
+    assert subscription["ack_deadline_seconds"] == trigger_queue.ACK_DEADLINE_SECONDS
+    assert subscription["message_retention_duration"] == f"{trigger_queue.RETENTION_SECONDS}s"
+    (dead_letters,) = subscription["dead_letter_policy"]
+    assert dead_letters["max_delivery_attempts"] == trigger_queue.MAX_DELIVERY_ATTEMPTS
+    assert subscription["enable_exactly_once_delivery"] is True
+    assert subscription["expiration_policy"] == [{"ttl": ""}]
+
+
+def test_every_grant_refers_to_what_it_is_meant_for(copied: TerraformCopy) -> None:
+    plan = copied.plan()
+    grants = {
+        resource["address"]: (
+            sorted(
+                reference
+                for name in ("topic", "subscription", "service_account_id", "role", "member")
+                for reference in resource["expressions"].get(name, {}).get("references", [])
+                if reference.count(".") == 1 or reference.startswith("google_project_iam_custom")
+            ),
+            resource["expressions"]["role"].get("constant_value"),
+        )
+        for resource in plan["configuration"]["root_module"]["resources"]
+        if resource["type"].endswith("_iam_member")
+    }
+    assert grants["google_pubsub_topic_iam_member.sink_publisher"] == (
+        ["google_logging_project_sink.anomalies", "google_pubsub_topic.trigger"],
+        "roles/pubsub.publisher",
+    )
+    assert grants["google_pubsub_topic_iam_member.service_agent_dead_letter_publisher"] == (
+        ["google_pubsub_topic.dead_letter", "local.pubsub_service_agent"],
+        "roles/pubsub.publisher",
+    )
+    assert grants["google_pubsub_subscription_iam_member.service_agent_trigger_subscriber"] == (
+        ["count.index", "google_pubsub_subscription.trigger", "local.pubsub_service_agent"],
+        "roles/pubsub.subscriber",
+    )
+    assert grants["google_pubsub_subscription_iam_member.dagster_trigger_subscriber"] == (
+        ["count.index", "google_pubsub_subscription.trigger", "google_service_account.dagster"],
+        "roles/pubsub.subscriber",
+    )
+    resources = planned_resources(plan)
+    service_agent = f"serviceAccount:service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    assert {
+        address for address, values in resources.items() if values.get("member") == service_agent
+    } == {
+        "google_pubsub_topic_iam_member.service_agent_dead_letter_publisher",
+        "google_pubsub_subscription_iam_member.service_agent_trigger_subscriber[0]",
+    }
+
+
+def test_dagster_may_do_what_it_needs_and_no_more(copied: TerraformCopy) -> None:
+    resources = planned_resources(
+        copied.plan(
+            pipeline_root_bucket="af-pipelines",
+            pipeline_service_account="pipelines@af-finanzen.iam.gserviceaccount.com",
+            dagster_impersonators=["group:data@example.org"],
+        )
+    )
+    dagster = {
+        address.partition(".")[2]: values.get("role")
+        for address, values in resources.items()
+        if address.split(".")[1].startswith("dagster") and "iam_member" in address
+    }
+    assert dagster == {
+        "dagster_dead_letter_publisher": "roles/pubsub.publisher",
+        "dagster_dead_letter_subscriber": "roles/pubsub.subscriber",
+        "dagster_trigger_publisher": "roles/pubsub.publisher",
+        "dagster_trigger_subscriber[0]": "roles/pubsub.subscriber",
+        # Known after apply: the custom roles.
+        "dagster_monitoring": None,
+        "dagster_retraining": None,
+        "dagster_acts_as_pipeline": "roles/iam.serviceAccountUser",
+        "dagster_pipeline_root[0]": "roles/storage.objectUser",
+        'dagster_impersonators["group:data@example.org"]': "roles/iam.serviceAccountTokenCreator",
+    }
+    assert resources["google_service_account_iam_member.dagster_acts_as_pipeline"][
+        "service_account_id"
+    ] == ("projects/af-finanzen/serviceAccounts/pipelines@af-finanzen.iam.gserviceaccount.com")
+
+
+def test_the_alerts_watch_both_subscriptions_and_tell_the_configured_channels(
+    copied: TerraformCopy,
+) -> None:
+    channels = ["projects/af-finanzen/notificationChannels/1"]
+    copied.write_config({**CONFIG, "notification_channels": channels})
+    config = _loaded(copied)
+    resources = planned_resources(copied.plan(unacknowledged_age_minutes=30))
+    watched = {}
+    for address, values in resources.items():
+        if address.startswith("google_monitoring_alert_policy."):
+            assert values["notification_channels"] == channels
+            (condition,) = values["conditions"]
+            (threshold,) = condition["condition_threshold"]
+            watched[address.partition(".")[2]] = threshold
+    assert set(watched) == {"unacknowledged[0]", "dead_letters"}
+    assert f'"{config.trigger_subscription}"' in watched["unacknowledged[0]"]["filter"]
+    assert watched["unacknowledged[0]"]["threshold_value"] == 1800
+    assert f'"{config.dead_letter_subscription}"' in watched["dead_letters"]["filter"]
+    assert watched["dead_letters"]["threshold_value"] == 0
+
+
+def test_the_environment_is_one_that_dagster_reads(copied: TerraformCopy) -> None:
+    environment = planned_outputs(copied.plan())["dagster_environment"]
+    fields = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    settings = Settings.model_validate(fields)
+    assert settings.platform == "gcp"
+    assert settings.load_config() == _loaded(copied)
+    assert set(fields) <= set(Settings.model_fields)
+    assert environment["GOOGLE_CLOUD_PROJECT"] == CONFIG["project_id"]
+
+
+def test_dagster_is_the_one_live_trigger(copied: TerraformCopy) -> None:
+    plan = copied.plan()
+    resources = planned_resources(plan)
+    assert "google_pubsub_subscription.trigger[0]" in resources
+    assert not any("cloud_function" in address for address in resources)
+    assert planned_outputs(plan)["cloud_function"] is None
+    assert planned_outputs(plan)["live_trigger"] == "dagster"
+
+
+@needs_cloud_function
+def test_the_cloud_function_is_the_one_live_trigger(copied: TerraformCopy) -> None:
+    plan = copied.plan(trigger="cloud_function")
+    resources = planned_resources(plan)
+    assert not any(address.endswith("subscription.trigger[0]") for address in resources)
+    function = resources["google_cloudfunctions2_function.trigger[0]"]
+    assert function["name"] == "cf-transak-i1-train-trigger"
+    assert function["build_config"][0]["entry_point"] == "handle_drift_message"
+    assert function["event_trigger"][0]["retry_policy"] == "RETRY_POLICY_RETRY"
+    assert planned_outputs(plan)["trigger_subscription"] is None
+    assert planned_outputs(plan)["live_trigger"] == "cloud_function"
+
+
+@needs_cloud_function
+def test_the_packed_source_holds_all_that_the_function_imports(
+    copied: TerraformCopy, tmp_path: Path
+) -> None:
+    copied.plan(trigger="cloud_function")
+    (archive,) = copied.directory.glob(".terraform/*.zip")
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(archive) as source:
+        source.extractall(unpacked)
+    code = (
+        "import main, transak_drift; main.handle_drift_message; "
+        "print(main.__file__, transak_drift.__file__)"
+    )
+    environment = {"PYTHONPATH": str(unpacked), "TRANSAK_DRIFT_CONFIG": "monitoring_config.json"}
+    imported = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=unpacked,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert imported.returncode == 0, imported.stderr
+    assert all(Path(file).is_relative_to(unpacked) for file in imported.stdout.split())
+    source = (unpacked / "monitoring_config.json").read_text(encoding="utf-8")
+    assert json.loads(source) == CONFIG

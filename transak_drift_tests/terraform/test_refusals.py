@@ -1,0 +1,131 @@
+"""What the real Terraform refuses before it creates anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transak_drift.core.config import load_config
+from transak_drift.core.config_errors import ConfigError
+from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
+from transak_drift_tests.terraform.hcl_files import terraform_files
+from transak_drift_tests.terraform.mutations import Mutation, mutations
+from transak_drift_tests.terraform.terraform_command import CONFIG, TerraformCopy, needs_terraform
+
+pytestmark = needs_terraform
+
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+EVERY = 25
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> TerraformCopy:
+    return TerraformCopy(tmp_path / "repository")
+
+
+@pytest.mark.parametrize("value", ["both", "", "Dagster", "dagster,cloud_function", "none"])
+def test_any_trigger_but_the_two_is_refused(copied: TerraformCopy, value: str) -> None:
+    refused = copied.try_plan(trigger=value)
+    assert refused.returncode == 1
+    assert 'trigger must be "dagster" or "cloud_function"' in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("config_path", "missing.json"),
+        ("message_retention_days", 0),
+        ("message_retention_days", 1.5),
+        ("dead_letter_retention_days", 32),
+        ("unacknowledged_age_minutes", 1),
+        ("dagster_service_account_id", "dag"),
+        ("dagster_impersonators", ["someone@example.org"]),
+        ("pipeline_service_account", "someone@example.org"),
+        ("pipeline_root_bucket", "gs://bucket"),
+        ("cloud_function_name", "cf-" + "x" * 28),
+    ],
+)
+def test_a_variable_out_of_its_limits_is_refused(
+    copied: TerraformCopy, variable: str, value: Any
+) -> None:
+    refused = copied.try_plan(**{variable: value})
+    assert refused.returncode == 1
+    assert "Invalid value for variable" in refused.stderr
+    assert variable in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"project_id": 'x" OR severity >= DEFAULT'}, "project_id"),
+        ({"location": "Zürich"}, "location"),
+        ({"model_monitor_id": "Monitor_1"}, "model_monitor_id"),
+        ({"monitoring_job_display_name": "___"}, "model_monitor_id"),
+        ({"monitoring_job_display_name": "7th monitor"}, "model_monitor_id"),
+        ({"trigger_topic": "Googtopic"}, "Pub/Sub name"),
+        ({"dead_letter_subscription": "a"}, "Pub/Sub name"),
+        ({"trigger_subscription": "same", "dead_letter_subscription": "same"}, "dead_letter_sub"),
+        ({"training_pipeline": "Pipeline 1"}, "training_pipeline"),
+        ({"dead_letter_topic": "ps-transak-i1-train-trigger"}, "dead_letter_topic"),
+    ],
+    ids=str,
+)
+def test_names_that_dagster_refuses_are_refused_here_too(
+    copied: TerraformCopy, changes: dict[str, Any], named: str
+) -> None:
+    copied.write_config({**CONFIG, **changes})
+    with pytest.raises(ConfigError):
+        load_config(copied.repository / "monitoring_config.json")
+    refused = copied.try_plan()
+    assert refused.returncode == 1
+    assert "Resource precondition failed" in refused.stderr
+    assert named in refused.stderr
+
+
+def test_a_config_that_logs_no_anomalies_is_refused(copied: TerraformCopy) -> None:
+    copied.write_config({**CONFIG, "log_anomalies": False})
+    assert "log_anomalies" in copied.try_plan().stderr
+
+
+def test_a_config_without_a_required_name_is_refused(copied: TerraformCopy) -> None:
+    copied.write_config({name: value for name, value in CONFIG.items() if name != "location"})
+    refused = copied.try_plan()
+    assert refused.returncode == 1
+    assert "location" in refused.stderr
+
+
+def _is_accepted_by_terraform(mutation: Mutation) -> bool:
+    # Terraform asks for neither descriptions nor types of variables, and `validate` does not look
+    # behind an index that only a plan knows.
+    return mutation.what in ("description missing", "type or value missing") or (
+        "[count.index]" in mutation.what
+    )
+
+
+def _sampled() -> list[Mutation]:
+    made = [
+        mutation
+        for file, text in terraform_files().items()
+        for mutation in mutations(file, text, SCHEMA)
+        if not _is_accepted_by_terraform(mutation)
+    ]
+    return made[::EVERY]
+
+
+def test_terraform_finds_the_mistakes_too(copied: TerraformCopy) -> None:
+    """Terraform is a second judge of a sample of the mistakes of test_mutations.py."""
+    sample = _sampled()
+    assert {mutation.file for mutation in sample} >= {"pubsub.tf", "alerts.tf", "variables.tf"}
+    accepted = []
+    for mutation in sample:
+        path = copied.directory / mutation.file
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(mutation.original, mutation.mutated, 1), encoding="utf-8")
+        if copied.run("validate", "-json").returncode == 0:
+            accepted.append(str(mutation))
+        path.write_text(text, encoding="utf-8")
+    assert accepted == []
+    assert copied.run("validate", "-json").returncode == 0
