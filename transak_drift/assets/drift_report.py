@@ -1,7 +1,5 @@
 """Asset: what each day's monitoring run found, with one asset check a feature."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Set
 from typing import Any
 

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import dagster as dg
+from dagster._core.definitions.partitions.partitioned_schedule import (
+    UnresolvedPartitionedAssetScheduleDefinition,
+)
+
+# Dagster gives these two types no public name, though its public functions return them.
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition as AssetJob,
+)
 
 from transak_drift.assets.names import (
     BASELINE_DATASET,
@@ -20,7 +28,7 @@ from transak_drift.assets.names import (
 PREPARE_JOB = "prepare_monitoring"
 
 
-def build_prepare_job() -> dg.UnresolvedAssetJobDefinition:
+def build_prepare_job() -> AssetJob:
     """Return the job that finds (or first trains) the model and applies the configuration."""
     return dg.define_asset_job(
         PREPARE_JOB,
@@ -31,7 +39,7 @@ def build_prepare_job() -> dg.UnresolvedAssetJobDefinition:
 
 def build_daily_monitoring_job(
     partitions: dg.DailyPartitionsDefinition,
-) -> dg.UnresolvedAssetJobDefinition:
+) -> AssetJob:
     """Return the job that predicts and monitors one day; it can be backfilled."""
     return dg.define_asset_job(
         DAILY_MONITORING_JOB,
@@ -41,7 +49,7 @@ def build_daily_monitoring_job(
     )
 
 
-def build_retrain_job() -> dg.UnresolvedAssetJobDefinition:
+def build_retrain_job() -> AssetJob:
     """Return the job that trains a challenger and, if it is not worse, promotes it."""
     return dg.define_asset_job(
         RETRAIN_JOB,
@@ -51,8 +59,8 @@ def build_retrain_job() -> dg.UnresolvedAssetJobDefinition:
 
 
 def build_daily_schedule(
-    job: dg.UnresolvedAssetJobDefinition,
-) -> dg.ScheduleDefinition | dg.UnresolvedPartitionedAssetScheduleDefinition:
+    job: AssetJob,
+) -> dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition:
     """Return the schedule that monitors each day once it is over, at 03:00 UTC."""
     return dg.build_schedule_from_partitioned_job(
         job,

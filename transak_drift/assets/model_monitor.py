@@ -1,7 +1,5 @@
 """Asset: the ModelMonitor, as the configuration says it should be."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 
 import dagster as dg

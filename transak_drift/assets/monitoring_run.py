@@ -1,7 +1,5 @@
 """Asset: the monitoring run of each day, started at the end of the predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 
 import dagster as dg

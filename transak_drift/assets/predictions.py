@@ -1,7 +1,5 @@
 """Asset: the category that the present model predicts for each transaction of a day."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Asset: the model that predicts at present, as the model registry has it."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 from typing import Any
 

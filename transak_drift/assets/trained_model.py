@@ -1,7 +1,5 @@
 """Assets: the retrained model, and the baseline that its training data become."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Set
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Asset: the bank transactions of each day."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 from typing import Any
 

@@ -8,20 +8,30 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 
-def prepare_dagster_home(home: Path) -> Path:
+def dagster_home(home: Path) -> Path:
     """Return the directory that holds Dagster's history.
 
     Args:
         home: the local platform's directory.
 
     Returns:
-        DAGSTER_HOME where it is set, otherwise `<home>/dagster_home`, made with this project's
-        instance settings.
+        DAGSTER_HOME where it is set, as it is; otherwise `<home>/dagster_home`, made with this
+        project's instance settings.
     """
     given = os.environ.get("DAGSTER_HOME")
-    if given:
-        return Path(given)
-    directory = (home / "dagster_home").resolve()
+    return Path(given) if given else make_dagster_home(home / "dagster_home")
+
+
+def make_dagster_home(directory: Path) -> Path:
+    """Make a directory for Dagster's history, with this project's instance settings.
+
+    Args:
+        directory: the directory; settings that are there already are kept.
+
+    Returns:
+        The directory, absolute.
+    """
+    directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "dagster.yaml"
     if not target.exists():

@@ -23,7 +23,7 @@ from transak_drift.assets.names import (
     TRAINED_MODEL,
 )
 from transak_drift.command_line.daemon_process import dagster_daemon
-from transak_drift.command_line.dagster_home import prepare_dagster_home
+from transak_drift.command_line.dagster_home import make_dagster_home
 from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.core.trigger_state import TriggerState
 from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
@@ -31,6 +31,9 @@ from transak_drift.settings import load_settings
 
 RETRAIN_DEADLINE = timedelta(seconds=150)
 _POLL_SECONDS = 0.5
+
+# The run's log goes to the Dagster instance all the same.
+_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 Found = TypeVar("Found")
 
@@ -158,12 +161,8 @@ class DemoLoop:
         self._config = self._settings.load_config()
 
     def __enter__(self) -> Self:
-        dagster_home = self._home / "dagster_home"
-        dagster_home.mkdir()
-        prepare_dagster_home(self._home)
-        self._instance = dg.DagsterInstance.from_ref(
-            dg.InstanceRef.from_dir(str(dagster_home), config_dir=_instance_settings())
-        )
+        dagster_home = make_dagster_home(self._home / "dagster_home")
+        self._instance = dg.DagsterInstance.from_config(str(dagster_home))
         self._definitions = assemble_definitions(self._settings, self._config)
         self._platform = platform_resource(self._settings).open()
         self._daemon = dagster_daemon(dagster_home, self._home / "daemon.log", {})
@@ -279,7 +278,10 @@ class DemoLoop:
     def _run_job(self, name: str, partition_key: str | None = None) -> None:
         job = self._definitions.resolve_job_def(name)
         outcome = job.execute_in_process(
-            instance=self._instance, partition_key=partition_key, raise_on_error=False
+            run_config=_QUIET_RUN,
+            instance=self._instance,
+            partition_key=partition_key,
+            raise_on_error=False,
         )
         if not outcome.success:
             raise DemoFailedError(f"job {name} failed, run {outcome.run_id}")
@@ -306,10 +308,6 @@ class DemoLoop:
                 raise DemoFailedError(f"the daemon ended; see {self._home / 'daemon.log'}")
             time.sleep(_POLL_SECONDS)
         raise DemoFailedError(f"no sign of {what} in {RETRAIN_DEADLINE.seconds} s")
-
-
-def _instance_settings() -> str:
-    return str(Path(__file__).parent.parent)
 
 
 def _distances(result: MonitoringResult) -> str:

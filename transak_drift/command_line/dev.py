@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.command_line.dagster_home import prepare_dagster_home
+from transak_drift.command_line.dagster_home import dagster_home
 from transak_drift.command_line.output import console
 from transak_drift.settings import load_settings
 
@@ -22,7 +22,7 @@ def dev(
     """Start the Dagster UI, daemon and code location; on local also the embedded Pub/Sub."""
     settings = load_settings()
     settings.load_config()
-    home = prepare_dagster_home(settings.home)
+    home = dagster_home(settings.home)
     console.print(f"Dagster UI: http://{host}:{port}   (stop with Ctrl-C)", markup=False)
     console.print(f"history and data: {settings.home.resolve()}", markup=False)
     command = [

@@ -147,6 +147,10 @@ def align_histograms(baseline: Histogram, target: Histogram) -> tuple[AlignedBuc
     over their width. Point masses stay beside them and match only a point mass at the same value.
     Buckets with an infinite bound, and NaN values, match nothing of the other side.
 
+    TFDV 1.16 means NaN values to count so, but forgets them where the finite ranges differ, since
+    its RebucketHistogram does not carry the NaN count over. Here they always count: whether NaN
+    values are drift must not depend on the ranges of the others.
+
     Args:
         baseline: histogram of the baseline dataset.
         target: histogram of the target dataset.

@@ -1,7 +1,5 @@
 """Sensor: drift messages from the trigger subscription become retrain runs, once per event."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from transak_drift.assets.jobs import AssetJob
 from transak_drift.assets.names import (
     DRIFT_EVENT_TAG,
     MODEL_TAG,
@@ -47,7 +46,7 @@ class TickBounds:
 
 def build_drift_message_sensor(
     config: MonitoringConfig,
-    job: dg.UnresolvedAssetJobDefinition,
+    job: AssetJob,
     interval_seconds: int,
     bounds: TickBounds | None = None,
 ) -> dg.SensorDefinition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from transak_drift.assets.metadata import event_metadata, table
-from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG
+from transak_drift.assets.names import DRIFT_EVENT
 from transak_drift.core.trigger_plan import Outcome, OutcomeKind, TickPlan
 
 
@@ -59,7 +59,6 @@ def _event_observation(outcome: Outcome) -> dg.AssetObservation:
             "messages": outcome.messages,
             **event_metadata(event),
         },
-        tags={DRIFT_EVENT_TAG: event.key},
     )
 
 

@@ -88,8 +88,8 @@ def scan_statistics(
             return scan.statistics()
         except duckdb.OutOfMemoryException as error:
             raise DatasetError(
-                f"the scan of {paths[0]} ran out of memory ({short_reason(error)}); raise memory_limit or free "
-                "disk space"
+                f"the scan of {paths[0]} ran out of memory ({short_reason(error)}); "
+                "raise memory_limit or free disk space"
             ) from error
         except duckdb.Error as error:
             raise DatasetError(
@@ -112,7 +112,8 @@ def _connect(memory_limit: str | None) -> Generator[duckdb.DuckDBPyConnection]:
             connection = duckdb.connect(":memory:", config=settings)
         except duckdb.Error as error:
             raise ValueError(
-                f"memory_limit = {memory_limit!r} is no size ({short_reason(error)}); write one as 2GB"
+                f"memory_limit = {memory_limit!r} is no size ({short_reason(error)}); "
+                "write one as 2GB"
             ) from None
         with connection:
             connection.execute("SET TimeZone = 'UTC'")

@@ -10,7 +10,8 @@ from filelock import FileLock
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.resource_names import model_monitor_name
 from transak_drift.platforms.interface import AppliedModelMonitor, Change, PlatformError
-from transak_drift.platforms.local.state_directory import StateDirectory, write_atomically
+from transak_drift.platforms.local.atomic_file import replace_file
+from transak_drift.platforms.local.state_directory import StateDirectory
 
 
 def desired_model_monitor(config: MonitoringConfig) -> dict[str, Any]:
@@ -61,10 +62,9 @@ def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
             if before.get(path) != desired.get(path)
         )
         if changes:
-            write_atomically(
-                state.model_monitor,
-                json.dumps({"name": name, "settings": desired}, indent=2, ensure_ascii=False),
-            )
+            document = json.dumps({"name": name, "settings": desired}, indent=2)
+            with replace_file(state.model_monitor) as temporary:
+                temporary.write_text(document, encoding="utf-8")
     return AppliedModelMonitor(name, created=stored is None, changes=changes)
 
 
