@@ -1,0 +1,275 @@
+"""Nothing is lost and nothing is trained twice, whatever fails and in whatever order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from transak_drift.core.log_entry import RejectionReason
+from transak_drift.core.trigger_plan import OutcomeKind
+from transak_drift.core.trigger_state import TriggerState
+from transak_drift_tests.core.configurations import configuration
+from transak_drift_tests.core.drift_messages import MAY_1, MONITOR, drift_event, message_body
+from transak_drift_tests.core.trigger_world import RunStatus, TriggerWorld
+
+FEATURES = ("amount", "description", "type")
+DAYS = range(1, 5)
+MOST_SETTLING_TICKS = 120
+# Longer than any lease, so that whatever is not acknowledged is delivered again.
+PAUSE_SECONDS = 100
+
+random_sources = st.randoms(use_true_random=False)
+
+
+def job_of(day: int) -> str:
+    return f"job-{day}"
+
+
+class TriggerMachine(RuleBasedStateMachine):
+    """Publishes, breaks things, and checks the guarantee after every step and at the end."""
+
+    @initialize(
+        cooldown=st.sampled_from([0, 0, 30, 600]),
+        in_flight=st.sampled_from([1, 1, 2]),
+        features=st.sampled_from([1, 1, 2]),
+        promotes=st.booleans(),
+    )
+    def start(self, cooldown: int, in_flight: int, features: int, promotes: bool) -> None:
+        self.policy = {
+            "cooldown_minutes": cooldown,
+            "maximum_trainings_in_flight": in_flight,
+            "minimum_anomalous_features": features,
+        }
+        config = configuration(
+            drift_thresholds=dict.fromkeys(FEATURES, 0.3), retrain_policy=self.policy
+        )
+        self.world = TriggerWorld(config, on_acknowledged=self.on_acknowledged)
+        self.promotes_at_the_end = promotes
+        # What was published, by message id: told apart here without the code under test.
+        self.drifted: dict[str, int] = {}
+        self.within: dict[str, int] = {}
+        self.bad: dict[str, RejectionReason] = {}
+        self.features: dict[int, set[str]] = {}
+        self.clock_was_set = False
+        self.something_broke = False
+
+    # What happens in the world.
+
+    @rule(
+        day=st.sampled_from(DAYS),
+        features=st.sets(st.sampled_from(FEATURES), min_size=1),
+        copies=st.integers(1, 3),
+    )
+    def publish_drift(self, day: int, features: set[str], copies: int) -> None:
+        deviations = dict.fromkeys(sorted(features), 0.6)
+        body = message_body(drift_event(job_of(day), deviations, end=MAY_1 + timedelta(days=day)))
+        for _ in range(copies):
+            self.drifted[self.world.subscription.publish(body)] = day
+        self.features.setdefault(day, set()).update(features)
+
+    @rule(day=st.sampled_from(DAYS), feature=st.sampled_from(FEATURES))
+    def publish_a_distance_within_its_threshold(self, day: int, feature: str) -> None:
+        body = message_body(drift_event(job_of(day), {feature: 0.3}))
+        self.within[self.world.subscription.publish(body)] = day
+
+    @rule(reason=st.sampled_from(["not_json", "wrong_shape", "other_project", "other_monitor"]))
+    def publish_a_bad_message(self, reason: str) -> None:
+        body = {
+            "not_json": b"{",
+            "wrong_shape": b"{}",
+            "other_project": message_body(replace(drift_event(), project="af-versicherung")),
+            "other_monitor": message_body(replace(drift_event(), model_monitor_id="churn")),
+        }[reason]
+        self.bad[self.world.subscription.publish(body)] = RejectionReason(reason)
+
+    @rule(seconds=st.sampled_from([1, 29, 61, 91, 700, 40_000]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.world.subscription.seconds += seconds
+        self.world.now += timedelta(seconds=seconds)
+
+    @rule(minutes=st.sampled_from([-100_000, -700, -1, 1, 700, 100_000]))
+    def set_the_clock(self, minutes: int) -> None:
+        self.world.now += timedelta(minutes=minutes)
+        self.clock_was_set = True
+
+    @precondition(lambda self: self.launched_runs())
+    @rule(random=random_sources, promoted=st.booleans(), further_days=st.integers(0, 2))
+    def finish_a_training(self, random: Random, promoted: bool, further_days: int) -> None:
+        run = random.choice(self.launched_runs())
+        run.status = RunStatus.FINISHED
+        if promoted:
+            reached = run.event.window_end + timedelta(days=further_days)
+            self.world.trained_until = max(reached, self.world.trained_until or reached)
+
+    @rule(random=random_sources, maximum=st.integers(0, 8))
+    def tick(self, random: Random, maximum: int) -> None:
+        self.world.tick(maximum, random.shuffle)
+
+    @rule(random=random_sources)
+    def tick_with_spurious_deliveries(self, random: Random) -> None:
+        self.world.tick(8, random.shuffle, even_if_leased=True)
+
+    @rule(random=random_sources)
+    def tick_while_acknowledgements_are_lost(self, random: Random) -> None:
+        self.world.subscription.loses_acknowledgements = True
+        self.world.tick(8, random.shuffle)
+        self.world.subscription.loses_acknowledgements = False
+
+    @rule(random=random_sources, writes=st.integers(0, 12))
+    def tick_and_die(self, random: Random, writes: int) -> None:
+        self.something_broke = True
+        self.world.writes_until_death = writes
+        self.world.tick(8, random.shuffle)
+        self.world.writes_until_death = None
+
+    @precondition(lambda self: self.world.unfinished is not None)
+    @rule()
+    def stay_away_too_long_to_resume(self) -> None:
+        self.something_broke = True
+        self.world.unfinished = None
+
+    @rule(random=random_sources, submissions=st.integers(0, 1))
+    def tick_and_be_switched_off_while_submitting(self, random: Random, submissions: int) -> None:
+        self.something_broke = True
+        self.world.submissions_until_stop = submissions
+        self.world.tick(8, random.shuffle)
+        self.world.submissions_until_stop = None
+
+    @rule(random=random_sources)
+    def tick_while_launches_fail(self, random: Random) -> None:
+        self.something_broke = True
+        self.world.launches_fail = True
+        self.world.tick(8, random.shuffle)
+        self.world.launches_fail = False
+
+    # What must hold.
+
+    def launched_runs(self) -> list:
+        return [run for run in self.world.runs.values() if run.status == RunStatus.LAUNCHED]
+
+    def key(self, day: int) -> str:
+        return f"{MONITOR}/{job_of(day)}"
+
+    def recorded(self, kind: OutcomeKind) -> set[str]:
+        return {
+            outcome.event.key
+            for outcome in self.world.outcomes
+            if outcome.kind == kind and outcome.event is not None
+        }
+
+    def on_acknowledged(self, message_id: str) -> None:
+        """Check, at the moment of an acknowledgement, that its outcome is durable."""
+        world = self.world
+        if message_id in self.bad:
+            assert (message_id, self.bad[message_id]) in world.dead_letters
+        elif message_id in self.within:
+            assert self.key(self.within[message_id]) in self.recorded(OutcomeKind.NOT_DRIFT)
+        else:
+            key = self.key(self.drifted[message_id])
+            has_run = key in world.runs and world.runs[key].status != RunStatus.NOT_STARTED
+            assert has_run or key in self.recorded(OutcomeKind.HELD)
+
+    @invariant()
+    def no_event_has_two_trainings(self) -> None:
+        drifted = {self.key(day) for day in self.drifted.values()}
+        for key, run in self.world.runs.items():
+            assert key in drifted, "a training without drift"
+            assert run.launches <= 1
+
+    @invariant()
+    def no_acknowledged_event_is_forgotten(self) -> None:
+        world = self.world
+        known = {*world.state.held, *world.state.requested, *world.state.superseded, *world.runs}
+        for message_id, day in self.drifted.items():
+            if world.subscription.messages[message_id].acknowledged:
+                assert self.key(day) in known
+
+    @invariant()
+    def no_good_message_is_a_dead_letter(self) -> None:
+        assert dict(self.world.dead_letters).items() <= self.bad.items()
+
+    @invariant()
+    def the_policy_is_kept(self) -> None:
+        assert self.world.history().in_flight <= self.policy["maximum_trainings_in_flight"]
+        cooldown = timedelta(minutes=self.policy["cooldown_minutes"])
+        starts = sorted(run.created for run in self.world.runs.values())
+        if not (self.clock_was_set or self.something_broke):
+            for earlier, later in pairwise(starts):
+                assert later - earlier >= cooldown
+        for run in self.world.runs.values():
+            assert len(run.event.anomalies) >= self.policy["minimum_anomalous_features"]
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.settle()
+        world = self.world
+        for message_id, message in world.subscription.messages.items():
+            assert message.acknowledged, f"message {message_id} is left unacknowledged"
+        assert dict(world.dead_letters) == self.bad
+        for day in self.within.values():
+            assert self.key(day) in self.recorded(OutcomeKind.NOT_DRIFT)
+        assert not world.state.requested
+        for day, features in self.features.items():
+            key = self.key(day)
+            reasons = Counter(
+                {
+                    "trained": key in world.runs and world.runs[key].launches == 1,
+                    "superseded": key in self.recorded(OutcomeKind.SUPERSEDED),
+                    "too few features": (
+                        key in world.state.held
+                        and key in self.recorded(OutcomeKind.HELD)
+                        and len(features) < self.policy["minimum_anomalous_features"]
+                    ),
+                }
+            )
+            assert reasons.total() == 1, f"{key} of {sorted(features)}: {dict(reasons)}"
+
+    def settle(self) -> None:
+        """Let everything be delivered and finished, and time pass, until nothing changes."""
+        world = self.world
+        random = Random(0)
+        quiet_ticks = 0
+        for _ in range(MOST_SETTLING_TICKS):
+            before = self.everything()
+            world.tick(8, random.shuffle)
+            for run in self.launched_runs():
+                run.status = RunStatus.FINISHED
+                if self.promotes_at_the_end:
+                    reached = run.event.window_end
+                    world.trained_until = max(reached, world.trained_until or reached)
+            pause = timedelta(minutes=self.policy["cooldown_minutes"], seconds=PAUSE_SECONDS)
+            world.now += pause
+            world.subscription.seconds += pause.total_seconds()
+            quiet_ticks = quiet_ticks + 1 if self.everything() == before else 0
+            if quiet_ticks == 3:
+                return
+        raise AssertionError(f"not settled after {MOST_SETTLING_TICKS} ticks: {world.state}")
+
+    def everything(self) -> tuple:
+        world = self.world
+        state = TriggerState.from_cursor(world.cursor)
+        return (
+            {key: entry.event for key, entry in state.held.items()},
+            state.requested,
+            state.recorded,
+            {key: run.status for key, run in world.runs.items()},
+            [message.acknowledged for message in world.subscription.messages.values()],
+        )
+
+
+TestTriggerInvariant = TriggerMachine.TestCase
+TestTriggerInvariant.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
