@@ -30,6 +30,13 @@ resource "google_project_service" "required" {
 
 data "google_project" "current" {
   project_id = local.project_id
+
+  lifecycle {
+    postcondition {
+      condition     = coalesce(try(local.config.project_number, null), self.number) == self.number
+      error_message = "project_number in ${local.config_file} is not the number of ${local.project_id}, ${self.number}: every drift message would be rejected as another project's."
+    }
+  }
 }
 
 locals {

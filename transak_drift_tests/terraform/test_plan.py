@@ -90,7 +90,7 @@ def test_the_configuration_is_valid(copied: TerraformCopy) -> None:
         {"dead_letter_topic": "zz-rejected"},
         *({"monitoring_job_display_name": name} for name in DISPLAY_NAMES),
     ],
-    ids=str,
+    ids="+".join,
 )
 def test_the_names_are_those_that_dagster_reads_from_the_same_file(
     copied: TerraformCopy, changes: dict[str, Any]

@@ -13,12 +13,13 @@ from transak_drift.core.config_errors import ConfigError
 from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
 from transak_drift_tests.terraform.hcl_files import terraform_files
 from transak_drift_tests.terraform.mutations import Mutation, mutations
+from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
 from transak_drift_tests.terraform.terraform_command import CONFIG, TerraformCopy, needs_terraform
 
 pytestmark = needs_terraform
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-EVERY = 25
+EVERY = 40
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_variable_out_of_its_limits_is_refused(
         ({"training_pipeline": "Pipeline 1"}, "training_pipeline"),
         ({"dead_letter_topic": "ps-transak-i1-train-trigger"}, "dead_letter_topic"),
     ],
-    ids=str,
+    ids="+".join,
 )
 def test_names_that_dagster_refuses_are_refused_here_too(
     copied: TerraformCopy, changes: dict[str, Any], named: str
@@ -88,6 +89,15 @@ def test_names_that_dagster_refuses_are_refused_here_too(
 def test_a_config_that_logs_no_anomalies_is_refused(copied: TerraformCopy) -> None:
     copied.write_config({**CONFIG, "log_anomalies": False})
     assert "log_anomalies" in copied.try_plan().stderr
+
+
+def test_another_project_number_is_refused(copied: TerraformCopy) -> None:
+    copied.write_config({**CONFIG, "project_number": "42"})
+    refused = copied.try_plan()
+    assert refused.returncode == 1
+    assert "project_number" in refused.stderr
+    copied.write_config({**CONFIG, "project_number": PROJECT_NUMBER})
+    assert copied.try_plan().returncode == 0
 
 
 def test_a_config_without_a_required_name_is_refused(copied: TerraformCopy) -> None:
