@@ -93,7 +93,7 @@ def scan_statistics(
             ) from error
         except duckdb.Error as error:
             raise DatasetError(
-                f"the scan of {_names(paths)} failed: {short_reason(error)}"
+                f"the scan of {_names(paths)} failed: {short_reason(error)}; correct the file"
             ) from error
 
 
@@ -215,9 +215,9 @@ class _Scan:
             finite = f"FILTER (isfinite({value}))"
             aggregates += [
                 f"count({value})",
-                f"count_if(isnan({value}))",
-                f"count_if({value} = CAST('-inf' AS DOUBLE))",
-                f"count_if({value} = CAST('inf' AS DOUBLE))",
+                f"count(*) FILTER (isnan({value}))",
+                f"count(*) FILTER ({value} = CAST('-inf' AS DOUBLE))",
+                f"count(*) FILTER ({value} = CAST('inf' AS DOUBLE))",
                 f"min({value}) {finite}",
                 f"max({value}) {finite}",
                 f"favg({value}) {finite}",
@@ -253,7 +253,7 @@ class _Scan:
             parameters |= {f"edge{index}_{place}": edge for place, edge in enumerate(bounds)}
             # DuckDB orders NaN above +inf, so that the upper bound keeps both out.
             aggregates += [
-                f"count_if(value{index} >= $edge{index}_{place} "
+                f"count(*) FILTER (value{index} >= $edge{index}_{place} "
                 f"AND value{index} <= $edge{index}_{len(bounds) - 1})"
                 for place in range(len(bounds) - 1)
             ]
