@@ -168,15 +168,37 @@ class TriggerQueue:
             Ids of the forwarded messages. Where the process dies between the two calls the
             message is delivered, rejected and forwarded again: twice, but never lost.
         """
-        forwarded = self._publish(
+        forwarded = self.publish_dead_letters(letters)
+        self.acknowledge([message.ack_id for message, _, _ in letters])
+        return forwarded
+
+    def publish_dead_letters(
+        self,
+        letters: Sequence[tuple[ReceivedMessage, str, str]],
+        source_subscription: str | None = None,
+    ) -> list[str]:
+        """Publish rejected messages to the dead-letter topic and acknowledge nothing.
+
+        For messages that were pushed: what the push answers is their acknowledgement.
+
+        Args:
+            letters: for each the message, the reason and the detail.
+            source_subscription: the subscription that pushed them; by default the trigger's own.
+
+        Returns:
+            Ids of the published messages.
+        """
+        source = source_subscription or self.subscription
+        return self._publish(
             self.dead_letter_topic,
             [
-                (message.data[:LARGEST_BODY], self._dead_letter_attributes(message, reason, detail))
+                (
+                    message.data[:LARGEST_BODY],
+                    _dead_letter_attributes(message, reason, detail, source),
+                )
                 for message, reason, detail in letters
             ],
         )
-        self.acknowledge([message.ack_id for message, _, _ in letters])
-        return forwarded
 
     def list_dead_letters(self, maximum: int) -> list[DeadLetterMessage]:
         """Look at dead letters and leave them where they are.
@@ -306,18 +328,19 @@ class TriggerQueue:
             size += sum(len(item.message.data) for item in response.received_messages)
         return deliveries
 
-    def _dead_letter_attributes(
-        self, message: ReceivedMessage, reason: str, detail: str
-    ) -> dict[str, str]:
-        room = MOST_ATTRIBUTES - len(_OWN_ATTRIBUTES)
-        kept = [(k, v) for k, v in message.attributes.items() if k not in _OWN_ATTRIBUTES][:room]
-        return {
-            **dict(kept),
-            REASON_ATTRIBUTE: reason,
-            DETAIL_ATTRIBUTE: _shortened(detail),
-            SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
-            SOURCE_SUBSCRIPTION_ATTRIBUTE: self.subscription,
-        }
+
+def _dead_letter_attributes(
+    message: ReceivedMessage, reason: str, detail: str, source_subscription: str
+) -> dict[str, str]:
+    room = MOST_ATTRIBUTES - len(_OWN_ATTRIBUTES)
+    kept = [(k, v) for k, v in message.attributes.items() if k not in _OWN_ATTRIBUTES][:room]
+    return {
+        **dict(kept),
+        REASON_ATTRIBUTE: reason,
+        DETAIL_ATTRIBUTE: _shortened(detail),
+        SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
+        SOURCE_SUBSCRIPTION_ATTRIBUTE: source_subscription,
+    }
 
 
 def _received(delivery: types.ReceivedMessage) -> ReceivedMessage:
