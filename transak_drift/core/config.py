@@ -34,6 +34,7 @@ from transak_drift.core.config_rules import (
     settings_that_disagree,
     with_derived_names,
 )
+from transak_drift.core.vertex_config import VertexConfig
 
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
 
@@ -162,6 +163,10 @@ class MonitoringConfig(_Section):
             "Your own Parquet or CSV in place of generated transactions on the local platform: "
             "a path with {date}, a directory of days, or one file with a date column."
         ),
+    )
+    vertex: VertexConfig = Field(
+        default_factory=VertexConfig,
+        description="Data and training pipeline on Vertex AI; only the gcp platform reads it.",
     )
 
     @model_validator(mode="before")

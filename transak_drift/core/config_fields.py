@@ -45,6 +45,20 @@ PUBSUB_ID = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
 PIPELINE_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 NOTIFICATION_CHANNEL = r"^projects/[^/\s]+/notificationChannels/[^/\s]+$"
 EMAIL_ADDRESS = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+# A table may hold letters, digits, _ and -, and the placeholders of a day or of a model version.
+_TABLE = r"bq://[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+\.[A-Za-z0-9_{}:%-]+"
+_BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+_FILES = rf"{_BUCKET}/[^\s]+\.(csv|jsonl|tfrecord)"
+DATASET_ADDRESS = rf"^({_TABLE}|{_FILES})$"
+PREDICTION_DATASET = rf"^({_TABLE}|{_FILES}|batchPredictionJobs/[^/\x00-\x1f]+)$"
+GCS_DIRECTORY = rf"^{_BUCKET}(/[^\s]*)?$"
+# Only Artifact Registry may be asked over https, since it is sent an access token.
+_ARTIFACT_REGISTRY = r"https://[a-z0-9-]+-kfp\.pkg\.dev/[^\s]+"
+PIPELINE_TEMPLATE = rf"^({_BUCKET}/[^\s]+|{_ARTIFACT_REGISTRY}|[^:\x00-\x1f]+\.(ya?ml|json))$"
+NETWORK = r"^projects/[^/\s]+/global/networks/[^/\s]+$"
+PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+LABEL_KEY = r"^[a-z][a-z0-9_-]{0,62}$"
+LABEL_VALUE = r"^[a-z0-9_-]{0,63}$"
 VISIBLE_NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 
 _PUBSUB_FIX = (
@@ -84,6 +98,40 @@ TEXT_FORMS = {
     ),
     EMAIL_ADDRESS: TextForm(
         "is not an e-mail address", "write an address such as name@example.com", is_ascii=False
+    ),
+    DATASET_ADDRESS: TextForm(
+        "is not the address of a dataset",
+        "write bq://project.dataset.table, or gs://bucket/path with the ending .csv, .jsonl or "
+        ".tfrecord",
+        is_ascii=False,
+    ),
+    PREDICTION_DATASET: TextForm(
+        "is not the address of a dataset",
+        "write bq://project.dataset.table, gs://bucket/path with the ending .csv, .jsonl or "
+        ".tfrecord, or batchPredictionJobs/<display name>",
+        is_ascii=False,
+    ),
+    GCS_DIRECTORY: TextForm(
+        "is not a directory of Cloud Storage", "write gs://bucket/path", is_ascii=False
+    ),
+    PIPELINE_TEMPLATE: TextForm(
+        "is not a compiled pipeline",
+        "write a .yaml or .json file, gs://bucket/path, or "
+        "https://<region>-kfp.pkg.dev/<project>/<repository>/<package>/<version>",
+        is_ascii=False,
+    ),
+    NETWORK: TextForm(
+        "is not a network", "write projects/<number>/global/networks/<name>", is_ascii=False
+    ),
+    PARAMETER_NAME: TextForm(
+        "is not a parameter of a pipeline", "write its name as the pipeline's function has it"
+    ),
+    LABEL_KEY: TextForm(
+        "is not a key of a label",
+        "write at most 63 lower-case letters, digits, _ or - that start with a letter",
+    ),
+    LABEL_VALUE: TextForm(
+        "is not a value of a label", "write at most 63 lower-case letters, digits, _ or -"
     ),
     VISIBLE_NAME: TextForm(
         "is blank or contains a control character",

@@ -79,6 +79,17 @@ def test_every_key_can_be_set() -> None:
         "trigger_subscription": "topic-pull",
         "dead_letter_topic": "rejected",
         "dead_letter_subscription": "rejected-pull",
+        "vertex": {
+            "training_dataset": "bq://af-finanzen.transak.training_{model_version}",
+            "prediction_dataset": "bq://af-finanzen.transak.predictions",
+            "monitoring_output": "gs://transak-i1/monitoring",
+            "pipeline_template": "gs://transak-i1/pipeline-train.yaml",
+            "pipeline_root": "gs://transak-i1/pipelines",
+            "pipeline_parameters": {"first_day": "{first_day}", "epochs": 3},
+            "pipeline_service_account": "pipelines@af-finanzen.iam.gserviceaccount.com",
+            "pipeline_network": "projects/123456789012/global/networks/transak",
+            "pipeline_labels": {"team": "mlops"},
+        },
         "retrain_policy": {
             "cooldown_minutes": 90,
             "maximum_trainings_in_flight": 2,
