@@ -1,0 +1,202 @@
+"""The loop as users run it, for tests: a real daemon, a real Pub/Sub server, a real instance."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import dagster as dg
+
+from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB
+from transak_drift.command_line.dagster_home import make_dagster_home
+from transak_drift.core.config import MonitoringConfig, parse_config
+from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
+from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
+from transak_drift.core.trigger_state import TriggerState
+from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.platforms.pubsub.connection import connect
+from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
+from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+
+REPOSITORY = Path(__file__).parents[2]
+LIMIT = timedelta(seconds=120)
+
+Found = TypeVar("Found")
+
+
+class RunningLoop:
+    """One monitored model on the local platform, in a directory of its own.
+
+    Args:
+        directory: an empty directory.
+        config: keys of the configuration that differ from the repository's file.
+    """
+
+    def __init__(self, directory: Path, config: Mapping[str, Any] | None = None) -> None:
+        document = json.loads((REPOSITORY / "monitoring_config.json").read_text())
+        # Small trainings: what is tested is when they run, not how long.
+        document.update({"maximum_training_days": 2, **(config or {})})
+        self.config_file = directory / "monitoring_config.json"
+        self.config_file.write_text(json.dumps(document))
+        self.config: MonitoringConfig = parse_config(self.config_file.read_text(), "test")
+        self.home = directory / "state"
+        self.dagster_home = make_dagster_home(directory / "dagster_home")
+        self.daemon_log = directory / "daemon.log"
+        self.environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(self.dagster_home),
+            "TRANSAK_DRIFT_CONFIG": str(self.config_file),
+            "TRANSAK_DRIFT_HOME": str(self.home),
+            "TRANSAK_DRIFT_ROWS_PER_DAY": "300",
+            "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "1",
+        }
+        self.environment.pop("PUBSUB_EMULATOR_HOST", None)
+
+    def __enter__(self) -> Self:
+        self.instance = dg.DagsterInstance.from_config(str(self.dagster_home))
+        self.server = ensure_embedded_pubsub(self.home / "pubsub")
+        self.queue = TriggerQueue(connect(self.server.endpoint), self.config)
+        self.queue.ensure_exists()
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self._process_groups: list[int] = []
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for group in self._process_groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        if self.daemon is not None:
+            self.daemon.wait()
+        self.queue.close()
+        self.server.close()
+        self.instance.dispose()
+
+    def start_daemon(self, *command: str) -> None:
+        """Start the daemon.
+
+        Args:
+            command: a Python command line in place of the plain daemon's.
+        """
+        plain = ("-m", "dagster._daemon", "run", "--module-name", "transak_drift.definitions")
+        with self.daemon_log.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                [sys.executable, *(command or plain)],
+                cwd=REPOSITORY,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process_groups.append(self.daemon.pid)
+
+    def message(self, job_id: str, *, days_ago: int = 1, **distances: float) -> bytes:
+        """Return the body of a drift message.
+
+        Args:
+            job_id: id of the monitoring job.
+            days_ago: which day drifted.
+            distances: distance by feature; by default description 0.61.
+        """
+        start = datetime.combine(date.today() - timedelta(days=days_ago), datetime.min.time(), UTC)
+        event = DriftEvent(
+            project=self.config.project_id,
+            location=self.config.location,
+            model_monitor_id=self.config.model_monitor_id,
+            monitoring_job_id=job_id,
+            objective=DRIFT_OBJECTIVE,
+            anomalies=tuple(
+                FeatureAnomaly(feature, distance, 0.3)
+                for feature, distance in (distances or {"description": 0.61}).items()
+            ),
+            window_start=start,
+            window_end=start + timedelta(days=1),
+            log_entry_id=f"entry-{job_id}",
+        )
+        entry = anomaly_log_entry(
+            event, project_id=self.config.project_id, receive_time=datetime.now(UTC)
+        )
+        return json.dumps(entry).encode()
+
+    def event_key(self, job_id: str) -> str:
+        """Return the key of the drift event of a monitoring job."""
+        return f"{self.config.model_monitor_id}/{job_id}"
+
+    def trainings(self, job_id: str | None = None) -> list[dg.DagsterRun]:
+        """Return the retrain runs, of one drift event or of all."""
+        tags = {} if job_id is None else {DRIFT_EVENT_TAG: self.event_key(job_id)}
+        return list(self.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB, tags=tags)))
+
+    def trained(self, job_id: str) -> bool:
+        """Tell whether a drift event's training ended well."""
+        runs = self.trainings(job_id)
+        return bool(runs) and all(run.status == dg.DagsterRunStatus.SUCCESS for run in runs)
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return the recorded outcomes of drift messages, oldest first."""
+        records = self.instance.fetch_observations(DRIFT_EVENT, limit=1_000).records
+        observations = [record.asset_observation for record in reversed(records)]
+        return [
+            {name: value.value for name, value in observation.metadata.items()}
+            for observation in observations
+            if observation is not None
+        ]
+
+    def sensor_state(self) -> TriggerState | None:
+        """Return what the sensor remembers, or None before its first tick."""
+        for state in self.instance.all_instigator_state():
+            if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
+                cursor = getattr(state.instigator_data, "cursor", None)
+                return TriggerState.from_cursor(cursor) if cursor else None
+        return None
+
+    def unacknowledged(self) -> int:
+        """Count the messages of the trigger subscription that nobody has acknowledged."""
+        return count_unacknowledged(self.home / "pubsub", self.queue.subscription)
+
+    def wait_for(self, what: str, look: Callable[[], Found]) -> Found:
+        """Return what `look` finds, as soon as it is true.
+
+        Args:
+            what: told when it does not come.
+            look: is asked again and again.
+        """
+        deadline = time.monotonic() + LIMIT.total_seconds()
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.1)
+        log = self.daemon_log.read_text(errors="replace")[-3_000:]
+        raise AssertionError(f"{what} did not happen in {LIMIT}; the daemon's log ends:\n{log}")
+
+
+def count_unacknowledged(pubsub_directory: Path, subscription: str) -> int:
+    """Count what a subscription still holds, leased messages included.
+
+    The API has no such call; the server's own database is read.
+    """
+    database = pubsub_directory / "pubsub.sqlite3"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM delivery JOIN subscription USING (subscription_id) "
+            "WHERE subscription.name = ?",
+            (subscription,),
+        ).fetchone()
+    return count

@@ -1,0 +1,46 @@
+"""The daemon dies by SIGKILL between any two of its steps: each drift event still trains once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from transak_drift_tests.end_to_end.crashing_daemon import POINTS
+from transak_drift_tests.end_to_end.running_loop import RunningLoop
+
+
+def test_killed_at_every_point_each_drift_event_trains_exactly_once(tmp_path: Path) -> None:
+    policy = {"maximum_trainings_in_flight": 100}
+    with RunningLoop(tmp_path, {"retrain_policy": policy}) as loop:
+        for point in POINTS:
+            loop.queue.publish(loop.message(_job(point)))
+            loop.start_daemon(
+                "-m",
+                "transak_drift_tests.end_to_end.crashing_daemon",
+                point,
+                loop.event_key(_job(point)),
+            )
+            daemon = loop.daemon
+            assert daemon is not None
+            loop.wait_for(f"the crash at {point}", lambda daemon=daemon: daemon.poll() is not None)
+            assert daemon.returncode == -signal.SIGKILL
+        assert loop.unacknowledged() > 0, "the crashes came before the acknowledgements"
+
+        loop.start_daemon()
+        for point in POINTS:
+            loop.wait_for(f"the training after {point}", lambda p=point: loop.trained(_job(p)))
+        loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
+
+        for point in POINTS:
+            runs = loop.trainings(_job(point))
+            assert len(runs) == 1, f"after the crash at {point}: {runs}"
+        assert len(loop.trainings()) == len(POINTS)
+        state = loop.sensor_state()
+        assert state is not None
+        assert not state.requested
+        assert not state.recorded
+        assert loop.queue.list_dead_letters(10) == []
+
+
+def _job(point: str) -> str:
+    return point.lower().replace("_", "-")

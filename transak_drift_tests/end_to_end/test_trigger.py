@@ -1,0 +1,66 @@
+"""Messages of every kind in one queue, handled by a real daemon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from transak_drift_tests.end_to_end.running_loop import RunningLoop
+
+
+def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: Path) -> None:
+    with RunningLoop(tmp_path, {"retrain_policy": {"maximum_trainings_in_flight": 10}}) as loop:
+        foreign = loop.message("foreign").replace(b"projects/af-finanzen/", b"projects/else-where/")
+        bad = {
+            loop.queue.publish(b"\xff\xfe no text"): "not_utf8",
+            loop.queue.publish(b'{"half": '): "not_json",
+            loop.queue.publish(b'{"jsonPayload": []}'): "wrong_shape",
+            loop.queue.publish(foreign): "other_project",
+        }
+        loop.queue.publish(loop.message("below", description=0.29, type=0.3))
+        loop.queue.publish_many([loop.message("copies")] * 200)
+        loop.queue.publish(loop.message("two-features", description=0.5))
+        loop.queue.publish(loop.message("two-features", type=0.7))
+        loop.queue.publish(loop.message("good"))
+
+        loop.start_daemon()
+        for job in ("copies", "two-features", "good"):
+            loop.wait_for(f"the training of {job}", lambda job=job: loop.trained(job))
+        loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
+
+        assert Counter(run.tags["transak_drift/drift_event"] for run in loop.trainings()) == {
+            loop.event_key("copies"): 1,
+            loop.event_key("two-features"): 1,
+            loop.event_key("good"): 1,
+        }
+        letters = loop.queue.list_dead_letters(100)
+        assert {letter.source_message_id: letter.reason for letter in letters} == bad
+        assert all(letter.detail for letter in letters)
+        outcomes = Counter(outcome["outcome"] for outcome in loop.outcomes())
+        assert outcomes["training requested"] == 3
+        assert outcomes["not drift"] == 1
+        assert outcomes["dead-lettered"] >= 1
+
+
+def test_an_event_held_while_a_training_runs_trains_afterwards_if_drift_still_stands(
+    tmp_path: Path,
+) -> None:
+    with RunningLoop(tmp_path) as loop:
+        loop.queue.publish(loop.message("older", days_ago=3))
+        loop.queue.publish(loop.message("same-window", days_ago=3))
+        loop.queue.publish(loop.message("newer", days_ago=1))
+        loop.start_daemon()
+
+        loop.wait_for("the first training", lambda: loop.trained("older"))
+        loop.wait_for("the later window's training", lambda: loop.trained("newer"))
+        loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
+
+        # The first training's data reach the end of that window: nothing is left to answer.
+        assert loop.trainings("same-window") == []
+        by_event = {
+            (outcome["drift event"], outcome["outcome"]): outcome["detail"]
+            for outcome in loop.outcomes()
+        }
+        assert "in flight" in by_event[loop.event_key("same-window"), "held"]
+        assert "made it the baseline" in by_event[loop.event_key("same-window"), "superseded"]
+        assert (loop.event_key("newer"), "training requested") in by_event
