@@ -108,7 +108,7 @@ def test_exhausted_message_is_forwarded_when_its_last_lease_ends(
     if not pubsub.follows_documented_limits:
         # The emulator forwards when the subscription is pulled after the lease's end; the service
         # forwards by itself.
-        assert pubsub.pull(subscription, timeout=4.0) == []
+        assert pubsub.pull(subscription, timeout=3.0) == []
     assert [entry.message.data for entry in pubsub.pull(dead_letters)] == [b"poison"]
 
 

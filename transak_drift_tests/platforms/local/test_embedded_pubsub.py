@@ -126,7 +126,6 @@ def test_killed_server_comes_back_at_its_address_with_its_messages(tmp_path: Pat
 def test_server_takes_another_port_when_its_own_is_taken(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
-        other.listen()
         port = other.getsockname()[1]
         record = {"port": port, "process_id": os.getpid()}
         (tmp_path / "server.json").write_text(json.dumps(record))

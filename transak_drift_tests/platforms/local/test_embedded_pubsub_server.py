@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import threading
 from collections.abc import Generator
@@ -17,7 +16,6 @@ import pytest
 from filelock import FileLock
 from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -105,30 +103,6 @@ def test_answered_publishes_and_acknowledgements_survive_sigkill(tmp_path: Path)
     # An acknowledgement without an answer, at most one a crash, may or may not have been stored.
     assert len(sent - acknowledged) <= 2
     assert published - sent <= remaining
-
-
-def test_subscriber_carries_on_after_the_server_was_killed(tmp_path: Path) -> None:
-    bodies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def handle(message: Message) -> None:
-        message.ack()
-        bodies.put(message.data)
-
-    with ensure_embedded_pubsub(tmp_path, grace_seconds=1.0) as server:
-        pubsub = Workspace(server.endpoint, follows_documented_limits=True)
-        topic, subscription = pubsub.create_pair()
-        future = pubsub.subscriber.subscribe(subscription, callback=handle)
-        pubsub.publish(topic, b"before")
-        assert bodies.get(timeout=20) == b"before"
-        os.kill(server.process_id, signal.SIGKILL)
-        with ensure_embedded_pubsub(tmp_path, grace_seconds=1.0):
-            pubsub.publisher.publish(topic, b"after").result(timeout=20)
-            while (body := bodies.get(timeout=20)) != b"after":
-                # Acknowledged too late for the crash: it came again.
-                assert body == b"before"
-            future.cancel()
-            future.result(timeout=20)
-        pubsub.close()
 
 
 def test_backlog_of_ten_thousand_drains_in_order(pubsub: Workspace) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 
 from transak_drift.platforms.local.pubsub_server.announcements import (
     Announcements,
@@ -11,13 +13,18 @@ from transak_drift.platforms.local.pubsub_server.announcements import (
 from transak_drift.platforms.local.pubsub_server.clock import MICROSECONDS
 from transak_drift.platforms.local.pubsub_server.storage import Storage
 
+_log = logging.getLogger(__name__)
 _RETENTION_CHECK_SECONDS = 60.0
+_RETRY_SECONDS = 10.0
 
 
 async def drop_outdated_messages(storage: Storage) -> None:
     """Drop, once a minute, the messages that are older than their subscription retains them."""
     while True:
-        await storage.run(storage.deliveries.drop_outdated)
+        try:
+            await storage.run(storage.deliveries.drop_outdated)
+        except sqlite3.Error:
+            _log.exception("outdated messages could not be dropped; trying again later")
         await asyncio.sleep(_RETENTION_CHECK_SECONDS)
 
 
@@ -33,7 +40,12 @@ async def forward_dead_letters(
     """
     while True:
         last_leases_changed.clear()
-        woken, next_end = await storage.run(storage.deliveries.forward_exhausted)
+        try:
+            woken, next_end = await storage.run(storage.deliveries.forward_exhausted)
+        except sqlite3.Error:
+            _log.exception("dead letters could not be forwarded; trying again later")
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
         arrivals.announce(woken)
         sleep = None
         if next_end is not None:
