@@ -46,12 +46,14 @@ class FileTransactions:
       the day that stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
 
     Parquet columns keep their types. CSV columns are text as it stands in the file, except for
-    those that are named numerical, and the date column where it tells the day.
+    those that are named numerical, those of undeclared kind whose every cell is a number without
+    the leading zero of a code, and the date column where it tells the day.
 
     Args:
         location: where the transactions are.
         required_columns: the monitored features; every file must have them.
         numerical_columns: those that CSV must hold numbers in.
+        undeclared_columns: those whose CSV cells decide whether they are numbers.
         date_column: column that tells the day, where the files do not.
         label_column: column with the label; it may be missing.
         setting: name of the setting that gives the location, for errors.
@@ -66,6 +68,7 @@ class FileTransactions:
         *,
         required_columns: Sequence[str] = ("description", "type"),
         numerical_columns: Collection[str] = (),
+        undeclared_columns: Collection[str] = (),
         date_column: str = "date",
         label_column: str = "category",
         setting: str = "transactions",
@@ -74,6 +77,7 @@ class FileTransactions:
         self.label_column = label_column
         self._required = tuple(dict.fromkeys(required_columns))
         self._numerical = frozenset(numerical_columns)
+        self._undeclared = frozenset(undeclared_columns)
         self._date_column = date_column
         self._setting = setting
         self._find_files()
@@ -89,7 +93,7 @@ class FileTransactions:
             return list(found.files)
         with self._connection() as connection:
             groups = self._groups(connection, found.files, with_day=True)
-            query = self._query(groups, with_day=True)
+            query = self._query(connection, groups, with_day=True)
             return [
                 row[0]
                 for row in connection.sql(
@@ -116,7 +120,7 @@ class FileTransactions:
             return rows
         with self._connection() as connection:
             groups = self._groups(connection, found.files, with_day=True)
-            query = self._query(groups, with_day=True)
+            query = self._query(connection, groups, with_day=True)
             self._require_day(connection, groups, query, day)
             chosen = (
                 f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day.isoformat()}'"
@@ -138,7 +142,7 @@ class FileTransactions:
     def _write_files(self, files: Sequence[Path], destination: Path) -> int:
         with self._connection() as connection:
             groups = self._groups(connection, files, with_day=False)
-            query = self._query(groups, with_day=False)
+            query = self._query(connection, groups, with_day=False)
             return self._write(connection, groups, query, destination)
 
     def _find_files(self) -> DailyFiles | UndividedFiles:
@@ -178,18 +182,48 @@ class FileTransactions:
                 "are: transak-drift compare BASELINE TARGET",
             ) from error
 
-    def _query(self, groups: Sequence[FileGroup], *, with_day: bool) -> str:
+    def _query(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        groups: Sequence[FileGroup],
+        *,
+        with_day: bool,
+    ) -> str:
+        undeclared = self._numbers_in_every_cell(connection, groups)
         return " UNION ALL BY NAME ".join(
-            self._group_query(group, with_day=with_day) for group in groups
+            self._group_query(group, self._numerical | undeclared, with_day=with_day)
+            for group in groups
         )
 
-    def _group_query(self, group: FileGroup, *, with_day: bool) -> str:
+    def _numbers_in_every_cell(
+        self, connection: duckdb.DuckDBPyConnection, groups: Sequence[FileGroup]
+    ) -> frozenset[str]:
+        """Return the undeclared columns that hold nothing but numbers in all CSV files."""
+        csv_groups = [group for group in groups if group.is_csv]
+        found = {
+            name
+            for name in self._undeclared
+            if csv_groups and all(name in group.types for group in csv_groups)
+        }
+        for group in csv_groups:
+            for name in sorted(found):
+                column = quoted_name(name)
+                [(numbers,)] = connection.execute(
+                    f"SELECT bool_and(TRY_CAST({column} AS DOUBLE) IS NOT NULL"
+                    f" AND NOT regexp_matches({column}, '^[+-]?0[0-9]'))"
+                    f" FROM {group.table()} WHERE {column} IS NOT NULL"
+                ).fetchall()
+                if numbers is False:
+                    found.discard(name)
+        return frozenset(found)
+
+    def _group_query(self, group: FileGroup, numerical: Collection[str], *, with_day: bool) -> str:
         replaced = {}
         if group.is_csv:
             replaced = {
                 name: f"CAST({quoted_name(name)} AS DOUBLE)"
                 for name in group.types
-                if name in self._numerical
+                if name in numerical
             }
             if with_day:
                 replaced[self._date_column] = self._day_expression(group)

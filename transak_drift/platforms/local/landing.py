@@ -129,7 +129,7 @@ class Landing:
     def _land_baseline(self, day: date) -> dict[date, Path] | None:
         path = self._state.transactions(day)
         try:
-            rows = self._source.write_baseline(path) if hasattr(self._source,'write_baseline') else None
+            rows = self._source.write_baseline(path)
         except TransactionsError as error:
             raise PlatformError(str(error)) from error
         return None if rows is None else {day: path}

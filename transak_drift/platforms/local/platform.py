@@ -30,7 +30,7 @@ from transak_drift.platforms.local.monitoring import (
 )
 from transak_drift.platforms.local.prediction import predict_day
 from transak_drift.platforms.local.state_directory import StateDirectory
-from transak_drift.platforms.local.training import LocalTraining
+from transak_drift.platforms.local.training import LocalTraining, monitored_kinds
 from transak_drift.platforms.local.transaction_generator import GeneratorSettings
 from transak_drift.platforms.local.transaction_source import (
     FileTransactions,
@@ -146,17 +146,14 @@ class LocalPlatform:
     def _source(self, config: MonitoringConfig) -> TransactionSource:
         if config.transactions is None:
             return GeneratedTransactions(self.generator)
-        numerical = {
-            feature
-            for feature in config.drift_thresholds
-            if config.feature_type(feature) == "numerical"
-        }
+        kinds = monitored_kinds(config)
         return FileTransactions(
             config.transactions,
             date_column=config.date_column,
             label_column=config.label_column,
             required_columns=tuple(config.drift_thresholds),
-            numerical_columns=frozenset(numerical),
+            numerical_columns=[name for name, kind in kinds.items() if kind == "numerical"],
+            undeclared_columns=[name for name, kind in kinds.items() if kind is None],
         )
 
 
