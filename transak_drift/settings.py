@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transak_drift.core.config import MonitoringConfig, load_config
-from transak_drift.core.config_errors import ConfigError, fault_from_pydantic
+from transak_drift.core.config_errors import ConfigError, ConfigFault, fault_from_pydantic
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
 
@@ -55,15 +55,20 @@ class Settings(BaseSettings):
         """Read the monitoring configuration, with the overrides of the environment.
 
         Returns:
-            The configuration.
+            The configuration. With transactions of the user's own and no `start_date`, the first
+            day that they have is the first that is monitored.
 
         Raises:
-            ConfigError: lists every fault of the file.
+            ConfigError: lists every fault of the file, or says why there are no transactions.
         """
         config = load_config(self.config)
-        if self.transactions is None:
+        if self.transactions is not None:
+            config = config.model_copy(update={"transactions": self.transactions})
+        if self.platform != "local" or config.transactions is None:
             return config
-        return config.model_copy(update={"transactions": self.transactions})
+        if "start_date" in config.model_fields_set:
+            return config
+        return config.model_copy(update={"start_date": _first_day(config)})
 
 
 def load_settings() -> Settings:
@@ -87,3 +92,16 @@ def load_settings() -> Settings:
                 type(fault)(name, os.environ.get(name, fault.value), fault.problem, fault.fix)
             )
         raise ConfigError("the environment", faults) from None
+
+
+def _first_day(config: MonitoringConfig) -> date:
+    # DuckDB takes a moment to import; only the user's own data need it this early.
+    from transak_drift.platforms.local.own_transactions import own_transactions
+    from transak_drift.platforms.local.transaction_errors import TransactionsError
+
+    try:
+        days = own_transactions(config).days()
+    except TransactionsError as error:
+        fault = ConfigFault("transactions", config.transactions, error.problem, error.fix)
+        raise ConfigError("the configuration", [fault]) from None
+    return min(days)

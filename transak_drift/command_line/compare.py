@@ -21,7 +21,7 @@ def compare(
 ) -> None:
     """Compare two datasets by the configured features and thresholds; status 1 where one drifts."""
     from transak_drift.platforms.local.dataset_statistics import DatasetError, scan_statistics
-    from transak_drift.platforms.local.training import monitored_kinds
+    from transak_drift.platforms.local.own_transactions import monitored_kinds
 
     config = load_settings().load_config()
     try:

@@ -103,9 +103,12 @@ def _print_report(report: DemoReport, home: Path, keep: bool) -> None:
     rows: list[dict[str, Any]] = report.rows()
     print_table("Timeline", rows, "nothing happened")
     for sentence in report.sentences():
-        console.print(f"  {sentence}", markup=False, highlight=False)
+        console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
     console.print("[bold green]the loop is closed: every step really happened[/]")
     if keep:
         console.print(
-            f"look at it: TRANSAK_DRIFT_HOME={home} transak-drift dev", markup=False, style="dim"
+            f"look at it: TRANSAK_DRIFT_HOME={home} transak-drift dev",
+            markup=False,
+            style="dim",
+            soft_wrap=True,
         )

@@ -86,12 +86,12 @@ class DemoReport:
         for day, result in self.results.items():
             row: dict[str, Any] = {"day": str(day), "model": self.versions[day]}
             for feature in result.features:
-                row[f"{feature.feature} (max {feature.threshold:g})"] = (
+                row[f"{feature.feature}\n(limit {feature.threshold:g})"] = (
                     "-" if feature.distance is None else f"{feature.distance:.4f}"
                 )
             row["verdict"] = "DRIFT" if result.drifted else "ok"
             row["message"] = self.message_id if day == self.drift_day else ""
-            row["retrain run"] = self.retrain_run_id[:8] if day == self.drift_day else ""
+            row["retrain\nrun"] = self.retrain_run_id[:8] if day == self.drift_day else ""
             rows.append(row)
         return rows
 

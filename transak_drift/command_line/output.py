@@ -25,7 +25,7 @@ def print_json(value: Any) -> None:
 
 def print_error(message: str) -> None:
     """Write a message to standard error, as it is."""
-    error_console.print(message, style="red", markup=False, highlight=False)
+    error_console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> None:

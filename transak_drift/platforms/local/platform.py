@@ -28,12 +28,12 @@ from transak_drift.platforms.local.monitoring import (
     recent_monitoring_results,
     run_monitoring,
 )
+from transak_drift.platforms.local.own_transactions import own_transactions
 from transak_drift.platforms.local.prediction import predict_day
 from transak_drift.platforms.local.state_directory import StateDirectory
-from transak_drift.platforms.local.training import LocalTraining, monitored_kinds
+from transak_drift.platforms.local.training import LocalTraining
 from transak_drift.platforms.local.transaction_generator import GeneratorSettings
 from transak_drift.platforms.local.transaction_source import (
-    FileTransactions,
     GeneratedTransactions,
     TransactionSource,
 )
@@ -146,15 +146,7 @@ class LocalPlatform:
     def _source(self, config: MonitoringConfig) -> TransactionSource:
         if config.transactions is None:
             return GeneratedTransactions(self.generator)
-        kinds = monitored_kinds(config)
-        return FileTransactions(
-            config.transactions,
-            date_column=config.date_column,
-            label_column=config.label_column,
-            required_columns=tuple(config.drift_thresholds),
-            numerical_columns=[name for name, kind in kinds.items() if kind == "numerical"],
-            undeclared_columns=[name for name, kind in kinds.items() if kind is None],
-        )
+        return own_transactions(config)
 
 
 def _version_row(version: ModelVersion) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_statistics import EmptyFeatureError, feature_distance
-from transak_drift.core.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.core.feature_statistics import DatasetStatistics
 from transak_drift.core.training_window import select_training_days
 from transak_drift.platforms.interface import PlatformError, TrainingRequest, TrainingResult
 from transak_drift.platforms.local.baseline_statistics import load_statistics, save_statistics
@@ -20,6 +20,7 @@ from transak_drift.platforms.local.model_registry import (
     ModelRegistryError,
     ModelVersion,
 )
+from transak_drift.platforms.local.own_transactions import monitored_kinds
 from transak_drift.platforms.local.state_directory import StateDirectory
 from transak_drift.platforms.local.trainer import TrainingDataError
 from transak_drift.platforms.local.training_run import TrainingOutcome, train_version
@@ -172,15 +173,6 @@ class LocalTraining:
 
     def _scan(self, files: Sequence[Path]) -> DatasetStatistics:
         return scan_statistics(files, monitored_kinds(self._config))
-
-
-def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:
-    """Return how each monitored feature is measured; None where its column decides."""
-    kinds: dict[str, FeatureKind | None] = {}
-    for feature in config.drift_thresholds:
-        declared = config.feature_type(feature)
-        kinds[feature] = FeatureKind(declared) if declared else None
-    return kinds
 
 
 def _drifted(config: MonitoringConfig, first: DatasetStatistics, second: DatasetStatistics) -> bool:
