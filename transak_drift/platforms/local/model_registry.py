@@ -353,7 +353,8 @@ class ModelRegistry:
 
     def _create_index(self) -> None:
         try:
-            with self._write_lock():
+            # Not the write lock: opening must not wait for a model to be written.
+            with FileLock(self.directory / "index.lock"):
                 create_index(self._index)
         except sqlite3.DatabaseError as error:
             raise ModelRegistryError(
