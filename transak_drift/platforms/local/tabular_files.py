@@ -83,7 +83,9 @@ class Column:
                 f"ELSE {text} END"
             )
         if self.type_id == "decimal":
-            short = f"rtrim(rtrim({text}, '0'), '.')"
+            # A type without digits before the point, as DECIMAL(2, 2), is written without the 0.
+            full = f"regexp_replace({text}, '^(-?)[.]', '\\10.')"
+            short = f"rtrim(rtrim({full}, '0'), '.')"
             return f"CASE WHEN contains({text}, '.') THEN {short} ELSE {text} END"
         return text
 

@@ -57,6 +57,9 @@ def _numerical(path: Path, name: str = "value") -> NumericalStatistics:
         (pa.array([float("nan"), float("-inf"), None]), {"nan": 1, "-inf": 1}),
         (pa.array([Decimal("1.50"), Decimal("2.00"), None]), {"1.5": 1, "2": 1}),
         (pa.array([Decimal("100"), Decimal("-10")]), {"100": 1, "-10": 1}),
+        (pa.array([Decimal("0.50"), Decimal("-0.05")]), {"0.5": 1, "-0.05": 1}),
+        (pa.array([Decimal("0.00"), Decimal("0.50")], pa.decimal128(9, 2)), {"0": 1, "0.5": 1}),
+        (pa.array([Decimal("0.00"), Decimal("0.99")]), {"0": 1, "0.99": 1}),
         (pa.array([date(2026, 1, 31)]), {"2026-01-31": 1}),
         (pa.array([datetime(2026, 1, 31, 9, tzinfo=UTC)]), {"2026-01-31 09:00:00+00": 1}),
         (pa.nulls(3), {}),
@@ -130,6 +133,17 @@ def test_column_names_of_any_characters_are_safe(tmp_path: Path, suffix: str) ->
     else:
         _csv(path, f'"{name.replace(chr(34), chr(34) * 2)}",b\nx,1\ny,2\nx,3\n')
     assert _categorical(path, name).counts == {"x": 2, "y": 1}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_file_named_like_a_pattern_is_that_file_alone(tmp_path: Path, suffix: str) -> None:
+    for name in ("a*", "ab", "a[b]"):
+        if suffix == "parquet":
+            _parquet(tmp_path / f"{name}.parquet", value=[name])
+        else:
+            _csv(tmp_path / f"{name}.csv", f"value\n{name}\n")
+    for name in ("a*", "a[b]"):
+        assert _categorical(tmp_path / f"{name}.{suffix}").counts == {name: 1}
 
 
 @pytest.mark.parametrize(
