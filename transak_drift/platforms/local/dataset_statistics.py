@@ -27,13 +27,8 @@ from transak_drift.core.feature_statistics import (
     NumericalStatistics,
 )
 from transak_drift.core.histogram import equal_width_edges
-from transak_drift.platforms.local.tabular_files import (
-    DatasetError,
-    TabularFiles,
-    find_files,
-    read_schemas,
-    short_reason,
-)
+from transak_drift.platforms.local.dataset_files import DatasetError, find_files
+from transak_drift.platforms.local.tabular_files import TabularFiles, read_schemas, short_reason
 
 _FETCHED_ROWS = 10_000
 
@@ -60,7 +55,7 @@ def scan_statistics(
 
     Returns:
         The statistics of the features, in their order. Values are turned to text and numbers as
-        `transak_drift.platforms.local.tabular_files` says. The buckets of a numerical feature are
+        `transak_drift.platforms.local.tabular_column` says. The buckets of a numerical feature are
         those of numpy.histogram(values, bins=10) over its finite values as 64-bit floats.
 
     Raises:

@@ -1,15 +1,5 @@
 """Parquet and CSV files as DuckDB relations of clean columns: text, or 64-bit floats.
 
-The rules are the same for both formats, so that a dataset gives the same statistics in either:
-
-- A categorical column becomes text. CSV cells are taken as they are written ("001" stays "001").
-  Whole floats lose their ".0" and decimals their trailing zeros, so that the same number is the
-  same text whether a column came as an integer, a float (as pandas makes of integers with nulls)
-  or a decimal. Booleans are "true" and "false", dates and times are ISO 8601 (UTC).
-- A numerical column becomes DOUBLE: integers beyond 2^53 and decimals are rounded to a double.
-- A CSV field that is empty and not quoted is null; "" in quotes is the empty string, which is null
-  in a numerical or date column, since it is no number or date.
-
 CSV is RFC 4180 in UTF-8, with a header, separated by comma, semicolon, tab or vertical bar.
 """
 
@@ -20,95 +10,23 @@ import difflib
 import glob
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from transak_drift.core.feature_statistics import FeatureKind
+from transak_drift.platforms.local.dataset_files import DatasetError
+from transak_drift.platforms.local.tabular_column import NUMBERS, TEXT, Column, quote_identifier
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_HEADER = 1 << 20
 _SAMPLED_CELLS = 10_000
-_TEXT = "varchar"
-_INTEGERS = frozenset(
-    f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")
-)
-_NUMBERS = _INTEGERS | {"integer", "uinteger", "float", "double", "decimal"}
 _TIMES = frozenset(
     {"timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone"}
 )
 _NESTED = frozenset({"list", "array", "struct", "map", "union"})
-
-
-class DatasetError(ValueError):
-    """A dataset that cannot be read or measured; the message names the place and the fix."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a file.
-
-    Args:
-        name: its name in the file.
-        reference: the SQL that names it in the file's relation.
-        type_id: DuckDB's name of its type in lower case, without parameters.
-        type_name: the type in full, for people.
-    """
-
-    name: str
-    reference: str
-    type_id: str
-    type_name: str
-
-    @property
-    def is_text(self) -> bool:
-        """Whether cells are text, so that reading them as numbers or dates may fail."""
-        return self.type_id == _TEXT
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the file declares that the column holds nulls alone."""
-        return self.type_id == "null"
-
-    def as_text(self) -> str:
-        """Return the SQL of a categorical value, VARCHAR."""
-        text = f"CAST({self.reference} AS VARCHAR)"
-        if self.type_id in ("float", "double"):
-            whole = f"{self.reference} = trunc({self.reference}) AND abs({self.reference}) < 1e15"
-            return (
-                f"CASE WHEN {whole} THEN CAST(CAST({self.reference} AS BIGINT) AS VARCHAR) "
-                f"ELSE {text} END"
-            )
-        if self.type_id == "decimal":
-            # A type without digits before the point, as DECIMAL(2, 2), is written without the 0.
-            full = f"regexp_replace({text}, '^(-?)[.]', '\\10.')"
-            short = f"rtrim(rtrim({full}, '0'), '.')"
-            return f"CASE WHEN contains({text}, '.') THEN {short} ELSE {text} END"
-        return text
-
-    def as_number(self, cast: str = "CAST") -> str:
-        """Return the SQL of a numerical value, DOUBLE.
-
-        Args:
-            cast: `CAST`, or `TRY_CAST` for null where the text is no number.
-        """
-        if self.is_text:
-            # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
-            return f"{cast}(nullif(replace({self.reference}, '_', '?'), '') AS DOUBLE)"
-        return f"{cast}({self.reference} AS DOUBLE)"
-
-    def as_timestamp(self, cast: str = "CAST") -> str:
-        """Return the SQL of a date or time, of a type that compares with dates.
-
-        Args:
-            cast: `CAST`, or `TRY_CAST` for null where the text is no date.
-        """
-        return (
-            f"{cast}(nullif({self.reference}, '') AS TIMESTAMP)" if self.is_text else self.reference
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +105,7 @@ class TabularFiles:
             )
         if kind is FeatureKind.CATEGORICAL:
             return column.as_text()
-        if column.type_id not in _NUMBERS | {_TEXT, "boolean", "null"}:
+        if column.type_id not in NUMBERS | {TEXT, "boolean", "null"}:
             raise DatasetError(
                 f"{self.paths[0]}: column {name!r} is of type {column.type_name}, which is not "
                 "numerical; declare the feature categorical in feature_types"
@@ -242,7 +160,7 @@ class TabularFiles:
         if column.is_empty:
             return None
         if self.delimiter is None:
-            numerical = column.type_id in _NUMBERS
+            numerical = column.type_id in NUMBERS
             return FeatureKind.NUMERICAL if numerical else FeatureKind.CATEGORICAL
         relation, parameters = self.relation("sample")
         row = connection.execute(
@@ -256,26 +174,6 @@ class TabularFiles:
         if not cells:
             return None
         return FeatureKind.NUMERICAL if numbers else FeatureKind.CATEGORICAL
-
-
-def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
-    """Find the Parquet and CSV files of a dataset.
-
-    Args:
-        sources: files, directories (searched with all below them) and glob patterns, local ones.
-
-    Returns:
-        The files, each once, in the order of the sources and sorted by name within each.
-
-    Raises:
-        DatasetError: a source does not exist, holds no such file, or is of another format.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        found.update(dict.fromkeys(_files_of(source)))
-    if not found:
-        raise DatasetError("the dataset names no source; name a Parquet or CSV file")
-    return tuple(found)
 
 
 def read_schemas(
@@ -315,43 +213,6 @@ def read_schemas(
     return tuple(files)
 
 
-def _files_of(source: Path | str) -> list[Path]:
-    text = str(source)
-    if "://" in text:
-        raise DatasetError(f"{text} is no local path; download it and name the local file")
-    path = Path(text).expanduser()
-    if path.is_dir():
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
-            and _has_known_suffix(file)
-            and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-        ]
-        if not files:
-            raise DatasetError(f"{text} has no {_known_suffixes()} file in it; name another")
-        return [file.resolve() for file in files]
-    if path.is_file():
-        if not _has_known_suffix(path):
-            raise DatasetError(f"{text} is of an unknown format; name a {_known_suffixes()} file")
-        return [path.resolve()]
-    if glob.has_magic(text):
-        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - patterns may be absolute
-        known = [match for match in matches if match.is_dir() or _has_known_suffix(match)]
-        if known:
-            return [file for match in known for file in _files_of(match)]
-        raise DatasetError(f"no file matches {text}; correct the pattern")
-    raise DatasetError(f"{text} does not exist; correct the path")
-
-
-def _has_known_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
-
-
-def _known_suffixes() -> str:
-    return " or ".join((", ".join(SUFFIXES[:-1]), SUFFIXES[-1]))
-
-
 def _parquet_columns(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[Column, ...]:
     relation, parameters = TabularFiles((path,), (), None).relation("schema")
     try:
@@ -385,7 +246,7 @@ def _csv_header(path: Path, names: Sequence[str]) -> tuple[str, tuple[Column, ..
     wanted = set(names)
     header, delimiter = max(headers, key=lambda item: (len(wanted & set(item[0])), len(item[0])))
     columns = tuple(
-        Column(name, f"column{index}", _TEXT, "text") for index, name in enumerate(header)
+        Column(name, f"column{index}", TEXT, "text") for index, name in enumerate(header)
     )
     return delimiter, columns
 
@@ -397,12 +258,3 @@ def short_reason(error: duckdb.Error) -> str:
         error: what DuckDB raised.
     """
     return str(error).partition("\n\n")[0].partition("\nPossible fixes:")[0]
-
-
-def quote_identifier(name: str) -> str:
-    """Return a name as an SQL identifier, whatever characters it has.
-
-    Args:
-        name: the name.
-    """
-    return '"' + name.replace('"', '""') + '"'

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from transak_drift.core.feature_statistics import FeatureKind
+from transak_drift.platforms.local.dataset_files import DatasetError
 from transak_drift.platforms.local.dataset_statistics import scan_statistics
-from transak_drift.platforms.local.tabular_files import DatasetError
 
 CATEGORICAL, NUMERICAL = FeatureKind.CATEGORICAL, FeatureKind.NUMERICAL
 JANUARY = (date(2026, 1, 1), date(2026, 1, 31))
