@@ -33,7 +33,9 @@ from transak_drift.platforms.local.registry_index import SCHEMA_VERSION
 NAME = "transak-i1-train-model"
 DAYS = (date(2026, 1, 1), date(2026, 1, 28))
 SECONDS_FOR_A_PROCESS = 60
-spawn = multiprocessing.get_context("spawn")
+# Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
+clean = multiprocessing.get_context("forkserver")
+clean.set_forkserver_preload(["transak_drift.platforms.local.training_run"])
 
 
 def fitted(slope: float = 1.0) -> Pipeline:
@@ -273,8 +275,8 @@ def _register_when_told(directory: Path, connection: Connection) -> None:
 def test_processes_that_race_for_a_drift_event_share_one_version(tmp_path: Path) -> None:
     workers = []
     for _ in range(3):
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_register_when_told, args=(tmp_path, theirs))
+        ours, theirs = clean.Pipe()
+        process = clean.Process(target=_register_when_told, args=(tmp_path, theirs))
         process.start()
         workers.append((process, ours))
     for _, connection in workers:
@@ -334,8 +336,8 @@ def test_a_process_killed_while_registering_leaves_a_clean_registry(
 ) -> None:
     watching = ModelRegistry(tmp_path, NAME)
     earlier = register(watching, "monitor/0", promote=True)
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=work, args=(tmp_path, theirs))
+    ours, theirs = clean.Pipe()
+    process = clean.Process(target=work, args=(tmp_path, theirs))
     process.start()
     assert process.pid is not None
     try:

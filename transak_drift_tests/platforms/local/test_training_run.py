@@ -23,7 +23,9 @@ from transak_drift.platforms.local.transaction_generator import (
 NAME = "transak-i1-train-model"
 DRIFT_DAY = date(2026, 3, 5)
 SECONDS_FOR_A_PROCESS = 60
-spawn = multiprocessing.get_context("spawn")
+# Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
+clean = multiprocessing.get_context("forkserver")
+clean.set_forkserver_preload(["transak_drift.platforms.local.training_run"])
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +143,8 @@ def test_of_two_processes_one_trains_and_the_other_adopts(
 ) -> None:
     workers = []
     for _ in range(2):
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_train_when_told, args=(tmp_path, days, theirs))
+        ours, theirs = clean.Pipe()
+        process = clean.Process(target=_train_when_told, args=(tmp_path, days, theirs))
         process.start()
         workers.append((process, ours))
     for _, connection in workers:
