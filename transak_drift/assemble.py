@@ -43,7 +43,7 @@ def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Def
     kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
     partitions = daily_partitions(config.start_date)
     retrain = build_retrain_job()
-    daily = build_daily_monitoring_job(partitions)
+    daily = build_daily_monitoring_job()
     return dg.Definitions(
         assets=[
             build_transactions(config, partitions, kinds["data"]),

@@ -103,15 +103,16 @@ def report_metadata(result: MonitoringResult) -> dict[str, Any]:
         if feature.distance is not None:
             metadata[f"{feature.feature} distance"] = feature.distance
         metadata[f"{feature.feature} contributors"] = table(
+            ("value", "before", "now", "change"),
             [
-                {
-                    "value": item.value,
-                    "before": round(item.baseline_share, 6),
-                    "now": round(item.target_share, 6),
-                    "change": round(item.change, 6),
-                }
+                (
+                    item.value,
+                    round(item.baseline_share, 6),
+                    round(item.target_share, 6),
+                    round(item.change, 6),
+                )
                 for item in feature.contributors
-            ]
+            ],
         )
     return metadata
 

@@ -37,14 +37,11 @@ def build_prepare_job() -> AssetJob:
     )
 
 
-def build_daily_monitoring_job(
-    partitions: dg.DailyPartitionsDefinition,
-) -> AssetJob:
+def build_daily_monitoring_job() -> AssetJob:
     """Return the job that predicts and monitors one day; it can be backfilled."""
     return dg.define_asset_job(
         DAILY_MONITORING_JOB,
         selection=dg.AssetSelection.assets(TRANSACTIONS, PREDICTIONS, MONITORING_RUN, DRIFT_REPORT),
-        partitions_def=partitions,
         description="Predicts and monitors one day.",
     )
 

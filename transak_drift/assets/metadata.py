@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,13 +13,25 @@ from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
 MOST_TABLE_ROWS = 100
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Return rows as a table; at most the first 100, all with the keys of the first."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
+    """Return a table for the UI.
+
+    Args:
+        columns: the headings.
+        rows: the cells of each row, in the order of the headings; at most the first 100 are shown.
+
+    Returns:
+        The table, which may be empty.
+    """
     records = [
-        dg.TableRecord({key: _cell(value) for key, value in row.items()})
+        dg.TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True)})
         for row in rows[:MOST_TABLE_ROWS]
     ]
-    return dg.MetadataValue.table(records)
+    types = [_column_type(row) for row in zip(*rows, strict=True)] or ["string"] * len(columns)
+    schema = dg.TableSchema(
+        [dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)]
+    )
+    return dg.MetadataValue.table(records, schema=schema)
 
 
 def verdict(feature: FeatureDrift) -> str:
@@ -31,25 +43,20 @@ def verdict(feature: FeatureDrift) -> str:
 
 def feature_table(result: MonitoringResult) -> dg.TableMetadataValue:
     """Return one row a feature: distance, threshold, verdict and the greatest contributor."""
-    rows = []
-    for feature in result.features:
-        top = feature.contributors[0] if feature.contributors else None
-        rows.append(
-            {
-                "feature": feature.feature,
-                "metric": feature.metric,
-                "distance": "-" if feature.distance is None else round(feature.distance, 6),
-                "threshold": feature.threshold,
-                "verdict": verdict(feature),
-                "greatest change": feature.note
-                or (
-                    f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
-                    if top
-                    else ""
-                ),
-            }
-        )
-    return table(rows)
+    return table(
+        ("feature", "metric", "distance", "threshold", "verdict", "greatest change"),
+        [
+            (
+                feature.feature,
+                feature.metric,
+                None if feature.distance is None else round(feature.distance, 6),
+                feature.threshold,
+                verdict(feature),
+                _greatest_change(feature),
+            )
+            for feature in result.features
+        ],
+    )
 
 
 def event_metadata(event: DriftEvent) -> dict[str, Any]:
@@ -59,12 +66,26 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
         "monitoring job": event.monitoring_job_id,
         "window end": dg.MetadataValue.timestamp(event.window_end),
         "features": table(
-            [
-                {"feature": a.feature, "distance": a.deviation, "threshold": a.threshold}
-                for a in event.anomalies
-            ]
+            ("feature", "distance", "threshold"),
+            [(a.feature, a.deviation, a.threshold) for a in event.anomalies],
         ),
     }
+
+
+def _greatest_change(feature: FeatureDrift) -> str:
+    if feature.note or not feature.contributors:
+        return feature.note
+    top = feature.contributors[0]
+    return f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
+
+
+def _column_type(cells: Sequence[Any]) -> str:
+    present = [cell for cell in cells if cell is not None]
+    if present and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in present):
+        return "int"
+    if present and all(isinstance(cell, int | float) for cell in present):
+        return "float"
+    return "string"
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

@@ -47,20 +47,14 @@ def build_model_monitor(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
                 "action": action,
                 "changed settings": len(applied.changes),
                 "changes": table(
+                    ("setting", "before", "after"),
                     [
-                        {
-                            "setting": change.path,
-                            "before": "-" if change.before is None else str(change.before),
-                            "after": "-" if change.after is None else str(change.after),
-                        }
+                        (change.path, _shown(change.before), _shown(change.after))
                         for change in applied.changes
-                    ]
+                    ],
                 ),
                 "thresholds": table(
-                    [
-                        {"feature": feature, "threshold": threshold}
-                        for feature, threshold in config.drift_thresholds.items()
-                    ]
+                    ("feature", "threshold"), list(config.drift_thresholds.items())
                 ),
                 "log anomalies": config.log_anomalies,
                 "notification channels": len(config.notification_channels),
@@ -69,6 +63,10 @@ def build_model_monitor(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
         )
 
     return model_monitor
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _action(applied: AppliedModelMonitor) -> str:

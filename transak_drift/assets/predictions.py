@@ -56,10 +56,7 @@ def build_predictions(
             "location": dg.MetadataValue.path(predicted.dataset.uri),
             "model version": predicted.model_version or "none",
             "categories": table(
-                [
-                    {"category": category, "transactions": count}
-                    for category, count in predicted.category_counts.items()
-                ]
+                ("category", "transactions"), list(predicted.category_counts.items())
             ),
         }
         if predicted.dataset.rows is not None:

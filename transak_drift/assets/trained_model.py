@@ -79,7 +79,7 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
         request = TrainingRequest(
             drift_event_key=config.drift_event or None,
             window_end=_window_end(config.window_end),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
         with as_failure():
             result = platform.open().train(monitoring_config, request, context.log.info)
@@ -125,16 +125,11 @@ def _model_metadata(result: TrainingResult, request: TrainingRequest) -> dict[st
         "last day": str(result.training_days[1]),
         "training rows": result.training_rows,
         "evaluation": table(
+            ("metric", "challenger", "champion"),
             [
-                {
-                    "metric": name,
-                    "challenger": round(value, 6),
-                    "champion": round(result.champion_metrics[name], 6)
-                    if name in result.champion_metrics
-                    else "-",
-                }
+                (name, value, result.champion_metrics.get(name))
                 for name, value in result.metrics.items()
-            ]
+            ],
         ),
         **{name: float(value) for name, value in result.metrics.items()},
     }

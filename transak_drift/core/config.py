@@ -144,6 +144,13 @@ class MonitoringConfig(_Section):
         strict=True,
         description="Days of transactions a training uses at most.",
     )
+    maximum_training_minutes: int = Field(
+        default=360,
+        ge=1,
+        le=43_200,
+        strict=True,
+        description="Minutes after which a training run counts as failed.",
+    )
     start_date: CalendarDay = Field(
         default=date(2026, 1, 1),
         description="First day that is monitored: the first of the daily partitions.",

@@ -41,7 +41,7 @@ class TickBounds:
     messages: int = 1_000
     bytes: int = 32_000_000
     waiting_messages: int = 5_000
-    wait_seconds: float = 1.0
+    wait_seconds: float = 2.0
 
 
 def build_drift_message_sensor(
@@ -132,6 +132,8 @@ def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
                 event.project, event.location, event.model_monitor_id, event.monitoring_job_id
             ),
             MODEL_TAG: config.model_name,
+            # Marks a run as failed whose worker vanished: it would hold up every later training.
+            "dagster/max_runtime": str(60 * config.maximum_training_minutes),
         },
     )
 

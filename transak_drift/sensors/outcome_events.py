@@ -26,24 +26,27 @@ def outcome_events(plan: TickPlan) -> list[dg.AssetObservation]:
     ]
     not_drift = [item for item in plan.outcomes if item.kind == OutcomeKind.NOT_DRIFT]
     if not_drift:
-        rows = [
-            {
-                "monitoring job": item.event.monitoring_job_id if item.event else "",
-                "detail": item.detail,
-            }
-            for item in not_drift
-        ]
-        observations.append(_summary(OutcomeKind.NOT_DRIFT, len(rows), rows))
+        rows = table(
+            ("monitoring job", "detail"),
+            [
+                (item.event.monitoring_job_id if item.event else "", item.detail)
+                for item in not_drift
+            ],
+        )
+        observations.append(_summary(OutcomeKind.NOT_DRIFT, len(not_drift), rows))
     if plan.dead_letters:
-        rows = [
-            {
-                "message": letter.message.message_id,
-                "reason": str(letter.rejection.reason),
-                "detail": letter.rejection.detail,
-            }
-            for letter in plan.dead_letters
-        ]
-        observations.append(_summary(OutcomeKind.DEAD_LETTERED, len(rows), rows))
+        rows = table(
+            ("message", "reason", "detail"),
+            [
+                (
+                    letter.message.message_id,
+                    str(letter.rejection.reason),
+                    letter.rejection.detail,
+                )
+                for letter in plan.dead_letters
+            ],
+        )
+        observations.append(_summary(OutcomeKind.DEAD_LETTERED, len(plan.dead_letters), rows))
     return observations
 
 
@@ -62,9 +65,9 @@ def _event_observation(outcome: Outcome) -> dg.AssetObservation:
     )
 
 
-def _summary(kind: OutcomeKind, count: int, rows: list[dict[str, str]]) -> dg.AssetObservation:
+def _summary(kind: OutcomeKind, count: int, rows: dg.TableMetadataValue) -> dg.AssetObservation:
     return dg.AssetObservation(
         asset_key=DRIFT_EVENT,
         description=f"{kind}: {count} message(s)",
-        metadata={"outcome": kind.value, "messages": count, "list": table(rows)},
+        metadata={"outcome": kind.value, "messages": count, "list": rows},
     )

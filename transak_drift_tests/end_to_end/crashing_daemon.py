@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster._daemon import sensor as sensor_daemon
@@ -33,11 +33,11 @@ def arm(point: str, run_key: str) -> None:
         requested.update(str(request.run_key) for request in run_requests)
         return original(self, run_requests, *args, **kwargs)
 
-    def crash(_: object, reached: str) -> None:
-        if reached == point and (run_key in requested or point == "TICK_HELD"):
+    def crash(debug_crash_flags: Mapping[str, int | Exception] | None, key: str) -> None:
+        if key == point and (run_key in requested or point == "TICK_HELD"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sensor_daemon.SensorLaunchContext.set_run_requests = remember  # ty: ignore[invalid-assignment]
+    sensor_daemon.SensorLaunchContext.set_run_requests = remember
     sensor_daemon.check_for_debug_crash = crash
 
 

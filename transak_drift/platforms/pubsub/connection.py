@@ -12,6 +12,8 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 # A message has up to 10 MB, above gRPC's own limit of 4 MB.
 _CHANNEL_OPTIONS = (
+    # The server is on this machine or named by the user; a proxy could only be in the way.
+    ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )

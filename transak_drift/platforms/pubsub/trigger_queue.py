@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from transak_drift.core.resource_names import subscription_name, topic_name
 from transak_drift.platforms.pubsub.connection import RETRY, PubSubClients
 
 CALL_DEADLINE_SECONDS = 20.0
+LONGEST_PULL_SECONDS = 20.0
 ACK_IDS_PER_CALL = 1_000
 ACK_DEADLINE_SECONDS = 60
 RETENTION_SECONDS = 7 * 24 * 3600
@@ -133,12 +135,13 @@ class TriggerQueue:
     def pull(
         self, maximum_messages: int, maximum_bytes: int, wait_seconds: float
     ) -> list[ReceivedMessage]:
-        """Pull until nothing is left, or a bound is reached.
+        """Pull until nothing is left, or a bound is reached; for 20 seconds at most.
 
         Args:
             maximum_messages: at most so many messages.
             maximum_bytes: no further call once so many bytes were pulled.
-            wait_seconds: how long the first call waits for a message.
+            wait_seconds: how long a call waits for a message, 2 or more: a call that is given up
+                while its answer is on the way leaves messages leased to nobody for a while.
 
         Returns:
             The messages in the order of delivery; each is leased for the ack deadline.
@@ -253,21 +256,27 @@ class TriggerQueue:
 
     def _acknowledge(self, subscription: str, ack_ids: Sequence[str]) -> None:
         for part in _parts(ack_ids, ACK_IDS_PER_CALL):
-            self._subscriber.acknowledge(
-                subscription=subscription,
-                ack_ids=part,
-                retry=RETRY,
-                timeout=CALL_DEADLINE_SECONDS,
+            _without_invalid(
+                part,
+                lambda valid: self._subscriber.acknowledge(
+                    subscription=subscription,
+                    ack_ids=valid,
+                    retry=RETRY,
+                    timeout=CALL_DEADLINE_SECONDS,
+                ),
             )
 
     def _modify_ack_deadline(self, subscription: str, ack_ids: Sequence[str], seconds: int) -> None:
         for part in _parts(ack_ids, ACK_IDS_PER_CALL):
-            self._subscriber.modify_ack_deadline(
-                subscription=subscription,
-                ack_ids=part,
-                ack_deadline_seconds=seconds,
-                retry=RETRY,
-                timeout=CALL_DEADLINE_SECONDS,
+            _without_invalid(
+                part,
+                lambda valid: self._subscriber.modify_ack_deadline(
+                    subscription=subscription,
+                    ack_ids=valid,
+                    ack_deadline_seconds=seconds,
+                    retry=RETRY,
+                    timeout=CALL_DEADLINE_SECONDS,
+                ),
             )
 
     def _publish(
@@ -288,7 +297,7 @@ class TriggerQueue:
         return ids
 
     def _pull_dead_letters(self, maximum: int) -> Iterator[DeadLetterMessage]:
-        for delivery in self._deliveries(self.dead_letter_subscription, maximum, 64_000_000, 1.0):
+        for delivery in self._deliveries(self.dead_letter_subscription, maximum, 64_000_000, 2.0):
             attributes = delivery.message.attributes
             yield DeadLetterMessage(
                 message=_received(delivery),
@@ -307,14 +316,16 @@ class TriggerQueue:
     ) -> list[types.ReceivedMessage]:
         deliveries: list[types.ReceivedMessage] = []
         size = 0
-        while len(deliveries) < maximum_messages and size < maximum_bytes:
+        until = time.monotonic() + LONGEST_PULL_SECONDS
+        while (
+            len(deliveries) < maximum_messages and size < maximum_bytes and time.monotonic() < until
+        ):
             try:
                 response = self._subscriber.pull(
                     subscription=subscription,
                     max_messages=min(maximum_messages - len(deliveries), 1_000),
                     retry=RETRY,
-                    # Only the first call waits: with something in hand, do it before more comes.
-                    timeout=wait_seconds if not deliveries else min(wait_seconds, 0.3),
+                    timeout=wait_seconds,
                 )
             except (exceptions.DeadlineExceeded, exceptions.RetryError) as error:
                 if isinstance(error, exceptions.RetryError) and not isinstance(
@@ -361,6 +372,21 @@ def _ignore_existing(create: Callable[[], object]) -> None:
         create()
     except exceptions.AlreadyExists:
         return
+
+
+def _without_invalid(ack_ids: list[str], call: Callable[[list[str]], object]) -> None:
+    """Make a call with ack ids, and leave out those that the server does not know.
+
+    One such id, of a subscription that was made anew say, fails the whole call. There is nothing
+    to do for it: what it stood for is delivered again, if it is still there.
+    """
+    try:
+        call(ack_ids)
+    except exceptions.InvalidArgument:
+        if len(ack_ids) > 1:
+            middle = len(ack_ids) // 2
+            _without_invalid(ack_ids[:middle], call)
+            _without_invalid(ack_ids[middle:], call)
 
 
 def _parts(items: Sequence[str], size: int) -> Iterator[list[str]]:
