@@ -12,6 +12,7 @@ from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.core.resource_names import monitoring_job_name, parse_monitoring_job_name
 from transak_drift.platforms.interface import PlatformError, StartedMonitoringRun
 from transak_drift.platforms.local.atomic_file import replace_file
+from transak_drift.platforms.local.dataset_files import DatasetError
 from transak_drift.platforms.local.dataset_statistics import scan_statistics
 from transak_drift.platforms.local.log_router import write_anomaly
 from transak_drift.platforms.local.state_directory import StateDirectory
@@ -53,6 +54,8 @@ def run_monitoring(
     try:
         target = scan_statistics([target_file], _kinds(baseline))
         features = compare_features(baseline, target, config.drift_thresholds)
+    except DatasetError as error:
+        raise PlatformError(str(error)) from error
     except DriftStatisticsError as error:
         raise PlatformError(
             f"{error}; retrain with data that have the feature, so that it is in the baseline"

@@ -7,12 +7,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_statistics import EmptyFeatureError, feature_distance
+from transak_drift.core.drift_statistics import DriftStatisticsError, feature_distance
 from transak_drift.core.feature_statistics import DatasetStatistics
 from transak_drift.core.training_window import select_training_days
 from transak_drift.platforms.interface import PlatformError, TrainingRequest, TrainingResult
-from transak_drift.platforms.local.baseline_statistics import load_statistics, save_statistics
+from transak_drift.platforms.local.baseline_statistics import (
+    BaselineStatisticsError,
+    load_statistics,
+    save_statistics,
+)
 from transak_drift.platforms.local.classifier_evaluation import Evaluation
+from transak_drift.platforms.local.dataset_files import DatasetError
 from transak_drift.platforms.local.dataset_statistics import scan_statistics
 from transak_drift.platforms.local.landing import Landing
 from transak_drift.platforms.local.model_registry import (
@@ -120,7 +125,10 @@ class LocalTraining:
         name = str(champion.number) if champion else _INITIAL_BASELINE
         path = self._state.baseline(name)
         if path.exists():
-            return name, load_statistics(path)
+            try:
+                return name, load_statistics(path)
+            except BaselineStatisticsError as error:
+                raise PlatformError(str(error)) from error
         if champion is not None:
             files = [Path(file) for file in champion.training_run["files"]]
         else:
@@ -172,7 +180,10 @@ class LocalTraining:
         )
 
     def _scan(self, files: Sequence[Path]) -> DatasetStatistics:
-        return scan_statistics(files, monitored_kinds(self._config))
+        try:
+            return scan_statistics(files, monitored_kinds(self._config))
+        except DatasetError as error:
+            raise PlatformError(str(error)) from error
 
 
 def _drifted(config: MonitoringConfig, first: DatasetStatistics, second: DatasetStatistics) -> bool:
@@ -180,7 +191,8 @@ def _drifted(config: MonitoringConfig, first: DatasetStatistics, second: Dataset
         try:
             if feature_distance(feature, first, second).distance > threshold:
                 return True
-        except EmptyFeatureError:
+        except DriftStatisticsError:
+            # Without a distance the days cannot be told to be alike.
             return True
     return False
 
