@@ -98,6 +98,8 @@ def report_metadata(result: MonitoringResult) -> dict[str, Any]:
         "baseline rows": result.baseline_rows,
         "target rows": result.target_rows,
     }
+    if result.alerts:
+        metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
     for feature in result.features:
         metadata[f"{feature.feature} threshold"] = feature.threshold
         if feature.distance is not None:

@@ -67,17 +67,19 @@ class MonitoringResult(_Record):
         job_name: resource name of the ModelMonitoringJob.
         day: the day of the target dataset.
         baseline_name: what the day was compared with, for people.
-        baseline_rows: rows of the baseline dataset.
-        target_rows: rows of the target dataset.
+        baseline_rows: rows of the baseline dataset, or None where the platform does not say.
+        target_rows: rows of the target dataset, or None where the platform does not say.
         features: one entry for each monitored feature, in the order of the configuration.
+        alerts: alerts that the platform itself raised, for people.
     """
 
     job_name: str
     day: date
     baseline_name: str
-    baseline_rows: int
-    target_rows: int
+    baseline_rows: int | None
+    target_rows: int | None
     features: tuple[FeatureDrift, ...]
+    alerts: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> tuple[FeatureDrift, ...]:

@@ -28,7 +28,7 @@ class Fault:
     message: str = "injected by the test"
     held_until: threading.Event | None = None
     after_the_work: bool = False
-    cut: Callable[[], None] | None = None
+    cut: Callable[[], object] | None = None
 
 
 class Faults:
