@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +34,12 @@ class Buckets:
         """Return the objects that an address, which may hold wildcards, matches."""
         pattern = str(self.path(uri).relative_to(self.directory))
         return sorted(path for path in self.directory.glob(pattern) if path.is_file())
+
+    def write_csv(self, uri: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows as an object of comma-separated values with a header."""
+        path = self.path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
