@@ -186,6 +186,16 @@ def test_a_run_whose_request_was_forgotten_is_launched_and_not_held_by_itself() 
         assert list(planned.state.requested) == [EVENT.key]
 
 
+def test_a_forgotten_run_is_not_superseded() -> None:
+    planned = plan(
+        state=holding(EVENT),
+        runs=RunStorage(created={EVENT.key}),
+        history=TrainingHistory(1, NOW, EVENT.window_end),
+    )
+    assert planned.request == [EVENT]
+    assert kinds(planned) == {OutcomeKind.TRAINING_REQUESTED: 0}
+
+
 def test_a_forgotten_run_counts_once_as_in_flight() -> None:
     two = RetrainPolicy(maximum_trainings_in_flight=2)
     planned = plan(

@@ -9,6 +9,7 @@ and go through the real assessment; the cursor is real text.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -49,7 +50,6 @@ class Subscription:
     def __init__(self) -> None:
         self.messages: dict[str, StoredMessage] = {}
         self.seconds = 0.0
-        self.loses_acknowledgements = False
 
     def publish(self, body: bytes) -> str:
         message_id = str(len(self.messages) + 1)
@@ -78,7 +78,7 @@ class Subscription:
     def acknowledge(self, ack_id: str) -> str | None:
         """Settle a message and return its id; an expired or superseded ack id does nothing."""
         message_id, message = self._leased(ack_id)
-        if message is None or self.loses_acknowledgements:
+        if message is None:
             return None
         message.acknowledged = True
         return message_id
@@ -113,6 +113,41 @@ class Run:
     launches: int = 0
 
 
+class Write(Enum):
+    """What a tick makes durable, in this order."""
+
+    DEAD_LETTER = "dead letter"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    OUTCOME = "outcome"
+    REQUESTS = "requests"
+    RUN = "run"
+    LAUNCH = "launch"
+    CURSOR = "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong in one tick.
+
+    Args:
+        dies_before: the daemon is killed before a write of this kind.
+        after: how many writes of this kind it makes before.
+        stays_away: it comes back too late to resume the tick.
+        loses_acknowledgements: Pub/Sub loses each acknowledgement.
+        delivers_anything: Pub/Sub delivers again what is leased or acknowledged.
+        launches_fail: runs are created, but cannot be launched.
+        submits_at_most: the sensor is switched off after so many run requests.
+    """
+
+    dies_before: Write | None = None
+    after: int = 0
+    stays_away: bool = False
+    loses_acknowledgements: bool = False
+    delivers_anything: bool = False
+    launches_fail: bool = False
+    submits_at_most: int | None = None
+
+
 class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the program
     """The daemon was killed before its next durable write."""
 
@@ -138,9 +173,8 @@ class TriggerWorld:
     outcomes: list[Outcome] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     trained_until: datetime | None = None
-    writes_until_death: int | None = None
-    submissions_until_stop: int | None = None
-    launches_fail: bool = False
+    fault: Fault = Fault()
+    writes: Counter[Write] = field(default_factory=Counter)
     on_acknowledged: Callable[[str], None] = lambda message_id: None
 
     @property
@@ -157,38 +191,38 @@ class TriggerWorld:
         )
 
     def tick(
-        self,
-        maximum: int,
-        shuffle: Callable[[list[str]], None],
-        *,
-        even_if_leased: bool = False,
+        self, maximum: int, shuffle: Callable[[list[str]], None], fault: Fault | None = None
     ) -> TickPlan | None:
         """Run one tick of the daemon; None when it died or only resumed an earlier tick."""
+        self.fault = fault or Fault()
+        self.writes.clear()
         try:
             if self.unfinished is not None:
                 self._submit(self.unfinished)
                 return None
-            plan = self._evaluate(maximum, shuffle, even_if_leased)
+            plan = self._evaluate(maximum, shuffle)
             for outcome in plan.outcomes:
-                self._durable_write()
+                self._write(Write.OUTCOME)
                 self.outcomes.append(outcome)
             cursor = plan.state.to_cursor()
             if plan.request:
-                self._durable_write()
+                self._write(Write.REQUESTS)
                 self.unfinished = UnfinishedTick(tuple(plan.request), cursor)
                 self._submit(self.unfinished)
             else:
-                self._durable_write()
+                self._write(Write.CURSOR)
                 self.cursor = cursor
         except DaemonDied:
+            if self.fault.stays_away:
+                self.unfinished = None
             return None
         return plan
 
-    def _evaluate(
-        self, maximum: int, shuffle: Callable[[list[str]], None], even_if_leased: bool
-    ) -> TickPlan:
+    def _evaluate(self, maximum: int, shuffle: Callable[[list[str]], None]) -> TickPlan:
         state = self.state
-        messages = self.subscription.pull(maximum, shuffle, even_if_leased=even_if_leased)
+        messages = self.subscription.pull(
+            maximum, shuffle, even_if_leased=self.fault.delivers_anything
+        )
         assessed = [(message, assess_message(message.data, self.config)) for message in messages]
         keys = events_to_look_up(state, assessed)
         runs = RunStorage(
@@ -203,7 +237,7 @@ class TriggerWorld:
             state, assessed, runs, self.history(), self.config.retrain_policy, self.now
         )
         for letter in plan.dead_letters:
-            self._durable_write()
+            self._write(Write.DEAD_LETTER)
             self.dead_letters.append((letter.message.message_id, letter.rejection.reason))
             self._acknowledge(letter.message.ack_id)
         for ack_id in plan.acknowledge:
@@ -213,30 +247,31 @@ class TriggerWorld:
         return plan
 
     def _acknowledge(self, ack_id: str) -> None:
-        self._durable_write()
+        self._write(Write.ACKNOWLEDGEMENT)
+        if self.fault.loses_acknowledgements:
+            return
         message_id = self.subscription.acknowledge(ack_id)
         if message_id is not None:
             self.on_acknowledged(message_id)
 
     def _submit(self, tick: UnfinishedTick) -> None:
         for position, event in enumerate(tick.requests):
-            if position == self.submissions_until_stop:
-                # The sensor was switched off while submitting: the rest is never submitted.
+            if position == self.fault.submits_at_most:
+                # Dagster then drops the rest of the requests and keeps the cursor.
                 break
             if event.key not in self.runs:
-                self._durable_write()
+                self._write(Write.RUN)
                 self.runs[event.key] = Run(event, self.now)
             run = self.runs[event.key]
-            if run.status == RunStatus.NOT_STARTED and not self.launches_fail:
-                self._durable_write()
+            if run.status == RunStatus.NOT_STARTED and not self.fault.launches_fail:
+                self._write(Write.LAUNCH)
                 run.status = RunStatus.LAUNCHED
                 run.launches += 1
-        self._durable_write()
+        self._write(Write.CURSOR)
         self.cursor = tick.cursor
         self.unfinished = None
 
-    def _durable_write(self) -> None:
-        if self.writes_until_death == 0:
+    def _write(self, kind: Write) -> None:
+        if kind == self.fault.dies_before and self.writes[kind] == self.fault.after:
             raise DaemonDied
-        if self.writes_until_death is not None:
-            self.writes_until_death -= 1
+        self.writes[kind] += 1
