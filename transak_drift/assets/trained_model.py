@@ -92,7 +92,11 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
                     "model version": result.version,
                     "first day": str(result.training_days[0]),
                     "last day": str(result.training_days[1]),
-                    "dagster/row_count": result.training_rows,
+                    **(
+                        {}
+                        if result.training_rows is None
+                        else {"dagster/row_count": result.training_rows}
+                    ),
                     TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
                 },
             )

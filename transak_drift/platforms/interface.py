@@ -137,7 +137,7 @@ class TrainingResult:
         reason: why it was promoted or not, for people.
         metrics: the challenger's evaluation on held-out recent data.
         champion_metrics: the former champion's evaluation on the same data.
-        training_rows: rows it learned from.
+        training_rows: rows it learned from, or None where the platform does not say.
         trained_until: end (exclusive) of the data it learned from, UTC.
         training_days: first and last day of the data it learned from.
         console_url: where a person sees the training, or None.
@@ -151,7 +151,7 @@ class TrainingResult:
     reason: str
     metrics: Mapping[str, float]
     champion_metrics: Mapping[str, float]
-    training_rows: int
+    training_rows: int | None
     trained_until: datetime
     training_days: tuple[date, date]
     console_url: str | None = None

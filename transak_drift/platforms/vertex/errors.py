@@ -15,6 +15,13 @@ from transak_drift.platforms.interface import PlatformError
 _PERMISSION = re.compile(r"[Pp]ermission '?(?P<permission>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'?")
 _RESOURCE = re.compile(r"resource '?(?://[a-z.]+/)?(?P<resource>[^\s']+)'?")
 
+_TEMPORARY = (
+    exceptions.ServiceUnavailable,
+    exceptions.TooManyRequests,
+    exceptions.DeadlineExceeded,
+    exceptions.Aborted,
+)
+
 # Smallest predefined role with each permission ("Vertex AI access control with IAM").
 _VIEWER_VERBS = frozenset({"get", "list", "searchModelMonitoringAlerts"})
 ACT_AS = "iam.serviceAccounts.actAs"
@@ -33,6 +40,10 @@ _ROLES = {
     "logging.sinks.get": "roles/logging.viewer",
     "artifactregistry.files.download": "roles/artifactregistry.reader",
 }
+
+
+class TemporaryPlatformError(PlatformError):
+    """Google Cloud did not answer in time; the same may work later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ def explained(access: Access) -> Generator[None]:
         access: what the calls within the block need.
 
     Raises:
+        TemporaryPlatformError: Google Cloud did not answer in time.
         PlatformError: says what is wrong, on which resource, and what to do.
     """
     try:
@@ -84,7 +96,9 @@ def explained(access: Access) -> Generator[None]:
     except exceptions.AlreadyExists:
         raise
     except exceptions.RetryError as error:
-        raise PlatformError(_gave_up(access, error.cause or error)) from error
+        raise TemporaryPlatformError(_gave_up(access, error.cause or error)) from error
+    except _TEMPORARY as error:
+        raise TemporaryPlatformError(_gave_up(access, error)) from error
     except exceptions.GoogleAPICallError as error:
         raise PlatformError(_message(access, error)) from error
     except auth_exceptions.DefaultCredentialsError as error:
@@ -135,14 +149,6 @@ def _message(access: Access, error: exceptions.GoogleAPICallError) -> str:
             f"the credentials were refused for {access.resource}; run `gcloud auth "
             f"application-default login` again. Google said: {text}"
         )
-    if isinstance(
-        error,
-        exceptions.ServiceUnavailable
-        | exceptions.TooManyRequests
-        | exceptions.DeadlineExceeded
-        | exceptions.Aborted,
-    ):
-        return _gave_up(access, error)
     return f"{access.permission} on {access.resource} failed: {type(error).__name__}: {text}"
 
 
