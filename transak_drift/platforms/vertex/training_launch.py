@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_ATTEMPTS = 20
 CHAMPION_LABEL = "transak-drift-champion"
+RUN_LABEL = "transak-drift-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def launch_training(
     # An event that is trained needs neither template nor model.
     attempt, adopted = _find_attempt(connection, config, order, retry_failed=retry_failed)
     if adopted is not None:
-        return LaunchedTraining(adopted.name, adopted=True)
+        return _adopted(adopted, order)
     job = _build_job(connection, config, order, config.vertex.pipeline_template)
     while attempt <= MOST_ATTEMPTS:
         created = _create(connection, job, _job_id(config, order, attempt))
@@ -96,7 +97,7 @@ def launch_training(
             connection, config, order, retry_failed=retry_failed, start=attempt
         )
         if adopted is not None:
-            return LaunchedTraining(adopted.name, adopted=True)
+            return _adopted(adopted, order)
     raise PlatformError(
         f"{MOST_ATTEMPTS} trainings of {order.drift_event_key} have failed; look at the last "
         f"PipelineJob {_job_id(config, order, MOST_ATTEMPTS)} and correct the pipeline, then start "
@@ -145,6 +146,12 @@ def training_days(config: MonitoringConfig, window_end: datetime) -> tuple[date,
     """
     last = (window_end - timedelta(microseconds=1)).date()
     return last - timedelta(days=config.maximum_training_days - 1), last
+
+
+def _adopted(job: PipelineJob, order: TrainingOrder) -> LaunchedTraining:
+    # A creation whose answer was lost is this run's own, though it was found as another's.
+    own = order.run_id != "" and dict(job.labels).get(RUN_LABEL) == order.run_id[:63]
+    return LaunchedTraining(job.name, adopted=not own)
 
 
 def _find_attempt(
@@ -208,7 +215,7 @@ def _build_job(
             **config.vertex.pipeline_labels,
             "transak-drift-monitor": config.model_monitor_id,
             CHAMPION_LABEL: champion.version,
-            **({"transak-drift-run": order.run_id[:63]} if order.run_id else {}),
+            **({RUN_LABEL: order.run_id[:63]} if order.run_id else {}),
         },
         service_account=config.vertex.pipeline_service_account,
         network=config.vertex.pipeline_network,
