@@ -38,7 +38,7 @@ def arm(point: str, run_key: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sensor_daemon.SensorLaunchContext.set_run_requests = remember
-    sensor_daemon.check_for_debug_crash = crash
+    vars(sensor_daemon)["check_for_debug_crash"] = crash
 
 
 if __name__ == "__main__":
