@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -243,6 +244,12 @@ class TriggerMachine(RuleBasedStateMachine):
             )
             assert reasons.total() == 1, f"{key} of {sorted(features)}: {dict(reasons)}"
 
+    def check_everything(self) -> None:
+        self.no_event_has_two_trainings()
+        self.no_acknowledged_event_is_forgotten()
+        self.no_good_message_is_a_dead_letter()
+        self.the_policy_is_kept()
+
     def settle(self) -> None:
         """Let everything be delivered and finished, and time pass, until nothing changes."""
         world = self.world
@@ -251,9 +258,7 @@ class TriggerMachine(RuleBasedStateMachine):
         for _ in range(MOST_SETTLING_TICKS):
             before = self.everything()
             world.tick(8, random.shuffle)
-            self.no_event_has_two_trainings()
-            self.no_acknowledged_event_is_forgotten()
-            self.the_policy_is_kept()
+            self.check_everything()
             for run in self.launched_runs():
                 run.status = RunStatus.FINISHED
                 if self.promotes_at_the_end:
@@ -280,4 +285,31 @@ class TriggerMachine(RuleBasedStateMachine):
 
 
 TestTriggerInvariant = TriggerMachine.TestCase
-TestTriggerInvariant.settings = settings(deadline=None, max_examples=400, stateful_step_count=40)
+TestTriggerInvariant.settings = settings(deadline=None, max_examples=300, stateful_step_count=40)
+
+
+@pytest.mark.parametrize("promotes", [True, False])
+@pytest.mark.parametrize("stays_away", [True, False])
+@pytest.mark.parametrize("dies_before", Write)
+def test_a_death_before_any_write_of_any_tick_is_harmless(
+    dies_before: Write, stays_away: bool, promotes: bool
+) -> None:
+    deaths = 0
+    for struck_tick, after in product(range(5), range(3)):
+        machine = TriggerMachine()
+        machine.start(cooldown=10, in_flight=1, features=1, promotes=promotes)
+        fault = Fault(dies_before=dies_before, after=after, stays_away=stays_away)
+        for number in range(5):
+            if number < 3:
+                machine.publish_drift(day=1 + number, features={"type"}, copies=2)
+                machine.publish_something_else("within", day=8, feature="amount")
+                machine.publish_something_else("not_json", day=8, feature="amount")
+            world = machine.world
+            world.tick(8, Random(number).shuffle, fault if number == struck_tick else None)
+            machine.check_everything()
+            for run in machine.launched_runs():
+                run.status = RunStatus.FINISHED
+            machine.let_time_pass(700)
+        machine.teardown()
+        deaths += machine.world.deaths
+    assert deaths >= 3, f"hardly a tick came to a {dies_before.value} to die before"

@@ -175,6 +175,7 @@ class TriggerWorld:
     trained_until: datetime | None = None
     fault: Fault = Fault()
     writes: Counter[Write] = field(default_factory=Counter)
+    deaths: int = 0
     on_acknowledged: Callable[[str], None] = lambda message_id: None
 
     @property
@@ -213,6 +214,7 @@ class TriggerWorld:
                 self._write(Write.CURSOR)
                 self.cursor = cursor
         except DaemonDied:
+            self.deaths += 1
             if self.fault.stays_away:
                 self.unfinished = None
             return None
