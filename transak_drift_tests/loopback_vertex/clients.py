@@ -9,7 +9,7 @@ from transak_drift.platforms.vertex.call_limits import CallLimits
 from transak_drift.platforms.vertex.connection import VertexConnection
 from transak_drift.platforms.vertex.endpoint import VertexEndpoint
 from transak_drift_tests.core.configurations import configuration
-from transak_drift_tests.loopback_vertex.server import LOCATION, PROJECT_ID, PROJECT_NUMBER
+from transak_drift_tests.loopback_vertex.location import LOCATION, PROJECT_ID, PROJECT_NUMBER
 
 # Waits of milliseconds: the rules are the same, and no test waits for the clock.
 QUICK_LIMITS = CallLimits(

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from transak_drift_tests.loopback_vertex.status import invalid, not_found, permission_denied
 
+PROJECT_ID = "af-finanzen"
+PROJECT_NUMBER = "123456789012"
+LOCATION = "europe-west6"
+
 
 @dataclass(frozen=True, slots=True)
 class Location:

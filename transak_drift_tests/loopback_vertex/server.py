@@ -24,7 +24,12 @@ from transak_drift.core.sink_filter import sink_filter
 from transak_drift_tests.loopback_vertex.batch_predictions import BatchPredictions
 from transak_drift_tests.loopback_vertex.buckets import Buckets
 from transak_drift_tests.loopback_vertex.faults import Faults
-from transak_drift_tests.loopback_vertex.location import Location
+from transak_drift_tests.loopback_vertex.location import (
+    LOCATION,
+    PROJECT_ID,
+    PROJECT_NUMBER,
+    Location,
+)
 from transak_drift_tests.loopback_vertex.model_monitoring import ModelMonitoring
 from transak_drift_tests.loopback_vertex.model_registry import ModelRegistry
 from transak_drift_tests.loopback_vertex.monitoring_analysis import (
@@ -35,10 +40,6 @@ from transak_drift_tests.loopback_vertex.monitoring_analysis import (
 from transak_drift_tests.loopback_vertex.operations import Operations
 from transak_drift_tests.loopback_vertex.pipelines import Pipelines
 from transak_drift_tests.loopback_vertex.rpc import Recorder, service_handler
-
-PROJECT_ID = "af-finanzen"
-PROJECT_NUMBER = "123456789012"
-LOCATION = "europe-west6"
 
 
 class LoopbackVertex:
