@@ -7,6 +7,7 @@ import dagster as dg
 from transak_drift.assets.drift_event import build_drift_event
 from transak_drift.assets.drift_report import build_drift_report
 from transak_drift.assets.jobs import (
+    AssetJob,
     build_daily_monitoring_job,
     build_daily_schedule,
     build_prepare_job,
@@ -20,10 +21,10 @@ from transak_drift.assets.registered_model import build_registered_model
 from transak_drift.assets.trained_model import build_trained_model
 from transak_drift.assets.transactions import build_transactions
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.config_errors import ConfigError, ConfigFault
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
+from transak_drift.sensors.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.settings import Settings
 
 _LOCAL_KINDS = {"data": {"parquet"}, "monitoring": {"duckdb"}, "training": {"scikitlearn"}}
@@ -57,26 +58,40 @@ def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Def
         ],
         jobs=[build_prepare_job(), daily, retrain],
         schedules=[build_daily_schedule(daily)],
-        sensors=[build_drift_message_sensor(config, retrain, settings.sensor_interval_seconds)],
+        sensors=_sensors(settings, config, retrain),
         resources={
-            "platform": platform_resource(settings),
+            "platform": platform_resource(settings, config),
             "trigger_queue": trigger_queue_resource(settings),
         },
         executor=dg.in_process_executor,
     )
 
 
-def platform_resource(settings: Settings) -> PlatformResource:
+def _sensors(
+    settings: Settings, config: MonitoringConfig, retrain: AssetJob
+) -> list[dg.SensorDefinition]:
+    interval = settings.sensor_interval_seconds
+    sensors = [build_drift_message_sensor(config, retrain, interval)]
+    if settings.platform == "gcp":
+        # The local platform's monitoring is finished when its run is.
+        sensors.append(build_monitoring_results_sensor(config, interval))
+    return sensors
+
+
+def platform_resource(settings: Settings, config: MonitoringConfig) -> PlatformResource:
     """Return the platform that the settings pick.
 
     Args:
         settings: the process's settings.
+        config: the monitored model.
 
     Returns:
         The resource; nothing is opened yet.
     """
     if settings.platform == "gcp":
-        raise _no_gcp_yet()
+        from transak_drift.resources.gcp_resources import gcp_platform_resource
+
+        return gcp_platform_resource(settings, config)
     from transak_drift.resources.local_resources import local_platform_resource
 
     return local_platform_resource(settings)
@@ -92,14 +107,9 @@ def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
         The resource; nothing is connected yet.
     """
     if settings.platform == "gcp":
-        raise _no_gcp_yet()
+        from transak_drift.resources.gcp_resources import gcp_trigger_queue_resource
+
+        return gcp_trigger_queue_resource(settings)
     from transak_drift.resources.local_resources import local_trigger_queue_resource
 
     return local_trigger_queue_resource(settings)
-
-
-def _no_gcp_yet() -> ConfigError:
-    fault = ConfigFault(
-        "TRANSAK_DRIFT_PLATFORM", "gcp", "is not built yet", "unset it to use the local platform"
-    )
-    return ConfigError("the environment", [fault])

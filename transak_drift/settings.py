@@ -50,6 +50,22 @@ class Settings(BaseSettings):
     sensor_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=30, description="Least seconds between two ticks of the drift message sensor."
     )
+    vertex_endpoint: Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")] | None = Field(
+        default=None,
+        description=(
+            "host:port of Vertex AI in place of the region's own endpoint; on loopback it is "
+            "spoken to without encryption and credentials."
+        ),
+    )
+    impersonate_service_account: (
+        Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.gserviceaccount\.com$")] | None
+    ) = Field(
+        default=None, description="E-mail of the service account that is acted as on Google Cloud."
+    )
+    cancel_training_with_run: bool = Field(
+        default=False,
+        description="Cancel the Vertex AI PipelineJob when its Dagster run is cancelled.",
+    )
 
     def load_config(self) -> MonitoringConfig:
         """Read the monitoring configuration, with the overrides of the environment.

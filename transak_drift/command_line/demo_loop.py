@@ -164,7 +164,7 @@ class DemoLoop:
         dagster_home = make_dagster_home(self._home / "dagster_home")
         self._instance = dg.DagsterInstance.from_config(str(dagster_home))
         self._definitions = assemble_definitions(self._settings, self._config)
-        self._platform = platform_resource(self._settings).open()
+        self._platform = platform_resource(self._settings, self._config).open()
         self._daemon = dagster_daemon(dagster_home, self._home / "daemon.log", {})
         self._daemon_process = self._daemon.__enter__()
         return self

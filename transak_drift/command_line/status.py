@@ -15,7 +15,7 @@ def status(as_json: JsonOption = False) -> None:
     """Show the model, its versions, the last monitoring results and the dead letters."""
     settings = load_settings()
     config = settings.load_config()
-    overview = platform_resource(settings).open().overview(config)
+    overview = platform_resource(settings, config).open().overview(config)
     with trigger_queue_resource(settings).open(config) as queue:
         dead_letters = len(queue.list_dead_letters(_MOST_DEAD_LETTERS))
     document: dict[str, Any] = {

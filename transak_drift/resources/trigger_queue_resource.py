@@ -32,7 +32,7 @@ class TriggerQueueResource(dg.ConfigurableResource, ABC):
         from transak_drift.platforms.pubsub.connection import connect
         from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
 
-        queue = TriggerQueue(connect(self.endpoint()), config)
+        queue = TriggerQueue(connect(self.endpoint(), self.service_account()), config)
         try:
             self.prepare(queue)
             yield queue
@@ -42,6 +42,10 @@ class TriggerQueueResource(dg.ConfigurableResource, ABC):
     @abstractmethod
     def endpoint(self) -> str | None:
         """Return `host:port` of the Pub/Sub server, or None for Google Cloud."""
+
+    def service_account(self) -> str | None:
+        """Return the e-mail of the service account to act as, or None."""
+        return None
 
     def prepare(self, queue: TriggerQueue) -> None:
         """Make what the platform does not have yet; nothing on gcp, where Terraform does."""

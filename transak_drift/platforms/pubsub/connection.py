@@ -10,6 +10,8 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from transak_drift.platforms.google_credentials import load_credentials
+
 # A message has up to 10 MB, above gRPC's own limit of 4 MB.
 _CHANNEL_OPTIONS = (
     # The server is on this machine or named by the user; a proxy could only be in the way.
@@ -52,18 +54,22 @@ class PubSubClients:
         self.subscriber.transport.close()
 
 
-def connect(endpoint: str | None) -> PubSubClients:
+def connect(endpoint: str | None, service_account: str | None = None) -> PubSubClients:
     """Connect to Pub/Sub.
 
     Args:
         endpoint: `host:port` of a server without encryption (the embedded server, or Google's
             emulator), or None for Google Cloud with application default credentials.
+        service_account: e-mail of the service account to act as on Google Cloud, or None.
 
     Returns:
         The clients; no call is made yet.
     """
     if endpoint is None:
-        return PubSubClients(PublisherClient(), SubscriberClient())
+        credentials = load_credentials(service_account)
+        return PubSubClients(
+            PublisherClient(credentials=credentials), SubscriberClient(credentials=credentials)
+        )
     return PubSubClients(
         PublisherClient(
             transport=PublisherGrpcTransport(

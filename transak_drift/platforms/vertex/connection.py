@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import google.auth
 import grpc
 from google.api_core.client_options import ClientOptions
-from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
 
+from transak_drift.platforms.google_credentials import load_credentials
 from transak_drift.platforms.vertex.call_limits import CallLimits
 from transak_drift.platforms.vertex.endpoint import VertexEndpoint
 from transak_drift.platforms.vertex.errors import Access, explained
@@ -22,29 +21,6 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1.services.job_service import JobServiceClient
     from google.cloud.aiplatform_v1beta1.services.model_monitoring_service import (
         ModelMonitoringServiceClient,
-    )
-
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-
-
-def load_credentials(service_account: str | None) -> Credentials:
-    """Find the credentials to call Google Cloud with.
-
-    Args:
-        service_account: e-mail of the service account to act as, or None.
-
-    Returns:
-        The application default credentials, or those that act as the service account. No key
-        file is made and no token is kept.
-
-    Raises:
-        google.auth.exceptions.DefaultCredentialsError: there are none.
-    """
-    source, _ = google.auth.default(scopes=[_SCOPE])
-    if service_account is None:
-        return source
-    return impersonated_credentials.Credentials(
-        source_credentials=source, target_principal=service_account, target_scopes=[_SCOPE]
     )
 
 

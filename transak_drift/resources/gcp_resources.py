@@ -1,0 +1,115 @@
+"""The gcp platform and Pub/Sub as Dagster resources."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.resources.local_resources import EMULATOR_VARIABLE
+from transak_drift.resources.platform_resource import PlatformResource
+from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
+from transak_drift.settings import Settings
+
+if TYPE_CHECKING:
+    from transak_drift.platforms.vertex.connection import VertexConnection
+    from transak_drift.platforms.vertex.endpoint import VertexEndpoint
+    from transak_drift.platforms.vertex.platform import VertexPlatform
+
+# A process keeps its connections: a sensor opens the platform at each tick.
+_connections: dict[VertexEndpoint, VertexConnection] = {}
+_connections_lock = threading.Lock()
+
+_CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+
+
+class GcpTriggerQueueResource(TriggerQueueResource):
+    """Pub/Sub on Google Cloud, or the server that PUBSUB_EMULATOR_HOST names."""
+
+    impersonate_service_account: str | None = Field(
+        default=None, description="Service account to act as."
+    )
+
+    def endpoint(self) -> str | None:
+        """Return the named server's address, or None for Google Cloud."""
+        return os.environ.get(EMULATOR_VARIABLE) or None
+
+    def service_account(self) -> str | None:
+        """Return the service account to act as, or None."""
+        return self.impersonate_service_account
+
+
+class GcpPlatformResource(PlatformResource):
+    """Monitoring and training on Vertex AI; data in BigQuery and Cloud Storage."""
+
+    project_id: str = Field(description="Google Cloud project id.")
+    location: str = Field(description="Google Cloud region.")
+    vertex_endpoint: str | None = Field(
+        default=None, description="host:port in place of the region's own endpoint."
+    )
+    impersonate_service_account: str | None = Field(
+        default=None, description="Service account to act as."
+    )
+    cancel_training_with_run: bool = Field(
+        default=False, description="Cancel the PipelineJob when its run is cancelled."
+    )
+
+    def open(self) -> VertexPlatform:
+        """Return the platform; no call is made yet."""
+        from transak_drift.platforms.vertex.platform import VertexPlatform
+        from transak_drift.resources.gcp_data import GcpData
+
+        return VertexPlatform(
+            connection=self.connect(),
+            data=GcpData(self.project_id, self.location, self.impersonate_service_account),
+            is_cancelled=self._cancellation() if self.cancel_training_with_run else None,
+        )
+
+    def connect(self) -> VertexConnection:
+        """Return this process's connection to Vertex AI."""
+        from transak_drift.platforms.vertex.connection import VertexConnection
+        from transak_drift.platforms.vertex.endpoint import VertexEndpoint
+
+        endpoint = VertexEndpoint(
+            self.project_id, self.location, self.vertex_endpoint, self.impersonate_service_account
+        )
+        with _connections_lock:
+            return _connections.setdefault(endpoint, VertexConnection(endpoint))
+
+    def _cancellation(self) -> Callable[[str], bool]:
+        instance = self.get_resource_context().instance
+
+        def is_cancelled(run_id: str) -> bool:
+            run = None if instance is None else instance.get_run_by_id(run_id)
+            return run is not None and run.status in _CANCELLED
+
+        return is_cancelled
+
+
+def gcp_trigger_queue_resource(settings: Settings) -> GcpTriggerQueueResource:
+    """Return the trigger queue of the gcp platform."""
+    return GcpTriggerQueueResource(impersonate_service_account=settings.impersonate_service_account)
+
+
+def gcp_platform_resource(settings: Settings, config: MonitoringConfig) -> GcpPlatformResource:
+    """Return the gcp platform.
+
+    Args:
+        settings: the process's settings.
+        config: names project and region.
+
+    Returns:
+        The resource; nothing is imported or connected yet.
+    """
+    return GcpPlatformResource(
+        project_id=config.project_id,
+        location=config.location,
+        vertex_endpoint=settings.vertex_endpoint,
+        impersonate_service_account=settings.impersonate_service_account,
+        cancel_training_with_run=settings.cancel_training_with_run,
+    )
