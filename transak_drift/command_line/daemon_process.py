@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
 def dagster_daemon(
-    dagster_home: Path, log_file: Path, environment: Mapping[str, str]
+    dagster_home: Path, workspace: Path, log_file: Path
 ) -> Generator[subprocess.Popen[bytes]]:
     """Run `dagster-daemon` until the block is left.
 
     Args:
         dagster_home: Dagster's directory.
+        workspace: names the code location.
         log_file: gets the daemon's output.
-        environment: variables of the daemon besides this process's own.
 
     Yields:
         The running process.
@@ -27,13 +27,13 @@ def dagster_daemon(
     command = [
         str(Path(sys.executable).with_name("dagster-daemon")),
         "run",
-        "--module-name",
-        "transak_drift.definitions",
+        "--workspace",
+        str(workspace),
     ]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **environment, "DAGSTER_HOME": str(dagster_home)},
+            env={**os.environ, "DAGSTER_HOME": str(dagster_home)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

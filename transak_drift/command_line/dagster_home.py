@@ -38,3 +38,27 @@ def make_dagster_home(directory: Path) -> Path:
         with as_file(files("transak_drift") / "dagster.yaml") as source:
             shutil.copyfile(source, target)
     return directory
+
+
+def write_workspace(home: Path) -> Path:
+    """Write the workspace file, which names the code location as the repository's own does.
+
+    Dagster keeps a sensor's cursor and run keys by the location's name: under another name the
+    sensor would begin anew.
+
+    Args:
+        home: the local platform's directory.
+
+    Returns:
+        The file.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    file = home.resolve() / "workspace.yaml"
+    file.write_text(
+        "load_from:\n"
+        "  - python_module:\n"
+        "      module_name: transak_drift.definitions\n"
+        "      location_name: transak_drift\n",
+        encoding="utf-8",
+    )
+    return file

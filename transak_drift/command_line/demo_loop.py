@@ -23,7 +23,7 @@ from transak_drift.assets.names import (
     TRAINED_MODEL,
 )
 from transak_drift.command_line.daemon_process import dagster_daemon
-from transak_drift.command_line.dagster_home import make_dagster_home
+from transak_drift.command_line.dagster_home import make_dagster_home, write_workspace
 from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.core.trigger_state import TriggerState
 from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
@@ -165,7 +165,9 @@ class DemoLoop:
         self._instance = dg.DagsterInstance.from_config(str(dagster_home))
         self._definitions = assemble_definitions(self._settings, self._config)
         self._platform = platform_resource(self._settings, self._config).open()
-        self._daemon = dagster_daemon(dagster_home, self._home / "daemon.log", {})
+        self._daemon = dagster_daemon(
+            dagster_home, write_workspace(self._home), self._home / "daemon.log"
+        )
         self._daemon_process = self._daemon.__enter__()
         return self
 

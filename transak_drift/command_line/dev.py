@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.command_line.dagster_home import dagster_home
+from transak_drift.command_line.dagster_home import dagster_home, write_workspace
 from transak_drift.command_line.output import console
 from transak_drift.settings import load_settings
 
@@ -28,8 +28,8 @@ def dev(
     command = [
         str(Path(sys.executable).with_name("dagster")),
         "dev",
-        "--module-name",
-        "transak_drift.definitions",
+        "--workspace",
+        str(write_workspace(settings.home)),
         "--host",
         host,
         "--port",

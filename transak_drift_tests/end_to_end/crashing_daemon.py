@@ -43,5 +43,5 @@ def arm(point: str, run_key: str) -> None:
 
 if __name__ == "__main__":
     arm(sys.argv[1], sys.argv[2])
-    sys.argv = ["dagster-daemon", "run", "--module-name", "transak_drift.definitions"]
+    sys.argv = ["dagster-daemon", "run", "--workspace", "workspace.yaml"]
     cli()

@@ -93,7 +93,7 @@ class RunningLoop:
         Args:
             command: a Python command line in place of the plain daemon's.
         """
-        plain = ("-m", "dagster._daemon", "run", "--module-name", "transak_drift.definitions")
+        plain = ("-m", "dagster._daemon", "run", "--workspace", "workspace.yaml")
         with self.daemon_log.open("ab") as log:
             self.daemon = subprocess.Popen(
                 [sys.executable, *(command or plain)],
