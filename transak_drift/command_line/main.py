@@ -7,6 +7,7 @@ import sys
 import typer
 
 from transak_drift.command_line.compare import compare
+from transak_drift.command_line.compile_pipelines import compile_pipelines
 from transak_drift.command_line.config_command import config_app
 from transak_drift.command_line.dead_letters import dead_letters_app
 from transak_drift.command_line.demo import demo
@@ -29,6 +30,7 @@ app.command("dev")(dev)
 app.command("publish-drift")(publish_drift)
 app.command("status")(status)
 app.command("compare")(compare)
+app.command("compile-pipelines")(compile_pipelines)
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(config_app, name="config")
 

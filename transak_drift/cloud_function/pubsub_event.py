@@ -1,0 +1,118 @@
+"""The Pub/Sub message in an Eventarc CloudEvent.
+
+Source: `google.events.cloud.pubsub.v1.MessagePublishedData` in the CloudEvents schemas that Google
+publishes, type `google.cloud.pubsub.topic.v1.messagePublished`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from cloudevents.http import CloudEvent
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
+
+from transak_drift.core.messages import ReceivedMessage
+
+MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
+
+
+class UnexpectedEventError(ValueError):
+    """An event that carries no Pub/Sub message of our topic.
+
+    Args:
+        detail: the field, what stands there and what was expected.
+        event_as_message: the whole event, as a message that can be kept.
+    """
+
+    def __init__(self, detail: str, event_as_message: ReceivedMessage) -> None:
+        self.event_as_message = event_as_message
+        super().__init__(detail)
+
+
+@dataclass(frozen=True, slots=True)
+class PushedMessage:
+    """A message as Eventarc delivers it.
+
+    Args:
+        message: the message; its ack id is empty, since the function's answer acknowledges it.
+        subscription: the subscription that Eventarc made for the function, or None.
+        publish_time: when it was published, or None where the event does not say.
+    """
+
+    message: ReceivedMessage
+    subscription: str | None
+    publish_time: datetime | None = None
+
+
+def _decoded(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise ValueError("is not base64") from None
+
+
+class _Message(BaseModel):
+    data: Annotated[bytes, BeforeValidator(_decoded)] = b""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = Field(alias="messageId", min_length=1)
+    publish_time: AwareDatetime | None = Field(default=None, alias="publishTime")
+
+
+class _MessagePublished(BaseModel):
+    message: _Message
+    subscription: str | None = None
+
+
+def read_pushed_message(event: CloudEvent, topic: str) -> PushedMessage:
+    """Take the message out of an event.
+
+    Args:
+        event: the CloudEvent.
+        topic: resource name of the trigger topic, which every event must come from.
+
+    Returns:
+        The message.
+
+    Raises:
+        UnexpectedEventError: the event is of another type or topic, or its data has another form.
+    """
+    expected = {"type": MESSAGE_PUBLISHED, "source": f"//pubsub.googleapis.com/{topic}"}
+    for attribute, value in expected.items():
+        if event[attribute] != value:
+            raise UnexpectedEventError(
+                f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}",
+                _whole_event(event),
+            )
+    try:
+        published = _MessagePublished.model_validate(event.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(map(str, ("data", *first["loc"])))
+        raise UnexpectedEventError(f"{path}: {first['msg']}", _whole_event(event)) from None
+    return PushedMessage(
+        ReceivedMessage(
+            message_id=published.message.message_id,
+            ack_id="",
+            data=published.message.data,
+            attributes=published.message.attributes,
+        ),
+        published.subscription,
+        published.message.publish_time,
+    )
+
+
+def _whole_event(event: CloudEvent) -> ReceivedMessage:
+    data = event.data
+    if isinstance(data, bytes):
+        body = data
+    elif isinstance(data, Mapping | list):
+        body = json.dumps(data, default=str).encode()
+    else:
+        body = str(data).encode(errors="backslashreplace")
+    return ReceivedMessage(message_id=str(event["id"])[:200], ack_id="", data=body)

@@ -1,0 +1,60 @@
+"""What the prediction pipeline's last step does: it starts the day's monitoring run.
+
+The run has the id that Dagster's `monitoring_run` derives for the same day and predictions, so
+that whoever comes second finds the run of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from transak_drift.core.config import parse_config
+from transak_drift.pipelines.vertex_access import connect
+from transak_drift.platforms.vertex.monitoring_job import start_monitoring_run
+
+_RESOURCE_NAME = "resourceName"
+_BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredictionJobs/[^/]+")
+
+
+class MonitoringStepError(ValueError):
+    """The step was given something else than it needs; the message names it and the fix."""
+
+
+def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, Any]) -> str:
+    """Start the monitoring run of a day's predictions.
+
+    Args:
+        config_text: text of the monitoring configuration.
+        day_text: the day, YYYY-MM-DD.
+        prediction: metadata of the prediction step's artifact `google.VertexBatchPredictionJob`.
+
+    Returns:
+        Resource name of the ModelMonitoringJob, within seconds; nothing waits for its end.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        MonitoringStepError: the day or the artifact is.
+        PlatformError: the monitor is missing, or a call is refused.
+    """
+    config = parse_config(config_text, "monitoring_config")
+    try:
+        day = date.fromisoformat(day_text)
+    except ValueError:
+        raise MonitoringStepError(
+            f"day = {day_text!r}: is no day of the calendar; fix: write it as YYYY-MM-DD"
+        ) from None
+    job = prediction.get(_RESOURCE_NAME)
+    if not isinstance(job, str) or _BATCH_PREDICTION_JOB.fullmatch(job) is None:
+        raise MonitoringStepError(
+            f"batch_prediction_job.{_RESOURCE_NAME} = {job!r}: is not "
+            "projects/*/locations/*/batchPredictionJobs/*; fix: pass on the prediction step's "
+            "output batchpredictionjob"
+        )
+    connection = connect(config)
+    try:
+        return start_monitoring_run(connection, config, day, batch_prediction_job=job).job_name
+    finally:
+        connection.close()

@@ -1,0 +1,111 @@
+"""The real functions framework, serving the function on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+from cloudevents.conversion import to_binary, to_structured
+from cloudevents.http import CloudEvent
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+ENTRY_POINT = "handle_drift_message"
+_START_SECONDS = 60
+_ANSWER_SECONDS = 60
+
+
+class FunctionServer:
+    """The function as a process that takes CloudEvents over HTTP.
+
+    Args:
+        archive: directory that the function is deployed from; the process runs in it.
+        log_file: gets what the function writes.
+        environment: environment variables on top of this process's.
+    """
+
+    def __init__(self, archive: Path, log_file: Path, environment: Mapping[str, str]) -> None:
+        self._log_file = log_file
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._address = probe.getsockname()
+        with log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "functions_framework"),
+                    *("--source", "main.py", "--target", ENTRY_POINT),
+                    *("--signature-type", "cloudevent"),
+                    *("--host", self._address[0], "--port", str(self._address[1])),
+                ],
+                cwd=archive,
+                env={**os.environ, "PYTHONPATH": str(archive), **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            Retrying(
+                retry=retry_if_result(lambda is_ready: not is_ready),
+                wait=wait_fixed(0.05),
+                stop=stop_after_delay(_START_SECONDS),
+            )(self._is_ready)
+        except BaseException:
+            self.close()
+            raise
+
+    def post(self, event: CloudEvent, *, structured: bool = False) -> int:
+        """Deliver an event.
+
+        Args:
+            event: the event.
+            structured: whether the body holds the whole event, or only its data as from Eventarc.
+
+        Returns:
+            The HTTP status: 200 is an acknowledgement, anything else asks for another delivery.
+        """
+        headers, body = to_structured(event) if structured else to_binary(event)
+        return requests.post(
+            f"http://{self._address[0]}:{self._address[1]}/",
+            data=body,
+            headers=headers,
+            timeout=_ANSWER_SECONDS,
+        ).status_code
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the structured log entries, in order."""
+        entries = []
+        for line in self._log_file.read_text(encoding="utf-8").splitlines():
+            if line.startswith("{"):
+                entries.append(json.loads(line))
+        return entries
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _is_ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(self._log_file.read_text(encoding="utf-8"))
+        try:
+            socket.create_connection(self._address, timeout=1).close()
+        except ConnectionRefusedError:
+            return False
+        return True

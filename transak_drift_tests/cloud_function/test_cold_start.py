@@ -1,0 +1,117 @@
+"""The archive is complete, and a configuration that cannot work fails before any message."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transak_drift_tests.cloud_function.conftest import Deployment
+from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
+from transak_drift_tests.cloud_function.function_server import ENTRY_POINT
+from transak_drift_tests.core.configurations import REPOSITORY, document
+
+_START = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+import main
+assert callable(main.{ENTRY_POINT})
+own = {{n: m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "transak_drift"}}
+strays = {{n: f for n, f in own.items() if not f.startswith(sys.argv[1])}}
+assert not strays, strays
+assert not {{"dagster", "kfp"}} & set(sys.modules)
+print(sorted(own))
+"""
+_IMPORT_ALL = """
+import importlib, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(root))
+for file in sorted(root.rglob("*.py")):
+    name = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    if name != "main" and not name.endswith(".main"):
+        module = importlib.import_module(name)
+        assert module.__file__.startswith(str(root)), module.__file__
+"""
+
+
+def _run(code: str, archive: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRANSAK_DRIFT_")}
+    return subprocess.run(
+        # Isolated: the repository itself is not importable, as in the deployed function.
+        [sys.executable, "-I", "-B", "-c", code, str(archive)],
+        cwd=archive,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_archive_alone_starts_the_function(deployment: Deployment) -> None:
+    ended = _run(_START, deployment.archive, **deployment.environment)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "transak_drift.cloud_function.drift_message_handler" in ended.stdout
+
+
+def test_every_module_of_the_archive_finds_what_it_imports(deployment: Deployment) -> None:
+    ended = _run(_IMPORT_ALL, deployment.archive)
+
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("{", ["is not valid JSON"]),
+        (json.dumps(document(model_name="", surplus=1)), ["model_name", "surplus"]),
+        (json.dumps(document()), ["vertex.pipeline_template", "is not set"]),
+        (
+            json.dumps(document(vertex={"pipeline_template": "compiled/pipeline-train.yaml"})),
+            ["vertex.pipeline_template", "is not packed into the function"],
+        ),
+    ],
+    ids=["no json", "wrong values", "no template", "a template that is not there"],
+)
+def test_a_configuration_that_cannot_work_ends_the_start(
+    tmp_path: Path, config: str, told: list[str]
+) -> None:
+    unpack_archive(tmp_path, config)
+
+    ended = _run(_START, tmp_path, TRANSAK_DRIFT_CONFIG="monitoring_config.json")
+
+    assert ended.returncode != 0
+    entry: dict[str, Any] = json.loads(ended.stdout.splitlines()[0])
+    assert entry["severity"] == "CRITICAL"
+    for text in told:
+        assert text in entry["message"]
+
+
+def test_what_only_the_sensor_honours_is_said_at_the_start(
+    tmp_path: Path, deployment: Deployment
+) -> None:
+    config = deployment.config.model_copy(
+        update={
+            "retrain_policy": deployment.config.retrain_policy.model_copy(
+                update={"cooldown_minutes": 60}
+            )
+        }
+    )
+    unpack_archive(tmp_path, config.model_dump_json(exclude_defaults=True))
+
+    ended = _run(_START, tmp_path, **deployment.environment)
+
+    assert ended.returncode == 0, ended.stderr
+    entry = json.loads(ended.stdout.splitlines()[0])
+    assert entry["severity"] == "WARNING"
+    assert entry["cooldown_minutes"] == 60
+
+
+def test_terraform_names_the_entry_point() -> None:
+    text = (REPOSITORY / "terraform" / "cloud_function.tf").read_text(encoding="utf-8")
+    assert f'entry_point = "{ENTRY_POINT}"' in text

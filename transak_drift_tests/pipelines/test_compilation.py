@@ -1,0 +1,214 @@
+"""The compiled pipelines: valid, wired from step to step, pinned, with the configuration inside."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from packaging.requirements import Requirement
+
+from transak_drift.core.config import parse_config
+from transak_drift.pipelines.compilation import compile_pipelines
+from transak_drift.pipelines.components.run_monitoring import run_monitoring
+from transak_drift.pipelines.embedded_component import (
+    LONGEST_SOURCE,
+    ComponentTooLargeError,
+    component_with_source,
+)
+from transak_drift_tests.core.configurations import CONFIG_FILE, configuration, document
+
+# Its classes are made as the module is loaded, where type checkers do not see them.
+protos: Any = pipeline_spec_pb2
+CONFIG = configuration(retrain_policy={"cooldown_minutes": 90}, training_pipeline="train-transak")
+NAMES = ("run-monitoring", "pipeline-predict", "train-transak")
+_PIP_ARGUMENT = re.compile(r"'([A-Za-z0-9][A-Za-z0-9_.-]*(?:[=<>!~][^']*)?)'")
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("compiled") / "pipelines"
+    files = compile_pipelines(CONFIG, target)
+    assert [file.name for file in files] == [f"{name}.yaml" for name in NAMES]
+    assert sorted(target.iterdir()) == sorted(files)
+    return target
+
+
+def read_spec(directory: Path, name: str) -> Any:
+    """Read a compiled pipeline as KFP's own proto, which refuses what it does not know."""
+    text = (directory / f"{name}.yaml").read_text(encoding="utf-8")
+    return json_format.ParseDict(yaml.safe_load(text), protos.PipelineSpec())
+
+
+def executors(
+    spec: Any,
+) -> dict[str, Any]:
+    """Return how each component is run."""
+    deployment = json_format.ParseDict(
+        json_format.MessageToDict(spec.deployment_spec),
+        protos.PipelineDeploymentConfig(),
+    )
+    return dict(deployment.executors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_pipeline_spec_whose_references_resolve(directory: Path, name: str) -> None:
+    spec = read_spec(directory, name)
+
+    assert spec.schema_version == "2.1.0"
+    assert spec.sdk_version == f"kfp-{version('kfp')}"
+    tasks = spec.root.dag.tasks
+    assert tasks
+    for task in tasks.values():
+        reached = spec.components[task.component_ref.name]
+        assert executors(spec)[reached.executor_label].WhichOneof("spec")
+        given = set(task.inputs.parameters) | set(task.inputs.artifacts)
+        wanted = set(reached.input_definitions.parameters) | set(
+            reached.input_definitions.artifacts
+        )
+        assert wanted <= given
+        for parameter in task.inputs.parameters.values():
+            if parameter.WhichOneof("kind") == "component_input_parameter":
+                outer = parameter.component_input_parameter
+                assert outer in spec.root.input_definitions.parameters
+            if parameter.WhichOneof("kind") == "task_output_parameter":
+                origin = parameter.task_output_parameter
+                producer = spec.components[tasks[origin.producer_task].component_ref.name]
+                assert origin.output_parameter_key in producer.output_definitions.parameters
+        for artifact in task.inputs.artifacts.values():
+            if artifact.WhichOneof("kind") == "task_output_artifact":
+                source = artifact.task_output_artifact
+                producer = spec.components[tasks[source.producer_task].component_ref.name]
+                assert source.output_artifact_key in producer.output_definitions.artifacts
+    assert "{{channel" not in (directory / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def test_monitoring_is_the_last_step_and_takes_its_predictions_from_the_prediction_step(
+    directory: Path,
+) -> None:
+    tasks = read_spec(directory, "pipeline-predict").root.dag.tasks
+
+    last = tasks["run-monitoring"]
+    source = last.inputs.artifacts["batch_prediction_job"].task_output_artifact
+    assert source.producer_task == "batch-predict-op"
+    assert source.output_artifact_key == "batchpredictionjob"
+    assert list(last.dependent_tasks) == ["batch-predict-op"]
+    # Nothing waits for it, and it does not run where there are no predictions.
+    assert all("run-monitoring" not in task.dependent_tasks for task in tasks.values())
+    assert last.trigger_policy.strategy in (
+        protos.PipelineTaskSpec.TriggerPolicy.TRIGGER_STRATEGY_UNSPECIFIED,
+        protos.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_SUCCEEDED,
+    )
+    assert last.retry_policy.max_retry_count == 2
+    assert not last.caching_options.enable_cache
+    assert set(tasks) == {"batch-predict-op", "run-monitoring"}
+
+
+def test_the_uploaded_version_is_the_trained_one(directory: Path) -> None:
+    tasks = read_spec(directory, "train-transak").root.dag.tasks
+
+    upload = tasks["upload-model-op"].inputs
+    files = upload.artifacts["unmanaged_container_model"].task_output_artifact.producer_task
+    assert (
+        tasks[files].inputs.parameters["uri"].task_output_parameter.producer_task
+        == "train-classifier"
+    )
+    for name in ("version_aliases", "description"):
+        origin = upload.parameters[name].task_output_parameter
+        assert (origin.producer_task, origin.output_parameter_key) == ("train-classifier", name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_and_packages_are_pinned(directory: Path, name: str) -> None:
+    containers = [
+        executor.container
+        for executor in executors(read_spec(directory, name)).values()
+        if executor.HasField("container")
+    ]
+
+    assert containers
+    for container in containers:
+        assert re.search(r"@sha256:[0-9a-f]{64}$|:\d+\.\d+\.\d+$", container.image)
+        for command in container.command:
+            if "pip install" in command:
+                requirements = [Requirement(text) for text in _PIP_ARGUMENT.findall(command)]
+                assert len(requirements) >= 3
+                for requirement in requirements:
+                    if requirement.marker is None or requirement.marker.evaluate():
+                        assert str(requirement.specifier) == f"=={version(requirement.name)}"
+            assert len(command.encode()) <= LONGEST_SOURCE
+
+
+def test_the_configuration_is_the_default_of_the_parameters(directory: Path) -> None:
+    for name in ("pipeline-predict", "train-transak"):
+        spec = read_spec(directory, name)
+        defaults = {
+            key: definition.default_value.string_value
+            for key, definition in spec.root.input_definitions.parameters.items()
+        }
+        assert defaults["project"] == CONFIG.project_id
+        assert defaults["location"] == CONFIG.location
+        assert parse_config(defaults["monitoring_config"], "test") == CONFIG
+        assert spec.pipeline_info.name == name
+
+
+def test_a_source_too_long_for_a_container_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transak_drift.pipelines.embedded_component.LONGEST_SOURCE", 10_000)
+    with pytest.raises(ComponentTooLargeError, match="at most 10000"):
+        component_with_source(run_monitoring, ["transak_drift.core.config"], [])
+
+
+def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
+    # A component's source travels as one argument of a process.
+    code = "import subprocess; subprocess.run(['true', 'x' * {}], check=True)"
+    longest = subprocess.run(
+        [sys.executable, "-c", code.format(LONGEST_SOURCE)], capture_output=True, check=False
+    )
+    longer = subprocess.run(
+        [sys.executable, "-c", code.format(LONGEST_SOURCE + 1)], capture_output=True, check=False
+    )
+    assert longest.returncode == 0
+    assert b"Argument list too long" in longer.stderr
+
+
+def test_the_command_writes_the_files_and_names_them(tmp_path: Path) -> None:
+    ended = _command(tmp_path, "--output", "out", "--json")
+
+    assert ended.returncode == 0, ended.stderr
+    files = json.loads(ended.stdout)
+    assert files == ["out/run-monitoring.yaml", "out/pipeline-predict.yaml", "out/my-train.yaml"]
+    assert read_spec(tmp_path / "out", "my-train").pipeline_info.name == "my-train"
+
+
+def test_the_command_names_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = _command(tmp_path, "--output", "file/out")
+
+    assert ended.returncode == 2
+    assert "--output file/out" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def _command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (directory / CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "transak_drift.command_line.main", "compile-pipelines"),
+            *arguments,
+        ],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,162 @@
+"""The monitoring step, run for real by KFP's local runner against a loopback Vertex AI."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+from pyarrow import csv
+
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.config_errors import ConfigError
+from transak_drift.core.log_entry import parse_log_entry
+from transak_drift.pipelines.components.run_monitoring import run_monitoring
+from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
+from transak_drift.platforms.local.transaction_generator import (
+    DriftInjection,
+    GeneratorSettings,
+    generate_day,
+)
+from transak_drift.platforms.vertex.model_monitor import apply_model_monitor
+from transak_drift.platforms.vertex.monitoring_job import read_monitoring_job, start_monitoring_run
+from transak_drift_tests.loopback_vertex.clients import connect, monitored_config
+from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+from transak_drift_tests.pipelines.local_runner import local_runner
+from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
+
+DAY = date(2026, 5, 1)
+CONFIG = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})
+PREDICTION_JOB = "projects/123456789012/locations/europe-west6/batchPredictionJobs/7001"
+
+
+def config_text(config: MonitoringConfig = CONFIG) -> str:
+    return config.model_dump_json(exclude_defaults=True)
+
+
+@pytest.fixture
+def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
+    """A server with a model, its monitor, and the day's finished prediction job."""
+    vertex.models.upload("transak-i1-train-model")
+    vertex.batch_predictions.add(f"predictions-{DAY}", "gs://transak-i1/predictions")
+    drifting = DriftInjection(DAY, share=0.6)
+    for name, day, injections in (
+        ("training/1.csv", DAY, ()),
+        ("predictions/predictions_0001.csv", DAY, (drifting,)),
+    ):
+        path = vertex.buckets.path(f"gs://transak-i1/{name}")
+        path.parent.mkdir(parents=True)
+        settings = GeneratorSettings(seed=3, rows_per_day=600, injections=injections)
+        csv.write_csv(generate_day(day, settings), path)
+    connection = connect(vertex.endpoint)
+    apply_model_monitor(connection, CONFIG)
+    connection.close()
+    return vertex
+
+
+def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
+    monitored: LoopbackVertex, tmp_path: Path
+) -> None:
+    with local_runner(tmp_path):
+        pipeline = predict_and_monitor(
+            monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
+        )
+
+    assert pipeline.output == "predicted"
+    (job,) = monitored.monitoring.jobs()
+    assert job.name.rpartition("/")[2].startswith("day-20260501-")
+    spec = job.model_monitoring_spec
+    dataset = spec.objective_spec.target_dataset.batch_prediction_output
+    assert dataset.batch_prediction_job == PREDICTION_JOB
+    conditions = spec.objective_spec.tabular_objective.feature_drift_spec.feature_alert_conditions
+    assert {name: condition.threshold for name, condition in conditions.items()} == dict(
+        CONFIG.drift_thresholds
+    )
+    # Fire and forget: nothing asks how the run goes.
+    assert not monitored.recorder.requests("GetModelMonitoringJob")
+
+
+def test_in_the_local_runner_a_failure_never_fails_the_predictions(
+    vertex: LoopbackVertex, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with local_runner(tmp_path):
+        pipeline = predict_and_monitor(
+            monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
+        )
+
+    assert pipeline.output == "predicted"
+    assert vertex.monitoring.jobs() == []
+    written = "".join(capfd.readouterr())
+    assert "the predictions are there, but their monitoring was not started" in written
+    assert "materialize model_monitor first" in written
+
+
+def test_dagster_finds_the_run_that_the_pipeline_started(monitored: LoopbackVertex) -> None:
+    started = _run()
+    connection = connect(monitored.endpoint)
+
+    again = start_monitoring_run(connection, CONFIG, DAY)
+
+    connection.close()
+    assert started["state"] == "started"
+    assert again.job_name.rpartition("/")[2] == started["monitoring_job"].rpartition("/")[2]
+    assert len(monitored.monitoring.jobs()) == 1
+
+
+def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: LoopbackVertex) -> None:
+    name = _run()["monitoring_job"]
+    connection = connect(monitored.endpoint)
+    read_monitoring_job(connection, name)
+
+    connection.close()
+    events = [parse_log_entry(json.dumps(entry).encode()) for entry in monitored.log]
+    assert {event.monitoring_job_id for event in events} == {name.rpartition("/")[2]}
+    assert {item.feature for event in events for item in event.anomalies} == {"description", "type"}
+
+
+def test_repeated_the_step_starts_nothing_twice(monitored: LoopbackVertex) -> None:
+    assert _run()["monitoring_job"] == _run()["monitoring_job"]
+    assert len(monitored.monitoring.jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"monitoring_config": "{"}, "is not valid JSON"),
+        ({"day": "yesterday"}, "day = 'yesterday'"),
+        ({"metadata": {}}, "batch_prediction_job.resourceName = None"),
+        ({"metadata": {"resourceName": "projects/p/models/1"}}, "fix: pass on the prediction"),
+    ],
+)
+def test_whatever_it_is_given_the_step_succeeds_and_says_so(
+    monitored: LoopbackVertex, changes: dict[str, Any], told: str
+) -> None:
+    outcome = _run(**changes)
+
+    assert (outcome["state"], outcome["monitoring_job"]) == ("failed", "")
+    assert told in outcome["message"]
+    assert "the predictions are there" in outcome["message"]
+    assert monitored.monitoring.jobs() == []
+
+
+def test_the_step_itself_tells_its_errors_apart(monitored: LoopbackVertex) -> None:
+    metadata = {"resourceName": PREDICTION_JOB}
+    with pytest.raises(ConfigError):
+        start_monitoring(json.dumps({"project_id": "af-finanzen"}), str(DAY), metadata)
+    with pytest.raises(MonitoringStepError):
+        start_monitoring(config_text(), "2026-02-30", metadata)
+
+
+def _run(
+    monitoring_config: str | None = None,
+    day: str = str(DAY),
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, str]:
+    prediction = dsl.Artifact(
+        metadata={"resourceName": PREDICTION_JOB} if metadata is None else metadata
+    )
+    outcome = run_monitoring(monitoring_config or config_text(), day, prediction)
+    return dict(zip(("state", "monitoring_job", "message"), outcome, strict=True))

@@ -1,0 +1,183 @@
+"""The training step, run for real by KFP's local runner on generated days."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pyarrow as pa
+import pytest
+from kfp import dsl
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+from transak_drift.pipelines.components.train_classifier import (
+    train_classifier,
+    train_classifier_op,
+)
+from transak_drift.pipelines.training_step import (
+    TrainingStepError,
+    mounted_path,
+    save_model,
+    scores_of,
+    train_challenger,
+)
+from transak_drift.platforms.local.trainer import FEATURE_COLUMNS, predict
+from transak_drift.platforms.local.training_data import feature_texts
+from transak_drift.platforms.local.transaction_generator import (
+    DriftInjection,
+    GeneratorSettings,
+    generate_day,
+)
+from transak_drift.platforms.local.transaction_source import GeneratedTransactions
+from transak_drift_tests.core.configurations import configuration, document
+from transak_drift_tests.pipelines.local_runner import local_runner
+
+FIRST_DAY = date(2026, 5, 1)
+DRIFT_DAY = date(2026, 5, 4)
+LAST_DAY = date(2026, 5, 5)
+SETTINGS = GeneratorSettings(
+    seed=3, rows_per_day=600, injections=(DriftInjection(DRIFT_DAY, share=0.6),)
+)
+
+
+@pytest.fixture(scope="module")
+def transactions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("transactions")
+    source = GeneratedTransactions(SETTINGS)
+    for day in _days(FIRST_DAY, LAST_DAY):
+        source.write_day(day, directory / f"{day}.parquet")
+    return directory
+
+
+def test_the_component_trains_on_the_days_since_the_drift(
+    transactions: Path, tmp_path: Path
+) -> None:
+    with local_runner(tmp_path):
+        task = train_classifier_op(
+            monitoring_config=json.dumps(document()),
+            transactions=str(transactions),
+            first_day=str(FIRST_DAY),
+            last_day=str(LAST_DAY),
+            champion_uri="",
+            seed=7,
+        )
+
+    # Run at once, a task has values where in a pipeline it has channels.
+    outputs: dict[str, Any] = dict(task.outputs)
+    assert outputs["version_aliases"] == ["default"]
+    assert "first model" in outputs["description"]
+    metrics = outputs["metrics"].metadata
+    assert metrics["training days"] == 2
+    assert metrics["training rows"] == 2 * SETTINGS.rows_per_day
+    assert 0.5 < metrics["macro F1"] <= 1
+    assert outputs["model_uri"] == outputs["model"].uri
+    model = joblib.load(Path(outputs["model"].path) / "model.joblib")
+    next_day = generate_day(LAST_DAY + timedelta(days=1), SETTINGS)
+    predicted = predict(model, next_day).column("predicted_category").to_pylist()
+    labels = next_day.column("category").to_pylist()
+    hits = sum(found == label for found, label in zip(predicted, labels, strict=True))
+    assert hits / len(labels) > 0.8
+
+
+def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_default(
+    transactions: Path, tmp_path: Path
+) -> None:
+    # It knows each row by heart, those that the challenger is judged on as well.
+    champion = Pipeline(
+        [
+            ("rows", OneHotEncoder(handle_unknown="ignore")),
+            ("classifier", DecisionTreeClassifier(random_state=0)),
+        ]
+    )
+    rows = pa.concat_tables(generate_day(day, SETTINGS) for day in _days(DRIFT_DAY, LAST_DAY))
+    champion.fit(
+        feature_texts(rows, FEATURE_COLUMNS),
+        np.array(rows.column("category").to_pylist(), dtype=object),
+    )
+    (tmp_path / "champion").mkdir()
+    joblib.dump(champion, tmp_path / "champion" / "model.joblib")
+    model, metrics = dsl.Model(uri=str(tmp_path / "challenger")), dsl.Metrics()
+
+    uri, aliases, description = train_classifier(
+        json.dumps(document()),
+        str(transactions),
+        str(FIRST_DAY),
+        str(LAST_DAY),
+        str(tmp_path / "champion"),
+        7,
+        model,
+        metrics,
+    )
+
+    assert aliases == ["challenger"]
+    assert description.startswith("worse on held-out recent data")
+    assert metrics.metadata["macro F1"] < metrics.metadata["macro F1 of the champion"]
+    assert (Path(uri) / "model.joblib").is_file()
+
+
+def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
+    transactions: Path, tmp_path: Path
+) -> None:
+    config = configuration()
+    first = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, "", seed=7)
+    save_model(first, str(tmp_path))
+
+    second = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7)
+
+    assert second.champion == second.evaluation == first.evaluation
+    assert second.decision.promote
+    assert scores_of(second)["macro F1 of the champion"] == first.evaluation.macro_f1
+
+
+def test_quiet_days_are_all_used(transactions: Path) -> None:
+    before = DRIFT_DAY - timedelta(days=1)
+
+    challenger = train_challenger(configuration(), str(transactions), FIRST_DAY, before, "", seed=7)
+
+    assert list(challenger.days) == _days(FIRST_DAY, before)
+
+
+def test_a_bad_champion_is_replaced(transactions: Path, tmp_path: Path) -> None:
+    bad = DummyClassifier(strategy="most_frequent").fit([["a", "b"]] * 2, ["rent", "rent"])
+    (tmp_path / "champion").mkdir()
+    joblib.dump(bad, tmp_path / "champion" / "model.joblib")
+
+    challenger = train_challenger(
+        configuration(),
+        str(transactions),
+        FIRST_DAY,
+        LAST_DAY,
+        str(tmp_path / "champion"),
+        seed=7,
+    )
+
+    assert challenger.champion is not None
+    assert challenger.champion.macro_f1 < challenger.evaluation.macro_f1
+    assert "not worse" in challenger.decision.reason
+
+
+def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingStepError, match=r"last_day = 2026-05-09.*fix"):
+        train_challenger(
+            configuration(), str(transactions), FIRST_DAY, date(2026, 5, 9), "", seed=7
+        )
+    with pytest.raises(TrainingStepError, match=r"holds no model\.joblib.*fix"):
+        train_challenger(
+            configuration(), str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
+        )
+
+
+def test_buckets_are_read_where_vertex_ai_mounts_them() -> None:
+    assert mounted_path("gs://bucket/days") == "/gcs/bucket/days"
+    assert mounted_path("/data/days") == "/data/days"
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
