@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
+from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from packaging.requirements import Requirement
+from typer.testing import CliRunner
 
+from transak_drift import pipelines
+from transak_drift.command_line.main import app
 from transak_drift.core.config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
@@ -24,6 +28,7 @@ from transak_drift.pipelines.embedded_component import (
     ComponentTooLargeError,
     component_with_source,
 )
+from transak_drift.platforms.interface import PlatformError
 from transak_drift_tests.core.configurations import CONFIG_FILE, configuration, document
 
 # Its classes are made as the module is loaded, where type checkers do not see them.
@@ -126,6 +131,56 @@ def test_the_uploaded_version_is_the_trained_one(directory: Path) -> None:
         assert (origin.producer_task, origin.output_parameter_key) == ("train-classifier", name)
 
 
+def test_the_launchers_get_payloads_of_their_own_protos(directory: Path) -> None:
+    predict = _payload(
+        directory,
+        "pipeline-predict",
+        "batch-predict-op",
+        {
+            "job_display_name": "predictions-2026-05-01",
+            "model": "projects/p/locations/l/models/1",
+            "source_table": "bq://p.d.t",
+            "destination": "bq://p.d",
+            "machine_type": "n1-standard-4",
+            "replicas": "2",
+        },
+    )
+    job = types.BatchPredictionJob.from_json(json.dumps(predict), ignore_unknown_fields=False)
+    assert job.display_name == "predictions-2026-05-01"
+    assert job.model == "projects/p/locations/l/models/1"
+    assert job.input_config.bigquery_source.input_uri == "bq://p.d.t"
+    assert job.output_config.bigquery_destination.output_uri == "bq://p.d"
+    assert job.dedicated_resources.machine_spec.machine_type == "n1-standard-4"
+    assert job.dedicated_resources.starting_replica_count == 2
+    assert job.dedicated_resources.max_replica_count == 2
+
+    upload = _payload(
+        directory,
+        "train-transak",
+        "upload-model-op",
+        {
+            "display_name": "transak",
+            "description": "not worse than the champion's",
+            "version_aliases": '["default"]',
+        },
+    )
+    model = types.Model.from_json(json.dumps(upload), ignore_unknown_fields=False)
+    assert model.display_name == "transak"
+    assert model.version_description == "not worse than the champion's"
+    assert list(model.version_aliases) == ["default"]
+    # The trigger finds the version of a training by this field.
+    assert model.pipeline_job == "{{$.pipeline_job_resource_name}}"
+
+
+def test_the_prediction_job_has_the_name_by_which_dagster_finds_it(directory: Path) -> None:
+    tasks = read_spec(directory, "pipeline-predict").root.dag.tasks
+
+    name = tasks["batch-predict-op"].inputs.parameters["job_display_name"].runtime_value
+    assert name.constant.string_value == (
+        "predictions-{{$.inputs.parameters['pipelinechannel--day']}}"
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_images_and_packages_are_pinned(directory: Path, name: str) -> None:
     containers = [
@@ -182,7 +237,18 @@ def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
 
 
 def test_the_command_writes_the_files_and_names_them(tmp_path: Path) -> None:
-    ended = _command(tmp_path, "--output", "out", "--json")
+    (tmp_path / CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
+
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "transak_drift.command_line.main", "compile-pipelines"),
+            *("--output", "out", "--json"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert ended.returncode == 0, ended.stderr
     files = json.loads(ended.stdout)
@@ -193,22 +259,39 @@ def test_the_command_writes_the_files_and_names_them(tmp_path: Path) -> None:
 def test_the_command_names_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    ended = _command(tmp_path, "--output", "file/out")
-
-    assert ended.returncode == 2
-    assert "--output file/out" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def _command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (directory / CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "transak_drift.command_line.main", "compile-pipelines"),
-            *arguments,
-        ],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
+    result = CliRunner().invoke(
+        app,
+        ["compile-pipelines", "--output", str(tmp_path / "file" / "out")],
+        env={"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)},
     )
+
+    assert isinstance(result.exception, PlatformError)
+    assert f"--output {tmp_path}/file/out" in str(result.exception)
+
+
+def test_without_the_kfp_sdk_the_command_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kfp", None)
+    monkeypatch.delitem(sys.modules, "transak_drift.pipelines.compilation")
+    monkeypatch.delattr(pipelines, "compilation")
+
+    result = CliRunner().invoke(
+        app,
+        ["compile-pipelines", "--output", str(tmp_path)],
+        env={"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)},
+    )
+
+    assert isinstance(result.exception, PlatformError)
+    assert "pip install 'transak-drift[pipelines]'" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _payload(directory: Path, name: str, task: str, values: dict[str, str]) -> Any:
+    spec = read_spec(directory, name)
+    label = spec.components[spec.root.dag.tasks[task].component_ref.name].executor_label
+    arguments = list(executors(spec)[label].container.args)
+    parts = json.loads(arguments[arguments.index("--payload") + 1])["Concat"]
+    inputs = {f"{{{{$.inputs.parameters['{key}']}}}}": value for key, value in values.items()}
+    assert set(inputs) <= set(parts)
+    return json.loads("".join(inputs.get(part, part) for part in parts))

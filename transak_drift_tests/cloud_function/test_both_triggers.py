@@ -1,0 +1,151 @@
+"""The same message given to the Cloud Function and to Dagster's sensor starts one PipelineJob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+import pytest
+from google.cloud.aiplatform_v1 import types
+
+from transak_drift.assemble import assemble_definitions
+from transak_drift.assets.names import RETRAIN_JOB, TRAINED_MODEL
+from transak_drift.core.drift_event import pipeline_job_id
+from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
+from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.settings import load_settings
+from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
+from transak_drift_tests.cloud_function.function_server import FunctionServer
+from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
+from transak_drift_tests.core.drift_messages import drift_event, message_body
+
+QUIET_LOG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Dagster:
+    """The project's definitions on the gcp platform, and an instance of Dagster."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def handle_messages(self) -> dg.SensorResult:
+        """Do one tick of the sensor and run what it requests to the end."""
+        resources = self.definitions.resources or {}
+        queue = resources["trigger_queue"]
+        assert isinstance(queue, TriggerQueueResource)
+        context = dg.build_sensor_context(
+            instance=self.instance, resources={"trigger_queue": queue}
+        )
+        result = self.definitions.resolve_sensor_def(SENSOR_NAME)(context)
+        assert isinstance(result, dg.SensorResult)
+        for request in result.run_requests or []:
+            outcome = self.definitions.resolve_job_def(RETRAIN_JOB).execute_in_process(
+                run_config={**dict(request.run_config or {}), **QUIET_LOG},
+                instance=self.instance,
+                tags=dict(request.tags),
+            )
+            assert outcome.success
+        return result
+
+    def adopted(self) -> object:
+        """Tell whether the newest training adopted a job that was there before."""
+        event = self.instance.get_latest_materialization_event(TRAINED_MODEL)
+        materialization = event.asset_materialization if event else None
+        assert materialization is not None
+        return materialization.metadata["adopted"].value
+
+
+@pytest.fixture
+def dagster(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster]:
+    model = deployment.vertex.models.versions(
+        "projects/123456789012/locations/europe-west6/models/1001"
+    )[0]
+
+    def upload(job: types.PipelineJob) -> None:
+        deployment.vertex.models.upload(
+            MODEL_NAME, parent_model=model.name, pipeline_job=job.name, is_default=False
+        )
+
+    monkeypatch.setattr(deployment.vertex.pipelines, "run", upload)
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Dagster(assemble_definitions(load_settings(), deployment.config), instance)
+
+
+def test_first_the_function_then_the_sensor(
+    deployment: Deployment, function: FunctionServer, dagster: Dagster
+) -> None:
+    before = len(deployment.jobs())
+    event = drift_event("function-first")
+    body = message_body(event)
+    message_id = deployment.queue.publish(body)
+
+    assert function.post(pubsub_event(body, message_id=message_id)) == 200
+    result = dagster.handle_messages()
+
+    assert [request.run_key for request in result.run_requests or []] == [event.key]
+    assert dagster.adopted() is True
+    assert len(deployment.jobs(pipeline_job_id("pipeline-train", event.key))) == 1
+    assert len(deployment.jobs()) == before + 1
+
+
+def test_first_the_sensor_then_the_function(
+    deployment: Deployment, function: FunctionServer, dagster: Dagster
+) -> None:
+    before = len(deployment.jobs())
+    event = drift_event("sensor-first")
+    body = message_body(event)
+    message_id = deployment.queue.publish(body)
+
+    result = dagster.handle_messages()
+    assert [request.run_key for request in result.run_requests or []] == [event.key]
+    assert function.post(pubsub_event(body, message_id=message_id)) == 200
+
+    assert dagster.adopted() is False
+    assert len(deployment.jobs(pipeline_job_id("pipeline-train", event.key))) == 1
+    assert len(deployment.jobs()) == before + 1
+    outcomes = [e["outcome"] for e in function.log() if e.get("message_id") == message_id]
+    assert outcomes == ["adopted"]
+
+
+def test_one_message_of_each_feature_to_each_trigger(
+    deployment: Deployment, function: FunctionServer, dagster: Dagster
+) -> None:
+    before = len(deployment.jobs())
+    key = drift_event("shared").key
+    deployment.queue.publish(message_body(drift_event("shared", {"type": 0.8})))
+
+    assert (
+        function.post(pubsub_event(message_body(drift_event("shared", {"description": 0.5}))))
+        == 200
+    )
+    dagster.handle_messages()
+
+    assert len(deployment.jobs(pipeline_job_id("pipeline-train", key))) == 1
+    assert len(deployment.jobs()) == before + 1
+
+
+def test_both_ask_for_the_same_training(
+    deployment: Deployment, function: FunctionServer, dagster: Dagster
+) -> None:
+    body = message_body(drift_event("by-function"))
+    assert function.post(pubsub_event(body)) == 200
+    deployment.queue.publish(message_body(drift_event("by-sensor")))
+    dagster.handle_messages()
+
+    by_function, by_sensor = (
+        deployment.jobs(pipeline_job_id("pipeline-train", drift_event(job).key))[0]
+        for job in ("by-function", "by-sensor")
+    )
+    first, second = (
+        {**dict(job.runtime_config.parameter_values), "drift_event": ""}
+        for job in (by_function, by_sensor)
+    )
+    assert first == second
+    assert by_function.pipeline_spec == by_sensor.pipeline_spec
+    assert by_function.runtime_config.gcs_output_directory == (
+        by_sensor.runtime_config.gcs_output_directory
+    )
