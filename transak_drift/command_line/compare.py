@@ -28,9 +28,7 @@ def compare(
         baseline_statistics = scan_statistics([baseline], monitored_kinds(config))
         kinds = {name: item.kind for name, item in baseline_statistics.features.items()}
         target_statistics = scan_statistics([target], kinds)
-        features = compare_features(
-            baseline_statistics, target_statistics, config.drift_thresholds
-        )
+        features = compare_features(baseline_statistics, target_statistics, config.drift_thresholds)
     except (DatasetError, DriftStatisticsError) as error:
         raise PlatformError(str(error)) from error
     if as_json:

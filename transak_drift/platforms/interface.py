@@ -195,9 +195,7 @@ class DriftPlatform(Protocol):
         """Start the comparison of the day's transactions with the baseline."""
         ...
 
-    def monitoring_result(
-        self, config: MonitoringConfig, job_name: str
-    ) -> MonitoringResult | None:
+    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """Return a run's result, or None while it is unfinished."""
         ...
 
