@@ -3,12 +3,13 @@ output "dagster_environment" {
   value = {
     TRANSAK_DRIFT_PLATFORM = "gcp"
     TRANSAK_DRIFT_CONFIG   = abspath(local.config_file)
+    TRANSAK_DRIFT_TRIGGER  = var.trigger
     GOOGLE_CLOUD_PROJECT   = local.project_id
   }
 }
 
 output "live_trigger" {
-  description = "What starts a training: dagster, or cloud_function (then switch drift_message_sensor off)."
+  description = "What starts a training: dagster, or cloud_function (then TRANSAK_DRIFT_TRIGGER leaves the sensor out)."
   value       = var.trigger
 }
 

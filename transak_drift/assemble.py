@@ -71,7 +71,9 @@ def _sensors(
     settings: Settings, config: MonitoringConfig, retrain: AssetJob
 ) -> list[dg.SensorDefinition]:
     interval = settings.sensor_interval_seconds
-    sensors = [build_drift_message_sensor(config, retrain, interval)]
+    sensors = []
+    if settings.trigger == "dagster":
+        sensors.append(build_drift_message_sensor(config, retrain, interval))
     if settings.platform == "gcp":
         # The local platform's monitoring is finished when its run is.
         sensors.append(build_monitoring_results_sensor(config, interval))

@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     platform: Literal["local", "gcp"] = Field(
         default="local", description="local needs no account; gcp is Vertex AI and Pub/Sub."
     )
+    trigger: Literal["dagster", "cloud_function"] = Field(
+        default="dagster",
+        description="What starts a training; with cloud_function Dagster has no such sensor.",
+    )
     config: Path = Field(
         default=Path("monitoring_config.json"), description="The monitoring configuration."
     )

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from transak_drift.assemble import assemble_definitions
 from transak_drift.core.config import MonitoringConfig, load_config
 from transak_drift.core.log_filter import compile_filter
 from transak_drift.core.sink_filter import TEMPLATE_NAME, sink_filter
@@ -30,10 +32,6 @@ from transak_drift_tests.terraform.terraform_command import (
 pytestmark = needs_terraform
 
 CLOUD_FUNCTION = REPOSITORY / "transak_drift" / "cloud_function"
-needs_cloud_function = pytest.mark.skipif(
-    not (CLOUD_FUNCTION / "main.py").exists() or not (CLOUD_FUNCTION / "requirements.txt").exists(),
-    reason="transak_drift/cloud_function/ has no main.py or no requirements.txt yet",
-)
 EVERY_NAME: dict[str, Any] = {
     "project_id": "zz-projekt",
     "location": "europe-north9",
@@ -272,6 +270,18 @@ def test_the_environment_is_one_that_dagster_reads(copied: TerraformCopy) -> Non
     assert environment["GOOGLE_CLOUD_PROJECT"] == CONFIG["project_id"]
 
 
+def _planned_sensors(plan: Mapping[str, Any]) -> set[str]:
+    """Return the sensors that Dagster has in the planned environment."""
+    variables = planned_outputs(plan)["dagster_environment"]
+    settings = Settings(
+        platform=variables["TRANSAK_DRIFT_PLATFORM"],
+        config=variables["TRANSAK_DRIFT_CONFIG"],
+        trigger=variables["TRANSAK_DRIFT_TRIGGER"],
+    )
+    definitions = assemble_definitions(settings, settings.load_config())
+    return {sensor.name for sensor in definitions.sensors or []}
+
+
 def test_dagster_is_the_one_live_trigger(copied: TerraformCopy) -> None:
     plan = copied.plan()
     resources = planned_resources(plan)
@@ -279,13 +289,14 @@ def test_dagster_is_the_one_live_trigger(copied: TerraformCopy) -> None:
     assert not any("cloud_function" in address for address in resources)
     assert planned_outputs(plan)["cloud_function"] is None
     assert planned_outputs(plan)["live_trigger"] == "dagster"
+    assert _planned_sensors(plan) == {"drift_message_sensor", "monitoring_results_sensor"}
 
 
-@needs_cloud_function
 def test_the_cloud_function_is_the_one_live_trigger(copied: TerraformCopy) -> None:
     plan = copied.plan(trigger="cloud_function")
     resources = planned_resources(plan)
     assert not any(address.endswith("subscription.trigger[0]") for address in resources)
+    assert _planned_sensors(plan) == {"monitoring_results_sensor"}
     function = resources["google_cloudfunctions2_function.trigger[0]"]
     assert function["name"] == "cf-transak-i1-train-trigger"
     assert function["build_config"][0]["entry_point"] == "handle_drift_message"
@@ -294,7 +305,6 @@ def test_the_cloud_function_is_the_one_live_trigger(copied: TerraformCopy) -> No
     assert planned_outputs(plan)["live_trigger"] == "cloud_function"
 
 
-@needs_cloud_function
 def test_the_packed_source_holds_all_that_the_function_imports(
     copied: TerraformCopy, tmp_path: Path
 ) -> None:
@@ -307,7 +317,17 @@ def test_the_packed_source_holds_all_that_the_function_imports(
         "import main, transak_drift; main.handle_drift_message; "
         "print(main.__file__, transak_drift.__file__)"
     )
-    environment = {"PYTHONPATH": str(unpacked), "TRANSAK_DRIFT_CONFIG": "monitoring_config.json"}
+    # The repository's configuration names no compiled pipeline, which only a deployment has.
+    deployed = tmp_path / "deployed.json"
+    deployed.write_text(
+        json.dumps({**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}})
+    )
+    environment = {
+        "PYTHONPATH": str(unpacked),
+        "TRANSAK_DRIFT_CONFIG": str(deployed),
+        "TRANSAK_DRIFT_VERTEX_ENDPOINT": "127.0.0.1:1",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    }
     imported = subprocess.run(
         [sys.executable, "-c", code],
         cwd=unpacked,
