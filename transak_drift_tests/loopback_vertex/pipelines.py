@@ -132,6 +132,10 @@ class Pipelines:
         except RefusedError as refusal:
             self._fail(job, refusal)
             return
+        except Exception as error:
+            # As a step whose container ends with an error.
+            self._fail(job, RefusedError(grpc.StatusCode.INTERNAL, f"{error!r}"))
+            return
         job.state = _STATES.PIPELINE_STATE_SUCCEEDED
         job.end_time = datetime.now(UTC)
 

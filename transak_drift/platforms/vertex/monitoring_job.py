@@ -101,6 +101,22 @@ def monitoring_job_id(day: date, spec: ModelMonitoringSpec) -> str:
     return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
 
 
+def monitored_day(job_name: str) -> date | None:
+    """Read the monitored day from a job's name, or from a drift event's key.
+
+    Args:
+        job_name: ends with a slash and the job's id.
+
+    Returns:
+        The day, or None where another than `start_monitoring_run` has started the job.
+    """
+    match = _JOB_ID.fullmatch(job_name.rpartition("/")[2])
+    try:
+        return None if match is None else date.fromisoformat(match["day"])
+    except ValueError:
+        return None
+
+
 def day_of_job(job_name: str) -> date:
     """Read the monitored day from a job's name.
 
@@ -113,13 +129,13 @@ def day_of_job(job_name: str) -> date:
     Raises:
         PlatformError: another has started the job.
     """
-    match = _JOB_ID.fullmatch(job_name.rpartition("/")[2])
-    if match is None:
+    day = monitored_day(job_name)
+    if day is None:
         raise PlatformError(
             f"{job_name} was not started by monitoring_run, so its day is not known; materialize "
             "monitoring_run of the day"
         )
-    return date.fromisoformat(match["day"])
+    return day
 
 
 def has_failed(job: ModelMonitoringJob) -> bool:

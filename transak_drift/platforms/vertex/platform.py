@@ -136,9 +136,7 @@ class VertexPlatform:
                 cancel_pipeline_job(self.connection, launched.job_name)
                 progress(f"cancelled {launched.job_name}")
             raise
-        result = training_result(
-            self.connection, config, job, request.window_end, adopted=launched.adopted
-        )
+        result = training_result(self.connection, config, job, order, adopted=launched.adopted)
         if result.promoted and find_model_monitor(self.connection, config) is not None:
             for change in apply_model_monitor(self.connection, config).changes:
                 progress(f"model monitor: {change.path} {change.before} -> {change.after}")

@@ -14,6 +14,7 @@ from transak_drift.core.drift_event import pipeline_job_id
 from transak_drift.platforms.interface import PlatformError
 from transak_drift.platforms.vertex.connection import VertexConnection
 from transak_drift.platforms.vertex.model_lookup import RegistryVersion, find_model
+from transak_drift.platforms.vertex.monitoring_job import monitored_day
 from transak_drift.platforms.vertex.pipeline_template import (
     declared_parameters,
     load_template,
@@ -134,17 +135,20 @@ def find_pipeline_job(connection: VertexConnection, name: str) -> PipelineJob | 
             return None
 
 
-def training_days(config: MonitoringConfig, window_end: datetime) -> tuple[date, date]:
+def training_days(config: MonitoringConfig, order: TrainingOrder) -> tuple[date, date]:
     """Return the days that a training may use.
 
     Args:
         config: says how many at most.
-        window_end: end of the window that drifted (exclusive), UTC.
+        order: what the training is for.
 
     Returns:
-        First and last day.
+        First and last day. The last is the day that drifted: the one in the monitoring job's id,
+        since a log entry of a table without a time column has no window of its own.
     """
-    last = (window_end - timedelta(microseconds=1)).date()
+    last = monitored_day(order.drift_event_key or "")
+    if last is None:
+        last = (order.window_end - timedelta(microseconds=1)).date()
     return last - timedelta(days=config.maximum_training_days - 1), last
 
 
@@ -228,7 +232,7 @@ def _parameters(
     champion: RegistryVersion,
     declared: Mapping[str, Any],
 ) -> dict[str, Any]:
-    first_day, last_day = training_days(config, order.window_end)
+    first_day, last_day = training_days(config, order)
     known = {
         "project": config.project_id,
         "location": config.location,

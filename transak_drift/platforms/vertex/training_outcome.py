@@ -15,7 +15,11 @@ from transak_drift.platforms.vertex.model_lookup import (
     read_metrics,
 )
 from transak_drift.platforms.vertex.training_follow import console_url
-from transak_drift.platforms.vertex.training_launch import CHAMPION_LABEL, training_days
+from transak_drift.platforms.vertex.training_launch import (
+    CHAMPION_LABEL,
+    TrainingOrder,
+    training_days,
+)
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -30,7 +34,7 @@ def training_result(
     connection: VertexConnection,
     config: MonitoringConfig,
     job: PipelineJob,
-    window_end: datetime,
+    order: TrainingOrder,
     *,
     adopted: bool,
 ) -> TrainingResult:
@@ -40,7 +44,7 @@ def training_result(
         connection: the location's clients.
         config: the monitored model.
         job: the PipelineJob, which has succeeded.
-        window_end: end of the window that drifted (exclusive), UTC.
+        order: what the training was for.
         adopted: whether the job was there before this run.
 
     Returns:
@@ -54,7 +58,7 @@ def training_result(
     metrics = {**read_metrics(connection, trained), **pipeline_metrics(job)}
     rows = metrics.pop(TRAINING_ROWS, None)
     days = metrics.pop(TRAINING_DAYS, None)
-    first_day, last_day = training_days(config, window_end)
+    first_day, last_day = training_days(config, order)
     if days is not None and days >= 1:
         first_day = last_day - timedelta(days=int(days) - 1)
     promoted = trained.version == champion.version

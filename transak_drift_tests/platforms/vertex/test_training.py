@@ -395,3 +395,25 @@ def test_a_training_that_a_person_started_has_the_runs_own_job(
         launch_training(connection, config, TrainingOrder(None, WINDOW_END, run_id))
     names = [job.name.rpartition("/")[2] for job in vertex.pipelines.jobs()]
     assert names == ["pipeline-train-run-11111111-aaaa", "pipeline-train-run-22222222-bbbb"]
+
+
+@pytest.mark.parametrize(
+    ("key", "last_day"),
+    [
+        ("monitor/day-20260501-0123456789ab", "2026-05-01"),
+        ("monitor/day-20260501-0123456789ab-2", "2026-05-01"),
+        ("monitor/day-20269901-0123456789ab", "2026-06-29"),
+        ("monitor/started-by-hand", "2026-06-29"),
+    ],
+)
+def test_the_last_day_is_the_one_that_was_monitored(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    key: str,
+    last_day: str,
+) -> None:
+    order = TrainingOrder(key, datetime(2026, 6, 30, tzinfo=UTC), "run-1")
+    launch_training(connection, config, order)
+    (created,) = vertex.recorder.requests("CreatePipelineJob")
+    assert dict(created.pipeline_job.runtime_config.parameter_values)["last_day"] == last_day
