@@ -3,21 +3,23 @@
 Only grouped counts come to Python, and DuckDB spills to disk what does not fit its memory, so the
 memory does not grow with the rows. The categorical features are counted in one pass (GROUPING
 SETS) and the numerical ones are summarised in another, which together read each Parquet column
-once; the numerical columns alone are read again for their histograms, whose edges are known then.
+once; the numerical columns alone are read again for their histograms, whose edges are known then,
+and once more where they hold NaN or infinities.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from transak_drift.core.feature_statistics import (
     CategoricalStatistics,
@@ -29,8 +31,6 @@ from transak_drift.core.feature_statistics import (
 from transak_drift.core.histogram import equal_width_edges
 from transak_drift.platforms.local.dataset_files import DatasetError, find_files
 from transak_drift.platforms.local.tabular_files import TabularFiles, read_schemas, short_reason
-
-_FETCHED_ROWS = 10_000
 
 
 def scan_statistics(
@@ -179,52 +179,52 @@ class _Scan:
             return {}
         cells, parameters = self._cells(names, FeatureKind.CATEGORICAL)
         values = [f"value{index}" for index in range(len(names))]
-        self.connection.execute(
-            f"SELECT {', '.join(f'GROUPING({value})' for value in values)}, count(*), "
-            f"{', '.join(values)} FROM ({cells}) "
+        # GROUPING is 0 of the column that a row groups by; the others are null in that row.
+        own = " ".join(f"WHEN GROUPING({value}) = 0 THEN {i}" for i, value in enumerate(values))
+        groups = self.connection.sql(
+            f"SELECT CASE {own} END AS index, coalesce({', '.join(values)}) AS value, "
+            f"count(*) AS rows FROM ({cells}) "
             f"GROUP BY GROUPING SETS ({', '.join(f'({value})' for value in values)})",
-            parameters,
+            params=parameters,
         )
-        counts: list[dict[str, int]] = [{} for _ in names]
-        missing = [0 for _ in names]
-        while groups := self.connection.fetchmany(_FETCHED_ROWS):
-            for group in groups:
-                # GROUPING is 0 of the column that a row groups by, and 1 of the others.
-                index = group.index(0)
-                count, value = group[len(names)], group[len(names) + 1 + index]
-                if value is None:
-                    missing[index] = count
-                else:
-                    counts[index][value] = count
-        return {
-            name: CategoricalStatistics(counts[index], missing[index])
-            for index, name in enumerate(names)
-        }
+        counts: list[dict[str | None, int]] = [{} for _ in names]
+        for batch in pa.RecordBatchReader.from_stream(groups):
+            for index, value, rows in zip(*map(pa.Array.to_pylist, batch.columns), strict=True):
+                counts[index][value] = rows
+        statistics: dict[str, CategoricalStatistics] = {}
+        for name, by_value in zip(names, counts, strict=True):
+            missing = by_value.pop(None, 0)
+            present = {value: rows for value, rows in by_value.items() if value is not None}
+            statistics[name] = CategoricalStatistics(present, missing)
+        return statistics
 
     def _numerical_statistics(self) -> tuple[int, dict[str, NumericalStatistics]]:
         names = self._names_of(FeatureKind.NUMERICAL)
-        cells, parameters = self._cells(names, FeatureKind.NUMERICAL)
-        aggregates = ["count(*)"]
-        for index in range(len(names)):
-            value = f"value{index}"
-            finite = f"FILTER (isfinite({value}))"
-            aggregates += [
-                f"count({value})",
-                f"count(*) FILTER (isnan({value}))",
-                f"count(*) FILTER ({value} = CAST('-inf' AS DOUBLE))",
-                f"count(*) FILTER ({value} = CAST('inf' AS DOUBLE))",
-                f"min({value}) {finite}",
-                f"max({value}) {finite}",
-                f"favg({value}) {finite}",
-            ]
-        rows, *summary = self._fetch_one(
-            f"SELECT {', '.join(aggregates)} FROM ({cells})", parameters
+        rows, plain = self._summaries(
+            names, ("count({0})", "0", "0", "0", "min({0})", "max({0})", "favg({0})")
         )
-        width = (len(aggregates) - 1) // max(len(names), 1)
-        summaries = {
-            name: _Summary(rows, *summary[index * width : (index + 1) * width])
-            for index, name in enumerate(names)
-        }
+        # DuckDB orders NaN above +inf, so that the bounds show any value that is not finite.
+        unusual = [
+            name
+            for name, item in plain.items()
+            if not math.isfinite(item.minimum or 0.0) or not math.isfinite(item.maximum or 0.0)
+        ]
+        summaries = dict(plain)
+        if unusual:
+            finite = "FILTER (isfinite({0}))"
+            _, apart = self._summaries(
+                unusual,
+                (
+                    "count({0})",
+                    "count(*) FILTER (isnan({0}))",
+                    "count(*) FILTER ({0} = CAST('-inf' AS DOUBLE))",
+                    "count(*) FILTER ({0} = CAST('inf' AS DOUBLE))",
+                    f"min({{0}}) {finite}",
+                    f"max({{0}}) {finite}",
+                    f"favg({{0}}) {finite}",
+                ),
+            )
+            summaries |= apart
         counts = self._bucket_counts(
             {
                 name: equal_width_edges(item.minimum, item.maximum)
@@ -232,39 +232,58 @@ class _Scan:
                 if item.minimum is not None
                 and item.maximum is not None
                 and item.minimum < item.maximum
-            }
+            },
+            set(unusual),
         )
         return rows, {name: item.statistics(counts.get(name)) for name, item in summaries.items()}
 
+    def _summaries(
+        self, names: Sequence[str], aggregates: Sequence[str]
+    ) -> tuple[int, dict[str, _Summary]]:
+        """Return the rows and, for each feature, what the aggregates of its values are."""
+        cells, parameters = self._cells(names, FeatureKind.NUMERICAL)
+        columns = [
+            aggregate.format(f"value{index}")
+            for index in range(len(names))
+            for aggregate in aggregates
+        ]
+        rows, *found = self._fetch_one(
+            f"SELECT {', '.join(['count(*)', *columns])} FROM ({cells})", parameters
+        )
+        width = len(aggregates)
+        return rows, {
+            name: _Summary(rows, *found[index * width : (index + 1) * width])
+            for index, name in enumerate(names)
+        }
+
     def _bucket_counts(
-        self, edges: Mapping[str, tuple[float, ...]]
+        self, edges: Mapping[str, tuple[float, ...]], with_infinities_or_nan: Set[str]
     ) -> dict[str, tuple[tuple[float, ...], tuple[int, ...]]]:
         """Return the edges and the finite values in each bucket of the features with a range."""
         if not edges:
             return {}
         cells, parameters = self._cells(list(edges), FeatureKind.NUMERICAL)
         aggregates = []
-        for index, bounds in enumerate(edges.values()):
-            parameters |= {f"edge{index}_{place}": edge for place, edge in enumerate(bounds)}
-            # DuckDB orders NaN above +inf, so that the upper bound keeps both out.
-            aggregates += [
-                f"count(*) FILTER (value{index} >= $edge{index}_{place} "
-                f"AND value{index} <= $edge{index}_{len(bounds) - 1})"
-                for place in range(len(bounds) - 1)
+        for index, (name, bounds) in enumerate(edges.items()):
+            # DuckDB's buckets include their upper bound, numpy's (but the last) do not: below an
+            # edge is at most the next lower float.
+            parameters[f"bounds{index}"] = [
+                *(math.nextafter(edge, -math.inf) for edge in bounds[1:-1]),
+                bounds[-1],
             ]
-        row = [*self._fetch_one(f"SELECT {', '.join(aggregates)} FROM ({cells})", parameters)]
-        counts: dict[str, tuple[tuple[float, ...], tuple[int, ...]]] = {}
-        for name, bounds in edges.items():
-            at_least = [row.pop(0) for _ in bounds[:-1]]
-            counts[name] = (bounds, tuple(low - high for low, high in pairwise([*at_least, 0])))
-        return counts
+            finite = f" FILTER (isfinite(value{index}))" if name in with_infinities_or_nan else ""
+            aggregates.append(f"map_values(histogram(value{index}, $bounds{index}){finite})")
+        row = self._fetch_one(f"SELECT {', '.join(aggregates)} FROM ({cells})", parameters)
+        return {
+            name: (bounds, tuple(counts))
+            for (name, bounds), counts in zip(edges.items(), row, strict=True)
+        }
 
     def _names_of(self, kind: FeatureKind) -> list[str]:
         return [name for name, its_kind in self.kinds.items() if its_kind is kind]
 
     def _fetch_one(self, query: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
-        row = self.connection.execute(query, parameters).fetchone()
-        return row if row is not None else ()
+        return self.connection.execute(query, parameters).fetchall()[0]
 
     def _cells(self, names: Sequence[str], kind: FeatureKind) -> tuple[str, dict[str, Any]]:
         """Return the query of the columns `value0`, `value1`... of all files, and parameters."""

@@ -163,14 +163,13 @@ class TabularFiles:
             numerical = column.type_id in NUMBERS
             return FeatureKind.NUMERICAL if numerical else FeatureKind.CATEGORICAL
         relation, parameters = self.relation("sample")
-        row = connection.execute(
+        ((cells, numbers),) = connection.execute(
             f"SELECT count(*), bool_and({column.as_number('TRY_CAST')} IS NOT NULL "
             f"AND NOT regexp_matches({column.reference}, '^[+-]?0[0-9]')) "
             f"FROM (SELECT {column.reference} FROM {relation} "
             f"WHERE {column.reference} <> '' LIMIT {_SAMPLED_CELLS})",
             parameters,
-        ).fetchone()
-        cells, numbers = row or (0, None)
+        ).fetchall()
         if not cells:
             return None
         return FeatureKind.NUMERICAL if numbers else FeatureKind.CATEGORICAL
