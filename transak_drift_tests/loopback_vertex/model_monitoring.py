@@ -104,6 +104,11 @@ class ModelMonitoring:
         """Return the jobs, oldest first."""
         return list(self._jobs.values())
 
+    def finish_at_next_look(self, job_name: str) -> None:
+        """Let a job end when it is looked at next."""
+        if job_name in self._looks:
+            self._looks[job_name] = 1
+
     def put_monitor(self, monitor: types.ModelMonitor, monitor_id: str | None = None) -> str:
         """Put a monitor there as another client would have; returns its resource name."""
         name = f"{self._location.parent}/modelMonitors/{monitor_id or next(self._numbers)}"
