@@ -1,0 +1,64 @@
+"""The report of a monitoring run as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from transak_drift.assets.metadata import verdict
+from transak_drift.assets.report_charts import DARK, LIGHT, feature_chart_uri, printable
+from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
+
+_METRIC_NAMES = {
+    "l_infinity": "L-infinity distance",
+    "jensen_shannon_divergence": "Jensen–Shannon divergence",
+}
+
+
+def drift_report_page(result: MonitoringResult) -> str:
+    """Write the report of a monitoring run for people.
+
+    Args:
+        result: what the run found. Its texts may hold anything: they are escaped, and the page's
+            Content-Security-Policy allows neither scripts nor requests.
+
+    Returns:
+        One HTML document, the same for the same result: light or dark as the reader's system, for
+        narrow and wide screens, with its pictures inside.
+    """
+    return _template().render(
+        result=result,
+        drifted=", ".join(printable(feature.feature) for feature in result.drifted),
+        without_data=[item for item in result.features if item.distance is None],
+        features=[_feature_view(feature) for feature in result.features],
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("transak_drift", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    return environment.get_template("report_page.html.j2")
+
+
+def _feature_view(feature: FeatureDrift) -> dict[str, Any]:
+    has_chart = feature.distance is not None
+    return {
+        "name": feature.feature,
+        "metric": _METRIC_NAMES.get(feature.metric, feature.metric),
+        "distance": "–" if feature.distance is None else f"{feature.distance:.4f}",
+        "threshold": f"{feature.threshold:g}",
+        "verdict": verdict(feature),
+        "note": feature.note,
+        "contributors": feature.contributors,
+        "light_chart": feature_chart_uri(feature, LIGHT) if has_chart else None,
+        "dark_chart": feature_chart_uri(feature, DARK) if has_chart else None,
+    }
