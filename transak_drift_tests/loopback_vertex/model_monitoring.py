@@ -198,6 +198,7 @@ class ModelMonitoring:
         return monitor
 
     def _get_monitor(self, request: Any) -> types.ModelMonitor:
+        self._operations.go_on()
         return self._monitor(request.name)
 
     def _list_monitors(self, request: Any) -> types.ListModelMonitorsResponse:

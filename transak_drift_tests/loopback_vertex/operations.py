@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from google.longrunning import operations_pb2
 
 from transak_drift_tests.loopback_vertex.status import RefusedError, not_found
@@ -30,6 +31,11 @@ class Operations:
         self.looks = looks
         self._operations: dict[str, _Pending] = {}
         self._numbers = itertools.count(1)
+        self._failures: list[RefusedError] = []
+
+    def fail_next(self, code: grpc.StatusCode, message: str) -> None:
+        """Let the next operation end with an error in place of its work."""
+        self._failures.append(RefusedError(code, message))
 
     def start(self, parent: str, work: Callable[[], Any]) -> operations_pb2.Operation:
         """Start an operation.
@@ -51,14 +57,24 @@ class Operations:
         pending = self._operations.get(request.name)
         if pending is None:
             raise not_found(request.name)
+        self._look(pending)
+        return pending.operation
+
+    def go_on(self) -> None:
+        """Let every operation go on by one look: the work goes on though nobody looks at it."""
+        for pending in self._operations.values():
+            self._look(pending)
+
+    def _look(self, pending: _Pending) -> None:
         if not pending.operation.done:
             pending.looks_left -= 1
             if pending.looks_left <= 0:
                 self._finish(pending)
-        return pending.operation
 
     def _finish(self, pending: _Pending) -> None:
         try:
+            if self._failures:
+                raise self._failures.pop(0)
             resource = pending.work()
         except RefusedError as refusal:
             pending.operation.error.code = refusal.code.value[0]

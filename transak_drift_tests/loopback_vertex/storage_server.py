@@ -1,6 +1,7 @@
-"""Cloud Storage's JSON API on loopback: buckets are directories; the real client lists and reads.
+"""Cloud Storage's JSON API on loopback: buckets are directories; the real client lists, reads and
+uploads.
 
-Source: "Cloud Storage JSON API", Objects: list and get. The client takes the server's address
+Source: "Cloud Storage JSON API", Objects: list, get and insert (multipart upload). The client takes the server's address
 from STORAGE_EMULATOR_HOST.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import json
 import threading
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -28,11 +31,15 @@ class LoopbackStorage:
         url: `http://127.0.0.1:port`, as STORAGE_EMULATOR_HOST takes it.
         denied: names of buckets that answer 403.
         paths: paths of the requests that arrived.
+        content_types: content type of each uploaded object, by its gs:// address.
+        failures: so many further uploads are answered with 503.
     """
 
     def __init__(self, buckets: Buckets) -> None:
         self.denied: set[str] = set()
         self.paths: list[str] = []
+        self.content_types: dict[str, str] = {}
+        self.failures = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(buckets, self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -73,6 +80,37 @@ def _handler(buckets: Buckets, storage: LoopbackStorage) -> type[BaseHTTPRequest
                 self._answer_list(bucket, query)
             else:
                 self._answer_object(bucket, name)
+
+        def do_POST(self) -> None:
+            storage.paths.append(self.path)
+            bucket = urlsplit(self.path).path.partition("/b/")[2].partition("/")[0]
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if bucket in storage.denied:
+                self._answer_error(
+                    403,
+                    "someone@example.com does not have storage.objects.create access to the Google "
+                    "Cloud Storage object. Permission 'storage.objects.create' denied on resource "
+                    "(or it may not exist).",
+                )
+            elif not (buckets.directory / bucket).is_dir():
+                self._answer_error(404, "The specified bucket does not exist.")
+            elif storage.failures > 0:
+                storage.failures -= 1
+                self._answer_error(503, "Backend error")
+            else:
+                self._insert(bucket, body)
+
+        def _insert(self, bucket: str, body: bytes) -> None:
+            header = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            parts = message_from_bytes(header + body, policy=HTTP).iter_parts()
+            description, content = parts
+            resource = json.loads(description.get_content())
+            path = buckets.directory / bucket / resource["name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.get_payload(decode=True))
+            storage.content_types[f"gs://{bucket}/{resource['name']}"] = resource["contentType"]
+            answer = {"kind": "storage#object", "bucket": bucket, **resource}
+            self._answer(200, json.dumps(answer).encode(), "application/json")
 
         def _answer_list(self, bucket: str, query: dict[str, str]) -> None:
             directory = buckets.directory / bucket
