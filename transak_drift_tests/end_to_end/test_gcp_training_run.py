@@ -1,0 +1,142 @@
+"""Run workers of a training that are killed or cancelled, and the PipelineJob that they follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from google.cloud.aiplatform_v1 import types
+
+from transak_drift.assemble import assemble_definitions
+from transak_drift.assets.names import TRAINED_MODEL
+from transak_drift.command_line.dagster_home import make_dagster_home
+from transak_drift.settings import load_settings
+from transak_drift_tests.end_to_end.retrain_process import retrain_config
+from transak_drift_tests.loopback_vertex.clients import monitored_config
+from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = REPOSITORY / "transak_drift_tests" / "loopback_vertex" / "pipeline_template.yaml"
+EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
+WINDOW_END = "2026-05-02T00:00:00+00:00"
+ENDLESS = 1_000_000
+LIMIT_SECONDS = 120
+
+
+@pytest.fixture
+def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
+    """A server whose pipeline runs until a test lets it end."""
+    with LoopbackVertex(tmp_path / "buckets") as server:
+        model = server.models.upload("transak-i1-train-model")
+
+        def upload(job: types.PipelineJob) -> None:
+            server.models.upload(
+                "transak-i1-train-model", parent_model=model.name, pipeline_job=job.name
+            )
+
+        server.pipelines.run = upload
+        server.pipelines.looks = ENDLESS
+        yield server
+
+
+@pytest.fixture
+def instance(
+    vertex: LoopbackVertex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance on disk; this process and its children are on the gcp platform."""
+    config = monitored_config(
+        vertex={"pipeline_template": str(TEMPLATE), "pipeline_root": "gs://transak-i1/pipelines"}
+    )
+    config_file = tmp_path / "monitoring_config.json"
+    config_file.write_text(json.dumps(config.model_dump(mode="json", exclude_none=True)))
+    home = make_dagster_home(tmp_path / "dagster_home")
+    for name, value in {
+        "DAGSTER_HOME": str(home),
+        "TRANSAK_DRIFT_PLATFORM": "gcp",
+        "TRANSAK_DRIFT_CONFIG": str(config_file),
+        "TRANSAK_DRIFT_VERTEX_ENDPOINT": vertex.endpoint,
+        "TRANSAK_DRIFT_CANCEL_TRAINING_WITH_RUN": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(home)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def worker(instance: dg.DagsterInstance) -> Iterator[subprocess.Popen[bytes]]:
+    """A run worker that has begun to train."""
+    run_id = str(uuid.uuid4())
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "transak_drift_tests.end_to_end.retrain_process",
+            run_id,
+            EVENT,
+            WINDOW_END,
+        ],
+        cwd=REPOSITORY,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def wait_until(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what} did not happen in {LIMIT_SECONDS} s"
+        time.sleep(0.1)
+
+
+def is_followed(vertex: LoopbackVertex) -> bool:
+    looks = [call.method for call in vertex.recorder.calls()]
+    return "CreatePipelineJob" in looks and looks[-1] == "GetPipelineJob"
+
+
+def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: subprocess.Popen[bytes]
+) -> None:
+    wait_until("the job", lambda: is_followed(vertex))
+    os.kill(worker.pid, signal.SIGKILL)
+    assert worker.wait(timeout=30) == -signal.SIGKILL
+    (job,) = vertex.pipelines.jobs()
+    assert types.PipelineState(job.state).name == "PIPELINE_STATE_RUNNING"
+
+    vertex.pipelines.finish_at_next_look(job.name)
+    settings = load_settings()
+    retry = assemble_definitions(settings, settings.load_config()).resolve_job_def("retrain")
+    outcome = retry.execute_in_process(
+        run_config=retrain_config(EVENT, WINDOW_END), instance=instance
+    )
+    assert outcome.success
+    (materialization,) = outcome.asset_materializations_for_node("train")[:1]
+    assert materialization.asset_key == TRAINED_MODEL
+    assert materialization.metadata["adopted"].value is True
+    assert len(vertex.pipelines.jobs()) == 1
+    assert len(vertex.recorder.requests("CreatePipelineJob")) == 1
+
+
+def test_a_cancelled_run_cancels_its_job(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: subprocess.Popen[bytes]
+) -> None:
+    wait_until("the job", lambda: is_followed(vertex))
+    (run,) = instance.get_runs()
+    # What a run launcher does to terminate a run: the status first, then an interrupt.
+    instance.report_run_canceling(run)
+    worker.send_signal(signal.SIGINT)
+    worker.wait(timeout=LIMIT_SECONDS)
+    (job,) = vertex.pipelines.jobs()
+    assert types.PipelineState(job.state).name == "PIPELINE_STATE_CANCELLED"
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == dg.DagsterRunStatus.CANCELED
