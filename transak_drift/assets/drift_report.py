@@ -13,12 +13,15 @@ from transak_drift.assets.names import (
     MONITORING_GROUP,
     MONITORING_RUN,
     OWNERS,
+    PAGE_METADATA,
     check_names,
     partition_day,
 )
 from transak_drift.assets.platform_errors import as_failure
+from transak_drift.assets.report_page import drift_report_page
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.platforms.interface import PlatformError
 from transak_drift.resources.platform_resource import PlatformResource
 
 
@@ -79,17 +82,21 @@ def build_drift_report(
         for feature in result.features:
             context.log.info(f"{feature.feature}: {feature.distance} ({verdict(feature)})")
         yield dg.MaterializeResult(
-            metadata=report_metadata(result),
+            metadata=report_metadata(config, platform, result),
             check_results=[check_result(feature, names) for feature in result.features],
         )
 
     return drift_report
 
 
-def report_metadata(result: MonitoringResult) -> dict[str, Any]:
-    """Return the metadata of a report; the same on every platform.
+def report_metadata(
+    config: MonitoringConfig, platform: PlatformResource, result: MonitoringResult
+) -> dict[str, Any]:
+    """Return the metadata of a report, and store its page; the same on every platform.
 
     Args:
+        config: the monitored model.
+        platform: keeps the page.
         result: the monitoring run's result.
 
     Returns:
@@ -106,6 +113,9 @@ def report_metadata(result: MonitoringResult) -> dict[str, Any]:
         "baseline rows": result.baseline_rows,
         "target rows": result.target_rows,
     }
+    page = _stored_page(config, platform, result)
+    if page is not None:
+        metadata[PAGE_METADATA] = page
     if result.alerts:
         metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
     for feature in result.features:
@@ -161,6 +171,20 @@ def check_result(feature: FeatureDrift, names: dict[str, str]) -> dg.AssetCheckR
             **({} if feature.distance is None else {"distance": feature.distance}),
         },
     )
+
+
+def _stored_page(
+    config: MonitoringConfig, platform: PlatformResource, result: MonitoringResult
+) -> dg.MetadataValue | None:
+    try:
+        address = platform.store_report(config, result, drift_report_page(result))
+    except PlatformError as error:
+        # The result stands without its page.
+        return dg.MetadataValue.text(f"not written: {error}")
+    if address is None:
+        return None
+    is_address = address.startswith("https://")
+    return dg.MetadataValue.url(address) if is_address else dg.MetadataValue.path(address)
 
 
 def _started_job(context: dg.AssetExecutionContext) -> str:

@@ -32,6 +32,7 @@ MONITORING_JOB_TAG = "transak_drift/monitoring_job"
 MODEL_TAG = "transak_drift/model"
 
 JOB_NAME_METADATA = "monitoring job"
+PAGE_METADATA = "report page"
 TRAINED_UNTIL_METADATA = "trained until"
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
+from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.platforms.google_credentials import load_credentials
 from transak_drift.platforms.interface import Dataset, PlatformError
 
@@ -19,7 +20,7 @@ _QUERY_SECONDS = 120.0
 
 
 class GcpData:
-    """Looks at data; implements `transak_drift.platforms.vertex.platform.StoredData`.
+    """Data in the cloud; implements `transak_drift.platforms.vertex.platform.StoredData`.
 
     Args:
         project_id: project that pays for queries.
@@ -44,6 +45,26 @@ class GcpData:
                 raise PlatformError(f"{address} matches no object; write the data of {day} first")
             return Dataset(address, None)
         raise PlatformError(f"{address} is neither {_BIGQUERY} nor {_CLOUD_STORAGE}")
+
+    def write_report(self, directory: str, result: MonitoringResult, page: str) -> str:
+        """Write the report of a monitoring run to Cloud Storage.
+
+        Args:
+            directory: `gs://bucket/path`.
+            result: the run's result, which names the object.
+            page: the report, an HTML document.
+
+        Returns:
+            Address for a person's browser.
+
+        Raises:
+            PlatformError: it cannot be written; the message says what to do.
+        """
+        from transak_drift.platforms.vertex.report_store import write_monitoring_report
+
+        return write_monitoring_report(
+            self._storage_client(), directory, result, page, self._caller
+        )
 
     def _table_rows(self, address: str, day: date, date_column: str | None) -> int:
         from transak_drift.platforms.vertex.errors import Access, explained

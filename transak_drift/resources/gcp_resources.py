@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.resources.local_resources import EMULATOR_VARIABLE
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
@@ -69,6 +70,18 @@ class GcpPlatformResource(PlatformResource):
             data=GcpData(self.project_id, self.location, self.impersonate_service_account),
             is_cancelled=self._cancellation() if self.cancel_training_with_run else None,
         )
+
+    def store_report(
+        self, config: MonitoringConfig, result: MonitoringResult, page: str
+    ) -> str | None:
+        """See `PlatformResource`; `vertex.monitoring_output` is the place for it."""
+        from transak_drift.resources.gcp_data import GcpData
+
+        directory = config.vertex.monitoring_output
+        if directory is None:
+            return None
+        data = GcpData(self.project_id, self.location, self.impersonate_service_account)
+        return data.write_report(directory, result, page)
 
     def connect(self) -> VertexConnection:
         """Return this process's connection to Vertex AI."""

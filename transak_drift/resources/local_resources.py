@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings
@@ -76,6 +77,14 @@ class LocalPlatformResource(PlatformResource):
             ),
             publish=self._publish,
         )
+
+    def store_report(self, config: MonitoringConfig, result: MonitoringResult, page: str) -> str:
+        """See `PlatformResource`; it lies beside the run's result."""
+        from transak_drift.platforms.local.monitoring import write_monitoring_report
+        from transak_drift.platforms.local.state_directory import StateDirectory
+
+        state = StateDirectory(Path(self.state_directory), config)
+        return str(write_monitoring_report(state, result, page))
 
     def _publish(self, config: MonitoringConfig, body: bytes) -> str:
         with self.trigger_queue.open(config) as queue:

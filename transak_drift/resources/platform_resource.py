@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 import dagster as dg
 
+from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.platforms.interface import DriftPlatform
 
 
@@ -15,3 +17,22 @@ class PlatformResource(dg.ConfigurableResource, ABC):
     @abstractmethod
     def open(self) -> DriftPlatform:
         """Return the platform, ready for use."""
+
+    @abstractmethod
+    def store_report(
+        self, config: MonitoringConfig, result: MonitoringResult, page: str
+    ) -> str | None:
+        """Keep the report of a monitoring run; written again, it is replaced.
+
+        Args:
+            config: the monitored model.
+            result: the run's result, which names the run.
+            page: the HTML document.
+
+        Returns:
+            Where a person opens it: an absolute path or an https address. None where the
+            configuration names no place for it.
+
+        Raises:
+            PlatformError: it cannot be written; the message says what to do.
+        """

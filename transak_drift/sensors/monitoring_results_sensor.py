@@ -83,7 +83,7 @@ def build_monitoring_results_sensor(
         watched = _with_new_starts(
             context.instance, WatchedRuns.from_cursor(context.cursor), limits.new_starts
         )
-        tick = _Tick(config, names, limits)
+        tick = _Tick(config, platform, names, limits)
         if watched.waiting:
             tick.look(context.instance, platform.open(), watched)
         for problem in tick.problems:
@@ -107,9 +107,14 @@ class _Tick:
     """One tick: what was looked at, and what is to be recorded."""
 
     def __init__(
-        self, config: MonitoringConfig, names: dict[str, str], limits: WatchBounds
+        self,
+        config: MonitoringConfig,
+        platform: PlatformResource,
+        names: dict[str, str],
+        limits: WatchBounds,
     ) -> None:
         self._config = config
+        self._platform = platform
         self._names = names
         self._limits = limits
         self.looked_at: list[str] = []
@@ -147,7 +152,9 @@ class _Tick:
         self.done.append(day)
         self.events.append(
             dg.AssetMaterialization(
-                asset_key=DRIFT_REPORT, partition=day, metadata=report_metadata(result)
+                asset_key=DRIFT_REPORT,
+                partition=day,
+                metadata=report_metadata(self._config, self._platform, result),
             )
         )
         self.events.extend(

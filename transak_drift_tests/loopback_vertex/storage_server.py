@@ -1,8 +1,8 @@
 """Cloud Storage's JSON API on loopback: buckets are directories; the real client lists, reads and
 uploads.
 
-Source: "Cloud Storage JSON API", Objects: list, get and insert (multipart upload). The client takes the server's address
-from STORAGE_EMULATOR_HOST.
+Source: "Cloud Storage JSON API", Objects: list, get and insert (multipart upload). The
+client takes the server's address from STORAGE_EMULATOR_HOST.
 """
 
 from __future__ import annotations
@@ -102,13 +102,14 @@ def _handler(buckets: Buckets, storage: LoopbackStorage) -> type[BaseHTTPRequest
 
         def _insert(self, bucket: str, body: bytes) -> None:
             header = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-            parts = message_from_bytes(header + body, policy=HTTP).iter_parts()
-            description, content = parts
+            description, content = message_from_bytes(header + body, policy=HTTP).iter_parts()
             resource = json.loads(description.get_content())
             path = buckets.directory / bucket / resource["name"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.get_payload(decode=True))
-            storage.content_types[f"gs://{bucket}/{resource['name']}"] = resource["contentType"]
+            storage.content_types[f"gs://{bucket}/{resource['name']}"] = (
+                f"{content.get_content_type()}; charset={content.get_content_charset()}"
+            )
             answer = {"kind": "storage#object", "bucket": bucket, **resource}
             self._answer(200, json.dumps(answer).encode(), "application/json")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 from transak_drift.core.drift_statistics import DriftStatisticsError
 from transak_drift.core.feature_comparison import compare_features
@@ -81,6 +82,32 @@ def run_monitoring(
     if event is None or not config.log_anomalies:
         return StartedMonitoringRun(name)
     return StartedMonitoringRun(name, write_anomaly(event, state, publish))
+
+
+def write_monitoring_report(state: StateDirectory, result: MonitoringResult, page: str) -> Path:
+    """Write the report of a monitoring run beside its result.
+
+    Args:
+        state: the monitored model's directory.
+        result: the run's result.
+        page: the report, an HTML document.
+
+    Returns:
+        The file, absolute; replaced where it exists.
+
+    Raises:
+        PlatformError: it cannot be written.
+    """
+    path = state.monitoring_report(parse_monitoring_job_name(result.job_name)[3]).absolute()
+    try:
+        with replace_file(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise PlatformError(
+            f"the report {path} cannot be written ({error.strerror}); free space or mend the "
+            "rights of its directory, and materialize drift_report again"
+        ) from error
+    return path
 
 
 def read_monitoring_result(state: StateDirectory, job_name: str) -> MonitoringResult:

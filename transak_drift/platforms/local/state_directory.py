@@ -56,3 +56,7 @@ class StateDirectory:
     def monitoring_result(self, job_id: str) -> Path:
         """Result of a monitoring job, JSON."""
         return self.model / "monitoring_jobs" / f"{job_id}.json"
+
+    def monitoring_report(self, job_id: str) -> Path:
+        """Report of a monitoring job for people, HTML."""
+        return self.model / "monitoring_jobs" / f"{job_id}.html"
