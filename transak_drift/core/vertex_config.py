@@ -51,8 +51,8 @@ class VertexConfig(BaseModel):
     monitoring_output: Annotated[str, StringConstraints(pattern=GCS_DIRECTORY)] | None = Field(
         default=None,
         description=(
-            "Directory gs://bucket/path for statistics and report pages; by default Vertex AI makes "
-            "one for the statistics, and there are no pages."
+            "Directory gs://bucket/path for statistics and report pages; by default Vertex AI "
+            "makes one for the statistics, and there are no pages."
         ),
     )
     pipeline_template: Annotated[str, StringConstraints(pattern=PIPELINE_TEMPLATE)] | None = Field(
