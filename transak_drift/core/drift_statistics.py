@@ -9,7 +9,7 @@ categorical feature by default; here every value counts.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -119,11 +119,11 @@ def l_infinity_distance(
     Raises:
         EmptyFeatureError: one of the datasets has no present value.
     """
-    distance, value = max(
+    changes = [
         (abs(target_share - baseline_share), value)
-        for value, baseline_share, target_share in _value_shares(baseline, target, feature)
-    )
-    return CategoricalDistance(distance, value)
+        for value, baseline_share, target_share in _value_shares(baseline, target, feature, 1)
+    ]
+    return CategoricalDistance(*max(changes, default=(0.0, max(baseline.counts))))
 
 
 def jensen_shannon_divergence(
@@ -176,19 +176,23 @@ def top_contributors(
         raise ValueError(f"limit = {limit}: give 0 or more")
     match baseline, target:
         case CategoricalStatistics(), CategoricalStatistics():
-            shares = _value_shares(baseline, target, feature)
+            shares = _value_shares(baseline, target, feature, limit)
         case NumericalStatistics(), NumericalStatistics():
             shares = _bucket_shares(baseline, target, feature)
         case _:
             raise _kinds_differ(baseline, target, feature)
+    # Values and labels are unique, so that the shares themselves are never compared.
     greatest = heapq.nsmallest(
         limit,
-        (share for share in shares if share[1] != share[2]),
-        key=lambda share: (-abs(share[2] - share[1]), share[0]),
+        [
+            (-abs(target_share - baseline_share), value, baseline_share, target_share)
+            for value, baseline_share, target_share in shares
+            if baseline_share != target_share
+        ],
     )
     return tuple(
         Contributor(value=value, baseline_share=baseline_share, target_share=target_share)
-        for value, baseline_share, target_share in greatest
+        for _, value, baseline_share, target_share in greatest
     )
 
 
@@ -215,48 +219,65 @@ def feature_distance(
         EmptyFeatureError: one of the datasets has no present value of the feature.
         FeatureMismatchError: one of the datasets has no statistics of the feature, or it is
             categorical in one and numerical in the other.
+        ValueError: `contributors` is negative.
     """
+    if contributors < 0:
+        raise ValueError(f"contributors = {contributors}: give 0 or more")
     baseline_feature = _feature_of(baseline, feature, "baseline")
     target_feature = _feature_of(target, feature, "target")
     # An empty column tells no type, so that emptiness is the cause of a mismatch of kinds.
     _require_present(baseline_feature, target_feature, feature)
+    greatest = top_contributors(
+        baseline_feature, target_feature, max(contributors, 1), feature=feature
+    )
     match baseline_feature, target_feature:
         case CategoricalStatistics(), CategoricalStatistics():
             metric = DistanceMetric.L_INFINITY
-            distance = l_infinity_distance(
-                baseline_feature, target_feature, feature=feature
-            ).distance
+            # The greatest change of a share is the distance; no second look at every value.
+            distance = (
+                abs(greatest[0].target_share - greatest[0].baseline_share) if greatest else 0.0
+            )
         case NumericalStatistics(), NumericalStatistics():
             metric = DistanceMetric.JENSEN_SHANNON_DIVERGENCE
             distance = jensen_shannon_divergence(baseline_feature, target_feature, feature=feature)
         case _:
             raise _kinds_differ(baseline_feature, target_feature, feature)
-    return FeatureDistance(
-        feature,
-        metric,
-        distance,
-        top_contributors(baseline_feature, target_feature, contributors, feature=feature),
-    )
+    return FeatureDistance(feature, metric, distance, greatest[:contributors])
 
 
 def _value_shares(
-    baseline: CategoricalStatistics, target: CategoricalStatistics, feature: str
-) -> Iterator[_Shares]:
+    baseline: CategoricalStatistics, target: CategoricalStatistics, feature: str, limit: int
+) -> list[_Shares]:
+    """Return the values whose shares changed most: `limit` of them, and all that equal the last.
+
+    A value whose share did not change is left out.
+    """
     baseline_total, target_total = _require_present(baseline, target, feature)
-    for value in baseline.counts.keys() | target.counts.keys():
-        yield (
-            value,
-            baseline.counts.get(value, 0) / baseline_total,
-            target.counts.get(value, 0) / target_total,
-        )
+    before, after = baseline.counts, target.counts
+    # Plain floats: hundreds of thousands of tuples would keep the garbage collector busy.
+    changes = {
+        value: abs(after.get(value, 0) / target_total - count / baseline_total)
+        for value, count in before.items()
+    }
+    changes |= {
+        value: count / target_total for value, count in after.items() if value not in before
+    }
+    least = min(heapq.nlargest(limit, changes.values()), default=math.inf)
+    return [
+        (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
+        for value, change in changes.items()
+        if change >= least and change > 0
+    ]
 
 
 def _bucket_shares(
     baseline: NumericalStatistics, target: NumericalStatistics, feature: str
-) -> Iterator[_Shares]:
+) -> list[_Shares]:
     baseline_total, target_total = _require_present(baseline, target, feature)
-    for bucket in align_histograms(baseline.histogram, target.histogram):
-        yield bucket.label, bucket.baseline / baseline_total, bucket.target / target_total
+    return [
+        (bucket.label, bucket.baseline / baseline_total, bucket.target / target_total)
+        for bucket in align_histograms(baseline.histogram, target.histogram)
+    ]
 
 
 def _require_present(

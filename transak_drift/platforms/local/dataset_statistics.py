@@ -187,16 +187,18 @@ class _Scan:
             f"GROUP BY GROUPING SETS ({', '.join(f'({value})' for value in values)})",
             params=parameters,
         )
-        counts: list[dict[str | None, int]] = [{} for _ in names]
+        counts: list[dict[str, int]] = [{} for _ in names]
+        missing = [0 for _ in names]
         for batch in pa.RecordBatchReader.from_stream(groups):
             for index, value, rows in zip(*map(pa.Array.to_pylist, batch.columns), strict=True):
-                counts[index][value] = rows
-        statistics: dict[str, CategoricalStatistics] = {}
-        for name, by_value in zip(names, counts, strict=True):
-            missing = by_value.pop(None, 0)
-            present = {value: rows for value, rows in by_value.items() if value is not None}
-            statistics[name] = CategoricalStatistics(present, missing)
-        return statistics
+                if value is None:
+                    missing[index] = rows
+                else:
+                    counts[index][value] = rows
+        return {
+            name: CategoricalStatistics(counts[index], missing[index])
+            for index, name in enumerate(names)
+        }
 
     def _numerical_statistics(self) -> tuple[int, dict[str, NumericalStatistics]]:
         names = self._names_of(FeatureKind.NUMERICAL)

@@ -1,0 +1,35 @@
+"""A monitoring run of this project: the baseline's statistics are stored, the target is scanned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.contenders.measurement import CATEGORICAL, FEATURES, NUMERICAL, run_contender
+from transak_drift.core.drift_statistics import feature_distance
+from transak_drift.core.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.platforms.local.baseline_statistics import load_statistics
+from transak_drift.platforms.local.dataset_statistics import scan_statistics
+
+KINDS: dict[str, FeatureKind | None] = {
+    **dict.fromkeys(CATEGORICAL, FeatureKind.CATEGORICAL),
+    **dict.fromkeys(NUMERICAL, FeatureKind.NUMERICAL),
+}
+
+
+def stored_statistics(file: Path) -> Path:
+    """Return where the statistics of a baseline file are stored."""
+    return file.with_suffix(".statistics.json.gz")
+
+
+def distances(baseline: DatasetStatistics, target: DatasetStatistics) -> dict[str, float]:
+    """Return the distance of each feature."""
+    return {name: feature_distance(name, baseline, target).distance for name in FEATURES}
+
+
+def compare_with_stored(baseline: Path, target: Path) -> dict[str, float]:
+    """Scan the target and compare it with the stored statistics."""
+    return distances(load_statistics(stored_statistics(baseline)), scan_statistics([target], KINDS))
+
+
+if __name__ == "__main__":
+    run_contender(compare_with_stored)
