@@ -61,6 +61,13 @@ class Settings(BaseSettings):
             "spoken to without encryption and credentials."
         ),
     )
+    google_apis_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = Field(
+        default=None,
+        description=(
+            "http://127.0.0.1:port in place of Cloud Logging and the Resource Manager, for "
+            "`transak-drift doctor` without Google Cloud."
+        ),
+    )
     impersonate_service_account: (
         Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.gserviceaccount\.com$")] | None
     ) = Field(

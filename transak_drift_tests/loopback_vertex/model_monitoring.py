@@ -104,6 +104,10 @@ class ModelMonitoring:
         """Return the jobs, oldest first."""
         return list(self._jobs.values())
 
+    def delete_monitors(self) -> None:
+        """Delete every monitor, as another client would have."""
+        self._monitors.clear()
+
     def finish_at_next_look(self, job_name: str) -> None:
         """Let a job end when it is looked at next."""
         if job_name in self._looks:

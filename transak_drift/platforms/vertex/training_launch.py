@@ -89,7 +89,8 @@ def launch_training(
     attempt, adopted = _find_attempt(connection, config, order, retry_failed=retry_failed)
     if adopted is not None:
         return _adopted(adopted, order)
-    job = _build_job(connection, config, order, config.vertex.pipeline_template)
+    champion = find_model(connection, config)
+    job = build_training_job(connection, config, order, config.vertex.pipeline_template, champion)
     while attempt <= MOST_ATTEMPTS:
         created = _create(connection, job, _job_id(config, order, attempt))
         if created is not None:
@@ -205,11 +206,29 @@ def _create(connection: VertexConnection, job: PipelineJob, job_id: str) -> Pipe
             return None
 
 
-def _build_job(
-    connection: VertexConnection, config: MonitoringConfig, order: TrainingOrder, address: str
+def build_training_job(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    order: TrainingOrder,
+    address: str,
+    champion: RegistryVersion,
 ) -> PipelineJob:
+    """Build the PipelineJob of a training, without creating it.
+
+    Args:
+        connection: gives the credentials for the template.
+        config: the monitored model and its training pipeline.
+        order: what the training is for.
+        address: where the compiled pipeline is.
+        champion: the version that predicts.
+
+    Returns:
+        The job.
+
+    Raises:
+        PlatformError: the template cannot be read, or does not take what it is given.
+    """
     template = load_template(connection, address)
-    champion = find_model(connection, config)
     return pipeline_job(
         template,
         display_name=f"{config.training_pipeline} {order.drift_event_key or order.run_id}"[:128],

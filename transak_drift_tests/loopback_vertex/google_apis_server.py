@@ -1,0 +1,94 @@
+"""Cloud Logging's sinks and the Resource Manager's permission test on loopback, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+
+class LoopbackGoogleApis:
+    """Serves sinks and permissions.
+
+    Attributes:
+        url: `http://127.0.0.1:port`.
+        sinks: the project's sinks, as the API has them.
+        missing: permissions that the caller lacks.
+        denied: services whose calls answer 403, by the word in their path.
+        failures: how many calls answer 503 first.
+        methods: the HTTP methods and paths that arrived.
+    """
+
+    def __init__(self) -> None:
+        self.sinks: list[dict[str, Any]] = []
+        self.missing: set[str] = set()
+        self.denied: set[str] = set()
+        self.failures = 0
+        self.methods: list[tuple[str, str]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _handler(apis: LoopbackGoogleApis) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer_call("GET", b"")
+
+        def do_POST(self) -> None:
+            self._answer_call("POST", self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer_call(self, method: str, body: bytes) -> None:
+            address = urlsplit(self.path)
+            apis.methods.append((method, address.path))
+            if apis.failures:
+                apis.failures -= 1
+                self._answer(503, {"error": {"message": "The service is unavailable."}})
+            elif any(word in address.path for word in apis.denied):
+                self._answer(403, {"error": {"message": "The caller does not have permission"}})
+            elif address.path.endswith("/sinks"):
+                # One a page, so that the pages are walked.
+                start = int(parse_qs(address.query).get("pageToken", ["0"])[0])
+                document: dict[str, Any] = {"sinks": apis.sinks[start : start + 1]}
+                if start + 1 < len(apis.sinks):
+                    document["nextPageToken"] = str(start + 1)
+                self._answer(200, document)
+            elif address.path.endswith(":testIamPermissions"):
+                asked = json.loads(body)["permissions"]
+                self._answer(
+                    200, {"permissions": [item for item in asked if item not in apis.missing]}
+                )
+            else:
+                self._answer(404, {"error": {"message": f"no such path {address.path}"}})
+
+        def _answer(self, code: int, document: dict[str, Any]) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Keep the tests' output quiet."""
+
+    return Handler
