@@ -15,7 +15,7 @@ _LONGEST_FIRST = ("end_to_end", "faults", "pipelines", "cloud_function")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the rooms whose tests start processes, so that no worker is left alone with one."""
+    """Begin with the rooms whose tests start processes, so that none is left for the end."""
 
     def place(item: pytest.Item) -> int:
         room = item.nodeid.split("/")[1] if "/" in item.nodeid else ""
