@@ -44,7 +44,7 @@ resource "terraform_data" "config" {
       error_message = "location in ${local.config_file} is not a region: ${local.location}."
     }
     precondition {
-      condition     = can(regex("^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", local.model_monitor_id))
+      condition     = can(regex("^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$", local.model_monitor_id))
       error_message = "model_monitor_id in ${local.config_file} is not an id of lower-case letters, digits and hyphens that starts with a letter: ${local.model_monitor_id}."
     }
     precondition {

@@ -11,6 +11,8 @@ resource "google_project_iam_custom_role" "monitoring" {
   description = "Create and run a Vertex AI ModelMonitor and read its results."
 
   permissions = [
+    "aiplatform.batchPredictionJobs.list",
+    "aiplatform.modelEvaluations.list",
     "aiplatform.modelMonitoringJobs.create",
     "aiplatform.modelMonitoringJobs.get",
     "aiplatform.modelMonitoringJobs.list",
@@ -35,6 +37,7 @@ resource "google_project_iam_custom_role" "retraining" {
   permissions = [
     "aiplatform.models.get",
     "aiplatform.models.list",
+    "aiplatform.pipelineJobs.cancel",
     "aiplatform.pipelineJobs.create",
     "aiplatform.pipelineJobs.get",
     "aiplatform.pipelineJobs.list",

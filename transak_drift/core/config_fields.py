@@ -40,7 +40,8 @@ class TextForm:
 PROJECT_ID = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
 PROJECT_NUMBER = r"^[1-9][0-9]{0,18}$"
 LOCATION = r"^[a-z]+-[a-z]+[0-9]+$"
-MODEL_MONITOR_ID = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+# A monitor that was made without an id has a number, as Vertex AI gives it.
+MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
 PUBSUB_ID = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
 PIPELINE_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 NOTIFICATION_CHANNEL = r"^projects/[^/\s]+/notificationChannels/[^/\s]+$"
@@ -82,7 +83,8 @@ TEXT_FORMS = {
     MODEL_MONITOR_ID: TextForm(
         "is not an id of a ModelMonitor",
         "write at most 63 lower-case letters, digits or hyphens that start with a letter and do "
-        "not end with a hyphen, e.g. transak-i1-data-drift-monitor",
+        "not end with a hyphen, e.g. transak-i1-data-drift-monitor, or the number of one that "
+        "exists",
     ),
     PUBSUB_ID: TextForm("is not a name Pub/Sub allows", _PUBSUB_FIX),
     PIPELINE_NAME: TextForm(

@@ -44,7 +44,7 @@ def _row(connection: VertexConnection, config: MonitoringConfig, name: str) -> d
     try:
         result = read_monitoring_result(connection, config, name)
     except PlatformError as error:
-        verdict = str(error)[:200]
+        verdict = str(error).removeprefix(f"{name} ")[:200]
     else:
         if result is not None:
             day = str(result.day)

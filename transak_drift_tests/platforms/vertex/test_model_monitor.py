@@ -251,6 +251,27 @@ def test_a_monitor_of_the_same_name_and_model_is_not_doubled(
     assert (adopted.created, adopted.changes) == (False, ())
 
 
+def test_a_monitor_that_was_made_without_an_id_can_be_taken_over(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    made = types.ModelMonitor(
+        display_name=config.monitoring_job_display_name,
+        model_monitoring_target={
+            "vertex_model": {
+                "model": "projects/123456789012/locations/europe-west6/models/1001",
+                "model_version_id": "1",
+            }
+        },
+    )
+    number = vertex.monitoring.put_monitor(made).rpartition("/")[2]
+    with pytest.raises(PlatformError, match=rf'set "model_monitor_id": "{number}"'):
+        apply_model_monitor(connection, config)
+    adopted = apply_model_monitor(connection, monitored_config(model_monitor_id=number))
+    assert not adopted.created
+    assert "tabular_objective.thresholds.type" in {change.path for change in adopted.changes}
+    assert len(vertex.monitoring.monitors()) == 1
+
+
 def test_a_model_that_does_not_exist_is_named(
     vertex: LoopbackVertex, connection: VertexConnection
 ) -> None:
