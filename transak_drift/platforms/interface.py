@@ -15,6 +15,10 @@ class PlatformError(RuntimeError):
     """The platform cannot do what was asked; the message says what to do about it."""
 
 
+class TemporaryPlatformError(PlatformError):
+    """The platform did not answer in time; the same may work later."""
+
+
 class MonitoringRunFailedError(PlatformError):
     """A monitoring run ended without a result; the message says why."""
 

@@ -25,6 +25,7 @@ from transak_drift.platforms.interface import (
     DriftPlatform,
     MonitoringRunFailedError,
     PlatformError,
+    TemporaryPlatformError,
 )
 from transak_drift.resources.platform_resource import PlatformResource
 
@@ -138,6 +139,10 @@ class _Tick:
                 result = platform.monitoring_result(self._config, run.job_name)
             except MonitoringRunFailedError as error:
                 self._record_failure(day, run, str(error))
+            except TemporaryPlatformError as error:
+                # It would be the same for every other job.
+                self.problems.append(str(error))
+                break
             except PlatformError as error:
                 self.problems.append(str(error))
                 if _is_given_up(run, self._limits):

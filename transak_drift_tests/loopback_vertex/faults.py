@@ -37,7 +37,6 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self._denied: dict[str, str] = {}
 
     def order(self, method: str, *faults: Fault) -> None:
         """Let the next calls of a method meet these faults, in order.
@@ -52,6 +51,11 @@ class Faults:
     def refuse(self, method: str, code: grpc.StatusCode, times: int, message: str = "busy") -> None:
         """Refuse the next calls of a method with one status."""
         self.order(method, *[Fault(code, message)] * times)
+
+    def clear(self, method: str) -> None:
+        """Forget the ordered faults of a method."""
+        with self._lock:
+            self._waiting[method].clear()
 
     def left(self, method: str) -> int:
         """Tell how many faults of a method no call has met yet."""

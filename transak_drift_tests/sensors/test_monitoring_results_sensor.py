@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transak_drift.sensors.monitoring_results_sensor import (
     WatchBounds,
     build_monitoring_results_sensor,
 )
-from transak_drift_tests.loopback_vertex.clients import connect, monitored_config
+from transak_drift_tests.loopback_vertex.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.loopback_vertex.server import LOCATION, PROJECT_ID, LoopbackVertex
 
 FIRST_DAY = date(2026, 5, 1)
@@ -262,6 +263,23 @@ def test_a_job_that_cannot_be_read_is_told_and_holds_no_other_up(
     assert result.skip_reason is not None
     assert "roles/aiplatform.viewer" in str(result.skip_reason)
     assert watch.waiting() == [str(FIRST_DAY)]
+    watch.tick()
+    assert [len(watch.reports(day)) for day in days] == [1, 1]
+
+
+def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch: Watch) -> None:
+    days = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+    for day in days:
+        watch.start(day)
+    finish(vertex, *days)
+    vertex.faults.refuse("GetModelMonitoringJob", grpc.StatusCode.UNAVAILABLE, 1_000)
+    own = watch.platform.connect()
+    patient, own.limits = own.limits, replace(QUICK_LIMITS, total_seconds=0.1)
+    result = watch.tick()
+    assert "in time" in str(result.skip_reason)
+    assert sorted(watch.waiting()) == [str(day) for day in days]
+    own.limits = patient
+    vertex.faults.clear("GetModelMonitoringJob")
     watch.tick()
     assert [len(watch.reports(day)) for day in days] == [1, 1]
 

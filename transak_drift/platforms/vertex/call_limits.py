@@ -34,7 +34,8 @@ class CallLimits:
 
     Args:
         attempt_seconds: deadline of one attempt.
-        total_seconds: time in which attempts are repeated.
+        total_seconds: time in which attempts are repeated; less than the 60 s that Dagster gives
+            the tick of a sensor.
         first_wait_seconds: wait before the second attempt; it doubles with each, with jitter.
         longest_wait_seconds: no wait is longer.
         operation_seconds: how long a long-running operation is waited for.
@@ -43,7 +44,7 @@ class CallLimits:
     """
 
     attempt_seconds: float = 20.0
-    total_seconds: float = 120.0
+    total_seconds: float = 45.0
     first_wait_seconds: float = 0.5
     longest_wait_seconds: float = 15.0
     operation_seconds: float = 300.0

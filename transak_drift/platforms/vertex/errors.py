@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from google.api_core import exceptions
 from google.auth import exceptions as auth_exceptions
 
-from transak_drift.platforms.interface import PlatformError
+from transak_drift.platforms.interface import PlatformError, TemporaryPlatformError
 
 _PERMISSION = re.compile(r"[Pp]ermission '?(?P<permission>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'?")
 _RESOURCE = re.compile(r"resource '?(?://[a-z.]+/)?(?P<resource>[^\s']+)'?")
@@ -40,10 +40,6 @@ _ROLES = {
     "logging.sinks.get": "roles/logging.viewer",
     "artifactregistry.files.download": "roles/artifactregistry.reader",
 }
-
-
-class TemporaryPlatformError(PlatformError):
-    """Google Cloud did not answer in time; the same may work later."""
 
 
 @dataclass(frozen=True, slots=True)

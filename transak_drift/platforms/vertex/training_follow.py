@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
 
-from transak_drift.platforms.interface import PlatformError
+from transak_drift.platforms.interface import PlatformError, TemporaryPlatformError
 from transak_drift.platforms.vertex.connection import VertexConnection
-from transak_drift.platforms.vertex.errors import TemporaryPlatformError
 from transak_drift.platforms.vertex.training_launch import find_pipeline_job
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ import grpc
 import pytest
 
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.platforms.interface import PlatformError
+from transak_drift.platforms.interface import PlatformError, TemporaryPlatformError
 from transak_drift.platforms.vertex.connection import VertexConnection
 from transak_drift.platforms.vertex.endpoint import VertexEndpoint
-from transak_drift.platforms.vertex.errors import TemporaryPlatformError
 from transak_drift.platforms.vertex.model_lookup import find_model
 from transak_drift.platforms.vertex.model_monitor import apply_model_monitor
 from transak_drift.platforms.vertex.monitoring_job import start_monitoring_run

@@ -24,6 +24,7 @@ from transak_drift_tests.loopback_vertex.faults import Fault
 from transak_drift_tests.loopback_vertex.launch_process import launch
 from transak_drift_tests.loopback_vertex.server import LoopbackVertex
 from transak_drift_tests.loopback_vertex.status import RefusedError
+from transak_drift_tests.loopback_vertex.storage_server import LoopbackStorage
 
 TEMPLATE = Path(__file__).parents[2] / "loopback_vertex" / "pipeline_template.yaml"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
@@ -356,6 +357,28 @@ def test_what_is_missing_is_named_before_anything_is_created(
     with pytest.raises(PlatformError, match=message):
         launch_training(connection, training_config(vertex=vertex_changes), ORDER)
     assert vertex.recorder.requests("CreatePipelineJob") == []
+
+
+def test_the_template_may_be_in_cloud_storage(
+    vertex: LoopbackVertex, connection: VertexConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "gs://transak-i1/pipelines/pipeline-train.yaml"
+    config = training_config(vertex={"pipeline_template": address})
+    path = vertex.buckets.path(address)
+    path.parent.mkdir(parents=True)
+    with LoopbackStorage(vertex.buckets) as storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)
+        with pytest.raises(PlatformError, match=f"{address} was not found"):
+            launch_training(connection, config, ORDER)
+        storage.denied.add("transak-i1")
+        with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
+            launch_training(connection, config, ORDER)
+        storage.denied.clear()
+        path.write_bytes(TEMPLATE.read_bytes())
+        launch_training(connection, config, ORDER)
+    (created,) = vertex.recorder.requests("CreatePipelineJob")
+    spec = types.PipelineJob.to_dict(created.pipeline_job)["pipeline_spec"]
+    assert spec["pipelineInfo"]["name"] == "pipeline-train"
 
 
 @pytest.mark.parametrize(
