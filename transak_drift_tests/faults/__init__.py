@@ -1,0 +1,1 @@
+"""The trigger under fire: real processes, sockets and storage, broken on purpose at every step."""

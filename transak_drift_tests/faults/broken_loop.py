@@ -1,0 +1,322 @@
+"""The trigger with everything around it that can break, and the invariant that must not."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
+from dagster._core.utils import make_new_run_id
+from google.pubsub_v1 import types
+
+from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB
+from transak_drift.command_line.dagster_home import make_dagster_home
+from transak_drift.core.config import parse_config
+from transak_drift.core.trigger_plan import OutcomeKind
+from transak_drift.core.trigger_state import TriggerState
+from transak_drift.platforms.pubsub.connection import connect
+from transak_drift.platforms.pubsub.trigger_queue import SOURCE_MESSAGE_ATTRIBUTE, TriggerQueue
+from transak_drift.sensors.drift_message_sensor import TickBounds
+from transak_drift_tests.core.configurations import document
+from transak_drift_tests.core.drift_messages import MAY_1, MONITOR, drift_event, message_body
+from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
+from transak_drift_tests.faults.sensor_process import (
+    WAIT_SECONDS,
+    Evaluated,
+    Evaluation,
+    SensorFailedError,
+    SensorProcesses,
+)
+
+# Beyond any lease: a sensor extends one by ten minutes at most.
+LONGER_THAN_A_LEASE = 700.0
+MOST_SETTLING_TICKS = 12
+POLICY = {"maximum_trainings_in_flight": 1_000, "minimum_anomalous_features": 2}
+
+
+class Kind(StrEnum):
+    """What is published, by what must become of it."""
+
+    TRAINS = "trains"
+    HELD = "held"
+    WITHIN = "within"
+    NOT_JSON = "not_json"
+    FOREIGN = "other_monitor"
+
+
+BAD = (Kind.NOT_JSON, Kind.FOREIGN)
+
+
+class DaemonWrite(StrEnum):
+    """What the daemon makes durable after an evaluation, in this order."""
+
+    OBSERVATION = "observation"
+    RUN = "run"
+    LAUNCH = "launch"
+    CURSOR = "cursor"
+
+
+class BrokenLoop:
+    """Pub/Sub server, sensor and Dagster instance over one directory.
+
+    The sensor and the server are processes; the daemon's part - storing what the sensor returned -
+    is done here, by the same writes to the same storage and in the same order
+    (`dagster._daemon.sensor`), so that it can stop before each of them.
+
+    Args:
+        directory: an empty directory.
+        bounds: what a tick takes at most.
+        config: keys of the configuration that differ.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bounds: TickBounds | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._config_text = json.dumps(document(retrain_policy=POLICY, **(config or {})))
+        self._config = parse_config(self._config_text, "test")
+        self._bounds = bounds or TickBounds(messages=200, wait_seconds=WAIT_SECONDS)
+        self.dagster_home = make_dagster_home(directory / "dagster_home")
+        self.server = PubSubServerProcess(directory / "pubsub")
+        self.cursor: str | None = None
+        self.clock_seconds = 0.0
+        # What was published: the kind and the monitoring job by message id.
+        self.published: dict[str, tuple[Kind, str]] = {}
+
+    def __enter__(self) -> Self:
+        self.instance = dg.DagsterInstance.from_config(str(self.dagster_home))
+        # Before any process is started: each would make the storage.
+        self.instance.get_runs_count()
+        self._sensor = SensorProcesses(str(self.dagster_home))
+        self.server.start()
+        self.queue = TriggerQueue(connect(self.server.endpoint), self._config)
+        self.queue.ensure_exists()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._sensor.close()
+        self.queue.close()
+        self.server.kill()
+        self.instance.dispose()
+
+    # What happens.
+
+    def publish(self, kind: Kind, job: str, copies: int = 1) -> None:
+        """Publish messages.
+
+        Args:
+            kind: what must become of them.
+            job: the monitoring job of the drift event.
+            copies: how many equal messages.
+        """
+        for message_id in self.queue.publish_many([_body(kind, job)] * copies):
+            self.published[message_id] = (kind, job)
+
+    def publish_one_of_each(self, name: str) -> None:
+        """Publish two copies of an event that trains and one message of each other kind."""
+        for kind in Kind:
+            self.publish(kind, f"{name}-{kind.replace('_', '-')}", 2 if kind == Kind.TRAINS else 1)
+
+    def evaluate(self, at: Callable[[str], bool] = lambda name: True) -> Evaluated | None:
+        """Evaluate the sensor in its process; see `sensor_process.SensorProcesses.evaluate`."""
+        return self._sensor.evaluate(
+            Evaluation(
+                config=self._config_text,
+                endpoint=self.server.endpoint,
+                cursor=self.cursor,
+                bounds=self._bounds,
+                clock_seconds=self.clock_seconds,
+            ),
+            at,
+        )
+
+    def commit(
+        self, evaluated: Evaluated, stop_before: DaemonWrite | None = None, after: int = 0
+    ) -> bool:
+        """Make durable what the sensor returned, as the daemon does.
+
+        Args:
+            evaluated: what the sensor returned.
+            stop_before: the daemon dies before a write of this kind ...
+            after: ... after so many of them.
+
+        Returns:
+            Whether it came to the end.
+        """
+        writes: Counter[DaemonWrite] = Counter()
+
+        def dies(write: DaemonWrite) -> bool:
+            if write == stop_before and writes[write] == after:
+                return True
+            writes[write] += 1
+            return False
+
+        for text in evaluated.observations:
+            if dies(DaemonWrite.OBSERVATION):
+                return False
+            self.instance.report_runless_asset_event(
+                dg.deserialize_value(text, dg.AssetObservation)
+            )
+        for key, tags in evaluated.requests:
+            known = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
+            if not known:
+                if dies(DaemonWrite.RUN):
+                    return False
+                run = dg.DagsterRun(
+                    job_name=RETRAIN_JOB,
+                    run_id=make_new_run_id(),
+                    tags={**tags, RUN_KEY_TAG: key},
+                    status=dg.DagsterRunStatus.NOT_STARTED,
+                )
+                known = [self.instance.run_storage.add_run(run)]
+            if known[0].status == dg.DagsterRunStatus.NOT_STARTED:
+                if dies(DaemonWrite.LAUNCH):
+                    return False
+                self.instance.run_storage.handle_run_event(
+                    known[0].run_id,
+                    dg.DagsterEvent(
+                        event_type_value=dg.DagsterEventType.PIPELINE_STARTING.value,
+                        job_name=RETRAIN_JOB,
+                    ),
+                    datetime.now(UTC),
+                )
+        if dies(DaemonWrite.CURSOR):
+            return False
+        self.cursor = evaluated.cursor
+        return True
+
+    def tick(self, at: Callable[[str], bool] = lambda name: True) -> bool:
+        """Evaluate the sensor and make its result durable.
+
+        Returns:
+            Whether the tick came to its end: not where the sensor was killed or failed.
+        """
+        try:
+            evaluated = self.evaluate(at)
+        except SensorFailedError:
+            return False
+        return evaluated is not None and self.commit(evaluated)
+
+    def settle(self) -> None:
+        """Tick, and let leases end, until every message is acknowledged, and check the end."""
+        for _ in range(MOST_SETTLING_TICKS):
+            self.server.add_seconds(LONGER_THAN_A_LEASE)
+            self.tick()
+            if not self.unacknowledged():
+                break
+        self.tick()
+        self.check_settled()
+
+    # What must hold.
+
+    def check(self) -> None:
+        """Check what holds at any time: no event trains twice, no outcome is lost."""
+        runs = self.runs()
+        left = self.unacknowledged()
+        observed, dead = self.observed(), self.dead_letters()
+        assert dead <= {i for i, (kind, _) in self.published.items() if kind in BAD}
+        for key, trainings in runs.items():
+            assert len(trainings) == 1, f"{key} was trained {len(trainings)} times"
+        assert set(runs) <= {_key(job) for kind, job in self.published.values() if kind == "trains"}
+        for message_id, (kind, job) in self.published.items():
+            if message_id in left:
+                continue
+            match kind:
+                case Kind.TRAINS:
+                    (run,) = runs[_key(job)]
+                    assert run.status != dg.DagsterRunStatus.NOT_STARTED
+                case Kind.HELD:
+                    assert (OutcomeKind.HELD, job) in observed
+                case Kind.WITHIN:
+                    assert (OutcomeKind.NOT_DRIFT, job) in observed
+                case _:
+                    assert message_id in dead
+
+    def check_settled(self) -> None:
+        """Check what holds in the end: every message is acknowledged, every event is answered."""
+        assert self.unacknowledged() == set()
+        self.check()
+        state = TriggerState.from_cursor(self.cursor)
+        assert not state.requested
+        held = {job for kind, job in self.published.values() if kind == Kind.HELD}
+        assert set(state.held) == {_key(job) for job in held}
+
+    def runs(self) -> dict[str, list[dg.DagsterRun]]:
+        """Return the training runs by drift event."""
+        found: dict[str, list[dg.DagsterRun]] = {}
+        for run in self.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB)):
+            found.setdefault(run.tags[DRIFT_EVENT_TAG], []).append(run)
+        return found
+
+    def observed(self) -> set[tuple[OutcomeKind, str]]:
+        """Return the recorded outcomes, each with its monitoring job."""
+        found: set[tuple[OutcomeKind, str]] = set()
+        for record in self.instance.fetch_observations(DRIFT_EVENT, limit=5_000).records:
+            observation = record.asset_observation
+            assert observation is not None
+            metadata = observation.metadata
+            outcome = OutcomeKind(str(metadata["outcome"].value))
+            rows = metadata.get("list")
+            if isinstance(rows, dg.TableMetadataValue):
+                jobs = [str(row.data.get("monitoring job")) for row in rows.records]
+            else:
+                jobs = [str(metadata["monitoring job"].value).rpartition("/")[2]]
+            found |= {(outcome, job) for job in jobs}
+        return found
+
+    def unacknowledged(self) -> set[str]:
+        """Return the ids of the messages that the trigger subscription holds, leased ones too."""
+        return {str(message_id) for message_id, _ in self._backlog(self.queue.subscription)}
+
+    def dead_letters(self) -> set[str]:
+        """Return the ids of the messages that were forwarded to the dead-letter topic."""
+        return {
+            types.PubsubMessage.deserialize(content).attributes[SOURCE_MESSAGE_ATTRIBUTE]
+            for _, content in self._backlog(self.queue.dead_letter_subscription)
+        }
+
+    def _backlog(self, subscription: str) -> list[tuple[int, bytes]]:
+        # The API has no call for it; the server's own database is read.
+        uri = f"file:{self.server.data_file}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            return connection.execute(
+                "SELECT message_id, content FROM delivery JOIN message USING (message_id) "
+                "JOIN subscription USING (subscription_id) WHERE subscription.name = ?",
+                (subscription,),
+            ).fetchall()
+
+
+def _key(job: str) -> str:
+    return f"{MONITOR}/{job}"
+
+
+def _body(kind: Kind, job: str) -> bytes:
+    deviations = {
+        Kind.HELD: {"description": 0.6},
+        Kind.WITHIN: {"description": 0.1},
+    }.get(kind, {"description": 0.6, "type": 0.9})
+    event = drift_event(job, deviations, end=MAY_1 + timedelta(days=1))
+    match kind:
+        case Kind.NOT_JSON:
+            return message_body(event)[:-1]
+        case Kind.FOREIGN:
+            return message_body(replace(event, model_monitor_id="churn-monitor"))
+        case _:
+            return message_body(event)

@@ -1,0 +1,101 @@
+"""The faulty Pub/Sub server as a process that tests kill, start again and starve."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from transak_drift.platforms.local.pubsub_server.state_files import read_server_address
+from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault
+
+_START_SECONDS = 30.0
+
+
+class PubSubServerProcess:
+    """A server over one data file; its port stays the same across restarts.
+
+    Args:
+        directory: holds the data and the controls.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.data_file = directory / "pubsub.sqlite3"
+        self._port_file = directory / "server.json"
+        self._log_file = directory / "server.log"
+        self._controls = directory / "controls"
+        self._controls.mkdir(parents=True)
+        self._seconds_added = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = ""
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        module = "transak_drift_tests.faults.faulty_pubsub_server"
+        with self._log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", module),
+                    *map(str, (self.data_file, self._port_file, self._controls)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._process = process
+        while (address := read_server_address(self._port_file)) is None or (
+            address.process_id != process.pid
+        ):
+            if process.poll() is not None:
+                raise AssertionError(f"the server did not start:\n{self._log_file.read_text()}")
+        with grpc.insecure_channel(address.endpoint) as channel:
+            health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=_START_SECONDS
+            )
+        self.endpoint = address.endpoint
+
+    def kill(self) -> None:
+        """Kill the server by SIGKILL."""
+        self._running().kill()
+        self._running().wait()
+
+    def wait_until_dead(self) -> None:
+        """Wait for the server to kill itself, as an armed fault makes it do."""
+        self._running().wait(timeout=_START_SECONDS)
+
+    def arm(self, fault: Fault) -> None:
+        """Switch a fault on."""
+        (self._controls / fault).touch()
+
+    def disarm(self, fault: Fault) -> None:
+        """Switch a fault off, whether or not it is on."""
+        (self._controls / fault).unlink(missing_ok=True)
+
+    def add_seconds(self, seconds: float) -> None:
+        """Set the server's clock forward, or backward.
+
+        Args:
+            seconds: how far.
+        """
+        self._seconds_added += seconds
+        temporary = self._controls / "clock.new"
+        temporary.write_text(str(self._seconds_added))
+        temporary.replace(self._controls / CLOCK_FILE)
+
+    def limit_file_size(self, size: int | None) -> None:
+        """Let no file of the server grow beyond a size: its disk is full.
+
+        Args:
+            size: bytes, or None for no limit.
+        """
+        soft = resource.RLIM_INFINITY if size is None else size
+        limits = (soft, resource.RLIM_INFINITY)
+        resource.prlimit(self._running().pid, resource.RLIMIT_FSIZE, limits)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server was never started"
+        return self._process
