@@ -14,7 +14,12 @@ import pytest
 
 from transak_drift.assets.drift_report import build_drift_report
 from transak_drift.assets.monitoring_run import build_monitoring_run
-from transak_drift.assets.names import DRIFT_REPORT, daily_partitions
+from transak_drift.assets.names import (
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MONITORING_RUN,
+    daily_partitions,
+)
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.watched_runs import WatchedRuns
 from transak_drift.resources.gcp_resources import GcpPlatformResource
@@ -50,22 +55,31 @@ class Watch:
         self.cursor: str | None = None
         self.platform.open().apply_model_monitor(self.config)
 
-    def start(self, day: date, *, drifted: bool = False, with_report: bool = False) -> None:
-        """Materialize `monitoring_run` of a day, as the daily job does."""
-        self.vertex.buckets.write_csv(
-            f"gs://transak-i1/predictions/{day}.csv", rows(9 if drifted else 5)
+    def start(self, day: date, *, drifted: bool = False) -> None:
+        """Start the job of a day and record that, as `monitoring_run` does."""
+        self.write_predictions(day, drifted=drifted)
+        job_name = self.platform.open().start_monitoring_run(self.config, day).job_name
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                MONITORING_RUN, partition=str(day), metadata={JOB_NAME_METADATA: job_name}
+            )
         )
-        self.materialize(day, with_report=with_report)
 
-    def materialize(self, day: date, *, with_report: bool) -> None:
+    def materialize(self, day: date, *, drifted: bool = False) -> None:
+        """Run `monitoring_run` and `drift_report` of a day, as the daily job does."""
+        self.write_predictions(day, drifted=drifted)
         outcome = dg.materialize(
             self.assets,
-            selection=self.assets if with_report else self.assets[:1],
             resources={"platform": self.platform},
             instance=self.instance,
             partition_key=str(day),
         )
         assert outcome.success
+
+    def write_predictions(self, day: date, *, drifted: bool) -> None:
+        self.vertex.buckets.write_csv(
+            f"gs://transak-i1/predictions/{day}.csv", rows(9 if drifted else 5)
+        )
 
     def tick(self) -> dg.SensorResult:
         """Do what the daemon does with a tick."""
@@ -147,7 +161,7 @@ def test_a_job_is_watched_until_it_ends_and_reported_once(
 
 def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, watch: Watch) -> None:
     vertex.monitoring.job_looks = 1
-    watch.start(FIRST_DAY, drifted=True, with_report=True)
+    watch.materialize(FIRST_DAY, drifted=True)
     (by_asset,) = watch.reports(FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1, "the asset's own report is not repeated"
@@ -174,7 +188,7 @@ def test_the_checks_are_those_that_the_asset_evaluates(
 
 
 def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) -> None:
-    watch.start(FIRST_DAY, with_report=True)
+    watch.materialize(FIRST_DAY)
     assert watch.reports(FIRST_DAY) == []
     watch.tick()
     assert watch.waiting() == [str(FIRST_DAY)]
