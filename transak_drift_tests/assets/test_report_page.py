@@ -113,7 +113,7 @@ def test_a_dollar_sign_starts_no_formula() -> None:
     assert "price $x^2$ 10%" in svg
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_gives_a_whole_page(value: str) -> None:
     document = drift_report_page(result_of(description(value), baseline_name=value))
