@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -85,11 +86,12 @@ class BrokenLoop:
         bounds: TickBounds | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._config_text = json.dumps(document(retrain_policy=POLICY, **(config or {})))
+        self._config_text = json.dumps(document(**{"retrain_policy": POLICY, **(config or {})}))
         self._config = parse_config(self._config_text, "test")
         self._bounds = bounds or TickBounds(messages=200, wait_seconds=WAIT_SECONDS)
         self.dagster_home = make_dagster_home(directory / "dagster_home")
         self.server = PubSubServerProcess(directory / "pubsub")
+        self._restart: threading.Thread | None = None
         self.cursor: str | None = None
         self.clock_seconds = 0.0
         # What was published: the kind and the monitoring job by message id.
@@ -112,6 +114,7 @@ class BrokenLoop:
         traceback: TracebackType | None,
     ) -> None:
         self._sensor.close()
+        self.wait_for_restart()
         self.queue.close()
         self.server.kill()
         self.instance.dispose()
@@ -214,6 +217,21 @@ class BrokenLoop:
             return False
         return evaluated is not None and self.commit(evaluated)
 
+    def restart_when_dead(self) -> None:
+        """Return at once, and start the server again as soon as an armed fault has killed it."""
+
+        def restart() -> None:
+            self.server.wait_until_dead()
+            self.server.start()
+
+        self._restart = threading.Thread(target=restart, daemon=True)
+        self._restart.start()
+
+    def wait_for_restart(self) -> None:
+        """Wait until the server is there again after `restart_when_dead`."""
+        if self._restart is not None:
+            self._restart.join()
+
     def settle(self) -> None:
         """Tick, and let leases end, until every message is acknowledged, and check the end."""
         for _ in range(MOST_SETTLING_TICKS):
@@ -234,13 +252,15 @@ class BrokenLoop:
         assert dead <= {i for i, (kind, _) in self.published.items() if kind in BAD}
         for key, trainings in runs.items():
             assert len(trainings) == 1, f"{key} was trained {len(trainings)} times"
-        assert set(runs) <= {_key(job) for kind, job in self.published.values() if kind == "trains"}
+        assert set(runs) <= {
+            self.key(job) for kind, job in self.published.values() if kind == "trains"
+        }
         for message_id, (kind, job) in self.published.items():
             if message_id in left:
                 continue
             match kind:
                 case Kind.TRAINS:
-                    (run,) = runs[_key(job)]
+                    (run,) = runs[self.key(job)]
                     assert run.status != dg.DagsterRunStatus.NOT_STARTED
                 case Kind.HELD:
                     assert (OutcomeKind.HELD, job) in observed
@@ -256,7 +276,15 @@ class BrokenLoop:
         state = TriggerState.from_cursor(self.cursor)
         assert not state.requested
         held = {job for kind, job in self.published.values() if kind == Kind.HELD}
-        assert set(state.held) == {_key(job) for job in held}
+        assert set(state.held) == {self.key(job) for job in held}
+
+    def key(self, job: str) -> str:
+        """Return the key of the drift event of a monitoring job."""
+        return f"{MONITOR}/{job}"
+
+    def published_as(self, name: str) -> set[str]:
+        """Return the ids of the messages whose monitoring job begins with a name."""
+        return {i for i, (_, job) in self.published.items() if job.startswith(name)}
 
     def runs(self) -> dict[str, list[dg.DagsterRun]]:
         """Return the training runs by drift event."""
@@ -301,10 +329,6 @@ class BrokenLoop:
                 "JOIN subscription USING (subscription_id) WHERE subscription.name = ?",
                 (subscription,),
             ).fetchall()
-
-
-def _key(job: str) -> str:
-    return f"{MONITOR}/{job}"
 
 
 def _body(kind: Kind, job: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,9 +64,22 @@ class PubSubServerProcess:
         self._running().kill()
         self._running().wait()
 
+    def restart(self) -> None:
+        """Kill the server by SIGKILL, and start it again on the same port."""
+        self.kill()
+        self.start()
+
     def wait_until_dead(self) -> None:
         """Wait for the server to kill itself, as an armed fault makes it do."""
         self._running().wait(timeout=_START_SECONDS)
+
+    def freeze(self) -> None:
+        """Stop the server where it is, as a machine that hangs."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on."""
+        self._running().send_signal(signal.SIGCONT)
 
     def arm(self, fault: Fault) -> None:
         """Switch a fault on."""
@@ -86,15 +100,22 @@ class PubSubServerProcess:
         temporary.write_text(str(self._seconds_added))
         temporary.replace(self._controls / CLOCK_FILE)
 
-    def limit_file_size(self, size: int | None) -> None:
-        """Let no file of the server grow beyond a size: its disk is full.
+    def fill_disk(self) -> None:
+        """Let no file of the server grow: it finds its disk full."""
+        present = self.data_file.stat().st_size
+        resource.prlimit(
+            self.process_id, resource.RLIMIT_FSIZE, (min(present, 4_096), resource.RLIM_INFINITY)
+        )
 
-        Args:
-            size: bytes, or None for no limit.
-        """
-        soft = resource.RLIM_INFINITY if size is None else size
-        limits = (soft, resource.RLIM_INFINITY)
-        resource.prlimit(self._running().pid, resource.RLIMIT_FSIZE, limits)
+    def empty_disk(self) -> None:
+        """Give the server's disk room again."""
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.process_id, resource.RLIMIT_FSIZE, unlimited)
+
+    @property
+    def process_id(self) -> int:
+        """Process of the server that was started last."""
+        return self._running().pid
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the server was never started"

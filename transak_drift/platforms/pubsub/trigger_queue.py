@@ -324,7 +324,8 @@ class TriggerQueue:
                 response = self._subscriber.pull(
                     subscription=subscription,
                     max_messages=min(maximum_messages - len(deliveries), 1_000),
-                    retry=RETRY,
+                    # The next tick pulls again; waiting longer would outlast this one.
+                    retry=RETRY.with_timeout(wait_seconds),
                     timeout=wait_seconds,
                 )
             except (exceptions.DeadlineExceeded, exceptions.RetryError) as error:

@@ -1,0 +1,103 @@
+"""The Pub/Sub server dies, hangs, forgets, and has no room; nothing is lost or trained twice.
+
+Whether the tick that is struck ends or fails depends on how soon the client finds the server again;
+either is right, and the invariant holds after both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from transak_drift_tests.faults.broken_loop import LONGER_THAN_A_LEASE, BrokenLoop, Kind
+from transak_drift_tests.faults.faulty_pubsub_server import Fault
+
+
+def once(boundary: str, strike: Callable[[], None]) -> Callable[[str], bool]:
+    """Return what strikes at the first boundary of a name, and lets everything pass."""
+    struck: list[str] = []
+
+    def at(name: str) -> bool:
+        if name == boundary and not struck:
+            struck.append(name)
+            strike()
+        return True
+
+    return at
+
+
+@pytest.mark.parametrize(
+    "call", ["create_topic", "pull", "publish", "acknowledge", "modify_ack_deadline"]
+)
+def test_the_server_is_killed_and_restarted_before_a_call(loop: BrokenLoop, call: str) -> None:
+    name = call.replace("_", "-")
+    loop.publish_one_of_each(f"first-{name}")
+    assert loop.tick()
+    loop.publish_one_of_each(f"second-{name}")
+    process_id = loop.server.process_id
+    loop.tick(once(f"before {call}", loop.server.restart))
+    assert loop.server.process_id != process_id
+    loop.check()
+    loop.settle()
+
+
+def test_the_server_dies_between_a_lease_and_its_answer(loop: BrokenLoop) -> None:
+    loop.publish_one_of_each("leased")
+    loop.server.arm(Fault.DIES_WHEN_LEASED)
+    loop.tick(once("before pull", loop.restart_when_dead))
+    loop.wait_for_restart()
+    # The messages are leased to nobody: none of them can have been answered.
+    assert loop.unacknowledged() == loop.published_as("leased")
+    loop.check()
+    loop.settle()
+
+
+def test_the_server_dies_between_an_acknowledgement_and_its_answer(loop: BrokenLoop) -> None:
+    loop.publish_one_of_each("acknowledged")
+    loop.server.arm(Fault.DIES_WHEN_ACKNOWLEDGED)
+    loop.tick(once("before acknowledge", loop.restart_when_dead))
+    loop.wait_for_restart()
+    loop.check()
+    loop.settle()
+
+
+def test_acknowledgements_are_lost(loop: BrokenLoop) -> None:
+    loop.publish_one_of_each("forgotten")
+    loop.server.arm(Fault.LOSES_ACKNOWLEDGEMENTS)
+    for _ in range(3):
+        assert loop.tick()
+        loop.check()
+        loop.server.add_seconds(LONGER_THAN_A_LEASE)
+    assert loop.unacknowledged() == loop.published_as("forgotten")
+    assert len(loop.runs()[loop.key("forgotten-trains")]) == 1
+    loop.server.disarm(Fault.LOSES_ACKNOWLEDGEMENTS)
+    loop.settle()
+
+
+def test_the_disk_of_the_server_is_full(loop: BrokenLoop) -> None:
+    loop.publish_one_of_each("before-full")
+    assert loop.tick()
+    loop.publish_one_of_each("full")
+    waiting = loop.unacknowledged()
+    # A lease must be stored before it is answered: without room there is none.
+    assert not loop.tick(once("before pull", loop.server.fill_disk))
+    assert loop.unacknowledged() == waiting
+    loop.check()
+    loop.server.empty_disk()
+    assert loop.tick()
+    loop.check()
+    loop.settle()
+
+
+def test_the_server_hangs_while_a_tick_pulls(loop: BrokenLoop) -> None:
+    # As a machine that is suspended: the connection stays, the answer does not come.
+    loop.publish(Kind.TRAINS, "hangs")
+    freeze, thaw = (
+        once("before pull", loop.server.freeze),
+        once("after pull", loop.server.thaw),
+    )
+    loop.tick(lambda name: freeze(name) and thaw(name))
+    loop.check()
+    assert loop.unacknowledged() == loop.published_as("hangs")
+    loop.settle()
