@@ -12,7 +12,7 @@ dev: $(VENV)/installed
 	$(BIN)/transak-drift dev
 
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -166,6 +166,11 @@ class RunningLoop:
                 return TriggerState.from_cursor(cursor) if cursor else None
         return None
 
+    def nothing_waits(self) -> bool:
+        """Tell whether the sensor's cursor, which a tick stores last, waits for no message."""
+        state = self.sensor_state()
+        return state is not None and not state.requested and not state.recorded
+
     def unacknowledged(self) -> int:
         """Count the messages of the trigger subscription that nobody has acknowledged."""
         return count_unacknowledged(self.home / "pubsub", self.queue.subscription)
