@@ -30,12 +30,12 @@ def run_contender(compute: Callable[[Path, Path], Mapping[str, float]]) -> None:
     """
     baseline, target, small_baseline, small_target = map(Path, sys.argv[1:5])
     compute(small_baseline, small_target)
-    memory_before = _resident_bytes()
+    memory_before = resident_memory_bytes()
     started, processor_started = time.perf_counter(), time.process_time()
     distances = compute(baseline, target)
     seconds = time.perf_counter() - started
     processor_seconds = time.process_time() - processor_started
-    peak = _peak_bytes()
+    peak = peak_memory_bytes()
     measured = {
         "seconds": seconds,
         "processor_seconds": processor_seconds,
@@ -46,7 +46,8 @@ def run_contender(compute: Callable[[Path, Path], Mapping[str, float]]) -> None:
     sys.stdout.write(f"\n{json.dumps(measured)}\n")
 
 
-def _peak_bytes() -> int:
+def peak_memory_bytes() -> int:
+    """Return the greatest resident memory that this process ever had."""
     # ru_maxrss also counts the process that started this one, before exec (getrusage(2)); the
     # high-water mark of /proc/self/status is this program's own (proc(5)).
     return _status_bytes("VmHWM") or (
@@ -54,8 +55,9 @@ def _peak_bytes() -> int:
     )
 
 
-def _resident_bytes() -> int:
-    return _status_bytes("VmRSS") or _peak_bytes()
+def resident_memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    return _status_bytes("VmRSS") or peak_memory_bytes()
 
 
 def _status_bytes(field: str) -> int:

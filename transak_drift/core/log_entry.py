@@ -44,6 +44,7 @@ _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(?:\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class RejectionReason(StrEnum):
@@ -275,7 +276,7 @@ def _text(members: Mapping[str, Any], key: str, path: str) -> str:
     value = members.get(key)
     if not isinstance(value, str) or not value:
         raise _wrong(f"{path}.{key}", value, "text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _SURROGATE.search(value) is not None:
         raise _wrong(f"{path}.{key}", value, "text without half a surrogate pair")
     return value
 

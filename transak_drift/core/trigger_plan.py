@@ -229,7 +229,8 @@ class _Tick:
         elif group is not None:
             if message.message_id not in group.messages:
                 self._add_duplicate(event)
-            group.event = merge_events(group.event, event)
+            if event != group.event:
+                group.event = merge_events(group.event, event)
             group.messages[message.message_id] = message.ack_id
         elif key in self._held:
             self._held[key].event = merge_events(self._held[key].event, event)

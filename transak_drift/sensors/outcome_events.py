@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import dagster as dg
 
-from transak_drift.assets.metadata import event_metadata, table
+from transak_drift.assets.metadata import MOST_TABLE_ROWS, event_metadata, table
 from transak_drift.assets.names import DRIFT_EVENT
 from transak_drift.core.trigger_plan import Outcome, OutcomeKind, TickPlan
+
+# Each observation is a write to Dagster's storage, which a burst of events would wait for.
+MOST_SINGLE_OBSERVATIONS = 10
 
 
 def outcome_events(plan: TickPlan) -> list[dg.AssetObservation]:
@@ -16,38 +22,38 @@ def outcome_events(plan: TickPlan) -> list[dg.AssetObservation]:
         plan: the tick's plan.
 
     Returns:
-        One observation for each decision about a drift event; of messages that are no drift and
-        of dead letters one observation for all, so that a flood of them stays readable.
+        One observation for each decision about a drift event. Of messages that are no drift, of
+        dead letters, and of more than ten decisions of one kind, there are lists: one observation
+        for each hundred, so that a flood stays readable and each is recorded.
     """
-    observations = [
-        _event_observation(outcome)
-        for outcome in plan.outcomes
-        if outcome.event is not None and outcome.kind != OutcomeKind.NOT_DRIFT
+    observations: list[dg.AssetObservation] = []
+    for kind in OutcomeKind:
+        outcomes = [item for item in plan.outcomes if item.kind == kind and item.event is not None]
+        if kind == OutcomeKind.NOT_DRIFT or len(outcomes) > MOST_SINGLE_OBSERVATIONS:
+            observations += _lists(kind, _COLUMNS, [_row(outcome) for outcome in outcomes])
+        else:
+            observations += [_event_observation(outcome) for outcome in outcomes]
+    letters = [
+        (letter.message.message_id, str(letter.rejection.reason), letter.rejection.detail)
+        for letter in plan.dead_letters
     ]
-    not_drift = [item for item in plan.outcomes if item.kind == OutcomeKind.NOT_DRIFT]
-    if not_drift:
-        rows = table(
-            ("monitoring job", "detail"),
-            [
-                (item.event.monitoring_job_id if item.event else "", item.detail)
-                for item in not_drift
-            ],
-        )
-        observations.append(_summary(OutcomeKind.NOT_DRIFT, len(not_drift), rows))
-    if plan.dead_letters:
-        rows = table(
-            ("message", "reason", "detail"),
-            [
-                (
-                    letter.message.message_id,
-                    str(letter.rejection.reason),
-                    letter.rejection.detail,
-                )
-                for letter in plan.dead_letters
-            ],
-        )
-        observations.append(_summary(OutcomeKind.DEAD_LETTERED, len(plan.dead_letters), rows))
+    observations += _lists(OutcomeKind.DEAD_LETTERED, ("message", "reason", "detail"), letters)
     return observations
+
+
+_COLUMNS = ("drift event", "monitoring job", "messages", "window end", "detail")
+
+
+def _row(outcome: Outcome) -> tuple[Any, ...]:
+    event = outcome.event
+    assert event is not None
+    return (
+        event.key,
+        event.monitoring_job_id,
+        outcome.messages,
+        event.window_end.isoformat(),
+        outcome.detail,
+    )
 
 
 def _event_observation(outcome: Outcome) -> dg.AssetObservation:
@@ -65,9 +71,17 @@ def _event_observation(outcome: Outcome) -> dg.AssetObservation:
     )
 
 
-def _summary(kind: OutcomeKind, count: int, rows: dg.TableMetadataValue) -> dg.AssetObservation:
-    return dg.AssetObservation(
-        asset_key=DRIFT_EVENT,
-        description=f"{kind}: {count} message(s)",
-        metadata={"outcome": kind.value, "messages": count, "list": rows},
-    )
+def _lists(
+    kind: OutcomeKind, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> Iterator[dg.AssetObservation]:
+    for start in range(0, len(rows), MOST_TABLE_ROWS):
+        part = rows[start : start + MOST_TABLE_ROWS]
+        yield dg.AssetObservation(
+            asset_key=DRIFT_EVENT,
+            description=f"{kind}: {len(part)}",
+            metadata={
+                "outcome": kind.value,
+                "messages": len(part),
+                "list": table(columns, part),
+            },
+        )

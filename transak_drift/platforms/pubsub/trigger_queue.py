@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.api_core import exceptions
 from google.pubsub_v1 import types
@@ -149,7 +150,7 @@ class TriggerQueue:
         deliveries = self._deliveries(
             self.subscription, maximum_messages, maximum_bytes, wait_seconds
         )
-        return [_received(delivery) for delivery in deliveries]
+        return [delivery.message for delivery in deliveries]
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again."""
@@ -300,7 +301,7 @@ class TriggerQueue:
         for delivery in self._deliveries(self.dead_letter_subscription, maximum, 64_000_000, 2.0):
             attributes = delivery.message.attributes
             yield DeadLetterMessage(
-                message=_received(delivery),
+                message=delivery.message,
                 reason=attributes.get(REASON_ATTRIBUTE, "max_delivery_attempts"),
                 detail=attributes.get(
                     DETAIL_ATTRIBUTE, "never settled by the sensor; forwarded by Pub/Sub"
@@ -308,13 +309,13 @@ class TriggerQueue:
                 source_message_id=attributes.get(
                     SOURCE_MESSAGE_ATTRIBUTE, delivery.message.message_id
                 ),
-                publish_time=delivery.message.publish_time.astimezone(UTC),
+                publish_time=delivery.publish_time,
             )
 
     def _deliveries(
         self, subscription: str, maximum_messages: int, maximum_bytes: int, wait_seconds: float
-    ) -> list[types.ReceivedMessage]:
-        deliveries: list[types.ReceivedMessage] = []
+    ) -> list[_Delivery]:
+        deliveries: list[_Delivery] = []
         size = 0
         until = time.monotonic() + LONGEST_PULL_SECONDS
         while (
@@ -334,10 +335,13 @@ class TriggerQueue:
                 ):
                     raise
                 break
-            if not response.received_messages:
+            # As protobuf decoded it: proto-plus wraps each field at each look, which takes as long
+            # as the call.
+            decoded = types.PullResponse.pb(response).received_messages
+            if not decoded:
                 break
-            deliveries.extend(response.received_messages)
-            size += sum(len(item.message.data) for item in response.received_messages)
+            deliveries += [_Delivery.of(item) for item in decoded]
+            size += sum(len(item.message.data) for item in decoded)
         return deliveries
 
 
@@ -355,13 +359,24 @@ def _dead_letter_attributes(
     }
 
 
-def _received(delivery: types.ReceivedMessage) -> ReceivedMessage:
-    return ReceivedMessage(
-        message_id=delivery.message.message_id,
-        ack_id=delivery.ack_id,
-        data=delivery.message.data,
-        attributes=dict(delivery.message.attributes),
-    )
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    message: ReceivedMessage
+    publish_time: datetime
+
+    @classmethod
+    def of(cls, decoded: Any) -> _Delivery:
+        """Take over what protobuf decoded: a google.pubsub.v1.ReceivedMessage."""
+        message = decoded.message
+        return cls(
+            ReceivedMessage(
+                message_id=message.message_id,
+                ack_id=decoded.ack_id,
+                data=message.data,
+                attributes=dict(message.attributes),
+            ),
+            message.publish_time.ToDatetime(UTC),
+        )
 
 
 def _shortened(text: str) -> str:

@@ -197,17 +197,20 @@ class DeliveryStore:
             keys = _decode(connection, subscription_id, subscription_name, ack_ids)
             rules = delivery_rules(subscription)
             now = self._clock.now()
-            for key, length in zip(keys, seconds, strict=True):
-                lease_end = now + rules.lease_length(length)
-                connection.execute(
-                    "UPDATE delivery SET available_at = ?, leased_attempt = ?"
-                    " WHERE subscription_id = ? AND message_id = ? AND leased_attempt = ?",
+            connection.executemany(
+                "UPDATE delivery SET available_at = ?, leased_attempt = ?"
+                " WHERE subscription_id = ? AND message_id = ? AND leased_attempt = ?",
+                (
                     (
-                        rules.redelivery_time(lease_end, key.delivery_attempt),
+                        rules.redelivery_time(
+                            now + rules.lease_length(length), key.delivery_attempt
+                        ),
                         key.delivery_attempt if length else 0,
                         *key,
-                    ),
-                )
+                    )
+                    for key, length in zip(keys, seconds, strict=True)
+                ),
+            )
             woken = {
                 subscription_name,
                 *_forward_exhausted(connection, subscription_id, subscription_name, rules, now),
