@@ -151,7 +151,12 @@ class BrokenLoop:
         )
 
     def commit(
-        self, evaluated: Evaluated, stop_before: DaemonWrite | None = None, after: int = 0
+        self,
+        evaluated: Evaluated,
+        stop_before: DaemonWrite | None = None,
+        after: int = 0,
+        *,
+        launches_fail: bool = False,
     ) -> bool:
         """Make durable what the sensor returned, as the daemon does.
 
@@ -159,6 +164,7 @@ class BrokenLoop:
             evaluated: what the sensor returned.
             stop_before: the daemon dies before a write of this kind ...
             after: ... after so many of them.
+            launches_fail: runs are created and cannot be launched, over which the daemon goes on.
 
         Returns:
             Whether it came to the end.
@@ -189,7 +195,7 @@ class BrokenLoop:
                     status=dg.DagsterRunStatus.NOT_STARTED,
                 )
                 known = [self.instance.run_storage.add_run(run)]
-            if known[0].status == dg.DagsterRunStatus.NOT_STARTED:
+            if known[0].status == dg.DagsterRunStatus.NOT_STARTED and not launches_fail:
                 if dies(DaemonWrite.LAUNCH):
                     return False
                 self.instance.run_storage.handle_run_event(

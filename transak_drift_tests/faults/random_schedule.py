@@ -55,7 +55,15 @@ def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
 def _tick_badly(loop: BrokenLoop, random: Random) -> str:
     where = random.randrange(_BOUNDARIES)
     match random.choice(
-        ["sensor killed", "sensor killed", "daemon dies", "server killed", "leases end", "lossy"]
+        [
+            "sensor killed",
+            "sensor killed",
+            "daemon dies",
+            "server killed",
+            "leases end",
+            "launch fails",
+            "acknowledgements lost",
+        ]
     ):
         case "sensor killed":
             passed: list[str] = []
@@ -65,12 +73,15 @@ def _tick_badly(loop: BrokenLoop, random: Random) -> str:
                 return len(passed) <= where
 
             return "none" if loop.tick(live) else "sensor killed"
-        case "daemon dies":
+        case "daemon dies" | "launch fails" as fault:
             try:
                 evaluated = loop.evaluate()
             except SensorFailedError:
                 return "sensor failed"
             assert evaluated is not None
+            if fault == "launch fails":
+                loop.commit(evaluated, launches_fail=True)
+                return fault if evaluated.requests else "none"
             write = random.choice(list(DaemonWrite))
             ended = loop.commit(evaluated, stop_before=write, after=random.randint(0, 1))
             return "none" if ended else "daemon dies"

@@ -56,3 +56,17 @@ def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
             loop.check()
     loop.settle()
     assert deaths >= 2 * len(DaemonWrite) - 1
+
+
+def test_a_launch_that_fails_is_asked_for_again(loop: BrokenLoop) -> None:
+    # The daemon stores the cursor all the same: the run is there, and nobody works on it.
+    loop.publish_one_of_each("unlaunched")
+    for _ in range(3):
+        evaluated = loop.evaluate()
+        assert evaluated is not None
+        assert loop.commit(evaluated, launches_fail=True)
+        loop.check()
+        loop.server.add_seconds(LONGER_THAN_A_LEASE)
+    left = {loop.published[message_id][1] for message_id in loop.unacknowledged()}
+    assert left == {"unlaunched-trains"}
+    loop.settle()
