@@ -132,7 +132,9 @@ def main(
             )
             if count <= most_peer_rows:
                 limits = PeerLimits(peer_timeout, int(peer_memory_gigabytes * 1e9))
-                found[count] |= _take_turns(pythons, files, min(rounds, 2), notes, limits)
+                found[count] |= _take_turns(
+                    pythons, files, 2 if count <= BASELINE_ROWS else 1, notes, limits
+                )
             else:
                 notes.append(f"the peers were not run on {count:,} rows")
             _show(count, target.stat().st_size, found[count])

@@ -225,25 +225,25 @@ class _Tick:
             self._plan.acknowledge.append(message.ack_id)
             waiting = self._state.requested.get(key)
             if waiting is None or message.message_id not in waiting.messages:
-                self._add_duplicate(event)
+                self._add_duplicate(key, event)
         elif group is not None:
             if message.message_id not in group.messages:
-                self._add_duplicate(event)
+                self._add_duplicate(key, event)
             if event != group.event:
                 group.event = merge_events(group.event, event)
             group.messages[message.message_id] = message.ack_id
         elif key in self._held:
             self._held[key].event = merge_events(self._held[key].event, event)
             self._recorded[message.message_id] = message.ack_id
-            self._add_duplicate(event)
+            self._add_duplicate(key, event)
         else:
             self._candidates[key] = RequestedEvent(
                 event=event, since=self._now, messages={message.message_id: message.ack_id}
             )
 
-    def _add_duplicate(self, event: DriftEvent) -> None:
-        _, count = self._duplicates.get(event.key, (event, 0))
-        self._duplicates[event.key] = (event, count + 1)
+    def _add_duplicate(self, key: str, event: DriftEvent) -> None:
+        _, count = self._duplicates.get(key, (event, 0))
+        self._duplicates[key] = (event, count + 1)
 
     def count_duplicates(self) -> None:
         for event, count in self._duplicates.values():

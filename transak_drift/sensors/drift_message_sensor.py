@@ -38,7 +38,7 @@ class TickBounds:
         wait_seconds: how long a tick waits for a first message.
     """
 
-    messages: int = 5_000
+    messages: int = 10_000
     bytes: int = 32_000_000
     waiting_messages: int = 10_000
     wait_seconds: float = 2.0

@@ -150,7 +150,7 @@ class TriggerQueue:
         deliveries = self._deliveries(
             self.subscription, maximum_messages, maximum_bytes, wait_seconds
         )
-        return [delivery.message for delivery in deliveries]
+        return [_received(delivery) for delivery in deliveries]
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again."""
@@ -301,7 +301,7 @@ class TriggerQueue:
         for delivery in self._deliveries(self.dead_letter_subscription, maximum, 64_000_000, 2.0):
             attributes = delivery.message.attributes
             yield DeadLetterMessage(
-                message=delivery.message,
+                message=_received(delivery),
                 reason=attributes.get(REASON_ATTRIBUTE, "max_delivery_attempts"),
                 detail=attributes.get(
                     DETAIL_ATTRIBUTE, "never settled by the sensor; forwarded by Pub/Sub"
@@ -309,13 +309,17 @@ class TriggerQueue:
                 source_message_id=attributes.get(
                     SOURCE_MESSAGE_ATTRIBUTE, delivery.message.message_id
                 ),
-                publish_time=delivery.publish_time,
+                publish_time=delivery.message.publish_time.ToDatetime(UTC),
             )
 
     def _deliveries(
         self, subscription: str, maximum_messages: int, maximum_bytes: int, wait_seconds: float
-    ) -> list[_Delivery]:
-        deliveries: list[_Delivery] = []
+    ) -> list[Any]:
+        """Return what protobuf decoded, each a google.pubsub.v1.ReceivedMessage.
+
+        The types of proto-plus wrap each field at each look, which takes as long as the call.
+        """
+        deliveries: list[Any] = []
         size = 0
         until = time.monotonic() + LONGEST_PULL_SECONDS
         while (
@@ -335,12 +339,10 @@ class TriggerQueue:
                 ):
                     raise
                 break
-            # As protobuf decoded it: proto-plus wraps each field at each look, which takes as long
-            # as the call.
             decoded = types.PullResponse.pb(response).received_messages
             if not decoded:
                 break
-            deliveries += [_Delivery.of(item) for item in decoded]
+            deliveries.extend(decoded)
             size += sum(len(item.message.data) for item in decoded)
         return deliveries
 
@@ -359,24 +361,15 @@ def _dead_letter_attributes(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    message: ReceivedMessage
-    publish_time: datetime
-
-    @classmethod
-    def of(cls, decoded: Any) -> _Delivery:
-        """Take over what protobuf decoded: a google.pubsub.v1.ReceivedMessage."""
-        message = decoded.message
-        return cls(
-            ReceivedMessage(
-                message_id=message.message_id,
-                ack_id=decoded.ack_id,
-                data=message.data,
-                attributes=dict(message.attributes),
-            ),
-            message.publish_time.ToDatetime(UTC),
-        )
+def _received(delivery: Any) -> ReceivedMessage:
+    message = delivery.message
+    attributes = message.attributes
+    return ReceivedMessage(
+        message_id=message.message_id,
+        ack_id=delivery.ack_id,
+        data=message.data,
+        attributes=dict(attributes) if attributes else {},
+    )
 
 
 def _shortened(text: str) -> str:
