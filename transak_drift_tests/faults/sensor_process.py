@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -147,9 +148,13 @@ class _Child:
 
 
 def _serve(dagster_home: str, parent: Connection) -> None:
+    turn = threading.Lock()
+
     def boundary(name: str) -> None:
-        parent.send(("at", name))
-        parent.recv()
+        # Calls that are made at once wait for their turn.
+        with turn:
+            parent.send(("at", name))
+            parent.recv()
 
     for owner, name in CALLS:
         _mark(owner, name, boundary)

@@ -31,7 +31,7 @@ def test_storage_is_so_slow_that_leases_end_within_the_tick(loop: BrokenLoop, ca
         if boundary == f"before {call}":
             loop.server.add_seconds(LONGER_THAN_A_LEASE)
             # Another consumer is given the messages; the sensor's ack ids are worth nothing.
-            loop.queue.pull(100, 1_000_000, 2.0)
+            loop.queue.pull(100, 1_000_000, 0.4)
         return True
 
     assert loop.tick(wait)
@@ -44,7 +44,7 @@ def test_messages_come_reordered_and_again(loop: BrokenLoop) -> None:
     for number in range(3):
         loop.publish(Kind.TRAINS, "same-event", copies=7)
         loop.publish(Kind.TRAINS, f"other-{number}", copies=3)
-        loop.queue.extend([m.ack_id for m in loop.queue.pull(4, 1_000_000, 2.0)], 0)
+        loop.queue.extend([m.ack_id for m in loop.queue.pull(4, 1_000_000, 0.4)], 0)
         assert loop.tick()
         loop.server.add_seconds(LONGER_THAN_A_LEASE)
     loop.settle()
@@ -62,7 +62,7 @@ def test_the_sensors_clock_jumps(directory: Path) -> None:
             assert loop.tick()
             loop.check()
             # Whatever the clock did, the cooldown ends some time after the training before.
-            for _ in range(4):
+            for _ in range(2):
                 loop.clock_seconds = max(loop.clock_seconds, 0.0) + 2 * 3_600
                 loop.server.add_seconds(LONGER_THAN_A_LEASE)
                 assert loop.tick()

@@ -7,21 +7,25 @@ either is right, and the invariant holds after both.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from transak_drift.sensors.drift_message_sensor import TickBounds
 from transak_drift_tests.faults.broken_loop import LONGER_THAN_A_LEASE, BrokenLoop, Kind
 from transak_drift_tests.faults.faulty_pubsub_server import Fault
+from transak_drift_tests.faults.sensor_process import WAIT_SECONDS
 
 
-def once(boundary: str, strike: Callable[[], None]) -> Callable[[str], bool]:
-    """Return what strikes at the first boundary of a name, and lets everything pass."""
-    struck: list[str] = []
+def once(boundary: str, strike: Callable[[], None], number: int = 1) -> Callable[[str], bool]:
+    """Return what strikes once, at a boundary of a name when it is met so often."""
+    met: list[str] = []
 
     def at(name: str) -> bool:
-        if name == boundary and not struck:
-            struck.append(name)
-            strike()
+        if name == boundary:
+            met.append(name)
+            if len(met) == number:
+                strike()
         return True
 
     return at
@@ -101,3 +105,17 @@ def test_the_server_hangs_while_a_tick_pulls(loop: BrokenLoop) -> None:
     loop.check()
     assert loop.unacknowledged() == loop.published_as("hangs")
     loop.settle()
+
+
+def test_the_server_dies_among_the_calls_that_acknowledge_a_burst(directory: Path) -> None:
+    bounds = TickBounds(messages=5_000, wait_seconds=WAIT_SECONDS)
+    with BrokenLoop(directory, bounds) as loop:
+        loop.publish(Kind.TRAINS, "burst", copies=3_500)
+        loop.publish(Kind.WITHIN, "burst-within")
+        assert loop.tick()
+        loop.check()
+        # 3,501 acknowledgements take four calls.
+        loop.tick(once("before acknowledge", loop.server.restart, number=3))
+        loop.check()
+        loop.settle()
+        assert len(loop.runs()) == 1

@@ -10,7 +10,7 @@ from transak_drift_tests.faults.broken_loop import BrokenLoop
 from transak_drift_tests.faults.random_schedule import run_schedule
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_invariant_holds_in_a_random_schedule(loop: BrokenLoop, seed: int) -> None:
     faults = run_schedule(loop, f"schedule-{seed}", Random(seed))
     assert faults.total() - faults["none"] >= 3

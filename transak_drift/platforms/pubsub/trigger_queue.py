@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from transak_drift.platforms.pubsub.connection import RETRY, PubSubClients
 CALL_DEADLINE_SECONDS = 20.0
 LONGEST_PULL_SECONDS = 20.0
 ACK_IDS_PER_CALL = 1_000
+CONCURRENT_CALLS = 4
 ACK_DEADLINE_SECONDS = 60
 RETENTION_SECONDS = 7 * 24 * 3600
 # The sensor forwards bad messages itself and holds good ones over ticks, so the server's own
@@ -256,29 +258,27 @@ class TriggerQueue:
         self._clients.close()
 
     def _acknowledge(self, subscription: str, ack_ids: Sequence[str]) -> None:
-        for part in _parts(ack_ids, ACK_IDS_PER_CALL):
-            _without_invalid(
-                part,
-                lambda valid: self._subscriber.acknowledge(
-                    subscription=subscription,
-                    ack_ids=valid,
-                    retry=RETRY,
-                    timeout=CALL_DEADLINE_SECONDS,
-                ),
-            )
+        _in_parts(
+            ack_ids,
+            lambda valid: self._subscriber.acknowledge(
+                subscription=subscription,
+                ack_ids=valid,
+                retry=RETRY,
+                timeout=CALL_DEADLINE_SECONDS,
+            ),
+        )
 
     def _modify_ack_deadline(self, subscription: str, ack_ids: Sequence[str], seconds: int) -> None:
-        for part in _parts(ack_ids, ACK_IDS_PER_CALL):
-            _without_invalid(
-                part,
-                lambda valid: self._subscriber.modify_ack_deadline(
-                    subscription=subscription,
-                    ack_ids=valid,
-                    ack_deadline_seconds=seconds,
-                    retry=RETRY,
-                    timeout=CALL_DEADLINE_SECONDS,
-                ),
-            )
+        _in_parts(
+            ack_ids,
+            lambda valid: self._subscriber.modify_ack_deadline(
+                subscription=subscription,
+                ack_ids=valid,
+                ack_deadline_seconds=seconds,
+                retry=RETRY,
+                timeout=CALL_DEADLINE_SECONDS,
+            ),
+        )
 
     def _publish(
         self, topic: str, messages: Sequence[tuple[bytes, Mapping[str, str]]]
@@ -381,6 +381,21 @@ def _ignore_existing(create: Callable[[], object]) -> None:
         create()
     except exceptions.AlreadyExists:
         return
+
+
+def _in_parts(ack_ids: Sequence[str], call: Callable[[list[str]], object]) -> None:
+    """Make calls with all ack ids, several calls at once where one has not room for all.
+
+    Where a call fails, the others have been made as well: each part is settled for itself.
+    """
+    parts = list(_parts(ack_ids, ACK_IDS_PER_CALL))
+    if len(parts) <= 1:
+        for part in parts:
+            _without_invalid(part, call)
+        return
+    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+        for done in [pool.submit(_without_invalid, part, call) for part in parts]:
+            done.result()
 
 
 def _without_invalid(ack_ids: list[str], call: Callable[[list[str]], object]) -> None:
