@@ -81,7 +81,9 @@ class Workbench:
         self.clients: PubSubClients = connect(self._server.endpoint)
         self.queue = TriggerQueue(self.clients, self.config)
         self.queue.ensure_exists()
-        self._sensor = build_drift_message_sensor(self.config, build_retrain_job(), 30)
+        self._sensor = build_drift_message_sensor(
+            [self.config], [build_retrain_job(self.config)], 30
+        )
 
     def warm_up(self) -> None:
         """Drain a message that is no drift, so that imports and first calls are over."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
 from transak_drift.assets.drift_event import build_drift_event
@@ -31,20 +33,34 @@ _LOCAL_KINDS = {"data": {"parquet"}, "monitoring": {"duckdb"}, "training": {"sci
 _GCP_KINDS = {"data": {"bigquery"}, "monitoring": {"vertexai"}, "training": {"vertexai"}}
 
 
-def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Definitions:
-    """Build everything Dagster needs for one monitored model.
+def assemble_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -> dg.Definitions:
+    """Build everything Dagster needs for the monitored models.
 
     Args:
         settings: picks the platform.
-        config: the monitored model.
+        configs: the monitored models, at least one.
 
     Returns:
         The definitions. Nothing is read but the configuration, and no call is made.
     """
+    retrain = {config.model_monitor_id: build_retrain_job(config) for config in configs}
+    models = [_model_definitions(settings, config) for config in configs]
+    shared = dg.Definitions(
+        jobs=list(retrain.values()),
+        sensors=_message_sensors(settings, configs, retrain),
+        resources={
+            "platform": platform_resource(settings),
+            "trigger_queue": trigger_queue_resource(settings),
+        },
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(*models, shared)
+
+
+def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Definitions:
     kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
     partitions = daily_partitions(config.start_date)
-    retrain = build_retrain_job()
-    daily = build_daily_monitoring_job()
+    daily = build_daily_monitoring_job(config)
     return dg.Definitions(
         assets=[
             build_transactions(config, partitions, kinds["data"]),
@@ -53,39 +69,43 @@ def assemble_definitions(settings: Settings, config: MonitoringConfig) -> dg.Def
             build_model_monitor(config, kinds["monitoring"]),
             build_monitoring_run(config, partitions, kinds["monitoring"]),
             build_drift_report(config, partitions, kinds["monitoring"]),
-            build_drift_event(),
+            build_drift_event(config),
             build_trained_model(config, kinds["training"]),
         ],
-        jobs=[build_prepare_job(), daily, retrain],
-        schedules=[build_daily_schedule(daily)],
-        sensors=_sensors(settings, config, retrain),
-        resources={
-            "platform": platform_resource(settings, config),
-            "trigger_queue": trigger_queue_resource(settings),
-        },
-        executor=dg.in_process_executor,
+        jobs=[build_prepare_job(config), daily],
+        schedules=[build_daily_schedule(config, daily)],
+        # The local platform's monitoring is finished when its run is.
+        sensors=[build_monitoring_results_sensor(config, settings.sensor_interval_seconds)]
+        if settings.platform == "gcp"
+        else [],
     )
 
 
-def _sensors(
-    settings: Settings, config: MonitoringConfig, retrain: AssetJob
+def _message_sensors(
+    settings: Settings, configs: Sequence[MonitoringConfig], retrain: Mapping[str, AssetJob]
 ) -> list[dg.SensorDefinition]:
-    interval = settings.sensor_interval_seconds
-    sensors = []
-    if settings.trigger == "dagster":
-        sensors.append(build_drift_message_sensor(config, retrain, interval))
-    if settings.platform == "gcp":
-        # The local platform's monitoring is finished when its run is.
-        sensors.append(build_monitoring_results_sensor(config, interval))
-    return sensors
+    """Build one sensor for each trigger subscription."""
+    if settings.trigger != "dagster":
+        return []
+    sharing: dict[tuple[str, str], list[MonitoringConfig]] = {}
+    for config in configs:
+        queue = (config.project_id, config.trigger_subscription)
+        sharing.setdefault(queue, []).append(config)
+    return [
+        build_drift_message_sensor(
+            models,
+            [retrain[config.model_monitor_id] for config in models],
+            settings.sensor_interval_seconds,
+        )
+        for models in sharing.values()
+    ]
 
 
-def platform_resource(settings: Settings, config: MonitoringConfig) -> PlatformResource:
+def platform_resource(settings: Settings) -> PlatformResource:
     """Return the platform that the settings pick.
 
     Args:
         settings: the process's settings.
-        config: the monitored model.
 
     Returns:
         The resource; nothing is opened yet.
@@ -93,7 +113,7 @@ def platform_resource(settings: Settings, config: MonitoringConfig) -> PlatformR
     if settings.platform == "gcp":
         from transak_drift.resources.gcp_resources import gcp_platform_resource
 
-        return gcp_platform_resource(settings, config)
+        return gcp_platform_resource(settings)
     from transak_drift.resources.local_resources import local_platform_resource
 
     return local_platform_resource(settings)

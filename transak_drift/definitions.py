@@ -12,7 +12,7 @@ from transak_drift.settings import load_settings
 
 try:
     _settings = load_settings()
-    defs: dg.Definitions = assemble_definitions(_settings, _settings.load_config())
+    defs: dg.Definitions = assemble_definitions(_settings, _settings.load_configs())
 except ConfigError:
     # The error says what to mend; the frames of the loader would only hide it.
     sys.tracebacklimit = 0

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from transak_drift.core.config import MonitoringConfig, load_config
+from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.config_errors import ConfigError, ConfigFault, fault_from_pydantic
+from transak_drift.core.model_configs import load_configs
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
 
@@ -31,7 +32,11 @@ class Settings(BaseSettings):
         description="What starts a training; with cloud_function Dagster has no such sensor.",
     )
     config: Path = Field(
-        default=Path("monitoring_config.json"), description="The monitoring configuration."
+        default=Path("monitoring_config.json"),
+        description=(
+            "The monitoring configuration, beside which a folder monitoring_configs may hold one "
+            "for each further model; or a folder of configurations."
+        ),
     )
     home: Path = Field(
         default=Path(".transak_drift"),
@@ -78,24 +83,52 @@ class Settings(BaseSettings):
         description="Cancel the Vertex AI PipelineJob when its Dagster run is cancelled.",
     )
 
-    def load_config(self) -> MonitoringConfig:
-        """Read the monitoring configuration, with the overrides of the environment.
+    def load_configs(self) -> tuple[MonitoringConfig, ...]:
+        """Read the configurations of all monitored models, with the overrides of the environment.
 
         Returns:
-            The configuration. With transactions of the user's own and no `start_date`, the first
-            day that they have is the first that is monitored.
+            The configurations, at least one. With transactions of the user's own and no
+            `start_date`, the first day that they have is the first that is monitored.
 
         Raises:
-            ConfigError: lists every fault of the file, or says why there are no transactions.
+            ConfigError: lists every fault of the files, or says why there are no transactions.
         """
-        config = load_config(self.config)
+        configs = load_configs(self.config)
         if self.transactions is not None:
-            config = config.model_copy(update={"transactions": self.transactions})
-        if self.platform != "local" or config.transactions is None:
-            return config
-        if "start_date" in config.model_fields_set:
-            return config
-        return config.model_copy(update={"start_date": _first_day(config)})
+            if len(configs) > 1:
+                problem = "would be the transactions of each of several models"
+                fix = "set `transactions` in the configuration of the model that they belong to"
+                fault = ConfigFault("TRANSAK_DRIFT_TRANSACTIONS", self.transactions, problem, fix)
+                raise ConfigError("the environment", [fault])
+            configs = (configs[0].model_copy(update={"transactions": self.transactions}),)
+        if self.platform != "local":
+            return configs
+        return tuple(_from_first_day(config) for config in configs)
+
+    def load_config(self, model_name: str | None = None) -> MonitoringConfig:
+        """Read the configuration of one monitored model.
+
+        Args:
+            model_name: its `model_name` or `asset_prefix`; may be None where only one is
+                monitored.
+
+        Returns:
+            The configuration, as `load_configs` gives it.
+
+        Raises:
+            ConfigError: as for `load_configs`; or several models are monitored and none is named,
+                or none has that name.
+        """
+        configs = self.load_configs()
+        if model_name is None and len(configs) == 1:
+            return configs[0]
+        for config in configs:
+            if model_name is not None and model_name in (config.model_name, config.asset_prefix):
+                return config
+        names = ", ".join(config.model_name for config in configs)
+        problem = "is not set" if model_name is None else "is not the name of a monitored model"
+        fault = ConfigFault("--model", model_name, problem, f"name one of: {names}")
+        raise ConfigError("the command", [fault])
 
 
 def load_settings() -> Settings:
@@ -119,6 +152,12 @@ def load_settings() -> Settings:
                 type(fault)(name, os.environ.get(name, fault.value), fault.problem, fault.fix)
             )
         raise ConfigError("the environment", faults) from None
+
+
+def _from_first_day(config: MonitoringConfig) -> MonitoringConfig:
+    if config.transactions is None or "start_date" in config.model_fields_set:
+        return config
+    return config.model_copy(update={"start_date": _first_day(config)})
 
 
 def _first_day(config: MonitoringConfig) -> date:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transak_drift.assets.names import DRIFT_EVENT, DRIFT_REPORT, MONITORING_GROUP, OWNERS
+from transak_drift.assets.names import (
+    OWNERS,
+    ModelNames,
+)
+from transak_drift.core.config import MonitoringConfig
 
 
-def build_drift_event() -> dg.AssetSpec:
+def build_drift_event(config: MonitoringConfig) -> dg.AssetSpec:
     """Build the asset's specification.
+
+    Args:
+        config: the monitored model.
 
     Returns:
         An asset without a computation: each observation tells what became of drift messages.
     """
+    names = ModelNames.of(config)
     return dg.AssetSpec(
-        key=DRIFT_EVENT,
-        deps=[DRIFT_REPORT],
-        group_name=MONITORING_GROUP,
+        key=names.drift_event,
+        deps=[names.drift_report],
+        group_name=names.monitoring_group,
         kinds={"googlecloud", "pubsub"},
         owners=OWNERS,
         description=(

@@ -8,12 +8,10 @@ import dagster as dg
 from transak_drift.assets.drift_chart import drift_chart_markdown
 from transak_drift.assets.metadata import feature_table, table, verdict
 from transak_drift.assets.names import (
-    DRIFT_REPORT,
     JOB_NAME_METADATA,
-    MONITORING_GROUP,
-    MONITORING_RUN,
     OWNERS,
     PAGE_METADATA,
+    ModelNames,
     check_names,
     partition_day,
 )
@@ -38,17 +36,18 @@ def build_drift_report(
     Returns:
         The asset definition.
     """
-    names = check_names(config.drift_thresholds)
+    names = ModelNames.of(config)
+    checks = check_names(config.drift_thresholds)
 
     # Of a job that still runs neither report nor checks are made: only a subsettable asset may
     # leave both out.
     @dg.multi_asset(
-        name="drift_report",
+        name=names.name("drift_report"),
         specs=[
             dg.AssetSpec(
-                DRIFT_REPORT,
-                deps=[MONITORING_RUN],
-                group_name=MONITORING_GROUP,
+                names.drift_report,
+                deps=[names.monitoring_run],
+                group_name=names.monitoring_group,
                 kinds=set(kinds),
                 owners=OWNERS,
                 skippable=True,
@@ -62,8 +61,8 @@ def build_drift_report(
         can_subset=True,
         check_specs=[
             dg.AssetCheckSpec(
-                name=names[feature],
-                asset=DRIFT_REPORT,
+                name=checks[feature],
+                asset=names.drift_report,
                 description=f"The distance of {feature} is at most {threshold:g}.",
             )
             for feature, threshold in config.drift_thresholds.items()
@@ -74,8 +73,8 @@ def build_drift_report(
     ) -> Iterator[dg.MaterializeResult]:
         day = partition_day(context.partition_key)
         with as_failure():
-            job_name = _started_job(context)
-            result = platform.open().monitoring_result(config, job_name)
+            job_name = _started_job(context, names)
+            result = platform.open(config).monitoring_result(config, job_name)
         if result is None:
             context.log.info(f"{job_name} still runs; its report for {day} follows when it ends")
             return
@@ -83,7 +82,7 @@ def build_drift_report(
             context.log.info(f"{feature.feature}: {feature.distance} ({verdict(feature)})")
         yield dg.MaterializeResult(
             metadata=report_metadata(config, platform, result),
-            check_results=[check_result(feature, names) for feature in result.features],
+            check_results=[check_result(config, feature) for feature in result.features],
         )
 
     return drift_report
@@ -137,12 +136,12 @@ def report_metadata(
     return metadata
 
 
-def check_result(feature: FeatureDrift, names: dict[str, str]) -> dg.AssetCheckResult:
+def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetCheckResult:
     """Return the check of one feature.
 
     Args:
-        feature: what was found.
-        names: names of the checks by feature.
+        config: the monitored model.
+        feature: what was found of one of its features.
 
     Returns:
         Passed where the distance is at most the threshold. Drift is a warning, since the trigger
@@ -158,8 +157,8 @@ def check_result(feature: FeatureDrift, names: dict[str, str]) -> dg.AssetCheckR
     else:
         description = f"{feature.distance:.4f} is at most {feature.threshold:g}: nothing to do"
     return dg.AssetCheckResult(
-        asset_key=DRIFT_REPORT,
-        check_name=names[feature.feature],
+        asset_key=ModelNames.of(config).drift_report,
+        check_name=check_names(config.drift_thresholds)[feature.feature],
         passed=feature.distance is not None and not feature.drifted,
         severity=dg.AssetCheckSeverity.ERROR
         if feature.distance is None
@@ -187,9 +186,11 @@ def _stored_page(
     return dg.MetadataValue.url(address) if is_address else dg.MetadataValue.path(address)
 
 
-def _started_job(context: dg.AssetExecutionContext) -> str:
+def _started_job(context: dg.AssetExecutionContext, names: ModelNames) -> str:
     record = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=MONITORING_RUN, asset_partitions=[context.partition_key]),
+        dg.AssetRecordsFilter(
+            asset_key=names.monitoring_run, asset_partitions=[context.partition_key]
+        ),
         limit=1,
     ).records
     materialization = record[0].asset_materialization if record else None
@@ -197,7 +198,7 @@ def _started_job(context: dg.AssetExecutionContext) -> str:
         raise dg.Failure(
             description=(
                 f"no monitoring run of {context.partition_key} is recorded; materialize "
-                "monitoring_run for that day first"
+                f"{names.monitoring_run.to_user_string()} for that day first"
             ),
             allow_retries=False,
         )

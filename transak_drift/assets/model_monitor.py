@@ -5,7 +5,10 @@ from collections.abc import Set
 import dagster as dg
 
 from transak_drift.assets.metadata import table
-from transak_drift.assets.names import MODEL_MONITOR, MONITORING_GROUP, OWNERS, REGISTERED_MODEL
+from transak_drift.assets.names import (
+    OWNERS,
+    ModelNames,
+)
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.platforms.interface import AppliedModelMonitor
@@ -22,11 +25,12 @@ def build_model_monitor(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
     Returns:
         The asset definition.
     """
+    names = ModelNames.of(config)
 
     @dg.asset(
-        key=MODEL_MONITOR,
-        deps=[REGISTERED_MODEL],
-        group_name=MONITORING_GROUP,
+        key=names.model_monitor,
+        deps=[names.registered_model],
+        group_name=names.monitoring_group,
         kinds=set(kinds),
         owners=OWNERS,
         description=(
@@ -38,7 +42,7 @@ def build_model_monitor(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            applied = platform.open().apply_model_monitor(config)
+            applied = platform.open(config).apply_model_monitor(config)
         action = _action(applied)
         context.log.info(f"{applied.resource_name}: {action}")
         return dg.MaterializeResult(

@@ -6,11 +6,8 @@ import dagster as dg
 
 from transak_drift.assets.names import (
     JOB_NAME_METADATA,
-    MODEL_MONITOR,
-    MONITORING_GROUP,
-    MONITORING_RUN,
     OWNERS,
-    PREDICTIONS,
+    ModelNames,
     partition_day,
 )
 from transak_drift.assets.platform_errors import as_failure
@@ -31,12 +28,13 @@ def build_monitoring_run(
     Returns:
         The asset definition.
     """
+    names = ModelNames.of(config)
 
     @dg.asset(
-        key=MONITORING_RUN,
-        deps=[PREDICTIONS, MODEL_MONITOR],
+        key=names.monitoring_run,
+        deps=[names.predictions, names.model_monitor],
         partitions_def=partitions,
-        group_name=MONITORING_GROUP,
+        group_name=names.monitoring_group,
         kinds=set(kinds),
         owners=OWNERS,
         description=(
@@ -48,7 +46,9 @@ def build_monitoring_run(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            run = platform.open().start_monitoring_run(config, partition_day(context.partition_key))
+            run = platform.open(config).start_monitoring_run(
+                config, partition_day(context.partition_key)
+            )
         context.log.info(f"started {run.job_name}")
         metadata = {JOB_NAME_METADATA: run.job_name}
         if run.message_id is not None:

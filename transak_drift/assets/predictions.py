@@ -7,11 +7,8 @@ import dagster as dg
 
 from transak_drift.assets.metadata import table
 from transak_drift.assets.names import (
-    DATA_GROUP,
     OWNERS,
-    PREDICTIONS,
-    REGISTERED_MODEL,
-    TRANSACTIONS,
+    ModelNames,
     partition_day,
 )
 from transak_drift.assets.platform_errors import as_failure
@@ -32,12 +29,13 @@ def build_predictions(
     Returns:
         The asset definition.
     """
+    names = ModelNames.of(config)
 
     @dg.asset(
-        key=PREDICTIONS,
-        deps=[TRANSACTIONS, REGISTERED_MODEL],
+        key=names.predictions,
+        deps=[names.transactions, names.registered_model],
         partitions_def=partitions,
-        group_name=DATA_GROUP,
+        group_name=names.data_group,
         kinds=set(kinds),
         owners=OWNERS,
         description="The day's transactions with the category that the present model predicts.",
@@ -46,7 +44,7 @@ def build_predictions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            predicted = platform.open().predict(config, partition_day(context.partition_key))
+            predicted = platform.open(config).predict(config, partition_day(context.partition_key))
         if predicted.model_version is None:
             context.log.warning(
                 f"no model could be trained without the label column {config.label_column!r}: the "

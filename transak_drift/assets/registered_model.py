@@ -5,7 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from transak_drift.assets.names import OWNERS, REGISTERED_MODEL, TRAINING_GROUP
+from transak_drift.assets.names import (
+    OWNERS,
+    ModelNames,
+)
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.resources.platform_resource import PlatformResource
@@ -21,10 +24,11 @@ def build_registered_model(config: MonitoringConfig, kinds: Set[str]) -> dg.Asse
     Returns:
         The asset definition.
     """
+    names = ModelNames.of(config)
 
     @dg.asset(
-        key=REGISTERED_MODEL,
-        group_name=TRAINING_GROUP,
+        key=names.registered_model,
+        group_name=names.training_group,
         kinds=set(kinds),
         owners=OWNERS,
         description=(
@@ -37,7 +41,7 @@ def build_registered_model(config: MonitoringConfig, kinds: Set[str]) -> dg.Asse
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            model = platform.open().ensure_registered_model(config)
+            model = platform.open(config).ensure_registered_model(config)
         context.log.info(model.detail)
         metadata: dict[str, Any] = {
             "model": config.model_name,

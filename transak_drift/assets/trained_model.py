@@ -9,13 +9,9 @@ from pydantic import Field
 
 from transak_drift.assets.metadata import table
 from transak_drift.assets.names import (
-    BASELINE_DATASET,
-    DRIFT_EVENT,
     OWNERS,
-    TRAINED_MODEL,
     TRAINED_UNTIL_METADATA,
-    TRAINING_GROUP,
-    TRANSACTIONS,
+    ModelNames,
 )
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
@@ -44,14 +40,15 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
     """
 
     monitoring_config = config
+    names = ModelNames.of(config)
 
     @dg.multi_asset(
-        name="train",
+        name=names.train_operation,
         specs=[
             dg.AssetSpec(
-                TRAINED_MODEL,
-                deps=[DRIFT_EVENT, TRANSACTIONS],
-                group_name=TRAINING_GROUP,
+                names.trained_model,
+                deps=[names.drift_event, names.transactions],
+                group_name=names.training_group,
                 kinds=set(kinds),
                 owners=OWNERS,
                 description=(
@@ -60,9 +57,9 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
                 ),
             ),
             dg.AssetSpec(
-                BASELINE_DATASET,
-                deps=[TRAINED_MODEL],
-                group_name=TRAINING_GROUP,
+                names.baseline_dataset,
+                deps=[names.trained_model],
+                group_name=names.training_group,
                 kinds=set(kinds),
                 owners=OWNERS,
                 skippable=True,
@@ -82,12 +79,14 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
             run_id=context.run.run_id,
         )
         with as_failure():
-            result = platform.open().train(monitoring_config, request, context.log.info)
+            result = platform.open(monitoring_config).train(
+                monitoring_config, request, context.log.info
+            )
         context.log.info(result.reason)
-        yield dg.MaterializeResult(TRAINED_MODEL, metadata=_model_metadata(result, request))
+        yield dg.MaterializeResult(names.trained_model, metadata=_model_metadata(result, request))
         if result.promoted:
             yield dg.MaterializeResult(
-                BASELINE_DATASET,
+                names.baseline_dataset,
                 metadata={
                     "model version": result.version,
                     "first day": str(result.training_days[0]),

@@ -5,7 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from transak_drift.assets.names import DATA_GROUP, OWNERS, TRANSACTIONS, partition_day
+from transak_drift.assets.names import (
+    OWNERS,
+    ModelNames,
+    partition_day,
+)
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.resources.platform_resource import PlatformResource
@@ -24,11 +28,12 @@ def build_transactions(
     Returns:
         The asset definition.
     """
+    names = ModelNames.of(config)
 
     @dg.asset(
-        key=TRANSACTIONS,
+        key=names.transactions,
         partitions_def=partitions,
-        group_name=DATA_GROUP,
+        group_name=names.data_group,
         kinds=set(kinds),
         owners=OWNERS,
         description=(
@@ -40,7 +45,9 @@ def build_transactions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            landed = platform.open().land_transactions(config, partition_day(context.partition_key))
+            landed = platform.open(config).land_transactions(
+                config, partition_day(context.partition_key)
+            )
         metadata: dict[str, Any] = {"location": dg.MetadataValue.path(landed.uri)}
         if landed.rows is not None:
             metadata["dagster/row_count"] = landed.rows

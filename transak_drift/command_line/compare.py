@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.command_line.output import JsonOption, print_json, print_table
+from transak_drift.command_line.output import JsonOption, ModelOption, print_json, print_table
 from transak_drift.core.drift_statistics import DriftStatisticsError
 from transak_drift.core.feature_comparison import compare_features
 from transak_drift.platforms.interface import PlatformError
@@ -17,13 +17,14 @@ from transak_drift.settings import load_settings
 def compare(
     baseline: Annotated[Path, typer.Argument(help="Parquet or CSV: the training data.")],
     target: Annotated[Path, typer.Argument(help="Parquet or CSV: the data to judge.")],
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two datasets by the configured features and thresholds; status 1 where one drifts."""
     from transak_drift.platforms.local.dataset_statistics import DatasetError, scan_statistics
     from transak_drift.platforms.local.own_transactions import monitored_kinds
 
-    config = load_settings().load_config()
+    config = load_settings().load_config(model)
     try:
         baseline_statistics = scan_statistics([baseline], monitored_kinds(config))
         kinds = {name: item.kind for name, item in baseline_statistics.features.items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.command_line.output import JsonOption, console, print_json
+from transak_drift.command_line.output import JsonOption, ModelOption, console, print_json
 from transak_drift.platforms.interface import PlatformError
 from transak_drift.settings import load_settings
 
@@ -16,10 +16,11 @@ def compile_pipelines(
     output: Annotated[
         Path, typer.Option("--output", help="Directory for the files; made where missing.")
     ] = Path("compiled_pipelines"),
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile the pipelines, with the configuration as their defaults."""
-    config = load_settings().load_config()
+    config = load_settings().load_config(model)
     try:
         # The KFP SDK takes seconds to import, and only this command needs it.
         from transak_drift.pipelines import compilation

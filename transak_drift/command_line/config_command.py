@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from transak_drift.command_line.output import JsonOption, console, print_json
-from transak_drift.core.config import config_json_schema, load_config
+from transak_drift.core.config import config_json_schema
+from transak_drift.core.model_configs import config_files, load_configs
 from transak_drift.settings import load_settings
 
 config_app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
@@ -17,16 +18,20 @@ config_app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 @config_app.command("check")
 def check(
     path: Annotated[
-        Path | None, typer.Argument(help="The file; by default the one Dagster loads.")
+        Path | None,
+        typer.Argument(help="The file or folder; by default what Dagster loads."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the configuration and tell every fault; status 2 where there is one."""
-    config = load_config(path or load_settings().config)
+    """Read the configuration of each model and tell every fault; status 2 where there is one."""
+    named = path or load_settings().config
+    configs = load_configs(named)
     if as_json:
-        print_json(config.model_dump(mode="json"))
+        documents = [config.model_dump(mode="json") for config in configs]
+        print_json(documents if len(documents) > 1 else documents[0])
         return
-    console.print(f"{path or load_settings().config}: no fault", markup=False)
+    for file, config in zip(config_files(named), configs, strict=True):
+        console.print(f"{file}: {config.model_name}, no fault", markup=False)
 
 
 @config_app.command("schema")

@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from transak_drift.assemble import trigger_queue_resource
-from transak_drift.command_line.output import JsonOption, console, print_json, print_table
+from transak_drift.command_line.output import (
+    JsonOption,
+    ModelOption,
+    console,
+    print_json,
+    print_table,
+)
 from transak_drift.settings import load_settings
 
 dead_letters_app = typer.Typer(help="Rejected drift messages.", no_args_is_help=True)
@@ -18,10 +24,12 @@ _LONGEST_BODY = 2_000
 
 
 @dead_letters_app.command("list")
-def list_dead_letters(limit: LimitOption = 100, as_json: JsonOption = False) -> None:
+def list_dead_letters(
+    limit: LimitOption = 100, model: ModelOption = None, as_json: JsonOption = False
+) -> None:
     """List the dead letters with the reason of each, and leave them where they are."""
     settings = load_settings()
-    config = settings.load_config()
+    config = settings.load_config(model)
     with trigger_queue_resource(settings).open(config) as queue:
         letters = queue.list_dead_letters(limit)
     if as_json:
@@ -60,11 +68,12 @@ def replay_dead_letters(
         list[str] | None, typer.Argument(help="Ids of rejected messages; without any: all.")
     ] = None,
     limit: LimitOption = 100,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish dead letters to the trigger topic again, once what made them fail is mended."""
     settings = load_settings()
-    config = settings.load_config()
+    config = settings.load_config(model)
     with trigger_queue_resource(settings).open(config) as queue:
         replayed = queue.replay_dead_letters(limit, message_ids or None)
     if as_json:

@@ -13,14 +13,10 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 
 from transak_drift.assemble import assemble_definitions, platform_resource
-from transak_drift.assets.jobs import PREPARE_JOB
 from transak_drift.assets.names import (
-    DAILY_MONITORING_JOB,
     DRIFT_EVENT_TAG,
     JOB_NAME_METADATA,
-    MONITORING_RUN,
-    RETRAIN_JOB,
-    TRAINED_MODEL,
+    ModelNames,
 )
 from transak_drift.command_line.daemon_process import dagster_daemon
 from transak_drift.command_line.dagster_home import make_dagster_home, write_workspace
@@ -158,13 +154,14 @@ class DemoLoop:
         self._days = days
         self._report = DemoReport(drift_day=drift_day)
         self._settings = load_settings()
-        self._config = self._settings.load_config()
+        self._config = self._settings.load_configs()[0]
+        self._names = ModelNames.of(self._config)
 
     def __enter__(self) -> Self:
         dagster_home = make_dagster_home(self._home / "dagster_home")
         self._instance = dg.DagsterInstance.from_config(str(dagster_home))
-        self._definitions = assemble_definitions(self._settings, self._config)
-        self._platform = platform_resource(self._settings, self._config).open()
+        self._definitions = assemble_definitions(self._settings, [self._config])
+        self._platform = platform_resource(self._settings).open(self._config)
         self._daemon = dagster_daemon(
             dagster_home, write_workspace(self._home), self._home / "daemon.log"
         )
@@ -198,7 +195,7 @@ class DemoLoop:
         return self._report
 
     def _prepare(self) -> str:
-        self._run_job(PREPARE_JOB)
+        self._run_job(self._names.prepare_job)
         model = self._platform.ensure_registered_model(self._config)
         if model.version is None or model.created:
             raise DemoFailedError("the first model was not registered by the run")
@@ -219,7 +216,7 @@ class DemoLoop:
         event = result.drift_event()
         if event is None:
             raise DemoFailedError(f"{day} did not drift: {_distances(result)}")
-        metadata = self._newest_metadata(MONITORING_RUN, str(day))
+        metadata = self._newest_metadata(self._names.monitoring_run, str(day))
         message = metadata.get("drift message")
         if message is None:
             raise DemoFailedError(f"{day} drifted, but no message was published")
@@ -243,10 +240,10 @@ class DemoLoop:
         self._report.retrain_run_id = run.run_id
         if run.status != dg.DagsterRunStatus.SUCCESS:
             raise DemoFailedError(f"retrain run {run.run_id} ended as {run.status.value}")
-        count = self._instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN_JOB))
+        count = self._instance.get_runs_count(dg.RunsFilter(job_name=self._names.retrain_job))
         if count != 1:
             raise DemoFailedError(f"{count} retrain runs for one drift event")
-        self._report.training = self._newest_metadata(TRAINED_MODEL, None)
+        self._report.training = self._newest_metadata(self._names.trained_model, None)
         self._report.version_after = str(self._report.training["champion after"])
         if self._report.version_after == self._report.version_before:
             raise DemoFailedError(f"not promoted: {self._report.training['reason']}")
@@ -267,8 +264,8 @@ class DemoLoop:
         return None
 
     def _monitor(self, day: date) -> MonitoringResult:
-        self._run_job(DAILY_MONITORING_JOB, str(day))
-        job_name = self._newest_metadata(MONITORING_RUN, str(day))[JOB_NAME_METADATA]
+        self._run_job(self._names.daily_monitoring_job, str(day))
+        job_name = self._newest_metadata(self._names.monitoring_run, str(day))[JOB_NAME_METADATA]
         result = self._platform.monitoring_result(self._config, str(job_name))
         if result is None:
             raise DemoFailedError(f"{day}: no result of {job_name}")

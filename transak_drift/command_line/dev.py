@@ -21,7 +21,7 @@ def dev(
 ) -> None:
     """Start the Dagster UI, daemon and code location; on local also the embedded Pub/Sub."""
     settings = load_settings()
-    settings.load_config()
+    settings.load_configs()
     home = dagster_home(settings.home)
     console.print(f"Dagster UI: http://{host}:{port}   (stop with Ctrl-C)", markup=False)
     console.print(f"history and data: {settings.home.resolve()}", markup=False)

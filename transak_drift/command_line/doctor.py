@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import typer
 
-from transak_drift.command_line.output import JsonOption, console, print_json, print_table
+from transak_drift.command_line.output import (
+    JsonOption,
+    ModelOption,
+    console,
+    print_json,
+    print_table,
+)
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.finding import Finding, FindingState, gap, in_order
 from transak_drift.platforms.interface import PlatformError
@@ -25,19 +32,25 @@ _MARKS = {
 }
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Check, without changing anything, that each piece on Google Cloud exists and agrees.
 
     Exit status 1 if anything is open; 2 on the local platform, which has nothing to check.
     """
     settings = load_settings()
-    config = settings.load_config()
+    configs = settings.load_configs() if model is None else (settings.load_config(model),)
     if settings.platform != "gcp":
         raise PlatformError(
             "doctor checks the gcp platform, and the local one is chosen; set "
             "TRANSAK_DRIFT_PLATFORM=gcp"
         )
-    findings = _inspect(settings, config)
+    findings = [
+        finding
+        if len(configs) == 1
+        else replace(finding, piece=f"{config.model_name}: {finding.piece}")
+        for config in configs
+        for finding in _inspect(settings, config)
+    ]
     if as_json:
         print_json(
             [
@@ -66,13 +79,15 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Finding]:
     from transak_drift.platforms.vertex.inspection import inspect_vertex
     from transak_drift.platforms.vertex.training_launch import TrainingOrder
 
-    platform = gcp_platform_resource(settings, config)
+    platform = gcp_platform_resource(settings)
     session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
     queue = gcp_trigger_queue_resource(settings)
     findings = [
         inspect_project_access(session, config, _permissions(settings, config)),
         *inspect_vertex(
-            platform.connect(), config, TrainingOrder("doctor/doctor", datetime.now(UTC), "doctor")
+            platform.connect(config),
+            config,
+            TrainingOrder("doctor/doctor", datetime.now(UTC), "doctor"),
         ),
         *_inspect_datasets(platform, config),
     ]
@@ -121,7 +136,7 @@ def _inspect_dataset(
     """Look whether data are there; those of a day may not be written yet, so none are asked for."""
     if "{date" in address or address.startswith("batchPredictionJobs/"):
         return in_order(piece, f"{address}, looked at by each day's run")
-    opened = platform.open()
+    opened = platform.open(config)
     try:
         version = ""
         if "{model_version}" in address:

@@ -14,6 +14,11 @@ from rich.table import Table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Name of the model; needed where several are monitored."),
+]
+
 console = Console()
 error_console = Console(stderr=True)
 

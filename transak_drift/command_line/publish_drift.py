@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from transak_drift.assemble import trigger_queue_resource
-from transak_drift.command_line.output import JsonOption, console, print_json
+from transak_drift.command_line.output import JsonOption, ModelOption, console, print_json
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
 from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
@@ -40,11 +40,12 @@ def publish_drift(
         typer.Option("--day", formats=["%Y-%m-%d"], help="Day that drifted; by default yesterday."),
     ] = None,
     copies: Annotated[int, typer.Option("--copies", min=1, max=100_000)] = 1,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a drift message to the trigger topic."""
     settings = load_settings()
-    config = settings.load_config()
+    config = settings.load_config(model)
     event = drift_event_of_day(
         config,
         _anomalies(config, feature or []),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from transak_drift.core.config_document import read_config_document
 from transak_drift.core.config_errors import ConfigError, ConfigFault, fault_from_pydantic
 from transak_drift.core.config_fields import (
+    AssetPrefix,
     CalendarDay,
     DisplayName,
     EmailAddress,
@@ -93,6 +94,13 @@ class MonitoringConfig(_Section):
         strict=True, description="Write anomalies to Cloud Logging; the trigger needs true."
     )
 
+    asset_prefix: AssetPrefix | None = Field(
+        default=None,
+        description=(
+            "Prefix of the model's assets, jobs and sensors in Dagster, which tells several models "
+            "apart; by default the name of a file in monitoring_configs, and none otherwise."
+        ),
+    )
     project_number: ProjectNumber | None = Field(
         default=None,
         description="Number of the project; Vertex AI names resources by it in log entries.",

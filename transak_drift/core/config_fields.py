@@ -58,6 +58,7 @@ _ARTIFACT_REGISTRY = r"https://[a-z0-9-]+-kfp\.pkg\.dev/[^\s]+"
 PIPELINE_TEMPLATE = rf"^({_BUCKET}/[^\s]+|{_ARTIFACT_REGISTRY}|[^:\x00-\x1f]+\.(ya?ml|json))$"
 NETWORK = r"^projects/[^/\s]+/global/networks/[^/\s]+$"
 PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+ASSET_PREFIX = r"^[a-z][a-z0-9_]{0,39}$"
 LABEL_KEY = r"^[a-z][a-z0-9_-]{0,62}$"
 LABEL_VALUE = r"^[a-z0-9_-]{0,63}$"
 VISIBLE_NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
@@ -128,6 +129,11 @@ TEXT_FORMS = {
     PARAMETER_NAME: TextForm(
         "is not a parameter of a pipeline", "write its name as the pipeline's function has it"
     ),
+    ASSET_PREFIX: TextForm(
+        "is not a prefix of assets",
+        "write at most 40 lower-case letters, digits or underscores that start with a letter, "
+        "e.g. transak_i2",
+    ),
     LABEL_KEY: TextForm(
         "is not a key of a label",
         "write at most 63 lower-case letters, digits, _ or - that start with a letter",
@@ -182,5 +188,6 @@ PipelineName = Annotated[str, StringConstraints(pattern=PIPELINE_NAME, max_lengt
 NotificationChannel = Annotated[str, StringConstraints(pattern=NOTIFICATION_CHANNEL)]
 EmailAddress = Annotated[str, StringConstraints(pattern=EMAIL_ADDRESS)]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=VISIBLE_NAME)]
+AssetPrefix = Annotated[str, StringConstraints(pattern=ASSET_PREFIX)]
 Threshold = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
 CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]

@@ -8,8 +8,8 @@ dies in between, the message is delivered again, and the event's key makes the r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -84,6 +84,20 @@ class RunStorage:
     launched: Set[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class ModelTrainings:
+    """What decides on the trainings of one monitored model.
+
+    Args:
+        policy: its retrain policy.
+        history: its trainings so far: the runs that are created, in any state. Requests whose run
+            is not created yet are added from the tick's state.
+    """
+
+    policy: RetrainPolicy
+    history: TrainingHistory
+
+
 @dataclass(slots=True)
 class TickPlan:
     """What the tick has to do, in this order, and what it remembers.
@@ -131,8 +145,7 @@ def plan_tick(
     state: TriggerState,
     assessed: Sequence[tuple[ReceivedMessage, Assessment]],
     runs: RunStorage,
-    history: TrainingHistory,
-    policy: RetrainPolicy,
+    models: Mapping[str, ModelTrainings],
     now: datetime,
 ) -> TickPlan:
     """Decide what to do with the messages of one tick.
@@ -141,19 +154,18 @@ def plan_tick(
         state: what the last tick remembered.
         assessed: the pulled messages, in the order of delivery, each with its assessment.
         runs: the training runs of every event that `events_to_look_up` names.
-        history: the trainings so far: the runs that are created, in any state. Requests whose run
-            is not created yet are added from `state`.
-        policy: the retrain policy.
+        models: by id of its ModelMonitor, every model that the messages were assessed for.
         now: the present time, UTC.
 
     Returns:
-        The plan.
+        The plan. Events that `state` has of a model which is monitored no longer are held.
     """
-    tick = _Tick(state, runs, history, policy, now)
+    tick = _Tick(state, runs, models, now)
     # A message delivered twice in one pull is settled once, by its newest ack id.
     newest = {message.message_id: (message, assessment) for message, assessment in assessed}
     for message, assessment in newest.values():
         tick.sort(message, assessment)
+    tick.hold_events_without_model()
     tick.count_duplicates()
     tick.request_again()
     tick.look_at_held_events()
@@ -176,14 +188,12 @@ class _Tick:
         self,
         state: TriggerState,
         runs: RunStorage,
-        history: TrainingHistory,
-        policy: RetrainPolicy,
+        models: Mapping[str, ModelTrainings],
         now: datetime,
     ) -> None:
         self._state = state
         self._runs = runs
-        self._history = history
-        self._policy = policy
+        self._models = models
         self._now = now
         self._plan = TickPlan(acknowledge=list(state.recorded.values()))
         self._requested: dict[str, RequestedEvent] = {}
@@ -197,12 +207,10 @@ class _Tick:
         self._recorded: dict[str, str] = {}
         self._candidates: dict[str, RequestedEvent] = {}
         self._duplicates: dict[str, tuple[DriftEvent, int]] = {}
-        uncreated = [entry for key, entry in self._requested.items() if key not in runs.created]
-        self._in_flight = history.in_flight + len(uncreated)
-        starts = [entry.since for entry in uncreated]
-        if history.last_start is not None:
-            starts.append(history.last_start)
-        self._last_start = max(starts, default=None)
+        self._histories = {monitor: model.history for monitor, model in models.items()}
+        for key, entry in self._requested.items():
+            if key not in runs.created:
+                self._count_start(entry.event, entry.since)
 
     def sort(self, message: ReceivedMessage, assessment: Assessment) -> None:
         if message.message_id in self._state.recorded:
@@ -250,6 +258,16 @@ class _Tick:
             detail = f"{count} further message(s) of the same drift event"
             self._record(OutcomeKind.DUPLICATE, event, detail, count)
 
+    def hold_events_without_model(self) -> None:
+        # The job of a model that was taken out is gone too: a request would fail every later tick.
+        for key, entry in list(self._requested.items()):
+            if entry.event.model_monitor_id not in self._models:
+                del self._requested[key]
+                reason = _no_longer_monitored(entry.event)
+                self._held[key] = HeldEvent(event=entry.event, reason=reason, since=entry.since)
+                self._recorded.update(entry.messages)
+                self._record(OutcomeKind.HELD, entry.event, reason, 0)
+
     def request_again(self) -> None:
         # The request may have died with its daemon; the run key makes a repeat harmless.
         self._plan.request += [entry.event for entry in self._requested.values()]
@@ -258,13 +276,11 @@ class _Tick:
         for key, entry in list(self._held.items()):
             if key in self._runs.launched:
                 del self._held[key]
-            elif key not in self._runs.created and not drift_still_stands(
-                entry.event.window_end, self._history
-            ):
+            elif (trained_until := self._answered_until(entry.event)) is not None:
                 del self._held[key]
                 self._superseded[key] = None
                 detail = (
-                    f"a later training reached {self._history.trained_until:%Y-%m-%d %H:%M} UTC "
+                    f"a later training reached {trained_until:%Y-%m-%d %H:%M} UTC "
                     "and made it the baseline"
                 )
                 self._record(OutcomeKind.SUPERSEDED, entry.event, detail, 0)
@@ -289,12 +305,22 @@ class _Tick:
                 detail = f"{MOST_HELD_EVENTS} drift events are held already"
                 self._record(OutcomeKind.DEFERRED, group.event, detail)
 
+    def _answered_until(self, event: DriftEvent) -> datetime | None:
+        """Return the end of the baseline's window where it has seen the event's drift."""
+        history = self._histories.get(event.model_monitor_id)
+        if history is None or event.key in self._runs.created:
+            return None
+        return None if drift_still_stands(event.window_end, history) else history.trained_until
+
     def _hold(self, event: DriftEvent) -> Hold | None:
+        model = self._models.get(event.model_monitor_id)
+        if model is None:
+            return Hold(_no_longer_monitored(event), None)
         if event.key in self._runs.created:
             # Requested by a tick whose cursor was lost: its own run must not hold it back.
             return None
-        history = TrainingHistory(self._in_flight, self._last_start, self._history.trained_until)
-        return hold_back(len(event.anomalies), self._policy, history, self._now)
+        history = self._histories[event.model_monitor_id]
+        return hold_back(len(event.anomalies), model.policy, history, self._now)
 
     def _request(self, entry: RequestedEvent, *, messages: int) -> None:
         event = entry.event
@@ -302,8 +328,16 @@ class _Tick:
         self._plan.request.append(event)
         self._record(OutcomeKind.TRAINING_REQUESTED, event, describe(event), messages)
         if event.key not in self._runs.created:
-            self._in_flight += 1
-            self._last_start = max(self._now, self._last_start or self._now)
+            self._count_start(event, self._now)
+
+    def _count_start(self, event: DriftEvent, start: datetime) -> None:
+        history = self._histories.get(event.model_monitor_id)
+        if history is not None:
+            self._histories[event.model_monitor_id] = replace(
+                history,
+                in_flight=history.in_flight + 1,
+                last_start=max(start, history.last_start or start),
+            )
 
     def _record(self, kind: OutcomeKind, event: DriftEvent, detail: str, messages: int = 1) -> None:
         self._plan.outcomes.append(Outcome(kind, event, detail, messages))
@@ -319,6 +353,13 @@ class _Tick:
             superseded=list(self._superseded)[-MOST_SUPERSEDED_EVENTS:],
         )
         return self._plan
+
+
+def _no_longer_monitored(event: DriftEvent) -> str:
+    return (
+        f"{event.model_monitor_id} is monitored no longer; it is decided again once its "
+        "configuration is back"
+    )
 
 
 def describe(event: DriftEvent) -> str:

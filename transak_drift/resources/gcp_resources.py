@@ -48,8 +48,6 @@ class GcpTriggerQueueResource(TriggerQueueResource):
 class GcpPlatformResource(PlatformResource):
     """Monitoring and training on Vertex AI; data in BigQuery and Cloud Storage."""
 
-    project_id: str = Field(description="Google Cloud project id.")
-    location: str = Field(description="Google Cloud region.")
     vertex_endpoint: str | None = Field(
         default=None, description="host:port in place of the region's own endpoint."
     )
@@ -60,14 +58,14 @@ class GcpPlatformResource(PlatformResource):
         default=False, description="Cancel the PipelineJob when its run is cancelled."
     )
 
-    def open(self) -> VertexPlatform:
+    def open(self, config: MonitoringConfig) -> VertexPlatform:
         """Return the platform; no call is made yet."""
         from transak_drift.platforms.vertex.platform import VertexPlatform
         from transak_drift.resources.gcp_data import GcpData
 
         return VertexPlatform(
-            connection=self.connect(),
-            data=GcpData(self.project_id, self.location, self.impersonate_service_account),
+            connection=self.connect(config),
+            data=GcpData(config.project_id, config.location, self.impersonate_service_account),
             is_cancelled=self._cancellation() if self.cancel_training_with_run else None,
         )
 
@@ -80,16 +78,19 @@ class GcpPlatformResource(PlatformResource):
         directory = config.vertex.monitoring_output
         if directory is None:
             return None
-        data = GcpData(self.project_id, self.location, self.impersonate_service_account)
+        data = GcpData(config.project_id, config.location, self.impersonate_service_account)
         return data.write_report(directory, result, page)
 
-    def connect(self) -> VertexConnection:
-        """Return this process's connection to Vertex AI."""
+    def connect(self, config: MonitoringConfig) -> VertexConnection:
+        """Return this process's connection to Vertex AI in the model's project and region."""
         from transak_drift.platforms.vertex.connection import VertexConnection
         from transak_drift.platforms.vertex.endpoint import VertexEndpoint
 
         endpoint = VertexEndpoint(
-            self.project_id, self.location, self.vertex_endpoint, self.impersonate_service_account
+            config.project_id,
+            config.location,
+            self.vertex_endpoint,
+            self.impersonate_service_account,
         )
         with _connections_lock:
             return _connections.setdefault(endpoint, VertexConnection(endpoint))
@@ -109,19 +110,16 @@ def gcp_trigger_queue_resource(settings: Settings) -> GcpTriggerQueueResource:
     return GcpTriggerQueueResource(impersonate_service_account=settings.impersonate_service_account)
 
 
-def gcp_platform_resource(settings: Settings, config: MonitoringConfig) -> GcpPlatformResource:
+def gcp_platform_resource(settings: Settings) -> GcpPlatformResource:
     """Return the gcp platform.
 
     Args:
         settings: the process's settings.
-        config: names project and region.
 
     Returns:
         The resource; nothing is imported or connected yet.
     """
     return GcpPlatformResource(
-        project_id=config.project_id,
-        location=config.location,
         vertex_endpoint=settings.vertex_endpoint,
         impersonate_service_account=settings.impersonate_service_account,
         cancel_training_with_run=settings.cancel_training_with_run,

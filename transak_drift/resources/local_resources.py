@@ -57,8 +57,8 @@ class LocalPlatformResource(PlatformResource):
     )
     drift_share: float = Field(default=0.6, description="Share of the transactions that drifts.")
 
-    def open(self) -> LocalPlatform:
-        """Return the platform."""
+    def open(self, config: MonitoringConfig) -> LocalPlatform:
+        """Return the platform; it is the same for each model."""
         from transak_drift.platforms.local.platform import LocalPlatform
         from transak_drift.platforms.local.transaction_generator import (
             DriftInjection,

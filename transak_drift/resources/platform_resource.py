@@ -15,8 +15,12 @@ class PlatformResource(dg.ConfigurableResource, ABC):
     """A platform; assets know no more of it than `DriftPlatform`."""
 
     @abstractmethod
-    def open(self) -> DriftPlatform:
-        """Return the platform, ready for use."""
+    def open(self, config: MonitoringConfig) -> DriftPlatform:
+        """Return the platform, ready for use.
+
+        Args:
+            config: the monitored model; on gcp it names project and region.
+        """
 
     @abstractmethod
     def store_report(

@@ -1,5 +1,6 @@
 """Sensor: drift messages from the trigger subscription become retrain runs, once per event."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +13,19 @@ from transak_drift.assets.names import (
     DRIFT_EVENT_TAG,
     MODEL_TAG,
     MONITORING_JOB_TAG,
+    ModelNames,
 )
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent
 from transak_drift.core.message_assessment import assess_message
 from transak_drift.core.messages import ReceivedMessage
 from transak_drift.core.resource_names import monitoring_job_name
-from transak_drift.core.trigger_plan import TickPlan, events_to_look_up, plan_tick
+from transak_drift.core.trigger_plan import (
+    ModelTrainings,
+    TickPlan,
+    events_to_look_up,
+    plan_tick,
+)
 from transak_drift.core.trigger_state import TriggerState
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.sensors.outcome_events import outcome_events
@@ -45,16 +52,17 @@ class TickBounds:
 
 
 def build_drift_message_sensor(
-    config: MonitoringConfig,
-    job: AssetJob,
+    configs: Sequence[MonitoringConfig],
+    jobs: Sequence[AssetJob],
     interval_seconds: int,
     bounds: TickBounds | None = None,
 ) -> dg.SensorDefinition:
-    """Build the sensor.
+    """Build the sensor of one trigger subscription.
 
     Args:
-        config: the monitored model; its names decide which messages are ours.
-        job: the job to run; a message never chooses another.
+        configs: the models that share the subscription, at least one; the monitor that a message
+            names decides which of them it is about.
+        jobs: the retrain job of each of them; a message never chooses another.
         interval_seconds: least seconds between two ticks.
         bounds: what a tick takes at most.
 
@@ -62,17 +70,19 @@ def build_drift_message_sensor(
         The sensor, running by default.
     """
     limits = bounds or TickBounds()
+    by_monitor = {config.model_monitor_id: config for config in configs}
     # The lease outlives a missed tick; past it Pub/Sub delivers again, which is harmless.
     lease_seconds = min(600, max(60, 3 * interval_seconds))
 
     @dg.sensor(
-        name=SENSOR_NAME,
-        job=job,
+        name=sensor_name(configs),
+        jobs=list(jobs),
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            f"Pulls {config.trigger_subscription}, verifies that a message is true drift of "
-            f"{config.model_name}, and launches one training for each drift event."
+            f"Pulls {configs[0].trigger_subscription}, verifies that a message is true drift of "
+            f"{' or '.join(config.model_name for config in configs)}, and launches one training "
+            "for each drift event."
         ),
     )
     def drift_message_sensor(
@@ -80,10 +90,10 @@ def build_drift_message_sensor(
     ) -> dg.SensorResult:
         started = time.monotonic()
         state = TriggerState.from_cursor(context.cursor)
-        with trigger_queue.open(config) as queue:
+        with trigger_queue.open(configs[0]) as queue:
             room = min(limits.messages, limits.waiting_messages - state.waiting_messages)
             messages = queue.pull(room, limits.bytes, limits.wait_seconds) if room > 0 else []
-            plan = _plan(context.instance, state, messages, config)
+            plan = _plan(context.instance, state, messages, configs)
             queue.forward_to_dead_letters(
                 [
                     (letter.message, str(letter.rejection.reason), letter.rejection.detail)
@@ -95,13 +105,31 @@ def build_drift_message_sensor(
         sentence = plan.sentence(len(messages))
         context.log.info(f"{sentence} ({time.monotonic() - started:.2f} s)")
         return dg.SensorResult(
-            run_requests=[run_request(event, config) for event in plan.request],
+            run_requests=[
+                run_request(event, by_monitor[event.model_monitor_id]) for event in plan.request
+            ],
             skip_reason=None if plan.request else sentence,
             cursor=plan.state.to_cursor(),
-            asset_events=outcome_events(plan),
+            asset_events=outcome_events(plan, configs),
         )
 
     return drift_message_sensor
+
+
+def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
+    """Name the sensor of a subscription, so that a further model on it changes nothing.
+
+    Args:
+        configs: the models that share the subscription.
+
+    Returns:
+        The plain name where a model without `asset_prefix` is among them, otherwise one made from
+        the subscription.
+    """
+    if any(config.asset_prefix is None for config in configs):
+        return SENSOR_NAME
+    subscription = re.sub(r"[^A-Za-z0-9]+", "_", configs[0].trigger_subscription)
+    return f"{SENSOR_NAME}_{subscription}"
 
 
 def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
@@ -114,11 +142,13 @@ def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
     Returns:
         The request, with the event's key as run key: asked twice, it runs once.
     """
+    names = ModelNames.of(config)
     return dg.RunRequest(
         run_key=event.key,
+        job_name=names.retrain_job,
         run_config={
             "ops": {
-                "train": {
+                names.train_operation: {
                     "config": {
                         "drift_event": event.key,
                         "window_end": event.window_end.isoformat(),
@@ -142,16 +172,20 @@ def _plan(
     instance: dg.DagsterInstance,
     state: TriggerState,
     messages: Sequence[ReceivedMessage],
-    config: MonitoringConfig,
+    configs: Sequence[MonitoringConfig],
 ) -> TickPlan:
     # A flood is mostly copies of the same bytes; each body is assessed once.
-    by_body = {body: assess_message(body, config) for body in {m.data for m in messages}}
+    by_body = {body: assess_message(body, *configs) for body in {m.data for m in messages}}
     assessed = [(message, by_body[message.data]) for message in messages]
     return plan_tick(
         state,
         assessed,
         find_training_runs(instance, events_to_look_up(state, assessed)),
-        training_history(instance),
-        config.retrain_policy,
+        {
+            config.model_monitor_id: ModelTrainings(
+                config.retrain_policy, training_history(instance, ModelNames.of(config))
+            )
+            for config in configs
+        },
         datetime.now(UTC),
     )

@@ -5,19 +5,14 @@ what has a start and no result is watched.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from transak_drift.assets.drift_report import check_result, report_metadata
-from transak_drift.assets.names import (
-    DRIFT_REPORT,
-    JOB_NAME_METADATA,
-    MONITORING_RUN,
-    check_names,
-)
+from transak_drift.assets.names import JOB_NAME_METADATA, ModelNames, check_names
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.core.watched_runs import WatchedRun, WatchedRuns
@@ -66,11 +61,11 @@ def build_monitoring_results_sensor(
         metadata and the checks that the asset itself would record.
     """
     limits = bounds or WatchBounds()
-    names = check_names(config.drift_thresholds)
+    names = ModelNames.of(config)
 
     @dg.sensor(
-        name=SENSOR_NAME,
-        target=dg.AssetSelection.assets(DRIFT_REPORT),
+        name=names.name(SENSOR_NAME),
+        target=dg.AssetSelection.assets(names.drift_report),
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
@@ -82,11 +77,11 @@ def build_monitoring_results_sensor(
         context: dg.SensorEvaluationContext, platform: PlatformResource
     ) -> dg.SensorResult:
         watched = _with_new_starts(
-            context.instance, WatchedRuns.from_cursor(context.cursor), limits.new_starts
+            context.instance, names, WatchedRuns.from_cursor(context.cursor), limits.new_starts
         )
-        tick = _Tick(config, platform, names, limits)
+        tick = _Tick(config, platform, limits)
         if watched.waiting:
-            tick.look(context.instance, platform.open(), watched)
+            tick.look(context.instance, platform.open(config), watched)
         for problem in tick.problems:
             context.log.warning(problem)
         left = watched.after(tick.looked_at, tick.done)
@@ -111,12 +106,12 @@ class _Tick:
         self,
         config: MonitoringConfig,
         platform: PlatformResource,
-        names: dict[str, str],
         limits: WatchBounds,
     ) -> None:
         self._config = config
         self._platform = platform
-        self._names = names
+        self._names = ModelNames.of(config)
+        self._checks = check_names(config.drift_thresholds)
         self._limits = limits
         self.looked_at: list[str] = []
         self.done: list[str] = []
@@ -132,7 +127,7 @@ class _Tick:
             if time.monotonic() > deadline:
                 break
             self.looked_at.append(day)
-            if _recorded_job(instance, day) == run.job_name:
+            if _recorded_job(instance, self._names, day) == run.job_name:
                 self.done.append(day)
                 continue
             try:
@@ -157,23 +152,23 @@ class _Tick:
         self.done.append(day)
         self.events.append(
             dg.AssetMaterialization(
-                asset_key=DRIFT_REPORT,
+                asset_key=self._names.drift_report,
                 partition=day,
                 metadata=report_metadata(self._config, self._platform, result),
             )
         )
         self.events.extend(
-            _check_evaluation(feature, self._names)
+            _check_evaluation(self._config, feature)
             for feature in result.features
             # A threshold that is configured no longer has no check.
-            if feature.feature in self._names
+            if feature.feature in self._checks
         )
 
     def _record_failure(self, day: str, run: WatchedRun, reason: str) -> None:
         self.done.append(day)
         self.events.append(
             dg.AssetObservation(
-                asset_key=DRIFT_REPORT,
+                asset_key=self._names.drift_report,
                 partition=day,
                 description=f"the monitoring job of {day} gave no result: {reason}",
                 metadata={JOB_NAME_METADATA: run.job_name, "reason": reason},
@@ -181,22 +176,22 @@ class _Tick:
         )
         self.events.extend(
             dg.AssetCheckEvaluation(
-                asset_key=DRIFT_REPORT,
+                asset_key=self._names.drift_report,
                 check_name=name,
                 passed=False,
                 severity=dg.AssetCheckSeverity.ERROR,
                 description=f"{day} is not known: {reason}",
                 metadata={JOB_NAME_METADATA: run.job_name},
             )
-            for name in self._names.values()
+            for name in self._checks.values()
         )
 
 
-def _check_evaluation(feature: FeatureDrift, names: Mapping[str, str]) -> dg.AssetCheckEvaluation:
-    check = check_result(feature, dict(names))
+def _check_evaluation(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetCheckEvaluation:
+    check = check_result(config, feature)
     return dg.AssetCheckEvaluation(
-        asset_key=DRIFT_REPORT,
-        check_name=names[feature.feature],
+        asset_key=ModelNames.of(config).drift_report,
+        check_name=check_names(config.drift_thresholds)[feature.feature],
         passed=check.passed,
         metadata=check.metadata,
         severity=check.severity,
@@ -204,9 +199,11 @@ def _check_evaluation(feature: FeatureDrift, names: Mapping[str, str]) -> dg.Ass
     )
 
 
-def _with_new_starts(instance: dg.DagsterInstance, watched: WatchedRuns, limit: int) -> WatchedRuns:
+def _with_new_starts(
+    instance: dg.DagsterInstance, names: ModelNames, watched: WatchedRuns, limit: int
+) -> WatchedRuns:
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=MONITORING_RUN, after_storage_id=watched.seen),
+        dg.AssetRecordsFilter(asset_key=names.monitoring_run, after_storage_id=watched.seen),
         limit=limit,
         ascending=True,
     ).records
@@ -226,9 +223,9 @@ def _runs(records: Sequence[dg.EventLogRecord]) -> Iterator[tuple[str, WatchedRu
             yield materialization.partition, WatchedRun(job_name=str(job_name.value), since=since)
 
 
-def _recorded_job(instance: dg.DagsterInstance, day: str) -> str | None:
+def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=DRIFT_REPORT, asset_partitions=[day]), limit=1
+        dg.AssetRecordsFilter(asset_key=names.drift_report, asset_partitions=[day]), limit=1
     ).records
     materialization = records[0].asset_materialization if records else None
     job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None

@@ -7,12 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from transak_drift.assets.names import (
-    BASELINE_DATASET,
-    DRIFT_EVENT_TAG,
-    RETRAIN_JOB,
-    TRAINED_UNTIL_METADATA,
-)
+from transak_drift.assets.names import DRIFT_EVENT_TAG, TRAINED_UNTIL_METADATA, ModelNames
 from transak_drift.core.retrain_policy import TrainingHistory
 from transak_drift.core.trigger_plan import RunStorage
 
@@ -51,23 +46,25 @@ def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) 
     return RunStorage(created, launched)
 
 
-def training_history(instance: dg.DagsterInstance) -> TrainingHistory:
-    """Sum up the trainings so far.
+def training_history(instance: dg.DagsterInstance, names: ModelNames) -> TrainingHistory:
+    """Sum up the trainings of a model so far.
 
     Args:
         instance: the Dagster instance.
+        names: the model's names.
 
     Returns:
         The history for the retrain policy.
     """
-    in_flight = instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN_JOB, statuses=_UNFINISHED))
-    newest = instance.get_run_records(dg.RunsFilter(job_name=RETRAIN_JOB), limit=1)
+    job = names.retrain_job
+    in_flight = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
+    newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     last_start = newest[0].create_timestamp.astimezone(UTC) if newest else None
-    return TrainingHistory(in_flight, last_start, _trained_until(instance))
+    return TrainingHistory(in_flight, last_start, _trained_until(instance, names))
 
 
-def _trained_until(instance: dg.DagsterInstance) -> datetime | None:
-    event = instance.get_latest_materialization_event(BASELINE_DATASET)
+def _trained_until(instance: dg.DagsterInstance, names: ModelNames) -> datetime | None:
+    event = instance.get_latest_materialization_event(names.baseline_dataset)
     materialization = event.asset_materialization if event else None
     value = materialization.metadata.get(TRAINED_UNTIL_METADATA) if materialization else None
     if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:

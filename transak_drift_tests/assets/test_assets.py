@@ -12,18 +12,16 @@ import dagster as dg
 import pytest
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.jobs import PREPARE_JOB
 from transak_drift.assets.names import (
-    BASELINE_DATASET,
     DAILY_MONITORING_JOB,
-    DRIFT_REPORT,
-    MODEL_MONITOR,
-    MONITORING_RUN,
+    PREPARE_JOB,
     RETRAIN_JOB,
-    TRAINED_MODEL,
+    ModelNames,
 )
 from transak_drift.core.config import MonitoringConfig, load_config
 from transak_drift.settings import Settings
+
+NAMES = ModelNames()
 
 CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
 START = date(2026, 3, 2)
@@ -49,7 +47,7 @@ class Project:
         run_config: dict[str, Any] | None = None,
         config: MonitoringConfig | None = None,
     ) -> dg.ExecuteInProcessResult:
-        definitions = assemble_definitions(self.settings, config or self.config)
+        definitions = assemble_definitions(self.settings, [config or self.config])
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=str(day) if day else None,
@@ -79,11 +77,11 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
 def test_the_configuration_is_applied_once_and_a_change_shows_the_difference(
     project: Project,
 ) -> None:
-    first = metadata(project.run(PREPARE_JOB), MODEL_MONITOR)
-    again = metadata(project.run(PREPARE_JOB), MODEL_MONITOR)
+    first = metadata(project.run(PREPARE_JOB), NAMES.model_monitor)
+    again = metadata(project.run(PREPARE_JOB), NAMES.model_monitor)
     thresholds = {"description": 0.25, "type": 0.3}
     changed_config = project.config.model_copy(update={"drift_thresholds": thresholds})
-    changed = metadata(project.run(PREPARE_JOB, config=changed_config), MODEL_MONITOR)
+    changed = metadata(project.run(PREPARE_JOB, config=changed_config), NAMES.model_monitor)
 
     assert first["action"] == "created"
     assert (again["action"], again["changed settings"]) == ("unchanged", 0)
@@ -103,9 +101,9 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     quiet = project.run(DAILY_MONITORING_JOB, START)
     drifted = project.run(DAILY_MONITORING_JOB, DRIFT_DAY)
 
-    assert metadata(quiet, DRIFT_REPORT)["verdict"] == "no drift"
+    assert metadata(quiet, NAMES.drift_report)["verdict"] == "no drift"
     assert all(check.passed for check in quiet.get_asset_check_evaluations())
-    report = metadata(drifted, DRIFT_REPORT)
+    report = metadata(drifted, NAMES.drift_report)
     assert report["verdict"] == "drift in description, type"
     assert report["type distance"] > report["type threshold"] == 0.3
     assert report["picture"].startswith("![")
@@ -115,8 +113,8 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         "type_drift": False,
     }
     assert checks["type_drift"].severity == dg.AssetCheckSeverity.WARN
-    assert "drift message" in metadata(drifted, MONITORING_RUN)
-    assert "drift message" not in metadata(quiet, MONITORING_RUN)
+    assert "drift message" in metadata(drifted, NAMES.monitoring_run)
+    assert "drift message" not in metadata(quiet, NAMES.monitoring_run)
 
     event = {
         "drift_event": "monitor/job-1",
@@ -125,21 +123,21 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     run_config = {"ops": {"train": {"config": event}}}
     trained = project.run(RETRAIN_JOB, run_config=run_config)
     repeated = project.run(RETRAIN_JOB, run_config=run_config)
-    model = metadata(trained, TRAINED_MODEL)
+    model = metadata(trained, NAMES.trained_model)
     assert (model["version"], model["promoted"], model["adopted"]) == ("2", True, False)
-    assert metadata(trained, BASELINE_DATASET)["last day"] == str(DRIFT_DAY)
-    assert metadata(repeated, TRAINED_MODEL)["adopted"] is True
-    assert metadata(repeated, TRAINED_MODEL)["version"] == "2"
+    assert metadata(trained, NAMES.baseline_dataset)["last day"] == str(DRIFT_DAY)
+    assert metadata(repeated, NAMES.trained_model)["adopted"] is True
+    assert metadata(repeated, NAMES.trained_model)["version"] == "2"
 
     after = project.run(DAILY_MONITORING_JOB, DRIFT_DAY + timedelta(days=1))
-    assert metadata(after, DRIFT_REPORT)["verdict"] == "no drift"
+    assert metadata(after, NAMES.drift_report)["verdict"] == "no drift"
     assert all(check.passed for check in after.get_asset_check_evaluations())
 
 
 def test_the_same_day_monitored_again_is_the_same_drift_event(project: Project) -> None:
     assert project.run(PREPARE_JOB).success
-    first = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), MONITORING_RUN)
-    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), MONITORING_RUN)
+    first = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.monitoring_run)
+    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.monitoring_run)
     assert first["monitoring job"] == again["monitoring job"]
     assert first["drift message"] != again["drift message"]
 
@@ -154,8 +152,8 @@ def test_anomalies_are_not_logged_when_the_configuration_says_so(project: Projec
     silent = project.config.model_copy(update={"log_anomalies": False})
     assert project.run(PREPARE_JOB, config=silent).success
     result = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, config=silent)
-    assert metadata(result, DRIFT_REPORT)["verdict"] == "drift in description, type"
-    assert "drift message" not in metadata(result, MONITORING_RUN)
+    assert metadata(result, NAMES.drift_report)["verdict"] == "drift in description, type"
+    assert "drift message" not in metadata(result, NAMES.monitoring_run)
 
 
 def test_the_log_entry_is_what_cloud_logging_would_hold(project: Project, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import RETRAIN_JOB, TRAINED_MODEL
+from transak_drift.assets.names import (
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.core.drift_event import pipeline_job_id
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
@@ -19,6 +22,8 @@ from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
 from transak_drift_tests.core.drift_messages import drift_event, message_body
+
+NAMES = ModelNames()
 
 QUIET_LOG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -51,7 +56,7 @@ class Dagster:
 
     def adopted(self) -> object:
         """Tell whether the newest training adopted a job that was there before."""
-        event = self.instance.get_latest_materialization_event(TRAINED_MODEL)
+        event = self.instance.get_latest_materialization_event(NAMES.trained_model)
         materialization = event.asset_materialization if event else None
         assert materialization is not None
         return materialization.metadata["adopted"].value
@@ -72,7 +77,7 @@ def dagster(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Dagster(assemble_definitions(load_settings(), deployment.config), instance)
+        yield Dagster(assemble_definitions(load_settings(), [deployment.config]), instance)
 
 
 def test_first_the_function_then_the_sensor(

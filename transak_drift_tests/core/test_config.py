@@ -69,6 +69,7 @@ def test_every_other_key_has_a_default() -> None:
 
 def test_every_key_can_be_set() -> None:
     changes = {
+        "asset_prefix": "transak_i2",
         "project_number": "123456789012",
         "model_monitor_id": "monitor-1",
         "user_emails": ["a.b@example.com", "jürg@bank.example.ch"],

@@ -16,6 +16,7 @@ from transak_drift.core.message_assessment import Assessment, Drift, NotDrift, R
 from transak_drift.core.messages import ReceivedMessage
 from transak_drift.core.retrain_policy import TrainingHistory
 from transak_drift.core.trigger_plan import (
+    ModelTrainings,
     Outcome,
     OutcomeKind,
     RunStorage,
@@ -25,7 +26,7 @@ from transak_drift.core.trigger_plan import (
     plan_tick,
 )
 from transak_drift.core.trigger_state import HeldEvent, RequestedEvent, TriggerState
-from transak_drift_tests.core.drift_messages import MAY_1, drift_event
+from transak_drift_tests.core.drift_messages import MAY_1, MONITOR, drift_event
 
 NOW = MAY_1 + timedelta(days=2)
 EVENT = drift_event("job-1")
@@ -57,8 +58,7 @@ def plan(
         state or TriggerState(),
         assessed,
         runs or RunStorage(),
-        history,
-        policy or RetrainPolicy(),
+        {MONITOR: ModelTrainings(policy or RetrainPolicy(), history)},
         now,
     )
 

@@ -21,6 +21,7 @@ from transak_drift.core.message_assessment import assess_message
 from transak_drift.core.messages import ReceivedMessage
 from transak_drift.core.retrain_policy import TrainingHistory
 from transak_drift.core.trigger_plan import (
+    ModelTrainings,
     Outcome,
     RunStorage,
     TickPlan,
@@ -236,7 +237,15 @@ class TriggerWorld:
             },
         )
         plan = plan_tick(
-            state, assessed, runs, self.history(), self.config.retrain_policy, self.now
+            state,
+            assessed,
+            runs,
+            {
+                self.config.model_monitor_id: ModelTrainings(
+                    self.config.retrain_policy, self.history()
+                )
+            },
+            self.now,
         )
         for letter in plan.dead_letters:
             self._write(Write.DEAD_LETTER)

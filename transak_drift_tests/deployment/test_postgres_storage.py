@@ -10,10 +10,16 @@ import dagster as dg
 import pytest
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import DAILY_MONITORING_JOB, DRIFT_REPORT, JOB_NAME_METADATA
+from transak_drift.assets.names import (
+    DAILY_MONITORING_JOB,
+    JOB_NAME_METADATA,
+    ModelNames,
+)
 from transak_drift.core.config import load_config
 from transak_drift.settings import Settings
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
+
+NAMES = ModelNames()
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = date(2026, 3, 3)
@@ -30,7 +36,7 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
         update={"start_date": DAY - timedelta(days=1), "maximum_training_days": 2}
     )
     definitions = assemble_definitions(
-        Settings(home=tmp_path / "state", rows_per_day=300, drift_from=DAY), config
+        Settings(home=tmp_path / "state", rows_per_day=300, drift_from=DAY), [config]
     )
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         for job, partition in (("prepare_monitoring", None), (DAILY_MONITORING_JOB, str(DAY))):
@@ -47,7 +53,8 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
         assert run is not None
         assert run.status == dg.DagsterRunStatus.SUCCESS
         [record] = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=DRIFT_REPORT, asset_partitions=[str(DAY)]), limit=5
+            dg.AssetRecordsFilter(asset_key=NAMES.drift_report, asset_partitions=[str(DAY)]),
+            limit=5,
         ).records
         assert record.asset_materialization is not None
         metadata = record.asset_materialization.metadata

@@ -18,7 +18,11 @@ from typing import Any, Self, TypeVar
 
 import dagster as dg
 
-from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB
+from transak_drift.assets.names import (
+    DRIFT_EVENT_TAG,
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.command_line.dagster_home import make_dagster_home
 from transak_drift.core.config import MonitoringConfig, parse_config
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
@@ -28,6 +32,8 @@ from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platforms.pubsub.connection import connect
 from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
 from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+
+NAMES = ModelNames()
 
 REPOSITORY = Path(__file__).parents[2]
 # A run whose daemon died just as it launched it is found after a minute and launched again.
@@ -156,7 +162,7 @@ class RunningLoop:
 
     def outcomes(self) -> list[dict[str, Any]]:
         """Return the recorded outcomes of drift messages, oldest first."""
-        records = self.instance.fetch_observations(DRIFT_EVENT, limit=1_000).records
+        records = self.instance.fetch_observations(NAMES.drift_event, limit=1_000).records
         observations = [record.asset_observation for record in reversed(records)]
         return [
             {name: value.value for name, value in observation.metadata.items()}

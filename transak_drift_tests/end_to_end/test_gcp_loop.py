@@ -17,14 +17,11 @@ from google.cloud.aiplatform_v1 import types
 from pyarrow import csv, parquet
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.jobs import PREPARE_JOB
 from transak_drift.assets.names import (
-    BASELINE_DATASET,
     DAILY_MONITORING_JOB,
-    DRIFT_REPORT,
-    MONITORING_RUN,
+    PREPARE_JOB,
     RETRAIN_JOB,
-    TRAINED_MODEL,
+    ModelNames,
 )
 from transak_drift.command_line.daemon_process import dagster_daemon
 from transak_drift.command_line.dagster_home import make_dagster_home, write_workspace
@@ -43,6 +40,8 @@ from transak_drift.settings import load_settings
 from transak_drift_tests.loopback_vertex.clients import monitored_config
 from transak_drift_tests.loopback_vertex.server import LoopbackVertex
 from transak_drift_tests.loopback_vertex.storage_server import LoopbackStorage
+
+NAMES = ModelNames()
 
 TEMPLATE = Path(__file__).parents[1] / "loopback_vertex" / "pipeline_template.yaml"
 TODAY = datetime.now(UTC).date()
@@ -88,7 +87,7 @@ class GcpLoop:
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
         self.instance = dg.DagsterInstance.from_config(self.environment["DAGSTER_HOME"])
-        self.definitions = assemble_definitions(load_settings(), self.config)
+        self.definitions = assemble_definitions(load_settings(), [self.config])
 
     def close(self) -> None:
         self.instance.dispose()
@@ -198,20 +197,20 @@ def test_the_loop_closes_on_the_real_clients(loop: GcpLoop) -> None:
     ):
         loop.run_job(PREPARE_JOB)
         loop.run_job(DAILY_MONITORING_JOB, QUIET_DAY)
-        assert loop.newest(DRIFT_REPORT, QUIET_DAY) is None
-        quiet = loop.wait_for("report", lambda: loop.newest(DRIFT_REPORT, QUIET_DAY))
+        assert loop.newest(NAMES.drift_report, QUIET_DAY) is None
+        quiet = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, QUIET_DAY))
         assert quiet["verdict"] == "no drift"
 
         loop.run_job(DAILY_MONITORING_JOB, DRIFT_DAY)
-        drift = loop.wait_for("report", lambda: loop.newest(DRIFT_REPORT, DRIFT_DAY))
+        drift = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, DRIFT_DAY))
         assert drift["verdict"] == "drift in description, type"
         loop.wait_for("finished training", loop.has_trained)
-        trained = loop.newest(TRAINED_MODEL)
+        trained = loop.newest(NAMES.trained_model)
         assert trained is not None
         loop.wait_for("acknowledgement", loop.everything_is_acknowledged)
 
         loop.run_job(DAILY_MONITORING_JOB, RECOVERED_DAY)
-        recovered = loop.wait_for("report", lambda: loop.newest(DRIFT_REPORT, RECOVERED_DAY))
+        recovered = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, RECOVERED_DAY))
         assert recovered["verdict"] == "no drift"
 
     assert (trained["champion before"], trained["champion after"]) == ("1", "2")
@@ -221,15 +220,15 @@ def test_the_loop_closes_on_the_real_clients(loop: GcpLoop) -> None:
     runs = loop.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))
     assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
     assert len(vertex.pipelines.jobs()) == 1
-    assert loop.newest(BASELINE_DATASET) is not None
+    assert loop.newest(NAMES.baseline_dataset) is not None
     assert loop.queue.list_dead_letters(10) == []
 
-    run = loop.newest(MONITORING_RUN, DRIFT_DAY)
+    run = loop.newest(NAMES.monitoring_run, DRIFT_DAY)
     assert run is not None
     assert run["monitoring job"] == drift["monitoring job"]
     for check in ("description_drift", "type_drift"):
         history = loop.instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(DRIFT_REPORT, check), limit=10
+            dg.AssetCheckKey(NAMES.drift_report, check), limit=10
         )
         evaluations = [
             record.event.dagster_event.asset_check_evaluation_data.passed

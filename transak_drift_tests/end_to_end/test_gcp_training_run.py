@@ -17,12 +17,16 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import TRAINED_MODEL
+from transak_drift.assets.names import (
+    ModelNames,
+)
 from transak_drift.command_line.dagster_home import make_dagster_home
 from transak_drift.settings import load_settings
 from transak_drift_tests.end_to_end.retrain_process import retrain_config
 from transak_drift_tests.loopback_vertex.clients import monitored_config
 from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+
+NAMES = ModelNames()
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = REPOSITORY / "transak_drift_tests" / "loopback_vertex" / "pipeline_template.yaml"
@@ -114,13 +118,13 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
 
     vertex.pipelines.finish_at_next_look(job.name)
     settings = load_settings()
-    retry = assemble_definitions(settings, settings.load_config()).resolve_job_def("retrain")
+    retry = assemble_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
     outcome = retry.execute_in_process(
         run_config=retrain_config(EVENT, WINDOW_END), instance=instance
     )
     assert outcome.success
     (materialization,) = outcome.asset_materializations_for_node("train")[:1]
-    assert materialization.asset_key == TRAINED_MODEL
+    assert materialization.asset_key == NAMES.trained_model
     assert materialization.metadata["adopted"].value is True
     assert len(vertex.pipelines.jobs()) == 1
     assert len(vertex.recorder.requests("CreatePipelineJob")) == 1

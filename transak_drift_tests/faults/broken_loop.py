@@ -20,7 +20,11 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 from dagster._core.utils import make_new_run_id
 from google.pubsub_v1 import types
 
-from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB
+from transak_drift.assets.names import (
+    DRIFT_EVENT_TAG,
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.command_line.dagster_home import make_dagster_home
 from transak_drift.core.config import parse_config
 from transak_drift.core.trigger_plan import OutcomeKind
@@ -38,6 +42,8 @@ from transak_drift_tests.faults.sensor_process import (
     SensorFailedError,
     SensorProcesses,
 )
+
+NAMES = ModelNames()
 
 # Beyond any lease: a sensor extends one by ten minutes at most.
 LONGER_THAN_A_LEASE = 700.0
@@ -302,7 +308,7 @@ class BrokenLoop:
     def observed(self) -> set[tuple[OutcomeKind, str]]:
         """Return the recorded outcomes, each with its monitoring job."""
         found: set[tuple[OutcomeKind, str]] = set()
-        for record in self.instance.fetch_observations(DRIFT_EVENT, limit=5_000).records:
+        for record in self.instance.fetch_observations(NAMES.drift_event, limit=5_000).records:
             observation = record.asset_observation
             assert observation is not None
             metadata = observation.metadata

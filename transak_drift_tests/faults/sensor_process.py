@@ -175,8 +175,9 @@ def _evaluate(
 ) -> Evaluated:
     os.environ[EMULATOR_VARIABLE] = evaluation.endpoint
     _SetDatetime.added = timedelta(seconds=evaluation.clock_seconds)
+    config = parse_config(evaluation.config, "test")
     sensor = build_drift_message_sensor(
-        parse_config(evaluation.config, "test"), build_retrain_job(), 30, evaluation.bounds
+        [config], [build_retrain_job(config)], 30, evaluation.bounds
     )
     with dg.build_sensor_context(
         instance=instance,

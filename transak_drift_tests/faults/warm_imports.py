@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transak_drift.assets.names import BASELINE_DATASET, RETRAIN_JOB
+from transak_drift.assets.names import (
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.platforms.pubsub import trigger_queue
 from transak_drift_tests.faults import sensor_process
+
+NAMES = ModelNames()
 
 __all__ = ["sensor_process", "trigger_queue"]
 
@@ -18,5 +23,5 @@ with (
     dg.build_sensor_context(instance=_instance) as _context,
 ):
     _instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN_JOB))
-    _instance.get_latest_materialization_event(BASELINE_DATASET)
+    _instance.get_latest_materialization_event(NAMES.baseline_dataset)
     _context.log.debug("imported")

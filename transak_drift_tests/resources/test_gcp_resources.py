@@ -116,9 +116,9 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TRANSAK_DRIFT_VERTEX_ENDPOINT", "127.0.0.1:8080")
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     settings = load_settings()
-    platform = gcp_platform_resource(settings, load_config(CONFIG_FILE))
+    platform = gcp_platform_resource(settings)
     assert isinstance(platform, GcpPlatformResource)
-    endpoint = platform.connect().endpoint
+    endpoint = platform.connect(load_config(CONFIG_FILE)).endpoint
     assert (endpoint.project_id, endpoint.location) == ("af-finanzen", "europe-west6")
     assert (endpoint.address, endpoint.service_account) == ("127.0.0.1:8080", account)
     queue = gcp_trigger_queue_resource(settings)

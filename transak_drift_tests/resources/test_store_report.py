@@ -25,7 +25,7 @@ from transak_drift_tests.loopback_vertex.storage_server import LoopbackStorage
 OUTPUT = "gs://transak-i1/monitoring-é"
 OBJECT = "monitoring-é/drift_reports/2026-03-04-20260304-baseline-v1.html"
 CONFIG = monitored_config(vertex={"monitoring_output": OUTPUT})
-PLATFORM = GcpPlatformResource(project_id=CONFIG.project_id, location=CONFIG.location)
+PLATFORM = GcpPlatformResource()
 PAGE = drift_report_page(DRIFTED)
 
 

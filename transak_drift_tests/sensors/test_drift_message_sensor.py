@@ -12,7 +12,11 @@ import dagster as dg
 import pytest
 
 from transak_drift.assets.jobs import build_retrain_job
-from transak_drift.assets.names import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB
+from transak_drift.assets.names import (
+    DRIFT_EVENT_TAG,
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.core.config import MonitoringConfig, load_config
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
 from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
@@ -20,6 +24,8 @@ from transak_drift.core.trigger_state import TriggerState, UnreadableCursorError
 from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
 from transak_drift.resources.local_resources import LocalTriggerQueueResource
 from transak_drift.sensors.drift_message_sensor import TickBounds, build_drift_message_sensor
+
+NAMES = ModelNames()
 
 CONFIG = load_config(Path(__file__).parents[2] / "monitoring_config.json")
 
@@ -32,7 +38,7 @@ class Ticks:
     ) -> None:
         self.instance = instance
         self.resource = LocalTriggerQueueResource(state_directory=str(directory / "pubsub"))
-        self.sensor = build_drift_message_sensor(CONFIG, build_retrain_job(), 1, bounds)
+        self.sensor = build_drift_message_sensor([CONFIG], [build_retrain_job(CONFIG)], 1, bounds)
         self.cursor: str | None = None
 
     def tick(self) -> dg.SensorResult:
@@ -100,7 +106,7 @@ def sentence(result: dg.SensorResult) -> str:
 
 def outcomes(result: dg.SensorResult) -> list[dict[str, Any]]:
     events = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
-    assert {event.asset_key for event in events} <= {DRIFT_EVENT}
+    assert {event.asset_key for event in events} <= {NAMES.drift_event}
     return [{name: value.value for name, value in event.metadata.items()} for event in events]
 
 

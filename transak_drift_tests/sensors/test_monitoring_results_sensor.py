@@ -15,9 +15,8 @@ import pytest
 from transak_drift.assets.drift_report import build_drift_report
 from transak_drift.assets.monitoring_run import build_monitoring_run
 from transak_drift.assets.names import (
-    DRIFT_REPORT,
     JOB_NAME_METADATA,
-    MONITORING_RUN,
+    ModelNames,
     daily_partitions,
 )
 from transak_drift.core.config import MonitoringConfig
@@ -28,7 +27,9 @@ from transak_drift.sensors.monitoring_results_sensor import (
     build_monitoring_results_sensor,
 )
 from transak_drift_tests.loopback_vertex.clients import QUICK_LIMITS, connect, monitored_config
-from transak_drift_tests.loopback_vertex.server import LOCATION, PROJECT_ID, LoopbackVertex
+from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+
+NAMES = ModelNames()
 
 FIRST_DAY = date(2026, 5, 1)
 NEVER = 1_000_000
@@ -43,9 +44,7 @@ class Watch:
         self.config: MonitoringConfig = monitored_config()
         self.vertex = vertex
         self.instance = instance
-        self.platform = GcpPlatformResource(
-            project_id=PROJECT_ID, location=LOCATION, vertex_endpoint=vertex.endpoint
-        )
+        self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
         self.sensor = build_monitoring_results_sensor(self.config, 1, bounds)
         partitions = daily_partitions(date(2026, 1, 1))
         self.assets = [
@@ -53,15 +52,15 @@ class Watch:
             build_drift_report(self.config, partitions, {"vertexai"}),
         ]
         self.cursor: str | None = None
-        self.platform.open().apply_model_monitor(self.config)
+        self.platform.open(self.config).apply_model_monitor(self.config)
 
     def start(self, day: date, *, drifted: bool = False) -> None:
         """Start the job of a day and record that, as `monitoring_run` does."""
         self.write_predictions(day, drifted=drifted)
-        job_name = self.platform.open().start_monitoring_run(self.config, day).job_name
+        job_name = self.platform.open(self.config).start_monitoring_run(self.config, day).job_name
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
-                MONITORING_RUN, partition=str(day), metadata={JOB_NAME_METADATA: job_name}
+                NAMES.monitoring_run, partition=str(day), metadata={JOB_NAME_METADATA: job_name}
             )
         )
 
@@ -101,7 +100,8 @@ class Watch:
 
     def reports(self, day: date) -> list[dict[str, Any]]:
         records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=DRIFT_REPORT, asset_partitions=[str(day)]), limit=50
+            dg.AssetRecordsFilter(asset_key=NAMES.drift_report, asset_partitions=[str(day)]),
+            limit=50,
         ).records
         return [
             dict(record.asset_materialization.metadata)
@@ -165,7 +165,7 @@ def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, wa
     (by_asset,) = watch.reports(FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1, "the asset's own report is not repeated"
-    watch.instance.wipe_assets([DRIFT_REPORT])
+    watch.instance.wipe_assets([NAMES.drift_report])
     watch.cursor = None
     watch.tick()
     (by_sensor,) = watch.reports(FIRST_DAY)
@@ -287,7 +287,7 @@ def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch
         watch.start(day)
     finish(vertex, *days)
     vertex.faults.refuse("GetModelMonitoringJob", grpc.StatusCode.UNAVAILABLE, 1_000)
-    own = watch.platform.connect()
+    own = watch.platform.connect(watch.config)
     patient, own.limits = own.limits, replace(QUICK_LIMITS, total_seconds=0.1)
     result = watch.tick()
     assert "in time" in str(result.skip_reason)
@@ -325,5 +325,5 @@ def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(
 
 
 def test_the_connection_is_shared_by_the_ticks(watch: Watch) -> None:
-    assert watch.platform.connect() is watch.platform.connect()
-    assert connect(watch.vertex.endpoint) is not watch.platform.connect()
+    assert watch.platform.connect(watch.config) is watch.platform.connect(watch.config)
+    assert connect(watch.vertex.endpoint) is not watch.platform.connect(watch.config)

@@ -12,13 +12,16 @@ from transak_drift.core.message_assessment import Rejected
 from transak_drift.core.messages import ReceivedMessage
 from transak_drift.core.trigger_plan import DeadLetter, Outcome, OutcomeKind, TickPlan
 from transak_drift.sensors.outcome_events import MOST_SINGLE_OBSERVATIONS, outcome_events
+from transak_drift_tests.core.configurations import configuration
 from transak_drift_tests.core.drift_messages import drift_event
+
+CONFIG = configuration()
 
 
 def recorded(plan: TickPlan, column: str) -> Counter[str]:
     """Count how often each value is recorded, alone or in a list."""
     found: Counter[str] = Counter()
-    for observation in outcome_events(plan):
+    for observation in outcome_events(plan, [CONFIG]):
         rows = observation.metadata.get("list")
         if isinstance(rows, dg.TableMetadataValue):
             assert len(rows.records) == observation.metadata["messages"].value
@@ -38,8 +41,10 @@ def test_every_event_is_recorded_once(kind: OutcomeKind, count: int) -> None:
     plan = TickPlan(outcomes=[Outcome(kind, event, f"detail {event.key}") for event in events])
     assert recorded(plan, "drift event") == Counter(event.key for event in events)
     assert recorded(plan, "detail") == Counter(f"detail {event.key}" for event in events)
-    assert len(outcome_events(plan)) <= max(MOST_SINGLE_OBSERVATIONS, -(-count // 100))
-    assert {item.metadata["outcome"].value for item in outcome_events(plan)} == {kind.value}
+    assert len(outcome_events(plan, [CONFIG])) <= max(MOST_SINGLE_OBSERVATIONS, -(-count // 100))
+    assert {item.metadata["outcome"].value for item in outcome_events(plan, [CONFIG])} == {
+        kind.value
+    }
 
 
 def test_every_dead_letter_is_recorded_with_its_reason() -> None:
@@ -48,4 +53,4 @@ def test_every_dead_letter_is_recorded_with_its_reason() -> None:
     plan = TickPlan(dead_letters=letters)
     assert recorded(plan, "message") == Counter(str(number) for number in range(230))
     assert recorded(plan, "reason") == {"not_json": 230}
-    assert len(outcome_events(plan)) == 3
+    assert len(outcome_events(plan, [CONFIG])) == 3

@@ -278,7 +278,7 @@ def _planned_sensors(plan: Mapping[str, Any]) -> set[str]:
         config=variables["TRANSAK_DRIFT_CONFIG"],
         trigger=variables["TRANSAK_DRIFT_TRIGGER"],
     )
-    definitions = assemble_definitions(settings, settings.load_config())
+    definitions = assemble_definitions(settings, settings.load_configs())
     return {sensor.name for sensor in definitions.sensors or []}
 
 
