@@ -9,10 +9,12 @@ categorical feature by default; here every value counts.
 from __future__ import annotations
 
 import heapq
-import math
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import repeat
 from typing import Literal
+
+import numpy as np
 
 from transak_drift.core.feature_statistics import (
     CategoricalStatistics,
@@ -254,20 +256,26 @@ def _value_shares(
     """
     baseline_total, target_total = _require_present(baseline, target, feature)
     before, after = baseline.counts, target.counts
-    # Plain floats: hundreds of thousands of tuples would keep the garbage collector busy.
-    changes = {
-        value: abs(after.get(value, 0) / target_total - count / baseline_total)
-        for value, count in before.items()
-    }
-    changes |= {
-        value: count / target_total for value, count in after.items() if value not in before
-    }
-    least = min(heapq.nlargest(limit, changes.values()), default=math.inf)
-    return [
-        (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
-        for value, change in changes.items()
-        if change >= least and change > 0
+    values = list(before)
+    baseline_shares = np.array(list(before.values()), np.float64) / baseline_total
+    found = list(map(after.get, before, repeat(0)))
+    target_shares = np.array(found, np.float64) / target_total
+    changes = np.abs(target_shares - baseline_shares)
+    least = 0.0
+    if 0 < limit < len(values):
+        place = len(values) - limit
+        least = float(np.partition(changes, place)[place])
+    shares: list[_Shares] = [
+        (values[index], float(baseline_shares[index]), float(target_shares[index]))
+        for index in np.flatnonzero((changes >= least) & (changes > 0))
     ]
+    # The baseline is looked up only for the few that could be among the greatest.
+    shares += [
+        (value, 0.0, count / target_total)
+        for value, count in after.items()
+        if count / target_total >= least and value not in before
+    ]
+    return shares
 
 
 def _bucket_shares(

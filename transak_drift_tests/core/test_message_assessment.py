@@ -87,3 +87,23 @@ def test_a_detail_fits_the_attribute_of_a_dead_letter() -> None:
     assessment = assess_message(json.dumps(entry).encode(), CONFIG)
     assert isinstance(assessment, Rejected)
     assert len(assessment.detail.encode()) <= LONGEST_DETAIL
+
+
+def test_the_named_monitor_decides_whose_thresholds_count() -> None:
+    ours = configuration()
+    theirs = configuration(
+        model_name="transak-i2-train-model",
+        monitoring_job_display_name="transak_i2_data_drift_monitor",
+        drift_thresholds={"description": 0.7},
+    )
+    event = drift_event(deviations={"description": 0.6})
+    assert isinstance(assess_message(message_body(event), theirs, ours), Drift)
+    other = replace(event, model_monitor_id=theirs.model_monitor_id)
+    assert isinstance(assess_message(message_body(other), ours, theirs), NotDrift)
+
+    foreign = replace(event, model_monitor_id="somebody-elses")
+    rejected = assess_message(message_body(foreign), ours, theirs)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == RejectionReason.OTHER_MONITOR
+    assert ours.model_monitor_id in rejected.detail
+    assert theirs.model_monitor_id in rejected.detail

@@ -424,3 +424,65 @@ def test_an_event_is_described_with_its_distances_and_thresholds() -> None:
         ),
     )
     assert describe(event) == "description 0.6123 (> 0.3), type 0.3000 (<= 0.3), amount 0.5000"
+
+
+OTHER_MONITOR = "transak-i2-data-drift-monitor"
+
+
+def of_other_model(event: DriftEvent) -> DriftEvent:
+    return replace(event, model_monitor_id=OTHER_MONITOR)
+
+
+def test_each_model_of_a_subscription_has_its_own_policy_and_history() -> None:
+    ours, theirs = drift_event("job-1"), of_other_model(drift_event("job-1"))
+    assert ours.key != theirs.key
+    planned = plan_tick(
+        TriggerState(),
+        [(delivery("ours"), Drift(ours)), (delivery("theirs"), Drift(theirs))],
+        RunStorage(),
+        {
+            MONITOR: ModelTrainings(RetrainPolicy(), BUSY),
+            OTHER_MONITOR: ModelTrainings(RetrainPolicy(), IDLE),
+        },
+        NOW,
+    )
+    assert planned.request == [theirs]
+    assert set(planned.state.held) == {ours.key}
+
+
+def test_a_request_counts_for_its_own_model_alone() -> None:
+    events = [drift_event("1"), of_other_model(drift_event("1")), drift_event("2")]
+    planned = plan_tick(
+        TriggerState(),
+        [(delivery(str(n)), Drift(event)) for n, event in enumerate(events)],
+        RunStorage(),
+        {name: ModelTrainings(RetrainPolicy(), IDLE) for name in (MONITOR, OTHER_MONITOR)},
+        NOW,
+    )
+    assert planned.request == events[:2]
+    assert set(planned.state.held) == {events[2].key}
+
+
+def test_events_of_a_model_taken_out_are_held_and_return_with_it() -> None:
+    gone = of_other_model(drift_event())
+    state = requested(gone, "message")
+    without = plan(state=state)
+    assert without.request == []
+    assert without.extend == ["message#1"]
+    assert "monitored no longer" in without.state.held[gone.key].reason
+    assert kinds(without) == {OutcomeKind.HELD: 0}
+
+    still_without = plan(state=without.state)
+    assert still_without.acknowledge == ["message#1"]
+    assert set(still_without.state.held) == {gone.key}
+    assert still_without.outcomes == []
+
+    back = plan_tick(
+        still_without.state,
+        [],
+        RunStorage(),
+        {OTHER_MONITOR: ModelTrainings(RetrainPolicy(), IDLE)},
+        NOW,
+    )
+    assert back.request == [gone]
+    assert back.state.held == {}

@@ -24,9 +24,10 @@ from transak_drift.assets.names import (
     ModelNames,
 )
 from transak_drift.command_line.dagster_home import make_dagster_home
-from transak_drift.core.config import MonitoringConfig, parse_config
+from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
 from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
+from transak_drift.core.model_configs import MODELS_FOLDER, load_configs
 from transak_drift.core.trigger_state import TriggerState
 from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platforms.pubsub.connection import connect
@@ -48,15 +49,28 @@ class RunningLoop:
     Args:
         directory: an empty directory.
         config: keys of the configuration that differ from the repository's file.
+        further: by file name, those of further models.
     """
 
-    def __init__(self, directory: Path, config: Mapping[str, Any] | None = None) -> None:
-        document = json.loads((REPOSITORY / "monitoring_config.json").read_text())
-        # Small trainings: what is tested is when they run, not how long.
-        document.update({"maximum_training_days": 2, **(config or {})})
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, Any] | None = None,
+        further: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.config_file = directory / "monitoring_config.json"
-        self.config_file.write_text(json.dumps(document))
-        self.config: MonitoringConfig = parse_config(self.config_file.read_text(), "test")
+        folder = directory / MODELS_FOLDER
+        for file, changes in {
+            self.config_file: config or {},
+            **{folder / name: changes for name, changes in (further or {}).items()},
+        }.items():
+            document = json.loads((REPOSITORY / "monitoring_config.json").read_text())
+            # Small trainings: what is tested is when they run, not how long.
+            document.update({"maximum_training_days": 2, **changes})
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(document))
+        self.configs: tuple[MonitoringConfig, ...] = load_configs(self.config_file)
+        self.config: MonitoringConfig = self.configs[0]
         self.home = directory / "state"
         self.dagster_home = make_dagster_home(directory / "dagster_home")
         self.daemon_log = directory / "daemon.log"
@@ -113,19 +127,28 @@ class RunningLoop:
             )
         self._process_groups.append(self.daemon.pid)
 
-    def message(self, job_id: str, *, days_ago: int = 1, **distances: float) -> bytes:
+    def message(
+        self,
+        job_id: str,
+        *,
+        days_ago: int = 1,
+        config: MonitoringConfig | None = None,
+        **distances: float,
+    ) -> bytes:
         """Return the body of a drift message.
 
         Args:
             job_id: id of the monitoring job.
             days_ago: which day drifted.
+            config: the model it is about; by default the first.
             distances: distance by feature; by default description 0.61.
         """
+        config = config or self.config
         start = datetime.combine(date.today() - timedelta(days=days_ago), datetime.min.time(), UTC)
         event = DriftEvent(
-            project=self.config.project_id,
-            location=self.config.location,
-            model_monitor_id=self.config.model_monitor_id,
+            project=config.project_id,
+            location=config.location,
+            model_monitor_id=config.model_monitor_id,
             monitoring_job_id=job_id,
             objective=DRIFT_OBJECTIVE,
             anomalies=tuple(
@@ -137,7 +160,7 @@ class RunningLoop:
             log_entry_id=f"entry-{job_id}",
         )
         entry = anomaly_log_entry(
-            event, project_id=self.config.project_id, receive_time=datetime.now(UTC)
+            event, project_id=config.project_id, receive_time=datetime.now(UTC)
         )
         return json.dumps(entry).encode()
 

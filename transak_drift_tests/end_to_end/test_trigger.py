@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import dagster as dg
+
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
 
 
+SECOND_MODEL = {
+    "model_name": "transak-i2-train-model",
+    "monitoring_job_display_name": "transak_i2_data_drift_monitor",
+}
+
+
 def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: Path) -> None:
-    with RunningLoop(tmp_path, {"retrain_policy": {"maximum_trainings_in_flight": 10}}) as loop:
+    policy = {"retrain_policy": {"maximum_trainings_in_flight": 10}}
+    with RunningLoop(tmp_path, policy, {"transak-i2.json": SECOND_MODEL}) as loop:
+        second = loop.configs[1]
         foreign = loop.message("foreign").replace(b"projects/af-finanzen/", b"projects/else-where/")
         bad = {
             loop.queue.publish(b"\xff\xfe no text"): "not_utf8",
@@ -22,8 +32,15 @@ def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: 
         loop.queue.publish(loop.message("two-features", description=0.5))
         loop.queue.publish(loop.message("two-features", type=0.7))
         loop.queue.publish(loop.message("good"))
+        # A second model shares the subscription; its job has a name that the first has too.
+        loop.queue.publish(loop.message("good", config=second))
 
         loop.start_daemon()
+        second_trainings = dg.RunsFilter(job_name="transak_i2_retrain")
+        loop.wait_for(
+            "the second model's training",
+            lambda: any(run.is_success for run in loop.instance.get_runs(second_trainings)),
+        )
         for job in ("copies", "two-features", "good"):
             loop.wait_for(f"the training of {job}", lambda job=job: loop.trained(job))
         loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
@@ -33,6 +50,9 @@ def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: 
             loop.event_key("two-features"): 1,
             loop.event_key("good"): 1,
         }
+        [of_second] = loop.instance.get_runs(second_trainings)
+        assert of_second.tags["transak_drift/drift_event"] == f"{second.model_monitor_id}/good"
+        assert of_second.tags["transak_drift/model"] == "transak-i2-train-model"
         letters = loop.queue.list_dead_letters(100)
         assert {letter.source_message_id: letter.reason for letter in letters} == bad
         assert all(letter.detail for letter in letters)

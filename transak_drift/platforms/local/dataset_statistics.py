@@ -1,10 +1,9 @@
 """Statistics of a dataset in Parquet or CSV files, exact, by DuckDB.
 
 Only grouped counts come to Python, and DuckDB spills to disk what does not fit its memory, so the
-memory does not grow with the rows. The categorical features are counted in one pass (GROUPING
-SETS) and the numerical ones are summarised in another, which together read each Parquet column
-once; the numerical columns alone are read again for their histograms, whose edges are known then,
-and once more where they hold NaN or infinities.
+memory does not grow with the rows. The categorical features are counted and the numerical ones are
+summarised, which together read each Parquet column once; the numerical columns alone are read again
+for their histograms, whose edges are known then, and once more where they hold NaN or infinities.
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Generator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -156,13 +157,21 @@ class _Scan:
             return DatasetStatistics(0, {name: empty[kind] for name, kind in self.kinds.items()})
         found: dict[str, FeatureStatistics] = {}
         try:
-            found.update(self._categorical_statistics())
-            if len(found) < len(self.kinds) or not self.kinds:
+            if FeatureKind.CATEGORICAL not in self.kinds.values():
                 rows, numerical = self._numerical_statistics()
                 found.update(numerical)
-            else:
+            elif FeatureKind.NUMERICAL not in self.kinds.values():
+                found.update(self._categorical_statistics())
                 first = next(iter(found.values()))
                 rows = int(first.present) + first.missing
+            else:
+                # While one query's groups are turned into Python's, the other's columns are read.
+                with self.connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+                    beside = replace(self, connection=cursor)
+                    numbers = pool.submit(beside._numerical_statistics)
+                    found.update(self._categorical_statistics())
+                    rows, numerical = numbers.result()
+                found.update(numerical)
         except duckdb.ConversionException:
             self._raise_for_unreadable_cell()
             raise
@@ -177,28 +186,48 @@ class _Scan:
         names = self._names_of(FeatureKind.CATEGORICAL)
         if not names:
             return {}
+        columnar = all(group.delimiter is None for group in self.files)
+        query, parameters = (
+            self._counts_column_by_column(names) if columnar else self._counts_in_one_pass(names)
+        )
+        counts: list[dict[str | None, int]] = [{} for _ in names]
+        for batch in pa.RecordBatchReader.from_stream(
+            self.connection.sql(query, params=parameters)
+        ):
+            places, values, rows = map(pa.Array.to_pylist, batch.columns)
+            for index in set(places):
+                own = [place == index for place in places]
+                counts[index].update(zip(compress(values, own), compress(rows, own), strict=True))
+        missing = [found.pop(None, 0) for found in counts]
+        return {
+            name: CategoricalStatistics(cast("dict[str, int]", counts[index]), missing[index])
+            for index, name in enumerate(names)
+        }
+
+    def _counts_column_by_column(self, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+        """Return the query of index, value and rows, which groups one column at a time."""
+        queries = []
+        parameters: dict[str, Any] = {}
+        for index, name in enumerate(names):
+            cells, parameters = self._cells([name], FeatureKind.CATEGORICAL)
+            queries.append(
+                f"SELECT {index} AS index, value0 AS value, count(*) AS rows FROM ({cells}) "
+                "GROUP BY value0"
+            )
+        return " UNION ALL ".join(queries), parameters
+
+    def _counts_in_one_pass(self, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+        """Return the same query for text, which must be parsed as a whole for each column."""
         cells, parameters = self._cells(names, FeatureKind.CATEGORICAL)
         values = [f"value{index}" for index in range(len(names))]
         # GROUPING is 0 of the column that a row groups by; the others are null in that row.
         own = " ".join(f"WHEN GROUPING({value}) = 0 THEN {i}" for i, value in enumerate(values))
-        groups = self.connection.sql(
+        return (
             f"SELECT CASE {own} END AS index, coalesce({', '.join(values)}) AS value, "
             f"count(*) AS rows FROM ({cells}) "
             f"GROUP BY GROUPING SETS ({', '.join(f'({value})' for value in values)})",
-            params=parameters,
+            parameters,
         )
-        counts: list[dict[str, int]] = [{} for _ in names]
-        missing = [0 for _ in names]
-        for batch in pa.RecordBatchReader.from_stream(groups):
-            for index, value, rows in zip(*map(pa.Array.to_pylist, batch.columns), strict=True):
-                if value is None:
-                    missing[index] = rows
-                else:
-                    counts[index][value] = rows
-        return {
-            name: CategoricalStatistics(counts[index], missing[index])
-            for index, name in enumerate(names)
-        }
 
     def _numerical_statistics(self) -> tuple[int, dict[str, NumericalStatistics]]:
         names = self._names_of(FeatureKind.NUMERICAL)
