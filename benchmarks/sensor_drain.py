@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,9 @@ class Workbench:
         """Drain a message that is no drift, so that imports and first calls are over."""
         self.queue.publish(message_body(drift_event("warm-up", {"description": 0.1})))
         self.drain(1)
+        # As transak_drift/definitions.py does once everything is loaded.
+        gc.collect()
+        gc.freeze()
 
     def publish(self, messages: int, events: int, run: str) -> None:
         """Publish drift messages, turn by turn of each drift event."""

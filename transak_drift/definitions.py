@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import dagster as dg
@@ -17,3 +18,8 @@ except ConfigError:
     # The error says what to mend; the frames of the loader would only hide it.
     sys.tracebacklimit = 0
     raise
+
+# What loading made lives as long as the process; a burst of messages would have it looked through
+# at each full collection.
+gc.collect()
+gc.freeze()

@@ -33,7 +33,7 @@ from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent
 from transak_drift.core.message_assessment import Drift, NotDrift, Rejected, assess_message
 from transak_drift.core.messages import ReceivedMessage
-from transak_drift.core.retrain_policy import TrainingHistory, hold_back
+from transak_drift.core.retrain_policy import NO_HISTORY, hold_back
 
 UNEXPECTED_EVENT = "unexpected_event"
 LAUNCH_REFUSED = "launch_refused"
@@ -41,7 +41,6 @@ LAUNCH_KEPT_FAILING = "launch_kept_failing"
 # Eventarc drops an event that was not taken for 24 hours ("Eventarc: Retry events"): before that
 # it goes to the dead letters, from where it can be replayed.
 LONGEST_REPETITION = timedelta(hours=20)
-_NO_HISTORY = TrainingHistory(in_flight=0, last_start=None, trained_until=None)
 
 
 class Disposition(StrEnum):
@@ -150,7 +149,7 @@ class DriftMessageHandler:
 
     def _answer_drift(self, pushed: PushedMessage, event: DriftEvent) -> Disposition:
         hold = hold_back(
-            len(event.anomalies), self.config.retrain_policy, _NO_HISTORY, datetime.now(UTC)
+            len(event.anomalies), self.config.retrain_policy, NO_HISTORY, datetime.now(UTC)
         )
         if hold is not None:
             self._log(logging.WARNING, Disposition.HELD, pushed, hold.reason, event)

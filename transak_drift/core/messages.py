@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+ACK_DEADLINE_SECONDS = 60
+"""Ack deadline of the trigger subscription, as Terraform and the local platform create it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:

@@ -23,6 +23,9 @@ class TrainingHistory:
     trained_until: datetime | None
 
 
+NO_HISTORY = TrainingHistory(in_flight=0, last_start=None, trained_until=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A drift event is held back.

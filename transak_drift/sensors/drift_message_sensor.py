@@ -17,9 +17,10 @@ from transak_drift.assets.names import (
 )
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent
-from transak_drift.core.message_assessment import assess_message
-from transak_drift.core.messages import ReceivedMessage
+from transak_drift.core.message_assessment import Drift, assess_message
+from transak_drift.core.messages import ACK_DEADLINE_SECONDS, ReceivedMessage
 from transak_drift.core.resource_names import monitoring_job_name
+from transak_drift.core.retrain_policy import NO_HISTORY
 from transak_drift.core.trigger_plan import (
     ModelTrainings,
     TickPlan,
@@ -71,8 +72,8 @@ def build_drift_message_sensor(
     """
     limits = bounds or TickBounds()
     by_monitor = {config.model_monitor_id: config for config in configs}
-    # The lease outlives a missed tick; past it Pub/Sub delivers again, which is harmless.
-    lease_seconds = min(600, max(60, 3 * interval_seconds))
+    # The lease outlives the next tick; past it Pub/Sub delivers again, which is harmless.
+    lease_seconds = min(600, max(ACK_DEADLINE_SECONDS, 2 * interval_seconds))
 
     @dg.sensor(
         name=sensor_name(configs),
@@ -101,7 +102,7 @@ def build_drift_message_sensor(
                 ]
             )
             queue.acknowledge(plan.acknowledge)
-            queue.extend(plan.extend, lease_seconds)
+            queue.extend(_to_extend(plan, messages, lease_seconds), lease_seconds)
         sentence = plan.sentence(len(messages))
         context.log.info(f"{sentence} ({time.monotonic() - started:.2f} s)")
         return dg.SensorResult(
@@ -114,6 +115,14 @@ def build_drift_message_sensor(
         )
 
     return drift_message_sensor
+
+
+def _to_extend(plan: TickPlan, pulled: Sequence[ReceivedMessage], lease_seconds: int) -> list[str]:
+    """Leave out the deliveries of this tick where the ack deadline they came with will do."""
+    if lease_seconds > ACK_DEADLINE_SECONDS:
+        return plan.extend
+    fresh = {message.ack_id for message in pulled}
+    return [ack_id for ack_id in plan.extend if ack_id not in fresh]
 
 
 def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
@@ -177,13 +186,16 @@ def _plan(
     # A flood is mostly copies of the same bytes; each body is assessed once.
     by_body = {body: assess_message(body, *configs) for body in {m.data for m in messages}}
     assessed = [(message, by_body[message.data]) for message in messages]
+    # Only an event that is decided now is held against the history.
+    decides = bool(state.held) or any(isinstance(item, Drift) for _, item in assessed)
     return plan_tick(
         state,
         assessed,
         find_training_runs(instance, events_to_look_up(state, assessed)),
         {
             config.model_monitor_id: ModelTrainings(
-                config.retrain_policy, training_history(instance, ModelNames.of(config))
+                config.retrain_policy,
+                training_history(instance, ModelNames.of(config)) if decides else NO_HISTORY,
             )
             for config in configs
         },

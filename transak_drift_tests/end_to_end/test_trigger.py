@@ -9,7 +9,6 @@ import dagster as dg
 
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
 
-
 SECOND_MODEL = {
     "model_name": "transak-i2-train-model",
     "monitoring_job_display_name": "transak_i2_data_drift_monitor",

@@ -44,6 +44,8 @@ CALLS: tuple[tuple[type, str], ...] = (
 STORAGE_PATIENCE_SECONDS = 0.2
 # The embedded server answers an empty pull after half of so short a wait.
 WAIT_SECONDS = 0.3
+# So long that a lease outlasts the ack deadline: each tick then makes every kind of call.
+_INTERVAL_SECONDS = 60
 
 forked = multiprocessing.get_context("forkserver")
 forked.set_forkserver_preload(["transak_drift_tests.faults.warm_imports"])
@@ -177,7 +179,7 @@ def _evaluate(
     _SetDatetime.added = timedelta(seconds=evaluation.clock_seconds)
     config = parse_config(evaluation.config, "test")
     sensor = build_drift_message_sensor(
-        [config], [build_retrain_job(config)], 30, evaluation.bounds
+        [config], [build_retrain_job(config)], _INTERVAL_SECONDS, evaluation.bounds
     )
     with dg.build_sensor_context(
         instance=instance,

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions
+from transak_drift.assemble import assemble_definitions, trigger_queue_resource
 from transak_drift.assets.names import ModelNames
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.model_configs import MODELS_FOLDER
@@ -50,6 +50,7 @@ class Deployment:
         self.instance = instance
         configs = settings.load_configs()
         self.configs: dict[str | None, MonitoringConfig] = {c.asset_prefix: c for c in configs}
+        self.trigger_queue = trigger_queue_resource(settings)
         self.definitions = assemble_definitions(settings, configs)
         self.cursors: dict[str, str | None] = {}
 
@@ -60,18 +61,17 @@ class Deployment:
 
     def tick(self, sensor: str) -> list[dg.RunRequest]:
         definition = self.definitions.resolve_sensor_def(sensor)
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(sensor),
-            definitions=self.definitions,
-            sensor_name=sensor,
-        )
-        with context:
-            data = definition.evaluate_tick(context)
-        self.cursors[sensor] = data.cursor
-        for event in data.asset_events:
+            resources={"trigger_queue": self.trigger_queue},
+        ) as context:
+            result = definition(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursors[sensor] = result.cursor
+        for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        return list(data.run_requests or [])
+        return list(result.run_requests or [])
 
     def train(self, request: dg.RunRequest) -> None:
         assert request.job_name is not None
@@ -88,9 +88,7 @@ def test_each_file_gives_assets_jobs_checks_schedule_and_monitor(deployment: Dep
     repository = deployment.definitions.get_repository_def()
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
     own = {key for key in keys if "/" not in key}
-    assert keys == own | {
-        f"{prefix}/{key}" for prefix in ("transak_i2", "cards") for key in own
-    }
+    assert keys == own | {f"{prefix}/{key}" for prefix in ("transak_i2", "cards") for key in own}
     jobs = {job.name for job in repository.get_all_jobs()}
     assert {"retrain", "transak_i2_retrain", "cards_retrain"} <= jobs
     assert {schedule.name for schedule in repository.schedule_defs} == {

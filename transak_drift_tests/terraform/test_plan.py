@@ -15,6 +15,7 @@ import pytest
 from transak_drift.assemble import assemble_definitions
 from transak_drift.core.config import MonitoringConfig, load_config
 from transak_drift.core.log_filter import compile_filter
+from transak_drift.core.messages import ACK_DEADLINE_SECONDS
 from transak_drift.core.sink_filter import TEMPLATE_NAME, sink_filter
 from transak_drift.platforms.pubsub import trigger_queue
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
@@ -156,7 +157,7 @@ def test_a_weakened_filter_would_let_something_else_through(
 
 def test_the_subscription_is_the_one_that_the_local_platform_makes(copied: TerraformCopy) -> None:
     subscription = planned_resources(copied.plan())["google_pubsub_subscription.trigger[0]"]
-    assert subscription["ack_deadline_seconds"] == trigger_queue.ACK_DEADLINE_SECONDS
+    assert subscription["ack_deadline_seconds"] == ACK_DEADLINE_SECONDS
     assert subscription["message_retention_duration"] == f"{trigger_queue.RETENTION_SECONDS}s"
     (dead_letters,) = subscription["dead_letter_policy"]
     assert dead_letters["max_delivery_attempts"] == trigger_queue.MAX_DELIVERY_ATTEMPTS

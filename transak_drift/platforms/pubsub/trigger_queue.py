@@ -13,7 +13,7 @@ from google.api_core import exceptions
 from google.pubsub_v1 import types
 
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.messages import ReceivedMessage
+from transak_drift.core.messages import ACK_DEADLINE_SECONDS, ReceivedMessage
 from transak_drift.core.resource_names import subscription_name, topic_name
 from transak_drift.platforms.pubsub.connection import RETRY, PubSubClients
 
@@ -21,7 +21,6 @@ CALL_DEADLINE_SECONDS = 20.0
 LONGEST_PULL_SECONDS = 20.0
 ACK_IDS_PER_CALL = 1_000
 CONCURRENT_CALLS = 4
-ACK_DEADLINE_SECONDS = 60
 RETENTION_SECONDS = 7 * 24 * 3600
 # The sensor forwards bad messages itself and holds good ones over ticks, so the server's own
 # dead-lettering is only the last resort for a message that nobody ever settles.
