@@ -237,7 +237,8 @@ class _Tick:
         elif group is not None:
             if message.message_id not in group.messages:
                 self._add_duplicate(key, event)
-            if event != group.event:
+            # Copies of one body share their event, which a burst would compare in full each time.
+            if event is not group.event and event != group.event:
                 group.event = merge_events(group.event, event)
             group.messages[message.message_id] = message.ack_id
         elif key in self._held:

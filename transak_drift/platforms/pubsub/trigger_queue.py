@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from google.api_core import exceptions
@@ -39,6 +40,9 @@ _OWN_ATTRIBUTES = (
     SOURCE_MESSAGE_ATTRIBUTE,
     SOURCE_SUBSCRIPTION_ATTRIBUTE,
 )
+
+# Thousands of messages a tick have none.
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +371,7 @@ def _received(delivery: Any) -> ReceivedMessage:
         message_id=message.message_id,
         ack_id=delivery.ack_id,
         data=message.data,
-        attributes=dict(attributes) if attributes else {},
+        attributes=dict(attributes) if attributes else _NO_ATTRIBUTES,
     )
 
 
