@@ -50,7 +50,7 @@ def compare(
                 {
                     "feature": feature.feature,
                     "metric": feature.metric,
-                    "distance": feature.distance,
+                    "distance": "-" if feature.distance is None else f"{feature.distance:.6f}",
                     "threshold": feature.threshold,
                     "verdict": feature.note or ("DRIFT" if feature.drifted else "ok"),
                 }

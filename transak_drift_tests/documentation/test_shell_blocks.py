@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from pyarrow import csv, parquet
 
-from transak_drift.platforms.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift_tests.documentation.shell_blocks import documents, shell_blocks
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,16 +22,13 @@ NOT_IN_A_CLONE = {".venv", ".transak_drift", ".git"}
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a working directory as README's first step leaves it, with example data."""
+    """Return a working directory as README's first step leaves it."""
     for path in REPOSITORY.iterdir():
         if path.name in WRITTEN:
             (tmp_path / path.name).write_bytes(path.read_bytes())
         elif path.name not in NOT_IN_A_CLONE:
             (tmp_path / path.name).symlink_to(path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    settings = GeneratorSettings(seed=7, rows_per_day=200)
-    parquet.write_table(generate_day(date(2026, 3, 2), settings), tmp_path / "BASELINE.parquet")
-    csv.write_csv(generate_day(date(2026, 3, 3), settings), tmp_path / "TARGET.csv")
     return tmp_path
 
 
