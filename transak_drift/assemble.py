@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from transak_drift.assets.drift_event import build_drift_event
+from transak_drift.assets.drift_history import build_drift_history
 from transak_drift.assets.drift_report import build_drift_report
 from transak_drift.assets.jobs import (
     AssetJob,
     build_daily_monitoring_job,
     build_daily_schedule,
+    build_drift_history_job,
     build_prepare_job,
     build_retrain_job,
 )
@@ -25,6 +27,7 @@ from transak_drift.assets.transactions import build_transactions
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
+from transak_drift.sensors.drift_history_sensor import build_drift_history_sensor
 from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
 from transak_drift.sensors.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.settings import Settings
@@ -61,6 +64,11 @@ def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Defin
     kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
     partitions = daily_partitions(config.start_date)
     daily = build_daily_monitoring_job(config)
+    refresh = build_drift_history_job(config)
+    sensors = [build_drift_history_sensor(config, refresh, settings.sensor_interval_seconds)]
+    # The local platform's monitoring is finished when its run is.
+    if settings.platform == "gcp":
+        sensors.append(build_monitoring_results_sensor(config, settings.sensor_interval_seconds))
     return dg.Definitions(
         assets=[
             build_transactions(config, partitions, kinds["data"]),
@@ -69,15 +77,13 @@ def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Defin
             build_model_monitor(config, kinds["monitoring"]),
             build_monitoring_run(config, partitions, kinds["monitoring"]),
             build_drift_report(config, partitions, kinds["monitoring"]),
+            build_drift_history(config, kinds["monitoring"]),
             build_drift_event(config),
             build_trained_model(config, kinds["training"]),
         ],
-        jobs=[build_prepare_job(config), daily],
+        jobs=[build_prepare_job(config), daily, refresh],
         schedules=[build_daily_schedule(config, daily)],
-        # The local platform's monitoring is finished when its run is.
-        sensors=[build_monitoring_results_sensor(config, settings.sensor_interval_seconds)]
-        if settings.platform == "gcp"
-        else [],
+        sensors=sensors,
     )
 
 

@@ -38,6 +38,16 @@ def build_daily_monitoring_job(config: MonitoringConfig) -> AssetJob:
     )
 
 
+def build_drift_history_job(config: MonitoringConfig) -> AssetJob:
+    """Return the job that refreshes the drift history."""
+    names = ModelNames.of(config)
+    return dg.define_asset_job(
+        names.drift_history_job,
+        selection=dg.AssetSelection.assets(names.drift_history),
+        description="Puts the reports of all days together, and finds when drift began.",
+    )
+
+
 def build_retrain_job(config: MonitoringConfig) -> AssetJob:
     """Return the job that trains a challenger and, if it is not worse, promotes it."""
     names = ModelNames.of(config)

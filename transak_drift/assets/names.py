@@ -16,10 +16,13 @@ OWNERS = ["team:mlops"]
 PREPARE_JOB = "prepare_monitoring"
 DAILY_MONITORING_JOB = "daily_monitoring"
 RETRAIN_JOB = "retrain"
+DRIFT_HISTORY_JOB = "refresh_drift_history"
 
 DRIFT_EVENT_TAG = "transak_drift/drift_event"
 MONITORING_JOB_TAG = "transak_drift/monitoring_job"
 MODEL_TAG = "transak_drift/model"
+REPORT_TAG = "transak_drift/report"
+CONSOLE_TAG = "transak_drift/console"
 
 JOB_NAME_METADATA = "monitoring job"
 PAGE_METADATA = "report page"
@@ -80,6 +83,11 @@ class ModelNames:
         return self.asset("drift_report")
 
     @property
+    def drift_history(self) -> dg.AssetKey:
+        """The reports of all days together."""
+        return self.asset("drift_history")
+
+    @property
     def drift_event(self) -> dg.AssetKey:
         """What became of drift messages."""
         return self.asset("drift_event")
@@ -123,6 +131,11 @@ class ModelNames:
     def retrain_job(self) -> str:
         """The job that trains."""
         return self.name(RETRAIN_JOB)
+
+    @property
+    def drift_history_job(self) -> str:
+        """The job that refreshes the drift history."""
+        return self.name(DRIFT_HISTORY_JOB)
 
     @property
     def train_operation(self) -> str:

@@ -7,6 +7,7 @@ import io
 import threading
 import unicodedata
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from transak_drift.core.monitoring_result import FeatureDrift
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH_INCHES = 4.4
 _WIDEST_LABEL = 46
@@ -68,12 +70,34 @@ def feature_chart(feature: FeatureDrift, palette: Palette) -> bytes:
         The SVG, about 420 CSS pixels wide, so that its text is readable on a phone; the same for
         the same arguments.
     """
+    bars = len(feature.contributors)
+    heights = [0.75, *([0.3 + 0.44 * bars] if bars else [])]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots(
+            len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False
+        )[:, 0]
+        _draw_distance(axes[0], feature, palette)
+        if bars:
+            _draw_shares(axes[1], feature, palette)
+
+    return svg_picture((_WIDTH_INCHES, sum(heights)), draw)
+
+
+def svg_picture(size_inches: tuple[float, float], draw: Callable[[Figure], None]) -> bytes:
+    """Draw a picture for a page.
+
+    Args:
+        size_inches: width and height.
+        draw: fills the figure.
+
+    Returns:
+        The SVG, on a transparent ground; the same for the same drawing.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    bars = len(feature.contributors)
-    heights = [0.75, *([0.3 + 0.44 * bars] if bars else [])]
     picture = io.BytesIO()
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -83,13 +107,8 @@ def feature_chart(feature: FeatureDrift, palette: Palette) -> bytes:
     with _settings_lock, rc_context(settings), warnings.catch_warnings():
         # The reader's browser has the fonts for signs that matplotlib's own lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), layout="constrained")
-        axes = figure.subplots(
-            len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False
-        )[:, 0]
-        _draw_distance(axes[0], feature, palette)
-        if bars:
-            _draw_shares(axes[1], feature, palette)
+        figure = Figure(figsize=size_inches, layout="constrained")
+        draw(figure)
         FigureCanvasSVG(figure)
         figure.savefig(picture, format="svg", transparent=True, metadata={"Date": None})
     return picture.getvalue()

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from transak_drift.command_line.backfill import backfill
 from transak_drift.command_line.compare import compare
 from transak_drift.command_line.compile_pipelines import compile_pipelines
 from transak_drift.command_line.config_command import config_app
@@ -30,6 +31,7 @@ app.command("demo")(demo)
 app.command("dev")(dev)
 app.command("publish-drift")(publish_drift)
 app.command("status")(status)
+app.command("backfill")(backfill)
 app.command("doctor")(doctor)
 app.command("compare")(compare)
 app.command("compile-pipelines")(compile_pipelines)

@@ -66,6 +66,26 @@ class GcpData:
             self._storage_client(), directory, result, page, self._caller
         )
 
+    def write_history(self, directory: str, model_monitor_id: str, page: str) -> str:
+        """Write the drift history of a model beside its reports.
+
+        Args:
+            directory: `gs://bucket` or `gs://bucket/path`.
+            model_monitor_id: the model's monitor; models may share the directory.
+            page: the history, an HTML document.
+
+        Returns:
+            The https address for the browser of a person who may read the bucket.
+
+        Raises:
+            PlatformError: it cannot be written; the message says what to do.
+        """
+        from transak_drift.platforms.vertex.report_store import write_drift_history
+
+        return write_drift_history(
+            self._storage_client(), directory, model_monitor_id, page, self._caller
+        )
+
     def _table_rows(self, address: str, day: date, date_column: str | None) -> int:
         from transak_drift.platforms.vertex.errors import Access, explained
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.links import feature_drift_page, model_monitor_page
 from transak_drift.core.monitoring_result import MonitoringResult
 from transak_drift.resources.local_resources import EMULATOR_VARIABLE
 from transak_drift.resources.platform_resource import PlatformResource
@@ -80,6 +81,27 @@ class GcpPlatformResource(PlatformResource):
             return None
         data = GcpData(config.project_id, config.location, self.impersonate_service_account)
         return data.write_report(directory, result, page)
+
+    def store_history(self, config: MonitoringConfig, page: str) -> str | None:
+        """See `PlatformResource`; `vertex.monitoring_output` is the place for it."""
+        from transak_drift.resources.gcp_data import GcpData
+
+        directory = config.vertex.monitoring_output
+        if directory is None:
+            return None
+        data = GcpData(config.project_id, config.location, self.impersonate_service_account)
+        return data.write_history(directory, config.model_monitor_id, page)
+
+    def monitor_page(self, config: MonitoringConfig) -> str:
+        """See `PlatformResource`; the page of the ModelMonitor in the Google Cloud console."""
+        return model_monitor_page(config.project_id, config.location, config.model_monitor_id)
+
+    def feature_pages(self, result: MonitoringResult) -> Mapping[str, str]:
+        """See `PlatformResource`; the pages of the monitoring job in the Google Cloud console."""
+        return {
+            feature.feature: feature_drift_page(result.job_name, feature.feature)
+            for feature in result.features
+        }
 
     def connect(self, config: MonitoringConfig) -> VertexConnection:
         """Return this process's connection to Vertex AI in the model's project and region."""

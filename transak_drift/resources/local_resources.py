@@ -86,6 +86,13 @@ class LocalPlatformResource(PlatformResource):
         state = StateDirectory(Path(self.state_directory), config)
         return str(write_monitoring_report(state, result, page))
 
+    def store_history(self, config: MonitoringConfig, page: str) -> str:
+        """See `PlatformResource`; it lies in the directory of the reports."""
+        from transak_drift.platforms.local.monitoring import write_drift_history
+        from transak_drift.platforms.local.state_directory import StateDirectory
+
+        return str(write_drift_history(StateDirectory(Path(self.state_directory), config), page))
+
     def _publish(self, config: MonitoringConfig, body: bytes) -> str:
         with self.trigger_queue.open(config) as queue:
             return queue.publish(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -40,3 +41,26 @@ class PlatformResource(dg.ConfigurableResource, ABC):
         Raises:
             PlatformError: it cannot be written; the message says what to do.
         """
+
+    @abstractmethod
+    def store_history(self, config: MonitoringConfig, page: str) -> str | None:
+        """Keep the drift history of a model beside its reports; written again, it is replaced.
+
+        Args:
+            config: the monitored model.
+            page: the HTML document.
+
+        Returns:
+            Where a person opens it, as of `store_report`.
+
+        Raises:
+            PlatformError: it cannot be written; the message says what to do.
+        """
+
+    def monitor_page(self, config: MonitoringConfig) -> str | None:
+        """Return the https address of the monitor's page in a console, or None without one."""
+        return None
+
+    def feature_pages(self, result: MonitoringResult) -> Mapping[str, str]:
+        """Return by feature the https address of its page in a console; empty without one."""
+        return {}

@@ -99,13 +99,33 @@ def write_monitoring_report(state: StateDirectory, result: MonitoringResult, pag
         PlatformError: it cannot be written.
     """
     path = state.monitoring_report(parse_monitoring_job_name(result.job_name)[3]).absolute()
+    return _write_page(path, page, "drift_report")
+
+
+def write_drift_history(state: StateDirectory, page: str) -> Path:
+    """Write the drift history of the model in the directory of its reports.
+
+    Args:
+        state: the monitored model's directory.
+        page: the history, an HTML document.
+
+    Returns:
+        The file, absolute; replaced where it exists.
+
+    Raises:
+        PlatformError: it cannot be written.
+    """
+    return _write_page(state.drift_history.absolute(), page, "drift_history")
+
+
+def _write_page(path: Path, page: str, asset: str) -> Path:
     try:
         with replace_file(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
     except OSError as error:
         raise PlatformError(
             f"the report {path} cannot be written ({error.strerror}); free space or mend the "
-            "rights of its directory, and materialize drift_report again"
+            f"rights of its directory, and materialize {asset} again"
         ) from error
     return path
 

@@ -60,3 +60,8 @@ class StateDirectory:
     def monitoring_report(self, job_id: str) -> Path:
         """Report of a monitoring job for people, HTML."""
         return self.model / "monitoring_jobs" / f"{job_id}.html"
+
+    @property
+    def drift_history(self) -> Path:
+        """The reports of all days together for people, HTML; beside them, as it links to them."""
+        return self.model / "monitoring_jobs" / "drift_history.html"
