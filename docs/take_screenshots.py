@@ -1,74 +1,185 @@
-"""Takes the pictures of the documentation from a running Dagster UI, in headless Chromium.
+"""Takes the pictures of the documentation, in headless Chromium, from a running Dagster UI.
 
-Start the UI on the demo's data first:
+    .venv/bin/python docs/take_screenshots.py
 
-    .venv/bin/transak-drift demo
-    TRANSAK_DRIFT_HOME=.transak_drift/demo .venv/bin/transak-drift dev
-
-then run this with `playwright` (from PyPI) and Debian's `chromium` installed:
-
-    python docs/take_screenshots.py http://127.0.0.1:3000 docs/pictures 2026-11-22
-
-where the last word is the day that drifted in the demo.
+runs the demo in a directory of its own, starts the UI on its data (`transak-drift dev`, which is
+`dagster dev` with daemon and code location), and takes each picture once what it shows is there. It
+needs Debian's `chromium`.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tenacity
+import typer
 from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
 
 CHROMIUM = "/usr/bin/chromium"
-DRIFT_DAY = sys.argv[3]
 # The browser shall ask nobody but the UI.
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+WINDOW = {"width": 1600, "height": 1000}
+# Dagster's UI moves its graphs and panels into place.
+SETTLE_MILLISECONDS = 2_500
+COMMAND = [sys.executable, "-m", "transak_drift.command_line.main"]
+
+console = Console()
 
 
-def lineage(page: Page, base: str) -> None:
+@dataclass(frozen=True)
+class Ui:
+    """A running UI on the demo's data.
+
+    Args:
+        address: its address.
+        home: the directory of the demo's data.
+        drift_day: the day that drifted, YYYY-MM-DD.
+    """
+
+    address: str
+    home: Path
+    drift_day: str
+
+
+def lineage(page: Page, ui: Ui) -> None:
     """Show the assets from the transactions to the next baseline."""
-    page.goto(f"{base}/assets/baseline_dataset?view=lineage&lineageScope=upstream&lineageDepth=8")
-    page.wait_for_timeout(6_000)
+    page.goto(
+        f"{ui.address}/assets/baseline_dataset?view=lineage&lineageScope=upstream&lineageDepth=8"
+    )
+    page.get_by_text("model_monitor").first.wait_for()
 
 
-def report(page: Page, base: str) -> None:
+def drift_report(page: Page, ui: Ui) -> None:
     """Show the report of the day that drifted."""
-    page.goto(f"{base}/assets/drift_report?view=events")
-    page.get_by_text(DRIFT_DAY).first.click()
-    page.wait_for_timeout(3_000)
+    page.goto(f"{ui.address}/assets/drift_report?view=partitions&partition={ui.drift_day}")
+    page.get_by_text("verdict").first.wait_for()
 
 
-def picture(page: Page, base: str) -> None:
-    """Show the picture inside of the report."""
-    report(page, base)
-    page.get_by_text("[Show Markdown]").first.click()
-    page.wait_for_timeout(2_000)
+def report_page(page: Page, ui: Ui) -> None:
+    """Show the same report as a page of its own."""
+    [file] = ui.home.glob(f"models/*/monitoring_jobs/{ui.drift_day.replace('-', '')}-*.html")
+    page.goto(file.as_uri())
 
 
-def checks(page: Page, base: str) -> None:
+def checks(page: Page, ui: Ui) -> None:
     """Show the asset checks."""
-    page.goto(f"{base}/assets/drift_report?view=checks")
-    page.wait_for_timeout(4_000)
+    page.goto(f"{ui.address}/assets/drift_report?view=checks")
+    page.get_by_text("description_drift").first.wait_for()
 
 
-def ticks(page: Page, base: str) -> None:
+def ticks(page: Page, ui: Ui) -> None:
     """Show what the sensor did."""
-    page.goto(f"{base}/locations/transak_drift/sensors/drift_message_sensor")
-    page.wait_for_timeout(4_000)
+    page.goto(f"{ui.address}/locations/transak_drift/sensors/drift_message_sensor")
+    page.get_by_text("Tick history").first.wait_for()
 
 
-def main() -> None:
+def retrain_run(page: Page, ui: Ui) -> None:
+    """Show the run that answered the drift, with its tags."""
+    page.goto(f"{ui.address}/runs?q%5B0%5D=job%3Aretrain")
+    page.get_by_text("retrain").first.wait_for()
+
+
+SHOTS: tuple[Callable[[Page, Ui], None], ...] = (
+    lineage,
+    drift_report,
+    report_page,
+    checks,
+    ticks,
+    retrain_run,
+)
+
+
+def main(
+    target: Annotated[Path, typer.Argument(help="Directory of the pictures.")] = Path(
+        "docs/pictures"
+    ),
+    only: Annotated[list[str] | None, typer.Option(help="Names of pictures to take.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="State of an earlier `transak-drift demo`, to reuse.")
+    ] = None,
+) -> None:
     """Take each picture."""
-    base, target = sys.argv[1], Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        for shot in (lineage, report, picture, checks, ticks):
-            shot(page, base)
-            page.screenshot(path=target / f"{shot.__name__}.png")
-        browser.close()
+    with tempfile.TemporaryDirectory(prefix="transak-drift-pictures-") as temporary:
+        state = home or Path(temporary)
+        if home is None:
+            console.print("running the demo")
+            _run_demo(state)
+        with _running_ui(state / "demo") as ui, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+            for shot in SHOTS:
+                if only and shot.__name__ not in only:
+                    continue
+                page = browser.new_page(viewport=WINDOW)
+                shot(page, ui)
+                page.wait_for_timeout(SETTLE_MILLISECONDS)
+                page.screenshot(path=target / f"{shot.__name__}.png")
+                page.close()
+                console.print(f"{target / shot.__name__}.png")
+            browser.close()
+
+
+def _run_demo(home: Path) -> None:
+    subprocess.run(
+        [*COMMAND, "demo", "--json"], env=_environment(home), check=True, stdout=subprocess.PIPE
+    )
+
+
+@contextmanager
+def _running_ui(home: Path) -> Generator[Ui]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [*COMMAND, "dev", "--port", str(port)],
+        env=_environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_it_listens(port)
+        yield Ui(address, home, _drift_day(home))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(ConnectionError),
+    wait=tenacity.wait_fixed(1),
+    stop=tenacity.stop_after_delay(120),
+)
+def _wait_until_it_listens(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
+def _drift_day(home: Path) -> str:
+    """Return the first day that drifted."""
+    done = subprocess.run(
+        [*COMMAND, "status", "--json"], env=_environment(home), check=True, capture_output=True
+    )
+    results = json.loads(done.stdout)["monitoring_results"]
+    return min(result["day"] for result in results if result["verdict"] != "ok")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "TRANSAK_DRIFT_HOME": str(home)}
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -11,14 +11,26 @@ settings.register_profile(
 )
 settings.load_profile("transak_drift")
 
-_LONGEST_FIRST = ("end_to_end", "faults", "pipelines", "cloud_function")
+# Rooms whose tests take long, each handed to a worker for itself, the longest room first.
+_EACH_ALONE = ("end_to_end", "faults", "deployment", "documentation", "pipelines", "assets")
+# Files of other rooms that take long; as any other file each has one worker, which keeps the
+# servers that the file's tests share from being started several times.
+_EARLY = ("local/test_training_run", "cloud_function", "sensors", "vertex", "conformance")
 
 
+# Before pytest-xdist looks at the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the rooms whose tests start processes, so that none is left for the end."""
+    """Begin with what takes longest, so that no worker has it left at the end."""
 
     def place(item: pytest.Item) -> int:
-        room = item.nodeid.split("/")[1] if "/" in item.nodeid else ""
-        return _LONGEST_FIRST.index(room) if room in _LONGEST_FIRST else len(_LONGEST_FIRST)
+        path = str(item.path)
+        for number, part in enumerate((*_EACH_ALONE, *_EARLY)):
+            if f"/{part}" in path:
+                return number
+        return len(_EACH_ALONE) + len(_EARLY)
 
     items.sort(key=place)
+    for item in items:
+        if place(item) >= len(_EACH_ALONE):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

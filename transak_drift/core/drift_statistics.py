@@ -12,9 +12,8 @@ import heapq
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import repeat
+from operator import sub
 from typing import Literal
-
-import numpy as np
 
 from transak_drift.core.feature_statistics import (
     CategoricalStatistics,
@@ -250,24 +249,24 @@ def feature_distance(
 def _value_shares(
     baseline: CategoricalStatistics, target: CategoricalStatistics, feature: str, limit: int
 ) -> list[_Shares]:
-    """Return the values whose shares changed most: `limit` of them, and all that equal the last.
+    """Return values and their shares, among them the `limit` whose shares changed most.
 
     A value whose share did not change is left out.
     """
     baseline_total, target_total = _require_present(baseline, target, feature)
     before, after = baseline.counts, target.counts
-    values = list(before)
-    baseline_shares = np.array(list(before.values()), np.float64) / baseline_total
-    found = list(map(after.get, before, repeat(0)))
-    target_shares = np.array(found, np.float64) / target_total
-    changes = np.abs(target_shares - baseline_shares)
+    baseline_shares = [count / baseline_total for count in before.values()]
+    target_shares = [count / target_total for count in map(after.get, before, repeat(0))]
+    changes = list(map(abs, map(sub, target_shares, baseline_shares)))
     least = 0.0
-    if 0 < limit < len(values):
-        place = len(values) - limit
-        least = float(np.partition(changes, place)[place])
+    if 0 < limit < len(changes):
+        least = heapq.nlargest(limit, changes)[-1]
     shares: list[_Shares] = [
-        (values[index], float(baseline_shares[index]), float(target_shares[index]))
-        for index in np.flatnonzero((changes >= least) & (changes > 0))
+        (value, baseline_share, target_share)
+        for value, baseline_share, target_share, change in zip(
+            before, baseline_shares, target_shares, changes, strict=True
+        )
+        if change >= least and change > 0
     ]
     # The baseline is looked up only for the few that could be among the greatest.
     shares += [

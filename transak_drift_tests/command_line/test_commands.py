@@ -120,7 +120,9 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
 
 def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
     assert "drift_thresholds" in json.loads(call("config", "schema").stdout)["properties"]
-    assert call("config", "check").output.strip() == "monitoring_config.json: no fault"
+    assert call("config", "check").output.strip() == (
+        "monitoring_config.json: transak-i1-train-model, no fault"
+    )
     assert document("config", "check")["project_id"] == "af-finanzen"
 
 
