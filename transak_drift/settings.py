@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transak_drift.core.config import MonitoringConfig
@@ -82,6 +82,33 @@ class Settings(BaseSettings):
         default=False,
         description="Cancel the Vertex AI PipelineJob when its Dagster run is cancelled.",
     )
+    dagster_url: Annotated[str, Field(pattern=r"^https?://[^\s<>|\"?#]+$")] | None = Field(
+        default=None,
+        description="Address of the Dagster UI, which notifications link to.",
+    )
+    slack_token: SecretStr | None = Field(
+        default=None, description="Bot token of Slack with the scope chat:write."
+    )
+    slack_api_url: Annotated[
+        str, Field(pattern=r"^(https://[^\s]+|http://127\.0\.0\.1(:[0-9]{1,5})?(/[^\s]*)?)/$")
+    ] = Field(
+        default="https://slack.com/api/",
+        description="Where Slack's Web API answers; unencrypted only on loopback.",
+    )
+    smtp_host: Annotated[str, Field(pattern=r"^[^\s/@:]+$")] | None = Field(
+        default=None, description="Mail server that takes the notifications."
+    )
+    smtp_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        default=None, description="Port of the mail server; by default 587, or 465 with tls."
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="How the connection is encrypted; none allows no login except on loopback.",
+    )
+    smtp_username: str | None = Field(default=None, description="Login at the mail server.")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Password of the login at the mail server."
+    )
 
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
         """Read the configurations of all monitored models, with the overrides of the environment.
@@ -91,9 +118,11 @@ class Settings(BaseSettings):
             `start_date`, the first day that they have is the first that is monitored.
 
         Raises:
-            ConfigError: lists every fault of the files, or says why there are no transactions.
+            ConfigError: lists every fault of the files, or says why there are no transactions, or
+                that notifications would never be sent.
         """
         configs = load_configs(self.config)
+        self._refuse_unsent_notifications(configs)
         if self.transactions is not None:
             if len(configs) > 1:
                 problem = "would be the transactions of each of several models"
@@ -104,6 +133,27 @@ class Settings(BaseSettings):
         if self.platform != "local":
             return configs
         return tuple(_from_first_day(config) for config in configs)
+
+    def _refuse_unsent_notifications(self, configs: tuple[MonitoringConfig, ...]) -> None:
+        if self.trigger == "dagster":
+            return
+        fix = (
+            "remove it, and let Vertex AI tell user_emails and notification_channels; or set "
+            "TRANSAK_DRIFT_TRIGGER=dagster"
+        )
+        faults = [
+            ConfigFault(
+                "notifications",
+                config.model_name,
+                "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function no drift event "
+                "reaches Dagster",
+                fix,
+            )
+            for config in configs
+            if config.notifications is not None
+        ]
+        if faults:
+            raise ConfigError("the configuration", faults)
 
     def load_config(self, model_name: str | None = None) -> MonitoringConfig:
         """Read the configuration of one monitored model.

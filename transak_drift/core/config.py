@@ -35,6 +35,7 @@ from transak_drift.core.config_rules import (
     settings_that_disagree,
     with_derived_names,
 )
+from transak_drift.core.notification_config import NotificationConfig
 from transak_drift.core.vertex_config import VertexConfig
 
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
@@ -178,6 +179,10 @@ class MonitoringConfig(_Section):
             "Your own Parquet or CSV in place of generated transactions on the local platform: "
             "a path with {date}, a directory of days, or one file with a date column."
         ),
+    )
+    notifications: NotificationConfig | None = Field(
+        default=None,
+        description="Whom Dagster itself tells of drift and of trainings, in Slack or by e-mail.",
     )
     vertex: VertexConfig = Field(
         default_factory=VertexConfig,

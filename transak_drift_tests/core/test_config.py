@@ -103,6 +103,10 @@ def test_every_key_can_be_set() -> None:
         "date_column": "Buchungstag",
         "transactions": "data/{date}.parquet",
         "notification_channels": ["projects/af-finanzen/notificationChannels/123"],
+        "notifications": {
+            "slack": {"channel": "#ml-drift"},
+            "email": {"sender": "drift@example.com", "recipients": ("a.b@example.com",)},
+        },
     }
     assert set(changes) | set(MISSION_KEYS) == set(MonitoringConfig.model_fields)
     config = configuration(**changes)
