@@ -16,11 +16,14 @@ class TrainingHistory:
         in_flight: trainings requested, queued or running.
         last_start: when the newest training was requested, UTC, or None.
         trained_until: end of the window that the present baseline was made from, UTC, or None.
+        judged_until: end of the window that the newest finished training learned from, UTC,
+            whether its model was promoted or not, or None.
     """
 
     in_flight: int
     last_start: datetime | None
     trained_until: datetime | None
+    judged_until: datetime | None = None
 
 
 NO_HISTORY = TrainingHistory(in_flight=0, last_start=None, trained_until=None)
@@ -84,3 +87,21 @@ def drift_still_stands(window_end: datetime, history: TrainingHistory) -> bool:
         True when no baseline reaches the end of the event's window.
     """
     return history.trained_until is None or history.trained_until < window_end
+
+
+def is_past(window_end: datetime, history: TrainingHistory) -> bool:
+    """Tell whether a training on data beyond a drift event's window has ended.
+
+    Nothing that was seen in the window is news then: the training had those days and later ones.
+    Its model is the champion, or the champion was better on days after the window. So monitoring
+    past days, or many days at once, does not train for each of them.
+
+    Args:
+        window_end: end of the drift event's window, UTC.
+        history: the trainings so far.
+
+    Returns:
+        True when the event calls for no training. An event of the very window that was trained
+        is not past: a day that is monitored again, or a person's message, may train again.
+    """
+    return history.judged_until is not None and history.judged_until > window_end

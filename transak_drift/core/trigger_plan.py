@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from transak_drift.core.config import RetrainPolicy
 from transak_drift.core.drift_event import DriftEvent, merge_events
@@ -22,8 +23,11 @@ from transak_drift.core.retrain_policy import (
     TrainingHistory,
     drift_still_stands,
     hold_back,
+    is_past,
 )
 from transak_drift.core.trigger_state import HeldEvent, RequestedEvent, TriggerState
+
+_Entry = TypeVar("_Entry", HeldEvent, RequestedEvent)
 
 MOST_HELD_EVENTS = 1_000
 MOST_SUPERSEDED_EVENTS = 1_000
@@ -274,17 +278,13 @@ class _Tick:
         self._plan.request += [entry.event for entry in self._requested.values()]
 
     def look_at_held_events(self) -> None:
-        for key, entry in list(self._held.items()):
+        for key, entry in _newest_window_first(self._held):
             if key in self._runs.launched:
                 del self._held[key]
-            elif (trained_until := self._answered_until(entry.event)) is not None:
+            elif (answer := self._answer(entry.event)) is not None:
                 del self._held[key]
                 self._superseded[key] = None
-                detail = (
-                    f"a later training reached {trained_until:%Y-%m-%d %H:%M} UTC "
-                    "and made it the baseline"
-                )
-                self._record(OutcomeKind.SUPERSEDED, entry.event, detail, 0)
+                self._record(OutcomeKind.SUPERSEDED, entry.event, answer, 0)
             elif (hold := self._hold(entry.event)) is not None:
                 entry.reason = hold.reason
             else:
@@ -293,9 +293,14 @@ class _Tick:
                 self._request(request, messages=0)
 
     def decide_candidates(self) -> None:
-        for key, group in self._candidates.items():
+        for key, group in _newest_window_first(self._candidates):
             hold = self._hold(group.event)
-            if hold is None:
+            past = self._past(group.event)
+            if past is not None:
+                self._superseded[key] = None
+                self._recorded.update(group.messages)
+                self._record(OutcomeKind.SUPERSEDED, group.event, past)
+            elif hold is None:
                 self._request(group, messages=1)
             elif len(self._held) < MOST_HELD_EVENTS:
                 self._held[key] = HeldEvent(event=group.event, reason=hold.reason, since=self._now)
@@ -306,12 +311,26 @@ class _Tick:
                 detail = f"{MOST_HELD_EVENTS} drift events are held already"
                 self._record(OutcomeKind.DEFERRED, group.event, detail)
 
-    def _answered_until(self, event: DriftEvent) -> datetime | None:
-        """Return the end of the baseline's window where it has seen the event's drift."""
+    def _answer(self, event: DriftEvent) -> str | None:
+        """Tell which training has answered a held event, or None while its drift stands."""
         history = self._histories.get(event.model_monitor_id)
         if history is None or event.key in self._runs.created:
             return None
-        return None if drift_still_stands(event.window_end, history) else history.trained_until
+        if history.trained_until is None or drift_still_stands(event.window_end, history):
+            return self._past(event)
+        return (
+            f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC "
+            "and made it the baseline"
+        )
+
+    def _past(self, event: DriftEvent) -> str | None:
+        """Tell which training went beyond an event's window, or None if none did."""
+        history = self._histories.get(event.model_monitor_id)
+        if history is None or event.key in self._runs.created or history.judged_until is None:
+            return None
+        if not is_past(event.window_end, history):
+            return None
+        return f"a training on data until {history.judged_until:%Y-%m-%d %H:%M} UTC has ended"
 
     def _hold(self, event: DriftEvent) -> Hold | None:
         model = self._models.get(event.model_monitor_id)
@@ -354,6 +373,15 @@ class _Tick:
             superseded=list(self._superseded)[-MOST_SUPERSEDED_EVENTS:],
         )
         return self._plan
+
+
+def _newest_window_first(entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
+    """Order drift events so that the first training answers as many as it can.
+
+    A training learns from the days up to its event's window, so that the newest answers the
+    older ones; of equal windows the one that came first is the first.
+    """
+    return sorted(entries.items(), key=lambda item: item[1].event.window_end, reverse=True)
 
 
 def _no_longer_monitored(event: DriftEvent) -> str:

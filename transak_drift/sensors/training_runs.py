@@ -60,11 +60,16 @@ def training_history(instance: dg.DagsterInstance, names: ModelNames) -> Trainin
     in_flight = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     last_start = newest[0].create_timestamp.astimezone(UTC) if newest else None
-    return TrainingHistory(in_flight, last_start, _trained_until(instance, names))
+    return TrainingHistory(
+        in_flight,
+        last_start,
+        trained_until=_trained_until(instance, names.baseline_dataset),
+        judged_until=_trained_until(instance, names.trained_model),
+    )
 
 
-def _trained_until(instance: dg.DagsterInstance, names: ModelNames) -> datetime | None:
-    event = instance.get_latest_materialization_event(names.baseline_dataset)
+def _trained_until(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
+    event = instance.get_latest_materialization_event(key)
     materialization = event.asset_materialization if event else None
     value = materialization.metadata.get(TRAINED_UNTIL_METADATA) if materialization else None
     if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:

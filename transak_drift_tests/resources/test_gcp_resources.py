@@ -66,7 +66,11 @@ def test_definitions_load_in_seconds_without_a_call_and_without_the_clients(
     found = json.loads(outcome.stdout)
     assert [name for name in found["modules"] if "aiplatform" in name or "pubsub" in name] == []
     assert found["dagster_gcp"] is False
-    assert found["sensors"] == ["drift_message_sensor", "monitoring_results_sensor"]
+    assert found["sensors"] == [
+        "drift_history_sensor",
+        "drift_message_sensor",
+        "monitoring_results_sensor",
+    ]
     # Of this process's own time, so that a busy machine does not count.
     assert found["seconds"] < 3
 
