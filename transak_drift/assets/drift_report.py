@@ -115,6 +115,11 @@ def report_metadata(
     page = _stored_page(config, platform, result)
     if page is not None:
         metadata[PAGE_METADATA] = page
+    monitor_page = platform.monitor_page(config)
+    if monitor_page is not None:
+        metadata["model monitor"] = dg.MetadataValue.url(monitor_page)
+    for name, address in platform.feature_pages(config, result).items():
+        metadata[f"{name} in the console"] = dg.MetadataValue.url(address)
     if result.alerts:
         metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
     for feature in result.features:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -22,7 +22,8 @@ DRIFT_EVENT_TAG = "transak_drift/drift_event"
 MONITORING_JOB_TAG = "transak_drift/monitoring_job"
 MODEL_TAG = "transak_drift/model"
 REPORT_TAG = "transak_drift/report"
-CONSOLE_TAG = "transak_drift/console"
+MONITOR_PAGE_TAG = "transak_drift/monitor_page"
+FEATURE_PAGE_TAG = "transak_drift/feature_page"
 
 JOB_NAME_METADATA = "monitoring job"
 PAGE_METADATA = "report page"
@@ -160,6 +161,11 @@ def check_names(features: Iterable[str]) -> dict[str, str]:
             name, number = f"{base}_{number}", number + 1
         names[feature] = name
     return names
+
+
+def day_before(window_end: datetime) -> date:
+    """Return the day that a time window, given its exclusive end, ends with (UTC)."""
+    return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def partition_day(partition_key: str) -> date:

@@ -12,9 +12,11 @@ from transak_drift.assets.names import (
     OWNERS,
     TRAINED_UNTIL_METADATA,
     ModelNames,
+    day_before,
 )
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.links import asset_partition_page
 from transak_drift.platforms.interface import TrainingRequest, TrainingResult
 from transak_drift.resources.platform_resource import PlatformResource
 
@@ -83,7 +85,10 @@ def build_trained_model(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
                 monitoring_config, request, context.log.info
             )
         context.log.info(result.reason)
-        yield dg.MaterializeResult(names.trained_model, metadata=_model_metadata(result, request))
+        yield dg.MaterializeResult(
+            names.trained_model,
+            metadata={**_model_metadata(result, request), **_report_link(names, request)},
+        )
         if result.promoted:
             yield dg.MaterializeResult(
                 names.baseline_dataset,
@@ -115,6 +120,15 @@ def _window_end(text: str) -> datetime:
         ) from error
 
 
+def _report_link(names: ModelNames, request: TrainingRequest) -> dict[str, dg.MetadataValue]:
+    """Link back to the report of the drift that is answered."""
+    if request.drift_event_key is None:
+        return {}
+    day = day_before(request.window_end)
+    page = asset_partition_page(names.drift_report.path, str(day))
+    return {"drift report": dg.MetadataValue.url(page)}
+
+
 def _model_metadata(result: TrainingResult, request: TrainingRequest) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "version": result.version,
@@ -126,6 +140,7 @@ def _model_metadata(result: TrainingResult, request: TrainingRequest) -> dict[st
         "drift event": request.drift_event_key or "none: started by a person",
         "first day": str(result.training_days[0]),
         "last day": str(result.training_days[1]),
+        TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
         "training rows": result.training_rows,
         "evaluation": table(
             ("metric", "challenger", "champion"),

@@ -44,12 +44,14 @@ def model_monitor_page(project: str, location: str, model_monitor_id: str) -> st
     )
 
 
-def feature_drift_page(job_name: str, feature: str) -> str:
+def feature_drift_page(job_name: str, feature: str, project_id: str | None = None) -> str:
     """Return where the Google Cloud console shows what a monitoring job found of a feature.
 
     Args:
         job_name: resource name of the ModelMonitoringJob.
         feature: name of the feature.
+        project_id: id of the project where the resource name has its number, which the console's
+            addresses are not documented with.
 
     Returns:
         The https address. Source: `visualization_link` in the BigQuery ML documentation, "The
@@ -61,5 +63,5 @@ def feature_drift_page(job_name: str, feature: str) -> str:
     project, location, monitor, job = parse_monitoring_job_name(job_name)
     return (
         f"{_CONSOLE}/locations/{location}/model-monitors/{monitor}/model-monitoring-jobs/{job}"
-        f"/feature-drift?{urlencode({'project': project, 'featureName': feature})}"
+        f"/feature-drift?{urlencode({'project': project_id or project, 'featureName': feature})}"
     )

@@ -96,10 +96,12 @@ class GcpPlatformResource(PlatformResource):
         """See `PlatformResource`; the page of the ModelMonitor in the Google Cloud console."""
         return model_monitor_page(config.project_id, config.location, config.model_monitor_id)
 
-    def feature_pages(self, result: MonitoringResult) -> Mapping[str, str]:
+    def feature_pages(
+        self, config: MonitoringConfig, result: MonitoringResult
+    ) -> Mapping[str, str]:
         """See `PlatformResource`; the pages of the monitoring job in the Google Cloud console."""
         return {
-            feature.feature: feature_drift_page(result.job_name, feature.feature)
+            feature.feature: feature_drift_page(result.job_name, feature.feature, config.project_id)
             for feature in result.features
         }
 

@@ -61,6 +61,8 @@ class PlatformResource(dg.ConfigurableResource, ABC):
         """Return the https address of the monitor's page in a console, or None without one."""
         return None
 
-    def feature_pages(self, result: MonitoringResult) -> Mapping[str, str]:
+    def feature_pages(
+        self, config: MonitoringConfig, result: MonitoringResult
+    ) -> Mapping[str, str]:
         """Return by feature the https address of its page in a console; empty without one."""
         return {}

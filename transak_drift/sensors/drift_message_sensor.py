@@ -11,12 +11,21 @@ import dagster as dg
 from transak_drift.assets.jobs import AssetJob
 from transak_drift.assets.names import (
     DRIFT_EVENT_TAG,
+    FEATURE_PAGE_TAG,
     MODEL_TAG,
+    MONITOR_PAGE_TAG,
     MONITORING_JOB_TAG,
+    REPORT_TAG,
     ModelNames,
+    day_before,
 )
 from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.drift_event import DriftEvent
+from transak_drift.core.links import (
+    asset_partition_page,
+    feature_drift_page,
+    model_monitor_page,
+)
 from transak_drift.core.message_assessment import Drift, assess_message
 from transak_drift.core.messages import ACK_DEADLINE_SECONDS, ReceivedMessage
 from transak_drift.core.resource_names import monitoring_job_name
@@ -57,6 +66,8 @@ def build_drift_message_sensor(
     jobs: Sequence[AssetJob],
     interval_seconds: int,
     bounds: TickBounds | None = None,
+    *,
+    on_google_cloud: bool = False,
 ) -> dg.SensorDefinition:
     """Build the sensor of one trigger subscription.
 
@@ -66,6 +77,7 @@ def build_drift_message_sensor(
         jobs: the retrain job of each of them; a message never chooses another.
         interval_seconds: least seconds between two ticks.
         bounds: what a tick takes at most.
+        on_google_cloud: whether the monitors have pages in the Google Cloud console.
 
     Returns:
         The sensor, running by default.
@@ -107,7 +119,10 @@ def build_drift_message_sensor(
         context.log.info(f"{sentence} ({time.monotonic() - started:.2f} s)")
         return dg.SensorResult(
             run_requests=[
-                run_request(event, by_monitor[event.model_monitor_id]) for event in plan.request
+                run_request(
+                    event, by_monitor[event.model_monitor_id], on_google_cloud=on_google_cloud
+                )
+                for event in plan.request
             ],
             skip_reason=None if plan.request else sentence,
             cursor=plan.state.to_cursor(),
@@ -141,17 +156,24 @@ def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
     return f"{SENSOR_NAME}_{subscription}"
 
 
-def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
+def run_request(
+    event: DriftEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
+) -> dg.RunRequest:
     """Ask for the training of a drift event.
 
     Args:
         event: the verified event.
         config: the monitored model.
+        on_google_cloud: whether to link to the Google Cloud console.
 
     Returns:
-        The request, with the event's key as run key: asked twice, it runs once.
+        The request, with the event's key as run key: asked twice, it runs once. Its tags link to
+        the day's report and, on Google Cloud, to the monitor and to the feature that drifted most.
     """
     names = ModelNames.of(config)
+    job_name = monitoring_job_name(
+        event.project, event.location, event.model_monitor_id, event.monitoring_job_id
+    )
     return dg.RunRequest(
         run_key=event.key,
         job_name=names.retrain_job,
@@ -167,14 +189,26 @@ def run_request(event: DriftEvent, config: MonitoringConfig) -> dg.RunRequest:
         },
         tags={
             DRIFT_EVENT_TAG: event.key,
-            MONITORING_JOB_TAG: monitoring_job_name(
-                event.project, event.location, event.model_monitor_id, event.monitoring_job_id
-            ),
+            MONITORING_JOB_TAG: job_name,
             MODEL_TAG: config.model_name,
+            REPORT_TAG: asset_partition_page(
+                names.drift_report.path, str(day_before(event.window_end))
+            ),
+            **(_console_tags(event, config, job_name) if on_google_cloud else {}),
             # Marks a run as failed whose worker vanished: it would hold up every later training.
             "dagster/max_runtime": str(60 * config.maximum_training_minutes),
         },
     )
+
+
+def _console_tags(event: DriftEvent, config: MonitoringConfig, job_name: str) -> dict[str, str]:
+    most = max(event.anomalies, key=lambda anomaly: anomaly.deviation)
+    return {
+        MONITOR_PAGE_TAG: model_monitor_page(
+            config.project_id, event.location, event.model_monitor_id
+        ),
+        FEATURE_PAGE_TAG: feature_drift_page(job_name, most.feature, config.project_id),
+    }
 
 
 def _plan(
