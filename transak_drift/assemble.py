@@ -25,10 +25,12 @@ from transak_drift.assets.registered_model import build_registered_model
 from transak_drift.assets.trained_model import build_trained_model
 from transak_drift.assets.transactions import build_transactions
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.resources.notification_resource import notification_resource
 from transak_drift.resources.platform_resource import PlatformResource
 from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
 from transak_drift.sensors.drift_history_sensor import build_drift_history_sensor
 from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
+from transak_drift.sensors.drift_notification_sensor import build_drift_notification_sensor
 from transak_drift.sensors.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.settings import Settings
 
@@ -50,10 +52,14 @@ def assemble_definitions(settings: Settings, configs: Sequence[MonitoringConfig]
     models = [_model_definitions(settings, config) for config in configs]
     shared = dg.Definitions(
         jobs=list(retrain.values()),
-        sensors=_message_sensors(settings, configs, retrain),
+        sensors=[
+            *_message_sensors(settings, configs, retrain),
+            *_notification_sensors(settings, configs),
+        ],
         resources={
             "platform": platform_resource(settings),
             "trigger_queue": trigger_queue_resource(settings),
+            "notifications": notification_resource(settings),
         },
         executor=dg.in_process_executor,
     )
@@ -102,8 +108,25 @@ def _message_sensors(
             models,
             [retrain[config.model_monitor_id] for config in models],
             settings.sensor_interval_seconds,
+            on_google_cloud=settings.platform == "gcp",
         )
         for models in sharing.values()
+    ]
+
+
+def _notification_sensors(
+    settings: Settings, configs: Sequence[MonitoringConfig]
+) -> list[dg.SensorDefinition]:
+    """Build one sensor for each model that says whom to tell."""
+    return [
+        build_drift_notification_sensor(
+            config,
+            settings.sensor_interval_seconds,
+            dagster_url=settings.dagster_url,
+            vertex=settings.platform == "gcp",
+        )
+        for config in configs
+        if config.notifications is not None
     ]
 
 

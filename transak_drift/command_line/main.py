@@ -14,6 +14,7 @@ from transak_drift.command_line.dead_letters import dead_letters_app
 from transak_drift.command_line.demo import demo
 from transak_drift.command_line.dev import dev
 from transak_drift.command_line.doctor import doctor
+from transak_drift.command_line.notify_test import notify_test
 from transak_drift.command_line.output import print_error
 from transak_drift.command_line.publish_drift import publish_drift
 from transak_drift.command_line.status import status
@@ -33,6 +34,7 @@ app.command("publish-drift")(publish_drift)
 app.command("status")(status)
 app.command("backfill")(backfill)
 app.command("doctor")(doctor)
+app.command("notify-test")(notify_test)
 app.command("compare")(compare)
 app.command("compile-pipelines")(compile_pipelines)
 app.add_typer(dead_letters_app, name="dead-letters")

@@ -88,6 +88,7 @@ class Notification:
         identity: the same for the same message, however often it is sent.
         answers: identity of the notification that this one follows, or None.
         headline: the whole message in a sentence.
+        result: what is being done, as the digest counts it.
         lines: what else there is to know, each with its name: `feature description`, `0.61 > 0.3`.
         links: pages to open.
     """
@@ -95,6 +96,7 @@ class Notification:
     identity: str
     answers: str | None
     headline: str
+    result: str
     lines: tuple[tuple[str, str], ...] = ()
     links: tuple[Link, ...] = ()
 
@@ -163,6 +165,7 @@ def notify_of_decision(
         identity=_identity(key, outcome.stage),
         answers=_identity(key, Stage.DECIDED) if settled else None,
         headline=f"{drift}: {done}",
+        result=done,
         lines=_plain(lines),
         links=(
             *pages.of_drift(_day(outcome.window_end), outcome.monitoring_job_id, features),
@@ -185,20 +188,21 @@ def notify_of_training(
         The notification, which follows the one of the event.
     """
     key = drift_event_key(config.model_monitor_id, end.monitoring_job_id)
+    version = "" if end.version is None else f": version {one_line(end.version)}"
     if end.version is None:
-        result = "failed, the champion stays"
+        result = "training failed, the champion stays"
     elif end.promoted:
-        result = f"promoted version {one_line(end.version)}"
+        result = "new champion"
     else:
-        result = f"did not promote version {one_line(end.version)}, the champion stays"
+        result = "challenger not promoted, the champion stays"
     console = () if end.console_url is None else (Link("Training on Vertex AI", end.console_url),)
     return Notification(
         identity=_identity(key, Stage.SETTLED),
         answers=_identity(key, Stage.DECIDED),
         headline=(
-            f"Training of {one_line(config.model_name)} for the drift"
-            f"{_on_day(end.window_end)} {result}"
+            f"Drift of {one_line(config.model_name)}{_on_day(end.window_end)}: {result}{version}"
         ),
+        result=result,
         lines=_plain([("reason", end.reason), ("monitoring job", end.monitoring_job_id)]),
         links=(
             *pages.of_run(end.run_id),
@@ -221,16 +225,17 @@ def digest(
     Returns:
         One notification with their number, how many said what, and the first ten by headline.
     """
-    said = Counter(item.headline.rpartition(": ")[2] for item in notifications)
+    results = Counter(item.result for item in notifications)
     shown = notifications[:MOST_DIGEST_LINES]
-    lines = [(str(count), text) for text, count in said.most_common(MOST_DIGEST_LINES)]
-    lines += [("of these", item.headline) for item in shown]
+    lines = [(result, str(count)) for result, count in results.most_common()]
+    lines += [("for example", item.headline) for item in shown]
     if len(notifications) > len(shown):
         lines.append(("and more", str(len(notifications) - len(shown))))
     return Notification(
         identity="digest/" + "/".join(sorted(item.identity for item in notifications)),
         answers=None,
         headline=f"{len(notifications)} messages about drift of {one_line(config.model_name)}",
+        result="digest",
         lines=_plain(lines),
         links=pages.of_drift_events(),
     )
@@ -247,6 +252,7 @@ def trial_notification(config: MonitoringConfig, now: datetime) -> Notification:
         identity=f"test/{config.model_monitor_id}/{now.isoformat()}",
         answers=None,
         headline=f"Test of the notifications of {one_line(config.model_name)}: nothing drifted",
+        result="test",
         lines=_plain([("sent", f"{now:%Y-%m-%d %H:%M} UTC by transak-drift notify-test")]),
     )
 

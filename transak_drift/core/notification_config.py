@@ -24,9 +24,7 @@ def _slack_channel(value: str) -> str:
     raise PydanticCustomError(
         "slack_channel",
         "is not a channel of Slack",
-        {
-            "fix": "write #name in lower case, or the id that Slack shows under the channel's details"
-        },
+        {"fix": "write #name in lower case, or the id from the channel's details"},
     )
 
 
