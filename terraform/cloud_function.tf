@@ -1,16 +1,12 @@
-locals {
-  cloud_function_count = var.trigger == "cloud_function" ? 1 : 0
-}
-
 data "archive_file" "cloud_function" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
   type             = "zip"
-  output_path      = "${path.root}/.terraform/${var.cloud_function_name}.zip"
+  output_path      = "${path.root}/.terraform/${each.value.function_name}.zip"
   output_file_mode = "0644"
 
   dynamic "source" {
-    for_each = var.trigger == "cloud_function" ? local.cloud_function_files : {}
+    for_each = merge(local.cloud_function_files, local.cloud_function_configs[each.key])
 
     content {
       filename = source.key
@@ -20,11 +16,11 @@ data "archive_file" "cloud_function" {
 }
 
 resource "google_storage_bucket" "cloud_function_source" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
-  name     = "${local.project_id}-${var.cloud_function_name}-src"
+  name     = each.value.function_bucket
   location = local.location
-  labels   = local.labels
+  labels   = each.value.labels
 
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
@@ -50,30 +46,30 @@ resource "google_storage_bucket" "cloud_function_source" {
 }
 
 resource "google_storage_bucket_object" "cloud_function_source" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
   # The name changes with the content, so that a change is deployed.
-  name   = "source-${data.archive_file.cloud_function[count.index].output_md5}.zip"
-  bucket = google_storage_bucket.cloud_function_source[count.index].name
-  source = data.archive_file.cloud_function[count.index].output_path
+  name   = "source-${data.archive_file.cloud_function[each.key].output_md5}.zip"
+  bucket = google_storage_bucket.cloud_function_source[each.key].name
+  source = data.archive_file.cloud_function[each.key].output_path
 }
 
 resource "google_service_account" "cloud_function" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
-  account_id   = var.cloud_function_name
-  display_name = "Cloud Function: retraining of ${local.config.model_name} on drift"
+  account_id   = each.value.function_name
+  display_name = "Cloud Function: retraining of ${each.value.models_in_words} on drift"
 
   depends_on = [google_project_service.required]
 }
 
 resource "google_cloudfunctions2_function" "trigger" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
-  name        = var.cloud_function_name
+  name        = each.value.function_name
   location    = local.location
-  description = "Starts ${local.training_pipeline} on a drift anomaly of ${local.model_monitor_id}."
-  labels      = local.labels
+  description = "Starts ${local.pipelines_in_words} on a drift anomaly of ${each.value.monitors_in_words}."
+  labels      = each.value.labels
 
   build_config {
     runtime     = "python312"
@@ -81,8 +77,8 @@ resource "google_cloudfunctions2_function" "trigger" {
 
     source {
       storage_source {
-        bucket = google_storage_bucket.cloud_function_source[count.index].name
-        object = google_storage_bucket_object.cloud_function_source[count.index].name
+        bucket = google_storage_bucket.cloud_function_source[each.key].name
+        object = google_storage_bucket_object.cloud_function_source[each.key].name
       }
     }
   }
@@ -94,19 +90,19 @@ resource "google_cloudfunctions2_function" "trigger" {
     max_instance_count             = 1
     ingress_settings               = "ALLOW_INTERNAL_ONLY"
     all_traffic_on_latest_revision = true
-    service_account_email          = google_service_account.cloud_function[count.index].email
+    service_account_email          = google_service_account.cloud_function[each.key].email
 
     environment_variables = {
       TRANSAK_DRIFT_PLATFORM = "gcp"
-      TRANSAK_DRIFT_CONFIG   = "monitoring_config.json"
+      TRANSAK_DRIFT_CONFIG   = contains(each.value.files, local.config_path) ? "monitoring_config.json" : "monitoring_configs"
     }
   }
 
   event_trigger {
     trigger_region        = local.location
     event_type            = "google.cloud.pubsub.topic.v1.messagePublished"
-    pubsub_topic          = google_pubsub_topic.trigger.id
-    service_account_email = google_service_account.cloud_function[count.index].email
+    pubsub_topic          = google_pubsub_topic.trigger[each.key].id
+    service_account_email = google_service_account.cloud_function[each.key].email
     # The function answers a final failure with success after it has sent it to the dead letters,
     # so that only failures worth a repetition are delivered again.
     retry_policy = "RETRY_POLICY_RETRY"
@@ -120,42 +116,42 @@ resource "google_cloudfunctions2_function" "trigger" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "cloud_function_invoker" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
-  name     = google_cloudfunctions2_function.trigger[count.index].name
+  name     = google_cloudfunctions2_function.trigger[each.key].name
   location = local.location
   role     = "roles/run.invoker"
-  member   = google_service_account.cloud_function[count.index].member
+  member   = google_service_account.cloud_function[each.key].member
 }
 
 resource "google_project_iam_member" "cloud_function_retraining" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
   project = local.project_id
   role    = google_project_iam_custom_role.retraining.id
-  member  = google_service_account.cloud_function[count.index].member
+  member  = google_service_account.cloud_function[each.key].member
 }
 
 resource "google_pubsub_topic_iam_member" "cloud_function_dead_letter_publisher" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
-  topic  = google_pubsub_topic.dead_letter.id
+  topic  = google_pubsub_topic.dead_letter[each.value.dead_letter_topic].id
   role   = "roles/pubsub.publisher"
-  member = google_service_account.cloud_function[count.index].member
+  member = google_service_account.cloud_function[each.key].member
 }
 
 resource "google_service_account_iam_member" "cloud_function_acts_as_pipeline" {
-  count = local.cloud_function_count
+  for_each = local.pushed_queues
 
   service_account_id = "projects/${local.project_id}/serviceAccounts/${local.pipeline_service_account}"
   role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.cloud_function[count.index].member
+  member             = google_service_account.cloud_function[each.key].member
 }
 
 resource "google_storage_bucket_iam_member" "cloud_function_pipeline_root" {
-  count = var.pipeline_root_bucket == null ? 0 : local.cloud_function_count
+  for_each = { for topic, queue in local.pushed_queues : topic => queue if var.pipeline_root_bucket != null }
 
   bucket = var.pipeline_root_bucket
   role   = "roles/storage.objectUser"
-  member = google_service_account.cloud_function[count.index].member
+  member = google_service_account.cloud_function[each.key].member
 }

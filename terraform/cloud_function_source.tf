@@ -1,5 +1,5 @@
-# The function's archive: its entry point and requirements at the root, where the buildpack looks,
-# and beside them the parts of transak_drift that it imports.
+# A function's archive: its entry point and requirements at the root, where the buildpack looks, and
+# beside them the parts of transak_drift that it imports and the configurations of its models.
 locals {
   repository_root = "${path.module}/.."
 
@@ -17,9 +17,18 @@ locals {
   cloud_function_files = merge(
     { for name in local.cloud_function_modules : name => "${local.repository_root}/${name}" },
     {
-      "main.py"                = "${local.repository_root}/transak_drift/cloud_function/main.py"
-      "requirements.txt"       = "${local.repository_root}/transak_drift/cloud_function/requirements.txt"
-      "monitoring_config.json" = local.config_file
+      "main.py"          = "${local.repository_root}/transak_drift/cloud_function/main.py"
+      "requirements.txt" = "${local.repository_root}/transak_drift/cloud_function/requirements.txt"
     },
   )
+
+  # Files of the folder stay in it, since Dagster and the function name a model's assets by its file.
+  packed_configs = {
+    for path in local.config_files :
+    path => path == local.config_path ? "monitoring_config.json" : "monitoring_configs/${basename(path)}"
+  }
+  cloud_function_configs = {
+    for topic, queue in local.queues :
+    topic => { for path in queue.files : local.packed_configs[path] => path }
+  }
 }

@@ -1,6 +1,6 @@
 resource "google_service_account" "dagster" {
   account_id   = var.dagster_service_account_id
-  display_name = "Dagster: monitoring and retraining of ${local.config.model_name}"
+  display_name = "Dagster: monitoring and retraining of ${local.models_in_words}"
 
   depends_on = [google_project_service.required]
 }
@@ -14,28 +14,34 @@ resource "google_service_account_iam_member" "dagster_impersonators" {
 }
 
 resource "google_pubsub_subscription_iam_member" "dagster_trigger_subscriber" {
-  count = length(google_pubsub_subscription.trigger)
+  for_each = local.pulled_queues
 
-  subscription = google_pubsub_subscription.trigger[count.index].id
+  subscription = google_pubsub_subscription.trigger[each.key].id
   role         = "roles/pubsub.subscriber"
   member       = google_service_account.dagster.member
 }
 
 resource "google_pubsub_subscription_iam_member" "dagster_dead_letter_subscriber" {
-  subscription = google_pubsub_subscription.dead_letter.id
+  for_each = local.dead_letter_subscriptions
+
+  subscription = google_pubsub_subscription.dead_letter[each.key].id
   role         = "roles/pubsub.subscriber"
   member       = google_service_account.dagster.member
 }
 
 resource "google_pubsub_topic_iam_member" "dagster_dead_letter_publisher" {
-  topic  = google_pubsub_topic.dead_letter.id
+  for_each = local.dead_letters
+
+  topic  = google_pubsub_topic.dead_letter[each.key].id
   role   = "roles/pubsub.publisher"
   member = google_service_account.dagster.member
 }
 
 # `transak-drift dead-letters replay` publishes a rejected message anew.
 resource "google_pubsub_topic_iam_member" "dagster_trigger_publisher" {
-  topic  = google_pubsub_topic.trigger.id
+  for_each = local.queues
+
+  topic  = google_pubsub_topic.trigger[each.key].id
   role   = "roles/pubsub.publisher"
   member = google_service_account.dagster.member
 }

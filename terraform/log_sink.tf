@@ -1,16 +1,36 @@
 resource "google_logging_project_sink" "anomalies" {
-  name        = local.sink_name
-  description = "Drift anomalies of the model monitor ${local.model_monitor_id}, to start its retraining."
-  destination = "pubsub.googleapis.com/${google_pubsub_topic.trigger.id}"
-  filter      = local.sink_filter
+  for_each = local.models
+
+  name        = "${each.key}-anomalies"
+  description = "Drift anomalies of the model monitor ${each.key}, to start its retraining."
+  destination = "pubsub.googleapis.com/${google_pubsub_topic.trigger[each.value.trigger_topic].id}"
+  filter = templatefile("${path.module}/../transak_drift/core/sink_filter.tftpl", {
+    project_id       = local.project_id
+    location         = local.location
+    model_monitor_id = each.key
+  })
 
   unique_writer_identity = true
 
   depends_on = [google_project_service.required]
 }
 
+# One grant for each queue, not for each sink: the sinks of a project publish as one service agent, so
+# that taking away the grant of one model's sink would silence those of the others.
 resource "google_pubsub_topic_iam_member" "sink_publisher" {
-  topic  = google_pubsub_topic.trigger.id
+  for_each = local.queues
+
+  topic  = google_pubsub_topic.trigger[each.key].id
   role   = "roles/pubsub.publisher"
-  member = google_logging_project_sink.anomalies.writer_identity
+  member = google_logging_project_sink.anomalies[each.value.first_monitor].writer_identity
+
+  lifecycle {
+    precondition {
+      condition = length(distinct([
+        for monitor, model in local.models : google_logging_project_sink.anomalies[monitor].writer_identity
+        if model.trigger_topic == each.key
+      ])) == 1
+      error_message = "The sinks that publish to ${each.key} do so as different identities. Cloud Logging gives all new sinks of a project the same one: replace the older sinks, terraform apply -replace='google_logging_project_sink.anomalies[\"MONITOR\"]'."
+    }
+  }
 }

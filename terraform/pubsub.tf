@@ -1,6 +1,8 @@
 resource "google_pubsub_topic" "trigger" {
-  name   = local.trigger_topic
-  labels = local.labels
+  for_each = local.queues
+
+  name   = each.key
+  labels = each.value.labels
 
   message_storage_policy {
     allowed_persistence_regions = [local.location]
@@ -10,8 +12,10 @@ resource "google_pubsub_topic" "trigger" {
 }
 
 resource "google_pubsub_topic" "dead_letter" {
-  name   = local.dead_letter_topic
-  labels = local.labels
+  for_each = local.dead_letters
+
+  name   = each.key
+  labels = each.value.labels
 
   message_storage_policy {
     allowed_persistence_regions = [local.location]
@@ -22,11 +26,11 @@ resource "google_pubsub_topic" "dead_letter" {
 
 # Only where Dagster is the trigger: a subscription that nobody pulls would fill up and alert.
 resource "google_pubsub_subscription" "trigger" {
-  count = var.trigger == "dagster" ? 1 : 0
+  for_each = local.pulled_queues
 
-  name   = local.trigger_subscription
-  topic  = google_pubsub_topic.trigger.id
-  labels = local.labels
+  name   = each.value.subscription
+  topic  = google_pubsub_topic.trigger[each.key].id
+  labels = each.value.labels
 
   ack_deadline_seconds       = 60
   message_retention_duration = "${var.message_retention_days * 24 * 60 * 60}s"
@@ -46,7 +50,7 @@ resource "google_pubsub_subscription" "trigger" {
   }
 
   dead_letter_policy {
-    dead_letter_topic = google_pubsub_topic.dead_letter.id
+    dead_letter_topic = google_pubsub_topic.dead_letter[each.value.dead_letter_topic].id
     # The greatest that Pub/Sub allows. The sensor itself sends a bad message to the dead letters,
     # with the reason, on its first delivery; a good one may legitimately be delivered often while
     # a training is in flight or Dagster is down. This is only the last resort.
@@ -55,9 +59,11 @@ resource "google_pubsub_subscription" "trigger" {
 }
 
 resource "google_pubsub_subscription" "dead_letter" {
-  name   = local.dead_letter_subscription
-  topic  = google_pubsub_topic.dead_letter.id
-  labels = local.labels
+  for_each = local.dead_letter_subscriptions
+
+  name   = each.key
+  topic  = google_pubsub_topic.dead_letter[each.value.dead_letter_topic].id
+  labels = each.value.labels
 
   ack_deadline_seconds       = 60
   message_retention_duration = "${var.dead_letter_retention_days * 24 * 60 * 60}s"
@@ -70,15 +76,17 @@ resource "google_pubsub_subscription" "dead_letter" {
 # Pub/Sub forwards an undeliverable message as its own service agent: it publishes the message to
 # the dead letters and acknowledges it in the subscription it came from.
 resource "google_pubsub_topic_iam_member" "service_agent_dead_letter_publisher" {
-  topic  = google_pubsub_topic.dead_letter.id
+  for_each = local.dead_letters
+
+  topic  = google_pubsub_topic.dead_letter[each.key].id
   role   = "roles/pubsub.publisher"
   member = local.pubsub_service_agent
 }
 
 resource "google_pubsub_subscription_iam_member" "service_agent_trigger_subscriber" {
-  count = length(google_pubsub_subscription.trigger)
+  for_each = local.pulled_queues
 
-  subscription = google_pubsub_subscription.trigger[count.index].id
+  subscription = google_pubsub_subscription.trigger[each.key].id
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_service_agent
 }

@@ -25,7 +25,7 @@ resource "google_project_service" "required" {
   # Other systems of the project may use the same API.
   disable_on_destroy = false
 
-  depends_on = [terraform_data.config]
+  depends_on = [terraform_data.config, terraform_data.shared_names, terraform_data.cloud_function]
 }
 
 data "google_project" "current" {
@@ -33,8 +33,10 @@ data "google_project" "current" {
 
   lifecycle {
     postcondition {
-      condition     = coalesce(try(local.config.project_number, null), self.number) == self.number
-      error_message = "project_number in ${local.config_file} is not the number of ${local.project_id}, ${self.number}: every drift message would be rejected as another project's."
+      condition = alltrue([
+        for model in local.models_in_order : coalesce(model.project_number, self.number) == self.number
+      ])
+      error_message = "project_number in ${join(", ", [for model in local.models_in_order : model.file if coalesce(model.project_number, self.number) != self.number])} is not the number of ${local.project_id}, ${self.number}: every drift message would be rejected as another project's."
     }
   }
 }

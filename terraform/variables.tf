@@ -1,11 +1,14 @@
 variable "config_path" {
   type        = string
   default     = null
-  description = "Path of the monitoring configuration; null is the repository's monitoring_config.json."
+  description = "Path of the monitoring configuration, beside which a folder monitoring_configs may hold one for each further model, or of a folder of configurations; null is the repository's monitoring_config.json."
 
   validation {
-    condition     = var.config_path == null ? true : fileexists(var.config_path)
-    error_message = "config_path names no file; give the path of a monitoring_config.json."
+    condition = var.config_path == null ? true : try(fileexists(var.config_path), false) || length([
+      for name in try(fileset(var.config_path, "*.json"), []) : name
+      if !startswith(name, ".") && !endswith(name, ".schema.json")
+    ]) > 0
+    error_message = "config_path names no file, and no folder of .json files; give the path of a monitoring_config.json or of a folder of configurations."
   }
 }
 
@@ -110,7 +113,7 @@ variable "cloud_function_name" {
   type        = string
   default     = "cf-transak-i1-train-trigger"
   nullable    = false
-  description = "Name of the function, and of its service account, when trigger is cloud_function."
+  description = "Name of the function, and of its service account, when trigger is cloud_function. Models with a trigger_topic of their own have a further function, whose name is made from that topic."
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.cloud_function_name))

@@ -2,12 +2,12 @@
 # project; custom roles keep them to the calls that are made, where roles/aiplatform.user would
 # also allow to delete models and deploy endpoints.
 locals {
-  role_prefix = substr(replace(local.model_monitor_id, "-", "_"), 0, 50)
+  role_prefix = substr(replace(local.first_model.model_monitor_id, "-", "_"), 0, 50)
 }
 
 resource "google_project_iam_custom_role" "monitoring" {
   role_id     = "${local.role_prefix}_monitoring"
-  title       = "Model monitoring of ${local.model_monitor_id}"
+  title       = "Model monitoring of ${local.monitors_in_words}"
   description = "Create and run a Vertex AI ModelMonitor and read its results."
 
   permissions = [
@@ -31,8 +31,8 @@ resource "google_project_iam_custom_role" "monitoring" {
 
 resource "google_project_iam_custom_role" "retraining" {
   role_id     = "${local.role_prefix}_retraining"
-  title       = "Retraining on drift of ${local.model_monitor_id}"
-  description = "Start ${local.training_pipeline} and follow it."
+  title       = "Retraining on drift of ${local.monitors_in_words}"
+  description = "Start ${local.pipelines_in_words} and follow it."
 
   permissions = [
     "aiplatform.models.get",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
+from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler, TrainedModel
 from transak_drift.cloud_function.structured_log import structured_logger, with_fields
 from transak_drift.cloud_function.training_launch import VertexTrainingLauncher
-from transak_drift.core.config import MonitoringConfig, load_config
+from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.config_errors import ConfigError, ConfigFault
+from transak_drift.core.model_configs import config_files, load_configs
 from transak_drift.platforms.pubsub.connection import connect
 from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
 from transak_drift.platforms.vertex.call_limits import CallLimits
@@ -26,35 +28,59 @@ _LIMITS = CallLimits(attempt_seconds=10.0, total_seconds=20.0)
 
 
 def build_handler() -> DriftMessageHandler:
-    """Read the configuration and connect; no call is made yet.
+    """Read the configurations of the models that share the topic and connect; no call is made yet.
 
     Returns:
         The handler of every message that this instance gets.
 
     Raises:
-        ConfigError: the configuration is missing or wrong, or names no training pipeline.
+        ConfigError: a configuration is missing or wrong, names no training pipeline, or belongs to
+            another topic.
         PlatformError: the endpoint of Vertex AI is not `host:port`.
     """
     logger = structured_logger()
     path = Path(os.environ.get(CONFIG_VARIABLE) or "monitoring_config.json")
     try:
-        config = load_config(path)
-        _require_template(config, path)
+        configs = load_configs(path)
+        _require_one_queue(configs, path)
+        for file, config in zip(config_files(path), configs, strict=True):
+            _require_template(config, file)
     except ConfigError as error:
         logger.critical("the function cannot start: %s", error)
         raise
-    _tell_what_is_not_honoured(config)
-    endpoint = VertexEndpoint(
+    for config in configs:
+        _tell_what_is_not_honoured(config)
+    return DriftMessageHandler(
+        models=[
+            TrainedModel(
+                config, VertexTrainingLauncher(VertexConnection(endpoint, _LIMITS), config)
+            )
+            for config, endpoint in zip(configs, map(_endpoint, configs), strict=True)
+        ],
+        # They share all of the queue, so that any of them names it.
+        queue=TriggerQueue(connect(os.environ.get(PUBSUB_ENDPOINT_VARIABLE) or None), configs[0]),
+        logger=logger,
+    )
+
+
+def _endpoint(config: MonitoringConfig) -> VertexEndpoint:
+    return VertexEndpoint(
         config.project_id,
         config.location,
         address=os.environ.get(VERTEX_ENDPOINT_VARIABLE) or None,
     )
-    return DriftMessageHandler(
-        config=config,
-        launch=VertexTrainingLauncher(VertexConnection(endpoint, _LIMITS), config),
-        queue=TriggerQueue(connect(os.environ.get(PUBSUB_ENDPOINT_VARIABLE) or None), config),
-        logger=logger,
-    )
+
+
+def _require_one_queue(configs: Sequence[MonitoringConfig], path: Path) -> None:
+    first, *others = configs
+    for file, config in zip(config_files(path)[1:], others, strict=True):
+        # Models of one subscription have the topic and the dead letters in common as well.
+        for setting in ("project_id", "trigger_subscription"):
+            value, expected = getattr(config, setting), getattr(first, setting)
+            if value != expected:
+                problem = f"is not {expected!r}, that of the other models of this function"
+                fix = "deploy a function for each trigger topic, as terraform/ does"
+                raise ConfigError(str(file), [ConfigFault(setting, value, problem, fix)])
 
 
 def _require_template(config: MonitoringConfig, path: Path) -> None:
@@ -84,5 +110,7 @@ def _tell_what_is_not_honoured(config: MonitoringConfig) -> None:
         structured_logger().warning(
             "retrain_policy.cooldown_minutes is honoured by Dagster's sensor alone: the Cloud "
             "Function keeps no state",
-            extra=with_fields(cooldown_minutes=policy.cooldown_minutes),
+            extra=with_fields(
+                model_monitor=config.model_monitor_id, cooldown_minutes=policy.cooldown_minutes
+            ),
         )

@@ -1,7 +1,8 @@
 """What the Cloud Function does with one drift message.
 
 It parses, verifies and names the PipelineJob with the same code as Dagster's sensor, so that the
-two, given the same message, start one training between them.
+two, given the same message, start one training between them. The monitor that a message names
+decides which of the models that share the topic it is held against, and which one trains.
 
 The function keeps no state, which bounds what it honours of the retrain policy:
 
@@ -98,18 +99,29 @@ class DeadLetterQueue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DriftMessageHandler:
-    """Settles the messages of one monitored model.
+class TrainedModel:
+    """A monitored model and what trains it.
 
     Args:
         config: the monitored model.
-        launch: starts a training.
-        queue: the trigger topic and its dead letters.
-        logger: where the outcome of each message is written.
+        launch: starts its training.
     """
 
     config: MonitoringConfig
     launch: TrainingLauncher
+
+
+@dataclass(frozen=True, slots=True)
+class DriftMessageHandler:
+    """Settles the messages of the models that share a trigger topic.
+
+    Args:
+        models: the models, at least one.
+        queue: the trigger topic and its dead letters.
+        logger: where the outcome of each message is written.
+    """
+
+    models: Sequence[TrainedModel]
     queue: DeadLetterQueue
     logger: logging.Logger
 
@@ -131,7 +143,7 @@ class DriftMessageHandler:
             return self._dead_letter(
                 PushedMessage(error.event_as_message, None), UNEXPECTED_EVENT, str(error)
             )
-        assessment = assess_message(pushed.message.data, self.config)
+        assessment = assess_message(pushed.message.data, *(model.config for model in self.models))
         match assessment:
             case Rejected(reason, detail):
                 return self._dead_letter(pushed, str(reason), detail)
@@ -148,14 +160,20 @@ class DriftMessageHandler:
                 return self._answer_drift(pushed, drift_event)
 
     def _answer_drift(self, pushed: PushedMessage, event: DriftEvent) -> Disposition:
+        # An event that was held against no model of ours is no drift but rejected.
+        (model,) = (
+            model
+            for model in self.models
+            if model.config.model_monitor_id == event.model_monitor_id
+        )
         hold = hold_back(
-            len(event.anomalies), self.config.retrain_policy, NO_HISTORY, datetime.now(UTC)
+            len(event.anomalies), model.config.retrain_policy, NO_HISTORY, datetime.now(UTC)
         )
         if hold is not None:
             self._log(logging.WARNING, Disposition.HELD, pushed, hold.reason, event)
             return Disposition.HELD
         try:
-            training = self.launch(event)
+            training = model.launch(event)
         except LaunchRefusedError as error:
             return self._dead_letter(pushed, LAUNCH_REFUSED, str(error), event)
         except Exception as error:
@@ -226,6 +244,7 @@ def _fields(
     features = None if event is None else {item.feature: item.deviation for item in event.anomalies}
     return with_fields(
         message_id=pushed.message.message_id,
+        model_monitor=None if event is None else event.model_monitor_id,
         drift_event=None if event is None else event.key,
         features=features,
         **fields,

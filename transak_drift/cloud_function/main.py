@@ -3,8 +3,8 @@
 It takes the place of Dagster's sensor where Terraform's `trigger` is `cloud_function`. See
 `drift_message_handler` for what it does with a message and what it cannot do without state.
 
-Environment: TRANSAK_DRIFT_CONFIG, the configuration in the archive; for tests on loopback
-TRANSAK_DRIFT_VERTEX_ENDPOINT and PUBSUB_EMULATOR_HOST, each `host:port`.
+Environment: TRANSAK_DRIFT_CONFIG, the configuration in the archive or the folder of several; for
+tests on loopback TRANSAK_DRIFT_VERTEX_ENDPOINT and PUBSUB_EMULATOR_HOST, each `host:port`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from transak_drift_tests.loopback_vertex.clients import monitored_config
 from transak_drift_tests.loopback_vertex.server import LoopbackVertex
 
 MODEL_NAME = "transak-i1-train-model"
+SECOND_MODEL_NAME = "transak-i2-train-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Deployment:
 
     Args:
         config: the configuration that is packed along.
+        second_config: that of the second model, which shares the topic.
         archive: directory that the function is deployed from.
         vertex: Vertex AI.
         queue: the trigger topic and its dead letters.
@@ -35,6 +37,7 @@ class Deployment:
     """
 
     config: MonitoringConfig
+    second_config: MonitoringConfig
     archive: Path
     vertex: LoopbackVertex
     queue: TriggerQueue
@@ -69,7 +72,7 @@ class Deployment:
 
 @pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Topics, a model, a compiled training pipeline, and the function's archive."""
+    """Topics, two models, a compiled training pipeline, and the function's archive."""
     directory = tmp_path_factory.mktemp("cloud_function")
     plain = monitored_config()
     template = compile_pipelines(plain, directory / "pipelines")[-1]
@@ -83,16 +86,33 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             },
         }
     )
+    second_config = monitored_config(
+        asset_prefix="transak_i2",
+        model_name=SECOND_MODEL_NAME,
+        monitoring_job_display_name="transak_i2_data_drift_monitor",
+        training_pipeline="pipeline-train-i2",
+        drift_thresholds={"description": 0.5, "type": 0.3},
+        retrain_policy={"minimum_anomalous_features": 2},
+        vertex={
+            **config.vertex.model_dump(exclude_defaults=True),
+            "pipeline_root": "gs://transak-i2/pipelines",
+        },
+    )
     archive = directory / "archive"
-    unpack_archive(archive, config.model_dump_json(exclude_defaults=True))
+    unpack_archive(
+        archive,
+        config.model_dump_json(exclude_defaults=True),
+        {"transak-i2.json": second_config.model_dump_json(exclude_defaults=True)},
+    )
     with (
         ensure_embedded_pubsub(directory / "pubsub", grace_seconds=1) as pubsub,
         LoopbackVertex(directory / "buckets") as vertex,
     ):
         vertex.models.upload(MODEL_NAME, artifact_uri="gs://transak-i1/models/1")
+        vertex.models.upload(SECOND_MODEL_NAME, artifact_uri="gs://transak-i2/models/1")
         queue = TriggerQueue(connect(pubsub.endpoint), config)
         queue.ensure_exists()
-        yield Deployment(config, archive, vertex, queue, pubsub.endpoint)
+        yield Deployment(config, second_config, archive, vertex, queue, pubsub.endpoint)
         queue.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from transak_drift_tests.core.configurations import REPOSITORY
@@ -13,12 +13,16 @@ SOURCE_LIST = REPOSITORY / "terraform" / "cloud_function_source.tf"
 _ALTERNATIVES = re.compile(r"\{([^{}]+)\}")
 
 
-def unpack_archive(directory: Path, config_text: str) -> None:
+def unpack_archive(
+    directory: Path, config_text: str | None, further_configs: Mapping[str, str] | None = None
+) -> None:
     """Lay out what the function is deployed from.
 
     Args:
         directory: gets the files.
-        config_text: the monitoring configuration that is packed along.
+        config_text: the monitoring configuration that is packed along as monitoring_config.json;
+            None for a function of further models alone.
+        further_configs: those of further models that share the topic, by the name of their file.
     """
     text = SOURCE_LIST.read_text(encoding="utf-8")
     for pattern in re.findall(r'^\s+"(transak_drift/[^"$]+)",$', text, re.MULTILINE):
@@ -27,8 +31,12 @@ def unpack_archive(directory: Path, config_text: str) -> None:
     own_names = re.findall(r'"([^"]+)"\s*=\s*"\$\{local\.repository_root\}/([^"$]+)"', text)
     for name, path in own_names:
         _copy(REPOSITORY / path, directory / name)
-    assert '"monitoring_config.json" = local.config_file' in text
-    (directory / "monitoring_config.json").write_text(config_text, encoding="utf-8")
+    assert '? "monitoring_config.json" : "monitoring_configs/${basename(path)}"' in text
+    if config_text is not None:
+        (directory / "monitoring_config.json").write_text(config_text, encoding="utf-8")
+    for name, config in (further_configs or {}).items():
+        (directory / "monitoring_configs").mkdir(exist_ok=True)
+        (directory / "monitoring_configs" / name).write_text(config, encoding="utf-8")
 
 
 def _find(pattern: str) -> Iterator[Path]:

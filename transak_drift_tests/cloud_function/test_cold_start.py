@@ -92,6 +92,50 @@ def test_a_configuration_that_cannot_work_ends_the_start(
         assert text in entry["message"]
 
 
+def test_models_of_another_topic_end_the_start(tmp_path: Path, deployment: Deployment) -> None:
+    other = deployment.second_config.model_dump(mode="json", exclude_defaults=True)
+    names = ("trigger_subscription", "dead_letter_topic", "dead_letter_subscription")
+    own_queue = {key: value for key, value in other.items() if key not in names}
+    own_queue["trigger_topic"] = "ps-transak-i2-train-trigger"
+    first = deployment.config.model_dump_json(exclude_defaults=True)
+    unpack_archive(tmp_path, first, {"transak-i2.json": json.dumps(own_queue)})
+
+    ended = _run(_START, tmp_path, **deployment.environment)
+
+    assert ended.returncode != 0
+    message = json.loads(ended.stdout.splitlines()[0])["message"]
+    assert "monitoring_configs/transak-i2.json" in message
+    assert 'trigger_subscription = "ps-transak-i2-train-trigger-subscription"' in message
+
+
+def test_a_further_model_without_a_template_ends_the_start(
+    tmp_path: Path, deployment: Deployment
+) -> None:
+    lacking = document(model_name="m2", monitoring_job_display_name="second monitor")
+    first = deployment.config.model_dump_json(exclude_defaults=True)
+    unpack_archive(tmp_path, first, {"second.json": json.dumps(lacking)})
+
+    ended = _run(_START, tmp_path, **deployment.environment)
+
+    assert ended.returncode != 0
+    message = json.loads(ended.stdout.splitlines()[0])["message"]
+    assert "monitoring_configs/second.json" in message
+    assert "vertex.pipeline_template" in message
+
+
+def test_a_function_of_further_models_alone_starts(tmp_path: Path, deployment: Deployment) -> None:
+    second = deployment.second_config.model_dump_json(exclude_defaults=True)
+    unpack_archive(tmp_path, None, {"transak-i2.json": second})
+
+    ended = _run(
+        _START,
+        tmp_path,
+        **{**deployment.environment, "TRANSAK_DRIFT_CONFIG": "monitoring_configs"},
+    )
+
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_what_only_the_sensor_honours_is_said_at_the_start(
     tmp_path: Path, deployment: Deployment
 ) -> None:

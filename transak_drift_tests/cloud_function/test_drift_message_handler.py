@@ -13,7 +13,11 @@ import pytest
 from google.api_core import exceptions
 from google.auth import exceptions as auth_exceptions
 
-from transak_drift.cloud_function.drift_message_handler import Disposition, DriftMessageHandler
+from transak_drift.cloud_function.drift_message_handler import (
+    Disposition,
+    DriftMessageHandler,
+    TrainedModel,
+)
 from transak_drift.cloud_function.structured_log import StructuredFormatter, with_fields
 from transak_drift.cloud_function.training_launch import VertexTrainingLauncher, is_final
 from transak_drift.core.config import MonitoringConfig
@@ -50,8 +54,8 @@ def handler_for(deployment: Deployment, config: MonitoringConfig) -> Generator[L
     connection = connect_vertex(deployment.vertex.endpoint)
     queue = TriggerQueue(connect_pubsub(deployment.pubsub_endpoint), config)
     try:
-        launch = VertexTrainingLauncher(connection, config)
-        yield LoggedHandler(DriftMessageHandler(config, launch, queue, logger), stream)
+        model = TrainedModel(config, VertexTrainingLauncher(connection, config))
+        yield LoggedHandler(DriftMessageHandler([model], queue, logger), stream)
     finally:
         connection.close()
         queue.close()

@@ -16,7 +16,8 @@ REQUIREMENTS = REPOSITORY / "transak_drift" / "cloud_function" / "requirements.t
 
 def _requirements() -> list[Requirement]:
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [item for item in requirements if item.marker is None or item.marker.evaluate()]
 
 
 def test_every_requirement_is_pinned_to_the_version_that_is_tested() -> None:

@@ -2,16 +2,19 @@
 
 It finds what `terraform validate` would find and HCL alone does not tell: unknown types, arguments
 and blocks, missing required ones, literals of a wrong type, references to nothing, and what is
-declared but never used.
+declared but never used. And it finds what only a plan would: attributes that the objects of local
+values do not have.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from transak_drift_tests.terraform.hcl_files import Block, Body
+from transak_drift_tests.terraform.object_attributes import ObjectAttributes
 
 Schema = Mapping[str, Any]
 
@@ -59,9 +62,14 @@ _FIXED_REFERENCES: Mapping[str, frozenset[str]] = {
     "each": frozenset({"key", "value"}),
     "count": frozenset({"index"}),
 }
+_REPEATED_BY: Mapping[str, str] = {"each": "for_each", "count": "count"}
 _REFERENCE = re.compile(
     r"(?<![\w.-])(?P<root>data\.)?(?P<type>[a-z][a-z0-9_]*)\.(?P<name>[A-Za-z_]\w*)"
-    r"(?:\[[^\]]*\])?(?:\.(?P<attribute>\w+))?"
+    r"(?=(?P<index>\[[^\]]*\])?(?:\.(?P<attribute>\w+))?)"
+)
+_ATTRIBUTE = re.compile(
+    r"(?<![\w.-])(?P<object>each\.value|local\.(?P<local>\w+)|[a-z]+)"
+    r"(?=(?:\[[^\]]*\])?\.(?P<attribute>\w+))"
 )
 
 
@@ -80,6 +88,7 @@ def faults(blocks: Iterable[Block], schema: Schema) -> list[str]:
     for block in configuration:
         found += _block_faults(block, schema)
     found += _reference_faults(configuration, schema)
+    found += _attribute_faults(configuration)
     found += _provider_faults(configuration, schema)
     return found
 
@@ -204,7 +213,7 @@ def _reference_faults(blocks: Sequence[Block], schema: Schema) -> Iterator[str]:
         name for block in blocks if block.type == "locals" for name in block.body.arguments
     }
     addresses = {
-        (block.type, *block.labels) for block in blocks if block.type in ("resource", "data")
+        (block.type, *block.labels): block for block in blocks if block.type in ("resource", "data")
     }
     used: set[tuple[str, str]] = set()
     for block in blocks:
@@ -219,7 +228,14 @@ def _reference_faults(blocks: Sequence[Block], schema: Schema) -> Iterator[str]:
             elif type_name in _FIXED_REFERENCES:
                 if name not in _FIXED_REFERENCES[type_name]:
                     yield f"{where} does not exist"
+                elif type_name in _REPEATED_BY and _REPEATED_BY[type_name] not in (
+                    block.body.arguments
+                ):
+                    yield f"{where} stands where there is no {_REPEATED_BY[type_name]}"
             elif (kind, type_name, name) in addresses:
+                is_repeated = _is_repeated(addresses[kind, type_name, name])
+                if is_repeated != bool(match["index"]) and (attribute or match["index"]):
+                    yield f"{where} {'lacks an' if is_repeated else 'has no use for an'} index"
                 type_schema = _type_schema(kind, type_name, schema)
                 if attribute and type_schema and attribute not in type_schema["attributes"]:
                     yield f"{where} is not an attribute of {type_name}"
@@ -233,6 +249,35 @@ def _reference_faults(blocks: Sequence[Block], schema: Schema) -> Iterator[str]:
             yield f"the local value {name} is never used"
 
 
+def _is_repeated(block: Block) -> bool:
+    return not block.body.arguments.keys().isdisjoint(_REPEATED_BY.values())
+
+
+def _attribute_faults(blocks: Sequence[Block]) -> Iterator[str]:
+    known = ObjectAttributes(blocks)
+    used: set[str] = set()
+    for block in blocks:
+        repeated_over = block.body.arguments.get("for_each")
+        each = known.of_expression(repeated_over) if isinstance(repeated_over, str) else None
+        for text in block.body.expressions():
+            variables = known.of_loop_variables(text)
+            for match in _matches(_ATTRIBUTE, text):
+                if match["object"] == "each.value":
+                    attributes = each
+                elif match["local"]:
+                    attributes = known.of_local(match["local"])
+                else:
+                    attributes = variables.get(match["object"])
+                if attributes is None:
+                    continue
+                used.add(match["attribute"])
+                if match["attribute"] not in attributes:
+                    yield f"{block}: {match['object']} has no attribute {match['attribute']}"
+    for name, attributes in known.all().items():
+        for attribute in sorted(attributes - used):
+            yield f"the attribute {attribute} of local.{name} is never used"
+
+
 def references(body: Body) -> Iterator[re.Match[str]]:
     """Find the references in a body's expressions, also inside the templates of strings.
 
@@ -243,7 +288,13 @@ def references(body: Body) -> Iterator[re.Match[str]]:
         Matches with the groups root ("data." or None), type, name and attribute (or None).
     """
     for text in body.expressions():
-        yield from _REFERENCE.finditer(_code_of(text))
+        yield from _matches(_REFERENCE, text)
+
+
+# The tests check the same texts many times, each time with one other mistake among them.
+@cache
+def _matches(pattern: re.Pattern[str], text: str) -> tuple[re.Match[str], ...]:
+    return tuple(pattern.finditer(_code_of(text)))
 
 
 def _code_of(expression: str) -> str:

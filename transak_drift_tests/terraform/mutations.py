@@ -7,11 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from transak_drift_tests.terraform.configuration_check import Schema
+from transak_drift_tests.terraform.object_attributes import LOOP
 
 _TOP_LEVEL = re.compile(r"^[a-z]+\b[^\n]*\{\n(?:.*?\n)?\}$", re.DOTALL | re.MULTILINE)
 _HEADER = re.compile(r'^(?P<type>[a-z]+)(?: "(?P<first>\w+)")?(?: "(?P<second>\w+)")? \{$', re.M)
 _NESTED_BLOCK = re.compile(r"^ +(?P<name>[a-z_]+) \{$", re.MULTILINE)
-_REFERENCE = re.compile(r"(?<![\w.\"/])(?:var|local|google_\w+\.\w+(?:\[[\w.]+\])?)\.(?P<name>\w+)")
+_REFERENCE = re.compile(
+    r"(?<![\w.\"/])(?:var|local|each|google_\w+\.\w+(?:\[[\w.]+\])?)\.(?P<name>\w+)"
+)
+_INDEX = re.compile(r"(?<![\w.\"/])google_\w+\.\w+(?P<index>\[[\w.]+\])\.")
+# `documents` is what the configurations say, where any key may be missing.
+_OBJECT_ATTRIBUTE = re.compile(
+    r"(?<![\w.\"/])(?:each\.value|local\.(?!documents\b)\w+(?:\[[\w.]+\])?"
+    r"|(?P<variable>(?!document\b)[a-z]+)(?:\[0\])?)\.(?P<name>[a-z]\w+)"
+)
+_OBJECT_KEY = re.compile(r"^      (?P<name>\w+) += ", re.MULTILINE)
+
+
+OF_AN_OBJECT = "attribute"
+"""Begins the description of a mistake that only a plan finds, since validation knows no objects."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ def mutations(file: str, text: str, schema: Schema) -> Iterator[Mutation]:
 
     Yields:
         Misspelt types, wrong and misspelt arguments and blocks, missing required arguments and
-        blocks, and references to nothing.
+        blocks, references to nothing, and attributes and keys of objects that do not fit.
     """
     for original in top_level_blocks(text):
         header = original.partition("\n")[0]
@@ -87,9 +101,32 @@ def _mutated(block: str, schema: Schema) -> Iterator[tuple[str, str]]:
         if nested["name"] not in ("content", "required_providers"):
             as_argument = f"{block[:end]} ={block[end:]}"
             yield f"block {nested['name']} as an argument", as_argument
-    for reference in _REFERENCE.finditer(block):
+    if re.search(r"^  for_each += ", block, re.MULTILINE) and "each." in block:
+        yield "for_each missing", _without(block, "for_each")
+    yield from _mutated_references(block, kind)
+
+
+def _mutated_references(block: str, kind: str) -> Iterator[tuple[str, str]]:
+    for reference in _once_each(_REFERENCE, block):
         end = reference.end("name")
         yield f"{reference[0]} misspelt", f"{block[:end]}x{block[end:]}"
+    for reference in _INDEX.finditer(block):
+        start, end = reference.span("index")
+        yield f"{reference[0]} without its index", block[:start] + block[end:]
+    variables = {loop["value"] for loop in LOOP.finditer(block)}
+    for reference in _once_each(_OBJECT_ATTRIBUTE, block):
+        if reference["variable"] in (variables | {None}):
+            end = reference.end("name")
+            yield f"{OF_AN_OBJECT} {reference[0]} misspelt", f"{block[:end]}x{block[end:]}"
+    if kind == "locals":
+        for key in _OBJECT_KEY.finditer(block):
+            end = key.end("name")
+            yield f"{OF_AN_OBJECT} {key['name']} misspelt", f"{block[:end]}x{block[end:]}"
+
+
+def _once_each(pattern: re.Pattern[str], block: str) -> Iterator[re.Match[str]]:
+    """Find each reference where it stands first: the check does not tell its places apart."""
+    yield from {match[0]: match for match in reversed(list(pattern.finditer(block)))}.values()
 
 
 def _without(block: str, argument: str) -> str:

@@ -23,6 +23,8 @@ needs_terraform = pytest.mark.skipif(
 """Marks a test that runs the terraform command."""
 
 CONFIG = json.loads((REPOSITORY / "monitoring_config.json").read_text(encoding="utf-8"))
+DEPLOYABLE_CONFIG = {**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}}
+"""The repository's configuration with what a deployed Cloud Function needs besides."""
 _SECONDS = 120
 
 
@@ -51,6 +53,17 @@ class TerraformCopy:
         """Replace the copy's monitoring configuration."""
         path = self.repository / "monitoring_config.json"
         path.write_text(json.dumps(config), encoding="utf-8")
+
+    def write_further_config(self, name: str, config: Mapping[str, Any]) -> None:
+        """Write the configuration of a further model.
+
+        Args:
+            name: the file's name in `monitoring_configs`.
+            config: its content.
+        """
+        folder = self.repository / "monitoring_configs"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(config), encoding="utf-8")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run terraform in the copy, with providers that know the extracted schemas.

@@ -18,12 +18,14 @@ from transak_drift.core.log_filter import compile_filter
 from transak_drift.core.messages import ACK_DEADLINE_SECONDS
 from transak_drift.core.sink_filter import TEMPLATE_NAME, sink_filter
 from transak_drift.platforms.pubsub import trigger_queue
+from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
 from transak_drift_tests.core.log_entries import DRIFT_ENTRY, OTHER_ENTRIES
 from transak_drift_tests.terraform.hcl_files import REPOSITORY
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
 from transak_drift_tests.terraform.terraform_command import (
     CONFIG,
+    DEPLOYABLE_CONFIG,
     TerraformCopy,
     needs_terraform,
     planned_outputs,
@@ -46,6 +48,7 @@ EVERY_NAME: dict[str, Any] = {
     "dead_letter_topic": "zz-rejected",
     "dead_letter_subscription": "zz-rejected-pull",
 }
+TOPIC = "ps-transak-i1-train-trigger"
 DISPLAY_NAMES = [
     "transak_i1_data_drift_monitor",
     "Überwachung  Nr. 7",
@@ -65,13 +68,21 @@ def _loaded(copied: TerraformCopy) -> MonitoringConfig:
     return load_config(copied.repository / "monitoring_config.json")
 
 
+def _sink(config: MonitoringConfig) -> str:
+    return f'google_logging_project_sink.anomalies["{config.model_monitor_id}"]'
+
+
 def _names(config: MonitoringConfig) -> dict[str, str]:
     return {
-        "google_pubsub_topic.trigger": config.trigger_topic,
-        "google_pubsub_topic.dead_letter": config.dead_letter_topic,
-        "google_pubsub_subscription.trigger[0]": config.trigger_subscription,
-        "google_pubsub_subscription.dead_letter": config.dead_letter_subscription,
-        "google_logging_project_sink.anomalies": f"{config.model_monitor_id}-anomalies",
+        f'google_pubsub_topic.trigger["{config.trigger_topic}"]': config.trigger_topic,
+        f'google_pubsub_topic.dead_letter["{config.dead_letter_topic}"]': config.dead_letter_topic,
+        f'google_pubsub_subscription.trigger["{config.trigger_topic}"]': (
+            config.trigger_subscription
+        ),
+        f'google_pubsub_subscription.dead_letter["{config.dead_letter_subscription}"]': (
+            config.dead_letter_subscription
+        ),
+        _sink(config): f"{config.model_monitor_id}-anomalies",
     }
 
 
@@ -99,7 +110,7 @@ def test_the_names_are_those_that_dagster_reads_from_the_same_file(
     resources = planned_resources(copied.plan())
     names = _names(config)
     assert {address: resources[address]["name"] for address in names} == names
-    assert resources["google_logging_project_sink.anomalies"]["filter"] == sink_filter(
+    assert resources[_sink(config)]["filter"] == sink_filter(
         project_id=config.project_id,
         location=config.location,
         model_monitor_id=config.model_monitor_id,
@@ -132,7 +143,7 @@ def test_nothing_of_the_old_names_is_left(copied: TerraformCopy) -> None:
 
 
 def test_the_sink_lets_only_the_drift_of_our_monitor_through(copied: TerraformCopy) -> None:
-    sink = planned_resources(copied.plan())["google_logging_project_sink.anomalies"]
+    sink = planned_resources(copied.plan())[_sink(_loaded(copied))]
     passes = compile_filter(sink["filter"])
     assert passes(DRIFT_ENTRY) is True
     assert [name for name, entry in OTHER_ENTRIES.items() if passes(entry)] == []
@@ -150,13 +161,16 @@ def test_a_weakened_filter_would_let_something_else_through(
     assert len(comparisons) == 5
     del comparisons[line]
     template.write_text("\n".join(comparisons).removeprefix("AND "), encoding="utf-8")
-    sink = planned_resources(copied.plan())["google_logging_project_sink.anomalies"]
+    sink = planned_resources(copied.plan())[_sink(_loaded(copied))]
     passes = compile_filter(sink["filter"])
     assert any(passes(entry) for entry in OTHER_ENTRIES.values())
 
 
 def test_the_subscription_is_the_one_that_the_local_platform_makes(copied: TerraformCopy) -> None:
-    subscription = planned_resources(copied.plan())["google_pubsub_subscription.trigger[0]"]
+    topic = _loaded(copied).trigger_topic
+    subscription = planned_resources(copied.plan())[
+        f'google_pubsub_subscription.trigger["{topic}"]'
+    ]
     assert subscription["ack_deadline_seconds"] == ACK_DEADLINE_SECONDS
     assert subscription["message_retention_duration"] == f"{trigger_queue.RETENTION_SECONDS}s"
     (dead_letters,) = subscription["dead_letter_policy"]
@@ -181,19 +195,22 @@ def test_every_grant_refers_to_what_it_is_meant_for(copied: TerraformCopy) -> No
         if resource["type"].endswith("_iam_member")
     }
     assert grants["google_pubsub_topic_iam_member.sink_publisher"] == (
-        ["google_logging_project_sink.anomalies", "google_pubsub_topic.trigger"],
+        [
+            *("each.key", "each.value"),
+            *("google_logging_project_sink.anomalies", "google_pubsub_topic.trigger"),
+        ],
         "roles/pubsub.publisher",
     )
     assert grants["google_pubsub_topic_iam_member.service_agent_dead_letter_publisher"] == (
-        ["google_pubsub_topic.dead_letter", "local.pubsub_service_agent"],
+        ["each.key", "google_pubsub_topic.dead_letter", "local.pubsub_service_agent"],
         "roles/pubsub.publisher",
     )
     assert grants["google_pubsub_subscription_iam_member.service_agent_trigger_subscriber"] == (
-        ["count.index", "google_pubsub_subscription.trigger", "local.pubsub_service_agent"],
+        ["each.key", "google_pubsub_subscription.trigger", "local.pubsub_service_agent"],
         "roles/pubsub.subscriber",
     )
     assert grants["google_pubsub_subscription_iam_member.dagster_trigger_subscriber"] == (
-        ["count.index", "google_pubsub_subscription.trigger", "google_service_account.dagster"],
+        ["each.key", "google_pubsub_subscription.trigger", "google_service_account.dagster"],
         "roles/pubsub.subscriber",
     )
     resources = planned_resources(plan)
@@ -201,8 +218,8 @@ def test_every_grant_refers_to_what_it_is_meant_for(copied: TerraformCopy) -> No
     assert {
         address for address, values in resources.items() if values.get("member") == service_agent
     } == {
-        "google_pubsub_topic_iam_member.service_agent_dead_letter_publisher",
-        "google_pubsub_subscription_iam_member.service_agent_trigger_subscriber[0]",
+        f'google_pubsub_topic_iam_member.service_agent_dead_letter_publisher["{TOPIC}-dead-letter"]',
+        f'google_pubsub_subscription_iam_member.service_agent_trigger_subscriber["{TOPIC}"]',
     }
 
 
@@ -220,10 +237,12 @@ def test_dagster_may_do_what_it_needs_and_no_more(copied: TerraformCopy) -> None
         if address.split(".")[1].startswith("dagster") and "iam_member" in address
     }
     assert dagster == {
-        "dagster_dead_letter_publisher": "roles/pubsub.publisher",
-        "dagster_dead_letter_subscriber": "roles/pubsub.subscriber",
-        "dagster_trigger_publisher": "roles/pubsub.publisher",
-        "dagster_trigger_subscriber[0]": "roles/pubsub.subscriber",
+        f'dagster_dead_letter_publisher["{TOPIC}-dead-letter"]': "roles/pubsub.publisher",
+        f'dagster_dead_letter_subscriber["{TOPIC}-dead-letter-subscription"]': (
+            "roles/pubsub.subscriber"
+        ),
+        f'dagster_trigger_publisher["{TOPIC}"]': "roles/pubsub.publisher",
+        f'dagster_trigger_subscriber["{TOPIC}"]': "roles/pubsub.subscriber",
         # Known after apply: the custom roles.
         "dagster_monitoring": None,
         "dagster_retraining": None,
@@ -250,11 +269,13 @@ def test_the_alerts_watch_both_subscriptions_and_tell_the_configured_channels(
             (condition,) = values["conditions"]
             (threshold,) = condition["condition_threshold"]
             watched[address.partition(".")[2]] = threshold
-    assert set(watched) == {"unacknowledged[0]", "dead_letters"}
-    assert f'"{config.trigger_subscription}"' in watched["unacknowledged[0]"]["filter"]
-    assert watched["unacknowledged[0]"]["threshold_value"] == 1800
-    assert f'"{config.dead_letter_subscription}"' in watched["dead_letters"]["filter"]
-    assert watched["dead_letters"]["threshold_value"] == 0
+    unacknowledged = f'unacknowledged["{config.trigger_topic}"]'
+    dead_letters = f'dead_letters["{config.dead_letter_subscription}"]'
+    assert set(watched) == {unacknowledged, dead_letters}
+    assert f'"{config.trigger_subscription}"' in watched[unacknowledged]["filter"]
+    assert watched[unacknowledged]["threshold_value"] == 1800
+    assert f'"{config.dead_letter_subscription}"' in watched[dead_letters]["filter"]
+    assert watched[dead_letters]["threshold_value"] == 0
 
 
 def test_the_environment_is_one_that_dagster_reads(copied: TerraformCopy) -> None:
@@ -286,19 +307,20 @@ def _planned_sensors(plan: Mapping[str, Any]) -> set[str]:
 def test_dagster_is_the_one_live_trigger(copied: TerraformCopy) -> None:
     plan = copied.plan()
     resources = planned_resources(plan)
-    assert "google_pubsub_subscription.trigger[0]" in resources
+    assert f'google_pubsub_subscription.trigger["{TOPIC}"]' in resources
     assert not any("cloud_function" in address for address in resources)
     assert planned_outputs(plan)["cloud_function"] is None
     assert planned_outputs(plan)["live_trigger"] == "dagster"
-    assert _planned_sensors(plan) == {"drift_message_sensor", "monitoring_results_sensor"}
+    assert SENSOR_NAME in _planned_sensors(plan)
 
 
 def test_the_cloud_function_is_the_one_live_trigger(copied: TerraformCopy) -> None:
+    copied.write_config(DEPLOYABLE_CONFIG)
     plan = copied.plan(trigger="cloud_function")
     resources = planned_resources(plan)
-    assert not any(address.endswith("subscription.trigger[0]") for address in resources)
-    assert _planned_sensors(plan) == {"monitoring_results_sensor"}
-    function = resources["google_cloudfunctions2_function.trigger[0]"]
+    assert not any("subscription.trigger[" in address for address in resources)
+    assert SENSOR_NAME not in _planned_sensors(plan)
+    function = resources[f'google_cloudfunctions2_function.trigger["{TOPIC}"]']
     assert function["name"] == "cf-transak-i1-train-trigger"
     assert function["build_config"][0]["entry_point"] == "handle_drift_message"
     assert function["event_trigger"][0]["retry_policy"] == "RETRY_POLICY_RETRY"
@@ -309,6 +331,7 @@ def test_the_cloud_function_is_the_one_live_trigger(copied: TerraformCopy) -> No
 def test_the_packed_source_holds_all_that_the_function_imports(
     copied: TerraformCopy, tmp_path: Path
 ) -> None:
+    copied.write_config(DEPLOYABLE_CONFIG)
     copied.plan(trigger="cloud_function")
     (archive,) = copied.directory.glob(".terraform/*.zip")
     unpacked = tmp_path / "unpacked"
@@ -318,14 +341,9 @@ def test_the_packed_source_holds_all_that_the_function_imports(
         "import main, transak_drift; main.handle_drift_message; "
         "print(main.__file__, transak_drift.__file__)"
     )
-    # The repository's configuration names no compiled pipeline, which only a deployment has.
-    deployed = tmp_path / "deployed.json"
-    deployed.write_text(
-        json.dumps({**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}})
-    )
     environment = {
         "PYTHONPATH": str(unpacked),
-        "TRANSAK_DRIFT_CONFIG": str(deployed),
+        "TRANSAK_DRIFT_CONFIG": "monitoring_config.json",
         "TRANSAK_DRIFT_VERTEX_ENDPOINT": "127.0.0.1:1",
         "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
     }
@@ -340,4 +358,4 @@ def test_the_packed_source_holds_all_that_the_function_imports(
     assert imported.returncode == 0, imported.stderr
     assert all(Path(file).is_relative_to(unpacked) for file in imported.stdout.split())
     source = (unpacked / "monitoring_config.json").read_text(encoding="utf-8")
-    assert json.loads(source) == CONFIG
+    assert json.loads(source) == DEPLOYABLE_CONFIG

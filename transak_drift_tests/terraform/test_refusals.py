@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,18 @@ from transak_drift.core.config import load_config
 from transak_drift.core.config_errors import ConfigError
 from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
 from transak_drift_tests.terraform.hcl_files import terraform_files
-from transak_drift_tests.terraform.mutations import Mutation, mutations
+from transak_drift_tests.terraform.mutations import OF_AN_OBJECT, Mutation, mutations
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
-from transak_drift_tests.terraform.terraform_command import CONFIG, TerraformCopy, needs_terraform
+from transak_drift_tests.terraform.terraform_command import (
+    CONFIG,
+    DEPLOYABLE_CONFIG,
+    TerraformCopy,
+    needs_terraform,
+)
 
 pytestmark = needs_terraform
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-EVERY = 40
 
 
 @pytest.fixture
@@ -108,34 +114,65 @@ def test_a_config_without_a_required_name_is_refused(copied: TerraformCopy) -> N
 
 
 def _is_accepted_by_terraform(mutation: Mutation) -> bool:
-    # Terraform asks for neither descriptions nor types of variables, and `validate` does not look
-    # behind an index that only a plan knows.
-    return mutation.what in ("description missing", "type or value missing") or (
-        "[count.index]" in mutation.what
+    # Terraform asks for neither descriptions nor types of variables, nor that a value is used.
+    return mutation.what in ("description missing", "type or value missing")
+
+
+def _needs_a_plan(mutation: Mutation) -> bool:
+    # `validate` knows neither the objects of local values nor what stands behind an index.
+    return mutation.what.startswith(OF_AN_OBJECT) or (
+        "[" in mutation.what and not mutation.what.endswith("without its index")
     )
 
 
-def _sampled() -> list[Mutation]:
+def _sampled(every: int, *, needs_a_plan: bool) -> list[Mutation]:
     made = [
         mutation
         for file, text in terraform_files().items()
         for mutation in mutations(file, text, SCHEMA)
-        if not _is_accepted_by_terraform(mutation)
+        if not _is_accepted_by_terraform(mutation) and _needs_a_plan(mutation) == needs_a_plan
     ]
-    return made[::EVERY]
+    return made[::every]
+
+
+@contextmanager
+def _put_into(copied: TerraformCopy, mutation: Mutation) -> Generator[None]:
+    path = copied.directory / mutation.file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(mutation.original, mutation.mutated, 1), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
 
 
 def test_terraform_finds_the_mistakes_too(copied: TerraformCopy) -> None:
     """Terraform is a second judge of a sample of the mistakes of test_mutations.py."""
-    sample = _sampled()
+    sample = _sampled(40, needs_a_plan=False)
     assert {mutation.file for mutation in sample} >= {"pubsub.tf", "alerts.tf", "variables.tf"}
     accepted = []
     for mutation in sample:
-        path = copied.directory / mutation.file
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace(mutation.original, mutation.mutated, 1), encoding="utf-8")
-        if copied.run("validate", "-json").returncode == 0:
-            accepted.append(str(mutation))
-        path.write_text(text, encoding="utf-8")
+        with _put_into(copied, mutation):
+            if copied.run("validate", "-json").returncode == 0:
+                accepted.append(str(mutation))
     assert accepted == []
     assert copied.run("validate", "-json").returncode == 0
+
+
+def test_a_plan_finds_the_mistakes_within_objects_too(copied: TerraformCopy) -> None:
+    copied.write_config(DEPLOYABLE_CONFIG)
+    second = {"model_name": "second", "monitoring_job_display_name": "second"}
+    copied.write_further_config("second.json", {**DEPLOYABLE_CONFIG, **second})
+    accepted = []
+    for mutation in _sampled(30, needs_a_plan=True):
+        with _put_into(copied, mutation):
+            if _is_planned(copied):
+                accepted.append(str(mutation))
+    assert accepted == []
+    assert _is_planned(copied)
+
+
+def _is_planned(copied: TerraformCopy) -> bool:
+    # What one trigger has no use for is looked at with the other alone.
+    return all(
+        copied.try_plan(trigger=trigger, pipeline_root_bucket="bucket").returncode == 0
+        for trigger in ("cloud_function", "dagster")
+    )
