@@ -51,8 +51,8 @@ def history_chart_markdown(history: RecordedHistory, features: Sequence[str]) ->
     return f"![Distance of each feature over the days](data:image/png;base64,{encoded})"
 
 
-def history_chart_uri(history: RecordedHistory, feature: str, palette: Palette) -> str:
-    """Draw the history of one feature as a picture that a page can hold within itself.
+def history_chart(history: RecordedHistory, feature: str, palette: Palette) -> bytes:
+    """Draw the history of one feature for a page.
 
     Args:
         history: what is recorded.
@@ -60,14 +60,13 @@ def history_chart_uri(history: RecordedHistory, feature: str, palette: Palette) 
         palette: the colors.
 
     Returns:
-        The SVG as a `data:` URI (RFC 2397), about 420 CSS pixels wide.
+        The SVG, about 420 CSS pixels wide.
     """
 
     def draw(figure: Figure) -> None:
         _draw(figure.subplots(), history, feature, palette)
 
-    encoded = base64.b64encode(svg_picture(_PAGE_SIZE_INCHES, draw)).decode()
-    return f"data:image/svg+xml;base64,{encoded}"
+    return svg_picture(_PAGE_SIZE_INCHES, draw)
 
 
 def _draw(axes: Axes, history: RecordedHistory, feature: str, palette: Palette) -> None:

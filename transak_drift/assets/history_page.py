@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from transak_drift.assets.history_charts import history_chart_uri
+from transak_drift.assets.history_charts import history_chart
 from transak_drift.assets.recorded_reports import RecordedDay, RecordedHistory
-from transak_drift.assets.report_charts import DARK, LIGHT, printable
+from transak_drift.assets.report_charts import LIGHT, chart_uris, printable
 from transak_drift.core.drift_onset import onset_sentence
 
 MOST_DAYS = 90
@@ -56,14 +56,16 @@ def _template() -> Template:
 
 def _feature_view(history: RecordedHistory, feature: str) -> dict[str, Any]:
     stretches = history.stretches(feature)
-    has_chart = any(day.distance is not None for day in history.distances(feature))
+    light = dark = None
+    if any(day.distance is not None for day in history.distances(feature)):
+        light, dark = chart_uris(history_chart(history, feature, LIGHT))
     return {
         "name": feature,
         "sentence": onset_sentence(feature, stretches),
         "stands": bool(stretches) and stretches[-1].stands,
         "stretches": list(reversed(stretches))[:MOST_STRETCHES],
-        "light_chart": history_chart_uri(history, feature, LIGHT) if has_chart else None,
-        "dark_chart": history_chart_uri(history, feature, DARK) if has_chart else None,
+        "light_chart": light,
+        "dark_chart": dark,
     }
 
 

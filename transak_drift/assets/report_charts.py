@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import threading
 import unicodedata
 import warnings
@@ -45,18 +46,32 @@ LIGHT = Palette(text="#1c2733", before="#9aa5b1", now="#2b6cb0", drift="#c53030"
 DARK = Palette(text="#e4e9ef", before="#76828f", now="#64a5ea", drift="#f37a7a")
 
 
-def feature_chart_uri(feature: FeatureDrift, palette: Palette) -> str:
-    """Draw a feature as a picture that a page can hold within itself.
+_DARK_OF_LIGHT = {
+    LIGHT.text.encode(): DARK.text.encode(),
+    LIGHT.before.encode(): DARK.before.encode(),
+    LIGHT.now.encode(): DARK.now.encode(),
+    LIGHT.drift.encode(): DARK.drift.encode(),
+}
+# As matplotlib writes styles; a color that stands in a description stays.
+_COLOR = re.compile(rb"((?:fill|stroke): )(" + b"|".join(_DARK_OF_LIGHT) + rb")(?=[;\"])")
+
+
+def chart_uris(light_svg: bytes) -> tuple[str, str]:
+    """Make pictures that a page can hold within itself, for light and for dark.
 
     Args:
-        feature: what a monitoring run found of it.
-        palette: the colors.
+        light_svg: the SVG in the colors of `LIGHT`. The dark one is made by exchanging them:
+            to draw it again would take as long as the first time.
 
     Returns:
-        The SVG as a `data:` URI (RFC 2397).
+        Both as `data:` URIs (RFC 2397), the light one first.
     """
-    encoded = base64.b64encode(feature_chart(feature, palette)).decode()
-    return f"data:image/svg+xml;base64,{encoded}"
+    dark_svg = _COLOR.sub(lambda match: match[1] + _DARK_OF_LIGHT[match[2]], light_svg)
+    light, dark = (
+        f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+        for svg in (light_svg, dark_svg)
+    )
+    return light, dark
 
 
 def feature_chart(feature: FeatureDrift, palette: Palette) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from transak_drift.assets.metadata import verdict
-from transak_drift.assets.report_charts import DARK, LIGHT, feature_chart_uri, printable
+from transak_drift.assets.report_charts import LIGHT, chart_uris, feature_chart, printable
 from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
 
 _METRIC_NAMES = {
@@ -50,7 +50,9 @@ def _template() -> Template:
 
 
 def _feature_view(feature: FeatureDrift) -> dict[str, Any]:
-    has_chart = feature.distance is not None
+    light = dark = None
+    if feature.distance is not None:
+        light, dark = chart_uris(feature_chart(feature, LIGHT))
     return {
         "name": feature.feature,
         "metric": _METRIC_NAMES.get(feature.metric, feature.metric),
@@ -59,6 +61,6 @@ def _feature_view(feature: FeatureDrift) -> dict[str, Any]:
         "verdict": verdict(feature),
         "note": feature.note,
         "contributors": feature.contributors,
-        "light_chart": feature_chart_uri(feature, LIGHT) if has_chart else None,
-        "dark_chart": feature_chart_uri(feature, DARK) if has_chart else None,
+        "light_chart": light,
+        "dark_chart": dark,
     }
