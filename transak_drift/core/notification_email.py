@@ -13,6 +13,8 @@ from transak_drift.core.notification import Notification, one_line
 from transak_drift.core.notification_config import EmailNotification
 
 LONGEST_SUBJECT = 200
+# RFC 5322, section 2.1.1.
+_LONGEST_LINE = 998
 
 
 def notification_email(
@@ -31,10 +33,14 @@ def notification_email(
         answers the first. Sources: RFC 5322, section 3.6.4 (identification fields); RFC 3834,
         section 5 (Auto-Submitted).
     """
-    message = EmailMessage(policy=SMTP)
+    subject = one_line(notification.headline, LONGEST_SUBJECT)
+    # Python folds a long subject before its first word, which some mail programs show as empty;
+    # only one with encoded words must be folded.
+    policy = SMTP.clone(max_line_length=_LONGEST_LINE) if subject.isascii() else SMTP
+    message = EmailMessage(policy=policy)
     message["From"] = Address("transak_drift", addr_spec=addresses.sender)
     message["To"] = [Address(addr_spec=recipient) for recipient in addresses.recipients]
-    message["Subject"] = one_line(notification.headline, LONGEST_SUBJECT)
+    message["Subject"] = subject
     message["Date"] = format_datetime(now)
     message["Message-ID"] = message_id(notification.identity, addresses.sender)
     if notification.answers is not None:
