@@ -153,7 +153,7 @@ def world(
         kept.clear()
     slack.calls = mail.attempts = 0
     monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield World(instance, slack, mail)
 
 
@@ -279,6 +279,18 @@ def test_an_outage_in_the_middle_of_a_tick_repeats_only_the_rest(world: World) -
     assert world.tick(SLACK) == "slack: 1 of 1 told"
     assert "`job-5`" in world.slack.texts(CHANNEL)[-1]
     assert len(world.slack.texts(CHANNEL)) == 4, "the first answer took job-4 and keeps no record"
+
+
+def test_a_death_before_the_cursor_is_stored_repeats_the_same_message_id(world: World) -> None:
+    world.tick()
+    stored = dict(world.cursors)
+    world.record(OutcomeKind.HELD, "job-1")
+    world.tick()
+    world.cursors = stored
+    world.tick()
+    first, again = world.mail.messages
+    assert first["Message-ID"] == again["Message-ID"]
+    assert "nothing new" in world.tick()
 
 
 def test_slack_is_left_alone_as_long_as_it_asks(world: World) -> None:
