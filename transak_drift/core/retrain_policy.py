@@ -90,18 +90,18 @@ def drift_still_stands(window_end: datetime, history: TrainingHistory) -> bool:
 
 
 def is_past(window_end: datetime, history: TrainingHistory) -> bool:
-    """Tell whether a training on data beyond a drift event's window has ended.
+    """Tell whether a training on data beyond a held event's window has ended.
 
     Nothing that was seen in the window is news then: the training had those days and later ones.
-    Its model is the champion, or the champion was better on days after the window. So monitoring
-    past days, or many days at once, does not train for each of them.
+    Its model is the champion, or the champion was better on days after the window. So many days
+    that drifted at once, as a backfill finds them, do not train one by one.
 
     Args:
         window_end: end of the drift event's window, UTC.
         history: the trainings so far.
 
     Returns:
-        True when the event calls for no training. An event of the very window that was trained
-        is not past: a day that is monitored again, or a person's message, may train again.
+        True when the event calls for no training any more. An event that was never held is not
+        asked: it may be a day that is monitored again, or a person's message.
     """
     return history.judged_until is not None and history.judged_until > window_end

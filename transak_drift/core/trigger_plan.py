@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
 
 from transak_drift.core.config import RetrainPolicy
 from transak_drift.core.drift_event import DriftEvent, merge_events
@@ -26,8 +25,6 @@ from transak_drift.core.retrain_policy import (
     is_past,
 )
 from transak_drift.core.trigger_state import HeldEvent, RequestedEvent, TriggerState
-
-_Entry = TypeVar("_Entry", HeldEvent, RequestedEvent)
 
 MOST_HELD_EVENTS = 1_000
 MOST_SUPERSEDED_EVENTS = 1_000
@@ -293,14 +290,9 @@ class _Tick:
                 self._request(request, messages=0)
 
     def decide_candidates(self) -> None:
-        for key, group in _newest_window_first(self._candidates):
+        for key, group in self._candidates.items():
             hold = self._hold(group.event)
-            past = self._past(group.event)
-            if past is not None:
-                self._superseded[key] = None
-                self._recorded.update(group.messages)
-                self._record(OutcomeKind.SUPERSEDED, group.event, past)
-            elif hold is None:
+            if hold is None:
                 self._request(group, messages=1)
             elif len(self._held) < MOST_HELD_EVENTS:
                 self._held[key] = HeldEvent(event=group.event, reason=hold.reason, since=self._now)
@@ -324,7 +316,7 @@ class _Tick:
         )
 
     def _past(self, event: DriftEvent) -> str | None:
-        """Tell which training went beyond an event's window, or None if none did."""
+        """Tell which training went beyond a held event's window, or None if none did."""
         history = self._histories.get(event.model_monitor_id)
         if history is None or event.key in self._runs.created or history.judged_until is None:
             return None
@@ -375,13 +367,13 @@ class _Tick:
         return self._plan
 
 
-def _newest_window_first(entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
-    """Order drift events so that the first training answers as many as it can.
+def _newest_window_first(held: Mapping[str, HeldEvent]) -> list[tuple[str, HeldEvent]]:
+    """Order held events so that the next training answers as many as it can.
 
     A training learns from the days up to its event's window, so that the newest answers the
     older ones; of equal windows the one that came first is the first.
     """
-    return sorted(entries.items(), key=lambda item: item[1].event.window_end, reverse=True)
+    return sorted(held.items(), key=lambda item: item[1].event.window_end, reverse=True)
 
 
 def _no_longer_monitored(event: DriftEvent) -> str:

@@ -89,14 +89,18 @@ class Trigger:
 
 @pytest.mark.parametrize("promotes", [True, False])
 @given(random=st.randoms(use_true_random=False))
-def test_thirty_drifted_days_in_one_pull_train_once(random: Random, promotes: bool) -> None:
+def test_thirty_drifted_days_in_one_pull_train_twice_at_most(
+    random: Random, promotes: bool
+) -> None:
     trigger = Trigger(3, promotes=promotes)
     shuffled = list(EVENTS)
     random.shuffle(shuffled)
     trigger.tick(shuffled)
     trigger.settle()
-    assert trigger.trained == [EVENTS[-1]]
-    assert sorted(e.window_end for e in trigger.superseded) == [e.window_end for e in EVENTS[:-1]]
+    expected = [shuffled[0]] if shuffled[0] == EVENTS[-1] else [shuffled[0], EVENTS[-1]]
+    assert trigger.trained == expected
+    answered = [event.key for event in (*trigger.trained, *trigger.superseded)]
+    assert sorted(answered) == sorted(event.key for event in EVENTS)
 
 
 @pytest.mark.parametrize("promotes", [True, False])
@@ -105,7 +109,7 @@ def test_thirty_drifted_days_in_one_pull_train_once(random: Random, promotes: bo
     cuts=st.sets(st.integers(1, DAYS - 1), max_size=8),
     ticks=st.integers(1, 6),
 )
-def test_days_that_come_in_several_pulls_train_at_most_once_a_pull(
+def test_days_that_come_in_several_pulls_train_at_most_once_a_pull_and_once_more(
     order: list[int], cuts: set[int], ticks: int, promotes: bool
 ) -> None:
     trigger = Trigger(ticks, promotes=promotes)
@@ -114,26 +118,20 @@ def test_days_that_come_in_several_pulls_train_at_most_once_a_pull(
         trigger.tick([EVENTS[number] for number in order[start:end]])
     trigger.settle()
 
-    assert len(trigger.trained) <= len(bounds) - 1
-    ends = [event.window_end for event in trigger.trained]
-    assert ends == sorted(set(ends))
-    assert ends[-1] == EVENTS[-1].window_end
+    assert len(trigger.trained) <= len(bounds)
+    assert EVENTS[-1] in trigger.trained
     # Each day is answered, and by one of the two.
     answered = [event.key for event in (*trigger.trained, *trigger.superseded)]
     assert sorted(answered) == sorted(event.key for event in EVENTS)
 
 
-def test_a_new_event_of_a_window_before_the_newest_training_is_past() -> None:
+def test_a_new_event_trains_whatever_was_trained_before_it() -> None:
     trigger = Trigger(1, promotes=True)
-    trigger.tick([EVENTS[9]])
-    trigger.tick([EVENTS[4]])
-    assert trigger.trained == [EVENTS[9]]
-    assert trigger.superseded == [EVENTS[4]]
-    # The day after it is news, and so is the same window once more.
-    trigger.tick([EVENTS[10]])
+    for number in (9, 4, 10):
+        trigger.tick([EVENTS[number]])
     again = drift_event("job-again", end=EVENTS[10].window_end)
     trigger.tick([again])
-    assert trigger.trained == [EVENTS[9], EVENTS[10], again]
+    assert trigger.trained == [EVENTS[9], EVENTS[4], EVENTS[10], again]
 
 
 def test_without_a_finished_training_nothing_is_past() -> None:
