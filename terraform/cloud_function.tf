@@ -58,7 +58,7 @@ resource "google_service_account" "cloud_function" {
   for_each = local.pushed_queues
 
   account_id   = each.value.function_name
-  display_name = "Cloud Function: retraining of ${each.value.models_in_words} on drift"
+  display_name = substr("Cloud Function: retraining of ${each.value.models_in_words} on drift", 0, 100)
 
   depends_on = [google_project_service.required]
 }

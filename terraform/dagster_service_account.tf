@@ -1,6 +1,6 @@
 resource "google_service_account" "dagster" {
   account_id   = var.dagster_service_account_id
-  display_name = "Dagster: monitoring and retraining of ${local.models_in_words}"
+  display_name = substr("Dagster: monitoring and retraining of ${local.models_in_words}", 0, 100)
 
   depends_on = [google_project_service.required]
 }

@@ -359,3 +359,16 @@ def test_the_packed_source_holds_all_that_the_function_imports(
     assert all(Path(file).is_relative_to(unpacked) for file in imported.stdout.split())
     source = (unpacked / "monitoring_config.json").read_text(encoding="utf-8")
     assert json.loads(source) == DEPLOYABLE_CONFIG
+
+
+def test_a_long_name_of_the_model_fits_the_account_that_it_describes(
+    copied: TerraformCopy,
+) -> None:
+    copied.write_config({**DEPLOYABLE_CONFIG, "model_name": "m" * 128})
+    resources = planned_resources(copied.plan(trigger="cloud_function"))
+    described = [
+        values["display_name"]
+        for address, values in resources.items()
+        if address.startswith("google_service_account.")
+    ]
+    assert [len(name) for name in described] == [100, 100]
