@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from http.client import HTTPException
 
@@ -108,7 +109,8 @@ class SlackChannel:
 def _explained(channel: str, status: int, code: str, retry_after: str | None) -> Exception:
     shown = one_line(code, 100)
     if status == HTTPStatus.TOO_MANY_REQUESTS or code in ("ratelimited", "rate_limited"):
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+        number = re.fullmatch(r"[0-9]{1,9}", retry_after or "")
+        seconds = None if number is None else float(number[0])
         return TemporaryNotificationError("Slack takes no more messages for now", seconds)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _TEMPORARY:
         return TemporaryNotificationError(f"Slack is out of order (HTTP {status}, {shown})")

@@ -26,6 +26,7 @@ from transak_drift.core.notification import (
     digest,
     notify_of_decision,
     notify_of_training,
+    one_line,
 )
 from transak_drift.core.notification_pages import NotificationPages
 from transak_drift.core.notification_state import (
@@ -129,7 +130,7 @@ def build_drift_notification_sensor(
                 for name in channels
             }
         )
-        tick = _Tick(context.instance, config, pages, limits)
+        tick = _Tick(context, config, pages, limits)
         sentences = tick.work(channels, state)
         for sentence in sentences:
             context.log.info(sentence)
@@ -152,12 +153,13 @@ class _Tick:
 
     def __init__(
         self,
-        instance: dg.DagsterInstance,
+        context: dg.SensorEvaluationContext,
         config: MonitoringConfig,
         pages: NotificationPages,
         limits: NotificationBounds,
     ) -> None:
-        self._instance = instance
+        self._instance = context.instance
+        self._log = context.log
         self._config = config
         self._pages = pages
         self._limits = limits
@@ -168,10 +170,17 @@ class _Tick:
         self, channels: Mapping[str, NotificationChannel], state: NotificationState
     ) -> list[str]:
         """Send on each channel what is new, and tell in a sentence a channel what was done."""
-        return [
-            f"{name}: {self._work_channel(channel, state.channels[name])}"
-            for name, channel in channels.items()
-        ]
+        sentences = []
+        for name, channel in channels.items():
+            try:
+                sentence = self._work_channel(channel, state.channels[name])
+            except Exception as error:
+                # Raised at once, it would take the memory of what the other channels were sent.
+                self._log.exception(f"{name}: unexpected error")
+                sentence = one_line(f"unexpected {type(error).__name__}: {error}")
+                state.channels[name].refusal = self._refusal(sentence)
+            sentences.append(f"{name}: {sentence}")
+        return sentences
 
     def _work_channel(self, channel: NotificationChannel, state: ChannelState) -> str:
         if state.refusal is not None:
@@ -202,6 +211,9 @@ class _Tick:
             self._await_trainings(state, reading)
             state.seen = reading.seen
         return sentence
+
+    def _refusal(self, message: str) -> Refusal:
+        return Refusal(message=message, again_at=self._now + self._limits.refusal_pause)
 
     def _new_decisions(self, state: ChannelState, reading: OutcomeReading) -> list[Notification]:
         new: dict[str, RecordedOutcome] = {}
@@ -280,8 +292,7 @@ class _Tick:
                 remarks.append(f"{error}; tried again later")
                 break
             except RefusedNotificationError as error:
-                again_at = self._now + self._limits.refusal_pause
-                state.refusal = Refusal(message=str(error), again_at=again_at)
+                state.refusal = self._refusal(str(error))
                 remarks.append(str(error))
                 break
             state.tell((item.identity for item in batch), self._now)

@@ -66,6 +66,10 @@ def test_slack_says_how_long_to_wait(slack: SlackServer) -> None:
         slack_channel(slack).send(NOTIFICATION)
     assert raised.value.retry_after == 42
     assert slack.calls == 1, "the client repeats nothing by itself"
+    slack.answers.append(Answer.error("ratelimited", 429, Retry_After="²"))
+    with pytest.raises(TemporaryNotificationError) as raised:
+        slack_channel(slack).send(NOTIFICATION)
+    assert raised.value.retry_after is None
     slack_channel(slack).send(NOTIFICATION)
     assert len(slack.messages) == 1
 

@@ -16,9 +16,14 @@ from transak_drift.core.config import MonitoringConfig
 from transak_drift.core.config_errors import ConfigError
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
 from transak_drift.core.log_entry import DRIFT_OBJECTIVE
+from transak_drift.core.notification import Notification
 from transak_drift.core.notification_state import NotificationState
 from transak_drift.core.trigger_plan import Outcome, OutcomeKind, TickPlan, describe
-from transak_drift.resources.notification_resource import notification_resource
+from transak_drift.resources.notification_channel import NotificationChannel
+from transak_drift.resources.notification_resource import (
+    NotificationResource,
+    notification_resource,
+)
 from transak_drift.sensors.drift_message_sensor import run_request
 from transak_drift.sensors.drift_notification_sensor import (
     NotificationBounds,
@@ -80,7 +85,10 @@ class World:
             self.instance.report_runless_asset_event(observation)
 
     def tick(
-        self, config: MonitoringConfig = BOTH, bounds: NotificationBounds | None = None
+        self,
+        config: MonitoringConfig = BOTH,
+        bounds: NotificationBounds | None = None,
+        resource: NotificationResource | None = None,
     ) -> str:
         """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
         sensor = build_drift_notification_sensor(
@@ -90,7 +98,7 @@ class World:
             instance=self.instance,
             cursor=self.cursors.get(sensor.name),
             sensor_name=sensor.name,
-            resources={"notifications": notification_resource(self.settings)},
+            resources={"notifications": resource or notification_resource(self.settings)},
         ) as context:
             result = sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -331,6 +339,31 @@ def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(
     world.cursors[name] = state.to_cursor()
     assert world.tick() == "slack: 2 of 2 told; email: nothing new"
     assert len(world.subjects()) == len(world.slack_headlines()) == 2
+
+
+class BrokenChannel:
+    """A channel with a fault of its own."""
+
+    def send(self, notification: Notification) -> str | None:
+        raise RuntimeError("a fault in the program")
+
+
+class BrokenEmail(NotificationResource):
+    """Slack, and e-mails that fail in a way that nobody expects."""
+
+    def open(self, config: MonitoringConfig) -> dict[str, NotificationChannel]:
+        return {**super().open(config), "email": BrokenChannel()}
+
+
+def test_an_unexpected_fault_of_one_channel_repeats_nothing_in_another(world: World) -> None:
+    broken = BrokenEmail(slack_api_url=world.slack.url)
+    world.record(OutcomeKind.HELD, "job-1")
+    said = world.tick(resource=broken)
+    assert said == "slack: 1 of 1 told; email: unexpected RuntimeError: a fault in the program"
+    for _ in range(2):
+        with pytest.raises(NotificationRefusedError, match="email: unexpected RuntimeError"):
+            world.tick(resource=broken)
+    assert len(world.slack.messages) == 1
 
 
 def test_a_storm_is_one_digest(world: World) -> None:
