@@ -11,6 +11,19 @@ locals {
       ],
     )
   }
+
+  models_without_pipeline = [
+    for model in local.models_in_order : model.file if !can(regex("://", model.pipeline_template))
+  ]
+}
+
+# A warning and no refusal: the pipeline's address may be filled in after a first plan or apply. Until
+# then the function refuses to start, and Eventarc keeps what it is sent.
+check "cloud_function_pipelines" {
+  assert {
+    condition     = var.trigger != "cloud_function" || length(local.models_without_pipeline) == 0
+    error_message = "vertex.pipeline_template in ${join(", ", local.models_without_pipeline)} must be the address of the compiled training pipeline, gs://bucket/path or in Artifact Registry: with trigger = cloud_function nothing trains before."
+  }
 }
 
 resource "terraform_data" "cloud_function" {
@@ -19,10 +32,6 @@ resource "terraform_data" "cloud_function" {
   input = each.key
 
   lifecycle {
-    precondition {
-      condition     = can(regex("://", each.value.pipeline_template))
-      error_message = "vertex.pipeline_template in ${each.key} must be the address of the compiled training pipeline, gs://bucket/path or in Artifact Registry, since trigger is cloud_function: the function could not train${each.value.pipeline_template == null ? "" : " with the local file ${each.value.pipeline_template}, which is not packed into it"}."
-    }
     precondition {
       condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", local.queues[each.value.trigger_topic].function_name))
       error_message = "trigger_topic in ${each.key} gives the function's name ${local.queues[each.value.trigger_topic].function_name}, which cannot be that of a service account: 6 to 30 lower-case letters, digits or hyphens, a letter first. Name a topic such as ps-transak-i2-train-trigger."

@@ -38,7 +38,7 @@ _LIFECYCLE = _block(
     ),
     repeatable=False,
 )
-# Source: "Terraform language" documentation, pages "Resources", "Variables", "Outputs",
+# Source: "Terraform language" documentation, pages "Resources", "Variables", "Outputs", "Checks",
 # "Provider requirements" and "The terraform_data managed resource type".
 _META_ARGUMENTS = _schema(optional=["count", "for_each", "depends_on"], lifecycle=_LIFECYCLE)
 _OWN_BLOCKS: Mapping[str, Schema] = {
@@ -46,6 +46,7 @@ _OWN_BLOCKS: Mapping[str, Schema] = {
         ["type", "description"], ["default", "nullable", "sensitive"], validation=_CONDITION
     ),
     "output": _schema(["description", "value"], ["sensitive", "depends_on"]),
+    "check": _schema(**{"assert": _CONDITION}),
     "terraform": _schema(
         ["required_version"], required_providers=_block(_schema(), repeatable=False)
     ),
@@ -56,7 +57,7 @@ _BUILT_IN_TYPES: Mapping[str, Schema] = {
         "attributes": ["id", "input", "output"],
     }
 }
-_LABEL_COUNTS = {"resource": 2, "data": 2, "variable": 1, "output": 1, "provider": 1}
+_LABEL_COUNTS = {"resource": 2, "data": 2, "variable": 1, "output": 1, "provider": 1, "check": 1}
 _FIXED_REFERENCES: Mapping[str, frozenset[str]] = {
     "path": frozenset({"module", "root", "cwd"}),
     "each": frozenset({"key", "value"}),
