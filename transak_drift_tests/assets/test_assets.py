@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,8 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     model = metadata(trained, NAMES.trained_model)
     assert (model["version"], model["promoted"], model["adopted"]) == ("2", True, False)
     assert metadata(trained, NAMES.baseline_dataset)["last day"] == str(DRIFT_DAY)
+    assert model["drift report"] == "/assets/drift_report?view=partitions&partition=2026-03-04"
+    assert model["trained until"] == datetime(2026, 3, 5, tzinfo=UTC).timestamp()
     assert metadata(repeated, NAMES.trained_model)["adopted"] is True
     assert metadata(repeated, NAMES.trained_model)["version"] == "2"
 

@@ -52,6 +52,28 @@ def test_on_gcp_the_page_is_an_object_that_a_browser_opens(
     assert storage.content_types == {f"gs://transak-i1/{OBJECT}": "text/html; charset=utf-8"}
 
 
+def test_on_gcp_the_history_lies_beside_the_reports_one_a_model(
+    buckets: Buckets, storage: LoopbackStorage
+) -> None:
+    address = PLATFORM.store_history(CONFIG, "<p>all days</p>")
+    name = f"monitoring-é/drift_reports/history-{CONFIG.model_monitor_id}.html"
+    assert address == f"https://storage.cloud.google.com/transak-i1/{quote(name)}"
+    path = buckets.directory / "transak-i1" / name
+    assert path.read_text(encoding="utf-8") == "<p>all days</p>"
+    assert PLATFORM.store_history(monitored_config(vertex={}), "") is None
+
+
+def test_on_gcp_a_report_links_to_the_console() -> None:
+    metadata = report_metadata(monitored_config(vertex={}), PLATFORM, DRIFTED)
+    monitor = metadata["model monitor"].url
+    assert monitor.startswith("https://console.cloud.google.com/vertex-ai/model-monitoring/")
+    assert monitor.endswith(f"/{CONFIG.model_monitor_id}?project={CONFIG.project_id}")
+    for feature in DRIFTED.features:
+        page = metadata[f"{feature.feature} in the console"].url
+        assert "/model-monitoring-jobs/20260304-baseline-v1/feature-drift?" in page
+        assert page.endswith(f"featureName={feature.feature}")
+
+
 def test_a_failure_that_passes_is_overcome(buckets: Buckets, storage: LoopbackStorage) -> None:
     storage.failures = 1
     assert PLATFORM.store_report(CONFIG, DRIFTED, PAGE) is not None
@@ -87,6 +109,9 @@ def test_on_local_the_page_lies_beside_the_result(tmp_path: Path) -> None:
     assert path.name == "20260304-baseline-v1.html"
     assert path.parent.name == "monitoring_jobs"
     assert path.read_text(encoding="utf-8") == PAGE
+    assert not [name for name in report_metadata(CONFIG, platform, DRIFTED) if "console" in name]
+    history = Path(platform.store_history(CONFIG, "all days"))
+    assert (history.parent, history.read_text()) == (path.parent, "all days")
     later = DRIFTED.model_copy(update={"day": date(2026, 3, 5)})
     assert platform.store_report(CONFIG, later, "again") == str(path)
     assert path.read_text(encoding="utf-8") == "again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,27 @@ import pytest
 from transak_drift.assets.jobs import build_retrain_job
 from transak_drift.assets.names import (
     DRIFT_EVENT_TAG,
+    FEATURE_PAGE_TAG,
+    MONITOR_PAGE_TAG,
+    REPORT_TAG,
     RETRAIN_JOB,
     ModelNames,
 )
 from transak_drift.core.config import MonitoringConfig, load_config
 from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
 from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
+from transak_drift.core.message_assessment import Drift, assess_message
 from transak_drift.core.trigger_state import TriggerState, UnreadableCursorError
 from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
 from transak_drift.resources.local_resources import LocalTriggerQueueResource
-from transak_drift.sensors.drift_message_sensor import TickBounds, build_drift_message_sensor
+from transak_drift.sensors.drift_message_sensor import (
+    TickBounds,
+    build_drift_message_sensor,
+    run_request,
+)
 
 NAMES = ModelNames()
+CONSOLE = "https://console.cloud.google.com/vertex-ai/model-monitoring"
 
 CONFIG = load_config(Path(__file__).parents[2] / "monitoring_config.json")
 
@@ -123,6 +133,8 @@ def test_a_message_is_acknowledged_only_once_its_run_is_in_storage(
         "window_end": "2026-05-05T00:00:00+00:00",
     }
     assert float(request.tags["dagster/max_runtime"]) > 0
+    assert request.tags[REPORT_TAG] == "/assets/drift_report?view=partitions&partition=2026-05-04"
+    assert not [name for name in request.tags if name in (MONITOR_PAGE_TAG, FEATURE_PAGE_TAG)]
     assert ticks.state().waiting_messages == 1
 
     # No run came of it, as when the daemon died: the same request is made again.
@@ -135,6 +147,27 @@ def test_a_message_is_acknowledged_only_once_its_run_is_in_storage(
     assert not settled.run_requests
     assert "1 acknowledged" in sentence(settled)
     assert ticks.state() == TriggerState()
+
+
+def test_on_google_cloud_a_request_links_to_the_console() -> None:
+    assessed = assess_message(message("job-1", distance=0.4), CONFIG)
+    assert isinstance(assessed, Drift)
+    event = replace(
+        assessed.event,
+        project="123",
+        anomalies=(*assessed.event.anomalies, FeatureAnomaly("type", 0.5, 0.3)),
+    )
+    tags = run_request(event, CONFIG, on_google_cloud=True).tags
+    monitor = f"{CONSOLE}/locations/{CONFIG.location}/model-monitors/{CONFIG.model_monitor_id}"
+    assert tags[MONITOR_PAGE_TAG] == f"{monitor}?project={CONFIG.project_id}"
+    # Of the features that which drifted most; the console takes the id of the project.
+    assert tags[FEATURE_PAGE_TAG] == (
+        f"{monitor}/model-monitoring-jobs/job-1/feature-drift"
+        f"?project={CONFIG.project_id}&featureName=type"
+    )
+    # Dagster takes them as they are.
+    run = dg.DagsterRun(job_name=RETRAIN_JOB, run_id="run", tags=dict(tags))
+    assert run.tags[FEATURE_PAGE_TAG] == tags[FEATURE_PAGE_TAG]
 
 
 def test_a_tick_tells_in_one_sentence_what_it_did(
