@@ -68,7 +68,7 @@ class NotificationPages:
         project, location, monitor = config.project_id, config.location, config.model_monitor_id
         job = monitoring_job_name(project, location, monitor, monitoring_job_id)
         for feature in features[:MOST_FEATURE_PAGES]:
-            links.append(Link(f"{feature} on Vertex AI", feature_drift_page(job, feature)))
+            links.append(Link(f"{feature[:60]} on Vertex AI", feature_drift_page(job, feature)))
         if not features:
             page = model_monitor_page(project, location, monitor)
             links.append(Link("Monitor on Vertex AI", page))

@@ -6,6 +6,8 @@ from transak_drift.core.notification import Notification, one_line
 from transak_drift.core.notification_pages import Link
 
 LONGEST_MESSAGE = 4_000
+_LONGEST_LINKS = 1_500
+_CUT = "\n…"
 
 
 def slack_text(notification: Notification) -> str:
@@ -20,15 +22,19 @@ def slack_text(notification: Notification) -> str:
         message text" (escape &, < and >) and "chat.postMessage" (length of text).
     """
     head = f"*{_escaped(notification.headline).replace('*', '∗')}*"
-    foot = " · ".join(_link(link) for link in notification.links)
+    foot = ""
+    for link in notification.links:
+        # The address of a long feature name can take all the room; the other links stay.
+        longer = f"{foot} · {_link(link)}" if foot else f"\n{_link(link)}"
+        foot = longer if len(longer) <= _LONGEST_LINKS else foot
+    room = LONGEST_MESSAGE - len(foot) - len(_CUT)
     text = head
     for name, value in notification.lines:
         line = f"\n• {_escaped(name)}: {_code(value)}"
-        if len(text) + len(line) + len(foot) + 2 > LONGEST_MESSAGE:
-            text += "\n…"
-            break
+        if len(text) + len(line) > room:
+            return f"{text}{_CUT}{foot}"
         text += line
-    return f"{text}\n{foot}" if foot else text
+    return f"{text}{foot}"
 
 
 def _escaped(text: str) -> str:
