@@ -20,6 +20,7 @@ RUN pip install --no-cache-dir --constraint requirements.lock \
         --requirement deployment/requirements.txt --editable .
 
 COPY workspace.yaml monitoring_config.json ./
+COPY monitoring_configs monitoring_configs
 COPY deployment/workspace.yaml deployment/workspace.yaml
 COPY deployment/dagster.yaml /opt/dagster/home/dagster.yaml
 
