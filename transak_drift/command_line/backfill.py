@@ -184,7 +184,7 @@ def _print(done: _Backfill) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    monitored = len(done.monitored) - len(done.failed)
+    monitored = sum(day.report is not None for day in done.monitored)
     say(
         f"{done.config.model_name}: {monitored} day(s) monitored, {len(done.days.reported)} left "
         f"out (they have a report: --again monitors them again), {len(done.failed)} failed"
@@ -199,7 +199,9 @@ def _print(done: _Backfill) -> None:
             f"{len(done.awaited)} monitoring job(s) are awaited: monitoring_results_sensor records "
             "their reports when they end"
         )
-    if done.history is not None:
+    if done.history is not None and not done.history.days:
+        say("no day has a report yet")
+    elif done.history is not None:
         for sentence in onset_sentences(done.config, done.history):
             say(sentence)
     for day in done.failed:
