@@ -19,7 +19,7 @@ from transak_drift.core.drift_onset import DriftStretch, onset_sentence
 from transak_drift.platforms.interface import PlatformError
 from transak_drift.resources.platform_resource import PlatformResource
 
-READ_UNTIL_METADATA = "read until record"
+_READ_UNTIL_METADATA = "read until record"
 MOST_DAYS = 60
 
 
@@ -57,6 +57,14 @@ def build_drift_history(config: MonitoringConfig, kinds: Set[str]) -> dg.AssetsD
     return drift_history
 
 
+def history_read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:
+    """Return up to which record the newest drift history has read, see `newest_record`; or 0."""
+    event = instance.get_latest_materialization_event(names.drift_history)
+    materialization = event.asset_materialization if event else None
+    value = materialization.metadata.get(_READ_UNTIL_METADATA) if materialization else None
+    return value.value or 0 if isinstance(value, dg.IntMetadataValue) else 0
+
+
 def onset_sentences(config: MonitoringConfig, history: RecordedHistory) -> list[str]:
     """Tell of each monitored feature when its drift began, one sentence a feature."""
     return [
@@ -90,7 +98,7 @@ def _metadata(
             ("day", *features, "verdict"),
             [_day_row(day, features) for day in reversed(history.days[-MOST_DAYS:])],
         ),
-        READ_UNTIL_METADATA: history.read_until,
+        _READ_UNTIL_METADATA: history.read_until,
     }
     if history.days:
         metadata["picture"] = dg.MetadataValue.md(history_chart_markdown(history, features))

@@ -8,10 +8,12 @@ from datetime import date
 import dagster as dg
 
 from transak_drift.assemble import assemble_definitions, platform_resource
+from transak_drift.assets.drift_history import history_read_until
 from transak_drift.assets.names import MODEL_TAG, ModelNames
 from transak_drift.assets.recorded_reports import (
     RecordedDay,
     RecordedHistory,
+    newest_record,
     read_recorded_history,
     recorded_day,
 )
@@ -104,7 +106,7 @@ class BackfillRuns:
         return MonitoredDay(day, report, message, error, outcome.run_id)
 
     def refresh_history(self) -> RecordedHistory:
-        """Materialize the drift history.
+        """Materialize the drift history, unless it has each report already.
 
         Returns:
             The history, of all days that have a report.
@@ -112,7 +114,9 @@ class BackfillRuns:
         Raises:
             BackfillError: the run failed.
         """
-        self._run(self._names.drift_history_job)
+        read_until = history_read_until(self._instance, self._names)
+        if newest_record(self._instance, self._names) > read_until:
+            self._run(self._names.drift_history_job)
         return read_recorded_history(
             self._instance, self._names, list(self._config.drift_thresholds)
         )

@@ -4,13 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from transak_drift.assets.drift_history import READ_UNTIL_METADATA
+from transak_drift.assets.drift_history import history_read_until
 from transak_drift.assets.jobs import AssetJob
 from transak_drift.assets.names import ModelNames
 from transak_drift.assets.recorded_reports import newest_record
 from transak_drift.core.config import MonitoringConfig
 
 SENSOR_NAME = "drift_history_sensor"
+
+# Nobody waits for the history: many reports in a row are one refresh.
+LEAST_INTERVAL_SECONDS = 60
 
 # A run whose process was killed may seem to run for ever.
 _LONGEST_DAY = timedelta(hours=1)
@@ -27,7 +30,7 @@ def build_drift_history_sensor(
     Args:
         config: the monitored model.
         job: the job that materializes its drift history.
-        interval_seconds: least seconds between two ticks.
+        interval_seconds: least seconds between two ticks; at least a minute is kept.
 
     Returns:
         The sensor, running by default.
@@ -37,7 +40,7 @@ def build_drift_history_sensor(
     @dg.sensor(
         name=names.name(SENSOR_NAME),
         job=job,
-        minimum_interval_seconds=interval_seconds,
+        minimum_interval_seconds=max(interval_seconds, LEAST_INTERVAL_SECONDS),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Refreshes drift_history once there is a newer report or baseline.",
     )
@@ -45,8 +48,7 @@ def build_drift_history_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.RunRequest | dg.SkipReason:
         newest = newest_record(context.instance, names)
-        read_until = _read_until(context.instance, names)
-        if newest <= read_until:
+        if newest <= history_read_until(context.instance, names):
             return dg.SkipReason("the history has each report")
         running = context.instance.get_runs_count(
             dg.RunsFilter(
@@ -60,10 +62,3 @@ def build_drift_history_sensor(
         return dg.RunRequest(run_key=f"{names.name('drift_history')}-{newest}")
 
     return drift_history_sensor
-
-
-def _read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:
-    event = instance.get_latest_materialization_event(names.drift_history)
-    materialization = event.asset_materialization if event else None
-    value = materialization.metadata.get(READ_UNTIL_METADATA) if materialization else None
-    return value.value or 0 if isinstance(value, dg.IntMetadataValue) else 0

@@ -125,7 +125,7 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert f"{MISSING} failed (run " in result.stderr
     assert sentences["description"] in result.stdout
     assert len(project.runs(DAILY_MONITORING_JOB)) == len(DAYS) + 1
-    assert len(project.runs(PREPARE_JOB)) == 1
+    assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
 
 
 def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
