@@ -191,8 +191,8 @@ def _print(done: _Backfill) -> None:
     )
     if done.messages:
         say(
-            f"{done.messages} drift message(s) published: the sensor answers the newest day "
-            "first, which answers the days before it as well"
+            f"{done.messages} drift message(s) published: of those that wait for a training, the "
+            "newest day is next, and it answers the days before it as well"
         )
     if done.awaited:
         say(
