@@ -27,6 +27,9 @@ import typer
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
+from transak_drift.assemble import trigger_queue_resource
+from transak_drift.settings import Settings
+
 CHROMIUM = "/usr/bin/chromium"
 # The browser shall ask nobody but the UI.
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
@@ -80,15 +83,28 @@ def checks(page: Page, ui: Ui) -> None:
 
 
 def ticks(page: Page, ui: Ui) -> None:
-    """Show what the sensor did."""
+    """Show what the sensor says of a tick that had messages of every kind."""
     page.goto(f"{ui.address}/locations/transak_drift/sensors/drift_message_sensor")
-    page.get_by_text("Tick history").first.wait_for()
+    requests = page.get_by_role("row").filter(has_text="1 run requested")
+    page.get_by_text("View logs").first.wait_for()
+    before = requests.count()
+    _publish(ui.home)
+    while requests.count() == before:
+        page.wait_for_timeout(500)
+    requests.first.get_by_text("View logs").click()
+    page.get_by_text("training requested").first.wait_for()
 
 
-def retrain_run(page: Page, ui: Ui) -> None:
-    """Show the run that answered the drift, with its tags."""
-    page.goto(f"{ui.address}/runs?q%5B0%5D=job%3Aretrain")
-    page.get_by_text("retrain").first.wait_for()
+def runs(page: Page, ui: Ui) -> None:
+    """Show the retrain runs with the tags that lead back to their drift."""
+    page.goto(f"{ui.address}/runs")
+    page.get_by_text("retrain", exact=True).first.wait_for()
+
+
+def drift_history(page: Page, ui: Ui) -> None:
+    """Show when drift began and ended."""
+    page.goto(f"{ui.address}/assets/drift_history?view=overview")
+    page.get_by_text("drift of description").first.wait_for()
 
 
 SHOTS: tuple[Callable[[Page, Ui], None], ...] = (
@@ -97,7 +113,8 @@ SHOTS: tuple[Callable[[Page, Ui], None], ...] = (
     report_page,
     checks,
     ticks,
-    retrain_run,
+    runs,
+    drift_history,
 )
 
 
@@ -135,6 +152,21 @@ def _run_demo(home: Path) -> None:
     subprocess.run(
         [*COMMAND, "demo", "--json"], env=_environment(home), check=True, stdout=subprocess.PIPE
     )
+
+
+def _publish(home: Path) -> None:
+    """Publish copies of a drift message, one below the threshold, and one that is no message."""
+    settings = Settings(home=home)
+    config = settings.load_configs()[0]
+    with trigger_queue_resource(settings).open(config) as queue:
+        queue.publish(b"not a log entry")
+    for options in (("--copies", "3"), ("--feature", "description=0.1")):
+        subprocess.run(
+            [*COMMAND, "publish-drift", *options],
+            env=_environment(home),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 @contextmanager
@@ -178,7 +210,12 @@ def _drift_day(home: Path) -> str:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "TRANSAK_DRIFT_HOME": str(home)}
+    return {
+        **os.environ,
+        "TRANSAK_DRIFT_HOME": str(home),
+        # So long that all messages of a picture come in one tick.
+        "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "15",
+    }
 
 
 if __name__ == "__main__":
