@@ -95,12 +95,6 @@ def ticks(page: Page, ui: Ui) -> None:
     page.get_by_text("training requested").first.wait_for()
 
 
-def runs(page: Page, ui: Ui) -> None:
-    """Show the retrain runs with the tags that lead back to their drift."""
-    page.goto(f"{ui.address}/runs")
-    page.get_by_text("retrain", exact=True).first.wait_for()
-
-
 def drift_history(page: Page, ui: Ui) -> None:
     """Show when drift began and ended."""
     page.goto(f"{ui.address}/assets/drift_history?view=overview")
@@ -113,7 +107,6 @@ SHOTS: tuple[Callable[[Page, Ui], None], ...] = (
     report_page,
     checks,
     ticks,
-    runs,
     drift_history,
 )
 
