@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Annotated
 
 import tenacity
 import typer
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from rich.console import Console
 
 from transak_drift.assemble import trigger_queue_resource
@@ -33,7 +33,7 @@ from transak_drift.settings import Settings
 CHROMIUM = "/usr/bin/chromium"
 # The browser shall ask nobody but the UI.
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-WINDOW = {"width": 1600, "height": 1000}
+WINDOW: ViewportSize = {"width": 1600, "height": 1000}
 # Dagster's UI moves its graphs and panels into place.
 SETTLE_MILLISECONDS = 2_500
 COMMAND = [sys.executable, "-m", "transak_drift.command_line.main"]
@@ -101,14 +101,14 @@ def drift_history(page: Page, ui: Ui) -> None:
     page.get_by_text("drift of description").first.wait_for()
 
 
-SHOTS: tuple[Callable[[Page, Ui], None], ...] = (
-    lineage,
-    drift_report,
-    report_page,
-    checks,
-    ticks,
-    drift_history,
-)
+SHOTS: Mapping[str, Callable[[Page, Ui], None]] = {
+    "lineage": lineage,
+    "drift_report": drift_report,
+    "report_page": report_page,
+    "checks": checks,
+    "ticks": ticks,
+    "drift_history": drift_history,
+}
 
 
 def main(
@@ -129,15 +129,15 @@ def main(
             _run_demo(state)
         with _running_ui(state / "demo") as ui, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            for shot in SHOTS:
-                if only and shot.__name__ not in only:
+            for name, shot in SHOTS.items():
+                if only and name not in only:
                     continue
                 page = browser.new_page(viewport=WINDOW)
                 shot(page, ui)
                 page.wait_for_timeout(SETTLE_MILLISECONDS)
-                page.screenshot(path=target / f"{shot.__name__}.png")
+                page.screenshot(path=target / f"{name}.png")
                 page.close()
-                console.print(f"{target / shot.__name__}.png")
+                console.print(f"{target / name}.png")
             browser.close()
 
 
