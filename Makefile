@@ -12,7 +12,7 @@ dev: $(VENV)/installed
 	$(BIN)/transak-drift dev
 
 test: lint
-	$(BIN)/pytest -n 6 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

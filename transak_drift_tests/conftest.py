@@ -12,10 +12,20 @@ settings.register_profile(
 settings.load_profile("transak_drift")
 
 # Rooms whose tests take long, each handed to a worker for itself, the longest room first.
-_EACH_ALONE = ("end_to_end", "faults", "deployment", "documentation", "pipelines", "assets")
+_EACH_ALONE = (
+    "end_to_end",
+    "faults",
+    "command_line",
+    "deployment",
+    "documentation",
+    "pipelines",
+    "assets",
+    "local/test_training_run",
+    "terraform",
+)
 # Files of other rooms that take long; as any other file each has one worker, which keeps the
 # servers that the file's tests share from being started several times.
-_EARLY = ("local/test_training_run", "cloud_function", "sensors", "vertex", "conformance")
+_EARLY = ("cloud_function", "sensors", "vertex", "conformance", "local/", "core/test_log")
 
 
 # Before pytest-xdist looks at the groups.
