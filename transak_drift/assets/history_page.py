@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from transak_drift.assets.history_charts import history_chart
+from transak_drift.assets.page_template import page_template
 from transak_drift.assets.recorded_reports import RecordedDay, RecordedHistory
-from transak_drift.assets.report_charts import LIGHT, chart_uris, printable
+from transak_drift.assets.report_charts import LIGHT, chart_uris
 from transak_drift.core.drift_onset import onset_sentence
 
 MOST_DAYS = 90
@@ -32,26 +30,13 @@ def drift_history_page(model_name: str, history: RecordedHistory, features: Sequ
         One HTML document with its pictures inside. It links to each day's report page: by address
         on gcp, by the file's name on the local platform, where both lie in one directory.
     """
-    return _template().render(
+    return page_template("history_page.html.j2").render(
         model=model_name,
         features=[_feature_view(history, feature) for feature in features],
         promotions=list(reversed(history.promotions))[:MOST_STRETCHES],
         number_of_days=f"{len(history.days):,}",
         days=[_day_view(day, features) for day in reversed(history.days[-MOST_DAYS:])],
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("transak_drift", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template("history_page.html.j2")
 
 
 def _feature_view(history: RecordedHistory, feature: str) -> dict[str, Any]:

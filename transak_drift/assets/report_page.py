@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from transak_drift.assets.metadata import verdict
+from transak_drift.assets.page_template import page_template
 from transak_drift.assets.report_charts import LIGHT, chart_uris, feature_chart, printable
 from transak_drift.core.monitoring_result import FeatureDrift, MonitoringResult
 
@@ -28,25 +26,12 @@ def drift_report_page(result: MonitoringResult) -> str:
         One HTML document, the same for the same result: light or dark as the reader's system, for
         narrow and wide screens, with its pictures inside.
     """
-    return _template().render(
+    return page_template("report_page.html.j2").render(
         result=result,
         drifted=", ".join(printable(feature.feature) for feature in result.drifted),
         without_data=[item for item in result.features if item.distance is None],
         features=[_feature_view(feature) for feature in result.features],
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("transak_drift", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template("report_page.html.j2")
 
 
 def _feature_view(feature: FeatureDrift) -> dict[str, Any]:
