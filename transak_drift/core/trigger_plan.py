@@ -308,21 +308,14 @@ class _Tick:
         history = self._histories.get(event.model_monitor_id)
         if history is None or event.key in self._runs.created:
             return None
-        if history.trained_until is None or drift_still_stands(event.window_end, history):
-            return self._past(event)
-        return (
-            f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC "
-            "and made it the baseline"
-        )
-
-    def _past(self, event: DriftEvent) -> str | None:
-        """Tell which training went beyond a held event's window, or None if none did."""
-        history = self._histories.get(event.model_monitor_id)
-        if history is None or event.key in self._runs.created or history.judged_until is None:
-            return None
-        if not is_past(event.window_end, history):
-            return None
-        return f"a training on data until {history.judged_until:%Y-%m-%d %H:%M} UTC has ended"
+        if history.trained_until is not None and not drift_still_stands(event.window_end, history):
+            return (
+                f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC "
+                "and made it the baseline"
+            )
+        if history.judged_until is not None and is_past(event.window_end, history):
+            return f"a training on data until {history.judged_until:%Y-%m-%d %H:%M} UTC has ended"
+        return None
 
     def _hold(self, event: DriftEvent) -> Hold | None:
         model = self._models.get(event.model_monitor_id)
