@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -161,11 +161,6 @@ def check_names(features: Iterable[str]) -> dict[str, str]:
             name, number = f"{base}_{number}", number + 1
         names[feature] = name
     return names
-
-
-def day_before(window_end: datetime) -> date:
-    """Return the day that a time window, given its exclusive end, ends with (UTC)."""
-    return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def partition_day(partition_key: str) -> date:

@@ -12,10 +12,10 @@ from transak_drift.assets.names import (
     OWNERS,
     TRAINED_UNTIL_METADATA,
     ModelNames,
-    day_before,
 )
 from transak_drift.assets.platform_errors import as_failure
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.drift_event import last_day
 from transak_drift.core.links import asset_partition_page
 from transak_drift.platforms.interface import TrainingRequest, TrainingResult
 from transak_drift.resources.platform_resource import PlatformResource
@@ -124,7 +124,7 @@ def _report_link(names: ModelNames, request: TrainingRequest) -> dict[str, dg.Me
     """Link back to the report of the drift that is answered."""
     if request.drift_event_key is None:
         return {}
-    day = day_before(request.window_end)
+    day = last_day(request.window_end)
     page = asset_partition_page(names.drift_report.path, str(day))
     return {"drift report": dg.MetadataValue.url(page)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 LONGEST_PIPELINE_JOB_ID = 128
 
@@ -67,6 +67,15 @@ def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
         `<monitor id>/<job id>`; neither id can contain a slash, so keys never collide.
     """
     return f"{model_monitor_id}/{monitoring_job_id}"
+
+
+def last_day(window_end: datetime) -> date:
+    """Return the last day (UTC) of a time window.
+
+    Args:
+        window_end: end of the window, exclusive: midnight ends the day before.
+    """
+    return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def pipeline_job_id(training_pipeline: str, event_key: str) -> str:

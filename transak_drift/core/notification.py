@@ -11,11 +11,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import FeatureAnomaly, drift_event_key
+from transak_drift.core.drift_event import FeatureAnomaly, drift_event_key, last_day
 from transak_drift.core.notification_pages import Link, NotificationPages
 from transak_drift.core.trigger_plan import OutcomeKind
 
@@ -262,8 +262,7 @@ def _identity(event_key: str, stage: Stage) -> str:
 
 
 def _day(window_end: datetime | None) -> date | None:
-    # The end is exclusive: midnight ends the day before.
-    return None if window_end is None else (window_end - timedelta(microseconds=1)).date()
+    return None if window_end is None else last_day(window_end)
 
 
 def _on_day(window_end: datetime | None) -> str:

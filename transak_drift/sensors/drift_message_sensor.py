@@ -17,10 +17,9 @@ from transak_drift.assets.names import (
     MONITORING_JOB_TAG,
     REPORT_TAG,
     ModelNames,
-    day_before,
 )
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import DriftEvent
+from transak_drift.core.drift_event import DriftEvent, last_day
 from transak_drift.core.links import (
     asset_partition_page,
     feature_drift_page,
@@ -192,7 +191,7 @@ def run_request(
             MONITORING_JOB_TAG: job_name,
             MODEL_TAG: config.model_name,
             REPORT_TAG: asset_partition_page(
-                names.drift_report.path, str(day_before(event.window_end))
+                names.drift_report.path, str(last_day(event.window_end))
             ),
             **(_console_tags(event, config, job_name) if on_google_cloud else {}),
             # Marks a run as failed whose worker vanished: it would hold up every later training.

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from transak_drift.core.config import MonitoringConfig
+from transak_drift.core.drift_event import last_day
 from transak_drift.core.drift_statistics import DriftStatisticsError, feature_distance
 from transak_drift.core.feature_statistics import DatasetStatistics
 from transak_drift.core.training_window import select_training_days
@@ -161,9 +162,8 @@ class LocalTraining:
             raise PlatformError(str(error)) from error
 
     def _fresh_days(self, window_end: datetime) -> list[date]:
-        last_moment = window_end - timedelta(microseconds=1)
         candidates = self._landing.days_until(
-            last_moment.date(), self._config.maximum_training_days
+            last_day(window_end), self._config.maximum_training_days
         )
         statistics: dict[date, DatasetStatistics] = {}
 

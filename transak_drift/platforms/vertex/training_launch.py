@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from google.api_core import exceptions
 
 from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import pipeline_job_id
+from transak_drift.core.drift_event import last_day, pipeline_job_id
 from transak_drift.platforms.interface import PlatformError
 from transak_drift.platforms.vertex.connection import VertexConnection
 from transak_drift.platforms.vertex.model_lookup import RegistryVersion, find_model
@@ -149,7 +149,7 @@ def training_days(config: MonitoringConfig, order: TrainingOrder) -> tuple[date,
     """
     last = monitored_day(order.drift_event_key or "")
     if last is None:
-        last = (order.window_end - timedelta(microseconds=1)).date()
+        last = last_day(order.window_end)
     return last - timedelta(days=config.maximum_training_days - 1), last
 
 
@@ -251,7 +251,7 @@ def _parameters(
     champion: RegistryVersion,
     declared: Mapping[str, Any],
 ) -> dict[str, Any]:
-    first_day, last_day = training_days(config, order)
+    first_day, final_day = training_days(config, order)
     known = {
         "project": config.project_id,
         "location": config.location,
@@ -261,7 +261,7 @@ def _parameters(
         "champion_version": champion.version,
         "drift_event": order.drift_event_key or "",
         "first_day": first_day.isoformat(),
-        "last_day": last_day.isoformat(),
+        "last_day": final_day.isoformat(),
         "monitoring_config": config.model_dump_json(exclude_none=True),
     }
     configured = {
