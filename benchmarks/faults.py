@@ -23,9 +23,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
-from transak_drift_tests.core.test_trigger_invariant import TriggerMachine
 from transak_drift_tests.faults.broken_loop import BrokenLoop
 from transak_drift_tests.faults.random_schedule import run_schedule
+from transak_drift_tests.trigger.test_trigger_invariant import TriggerMachine
 
 _SCHEDULES_A_LOOP = 20
 

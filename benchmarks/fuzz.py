@@ -20,9 +20,9 @@ import typer
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
-from transak_drift.core.message_assessment import Drift, Rejected, assess_message
-from transak_drift_tests.core.configurations import configuration
-from transak_drift_tests.core.drift_messages import (
+from transak_drift.trigger.message_assessment import Drift, Rejected, assess_message
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.trigger.drift_messages import (
     LOCATION,
     MONITOR,
     PROJECT,

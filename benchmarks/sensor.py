@@ -27,8 +27,8 @@ import typer
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
 from benchmarks.sensor_drain import Workbench
-from transak_drift.core.config import RetrainPolicy
-from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
 
 _EVENTS = 100

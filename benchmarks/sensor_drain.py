@@ -15,18 +15,18 @@ from dagster._core.utils import make_new_run_id
 from google.pubsub_v1 import SubscriberClient
 
 from benchmarks.contenders.measurement import peak_memory_bytes, resident_memory_bytes
-from transak_drift.assets.jobs import build_retrain_job
-from transak_drift.assets.names import RETRAIN_JOB
-from transak_drift.command_line.dagster_home import make_dagster_home
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.platforms.pubsub.connection import PubSubClients, connect
-from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
-from transak_drift.resources.local_resources import LocalTriggerQueueResource
-from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
-from transak_drift_tests.core.configurations import configuration
-from transak_drift_tests.core.drift_messages import drift_event, message_body
+from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
+from transak_drift.defs.jobs import build_retrain_job
+from transak_drift.defs.local_resources import LocalTriggerQueueResource
+from transak_drift.defs.names import RETRAIN_JOB
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.pubsub.connection import PubSubClients, connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.end_to_end.running_loop import count_unacknowledged
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 _MESSAGES_A_CALL = 1_000
 _WAIT_SECONDS = 2.0

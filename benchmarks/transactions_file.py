@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transak_drift.platforms.local.atomic_file import replace_file
+from transak_drift.local.atomic_file import replace_file
 
 DESCRIPTIONS = 50_000
 _ROWS_PER_PART = 1_000_000

@@ -36,7 +36,7 @@ QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component
 WINDOW: ViewportSize = {"width": 1600, "height": 1000}
 # Dagster's UI moves its graphs and panels into place.
 SETTLE_MILLISECONDS = 2_500
-COMMAND = [sys.executable, "-m", "transak_drift.command_line.main"]
+COMMAND = [sys.executable, "-m", "transak_drift.cli.main"]
 
 console = Console()
 

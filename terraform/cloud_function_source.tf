@@ -7,10 +7,11 @@ locals {
     for pattern in [
       "transak_drift/__init__.py",
       "transak_drift/py.typed",
+      "transak_drift/platform.py",
       "transak_drift/cloud_function/*.py",
-      "transak_drift/core/*.{py,tftpl}",
-      "transak_drift/platforms/*.py",
-      "transak_drift/platforms/{pubsub,vertex}/**/*.py",
+      "transak_drift/{config,drift,trigger}/*.{py,tftpl}",
+      "transak_drift/google_cloud/*.py",
+      "transak_drift/{pubsub,vertex}/*.py",
     ] : tolist(fileset(local.repository_root, pattern))
   ]))
 

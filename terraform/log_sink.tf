@@ -4,7 +4,7 @@ resource "google_logging_project_sink" "anomalies" {
   name        = "${each.key}-anomalies"
   description = "Drift anomalies of the model monitor ${each.key}, to start its retraining."
   destination = "pubsub.googleapis.com/${google_pubsub_topic.trigger[each.value.trigger_topic].id}"
-  filter = templatefile("${path.module}/../transak_drift/core/sink_filter.tftpl", {
+  filter = templatefile("${path.module}/../transak_drift/trigger/sink_filter.tftpl", {
     project_id       = local.project_id
     location         = local.location
     model_monitor_id = each.key

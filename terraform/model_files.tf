@@ -1,5 +1,5 @@
 # The monitoring configurations: the same files, in the same order, as Dagster reads them
-# (transak_drift/core/model_configs.py). Adding a model is adding a file.
+# (transak_drift/config/model_configs.py). Adding a model is adding a file.
 locals {
   config_path      = coalesce(var.config_path, "${path.module}/../monitoring_config.json")
   config_is_folder = try(length(fileset(local.config_path, "*.json")) > 0, false)

@@ -1,4 +1,4 @@
-# What models must not share, as transak_drift/core/model_rules.py has it: the whole queue, or nothing
+# What models must not share, as transak_drift/config/model_rules.py has it: the whole queue, or nothing
 # of it. For each file, the files before it that it disagrees with.
 locals {
   earlier_models = {

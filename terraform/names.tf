@@ -1,5 +1,5 @@
 # Every name comes from the monitoring configurations that Dagster reads. The defaults of their
-# optional keys are those of transak_drift/core/config.py; the test suite holds the two together.
+# optional keys are those of transak_drift/config/monitoring_config.py; the test suite holds the two together.
 locals {
   models_in_order = [
     for number, path in local.config_files : {

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from transak_drift.assets.drift_event import build_drift_event
-from transak_drift.assets.drift_history import build_drift_history
-from transak_drift.assets.drift_report import build_drift_report
-from transak_drift.assets.jobs import (
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_event import build_drift_event
+from transak_drift.defs.drift_history import build_drift_history
+from transak_drift.defs.drift_history_sensor import build_drift_history_sensor
+from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
+from transak_drift.defs.drift_notification_sensor import build_drift_notification_sensor
+from transak_drift.defs.drift_report import build_drift_report
+from transak_drift.defs.jobs import (
     AssetJob,
     build_daily_monitoring_job,
     build_daily_schedule,
@@ -17,21 +21,17 @@ from transak_drift.assets.jobs import (
     build_prepare_job,
     build_retrain_job,
 )
-from transak_drift.assets.model_monitor import build_model_monitor
-from transak_drift.assets.monitoring_run import build_monitoring_run
-from transak_drift.assets.names import daily_partitions
-from transak_drift.assets.predictions import build_predictions
-from transak_drift.assets.registered_model import build_registered_model
-from transak_drift.assets.trained_model import build_trained_model
-from transak_drift.assets.transactions import build_transactions
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.resources.notification_resource import notification_resource
-from transak_drift.resources.platform_resource import PlatformResource
-from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
-from transak_drift.sensors.drift_history_sensor import build_drift_history_sensor
-from transak_drift.sensors.drift_message_sensor import build_drift_message_sensor
-from transak_drift.sensors.drift_notification_sensor import build_drift_notification_sensor
-from transak_drift.sensors.monitoring_results_sensor import build_monitoring_results_sensor
+from transak_drift.defs.model_monitor import build_model_monitor
+from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
+from transak_drift.defs.monitoring_run import build_monitoring_run
+from transak_drift.defs.names import daily_partitions
+from transak_drift.defs.notification_resource import notification_resource
+from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.predictions import build_predictions
+from transak_drift.defs.registered_model import build_registered_model
+from transak_drift.defs.trained_model import build_trained_model
+from transak_drift.defs.transactions import build_transactions
+from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings
 
 _LOCAL_KINDS = {"data": {"parquet"}, "monitoring": {"duckdb"}, "training": {"scikitlearn"}}
@@ -140,10 +140,10 @@ def platform_resource(settings: Settings) -> PlatformResource:
         The resource; nothing is opened yet.
     """
     if settings.platform == "gcp":
-        from transak_drift.resources.gcp_resources import gcp_platform_resource
+        from transak_drift.defs.gcp_resources import gcp_platform_resource
 
         return gcp_platform_resource(settings)
-    from transak_drift.resources.local_resources import local_platform_resource
+    from transak_drift.defs.local_resources import local_platform_resource
 
     return local_platform_resource(settings)
 
@@ -158,9 +158,9 @@ def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
         The resource; nothing is connected yet.
     """
     if settings.platform == "gcp":
-        from transak_drift.resources.gcp_resources import gcp_trigger_queue_resource
+        from transak_drift.defs.gcp_resources import gcp_trigger_queue_resource
 
         return gcp_trigger_queue_resource(settings)
-    from transak_drift.resources.local_resources import local_trigger_queue_resource
+    from transak_drift.defs.local_resources import local_trigger_queue_resource
 
     return local_trigger_queue_resource(settings)

@@ -8,7 +8,7 @@ import sys
 import dagster as dg
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.core.config_errors import ConfigError
+from transak_drift.config.errors import ConfigError
 from transak_drift.settings import load_settings
 
 try:

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.config_errors import ConfigError, ConfigFault, fault_from_pydantic
-from transak_drift.core.model_configs import load_configs
+from transak_drift.config.errors import ConfigError, ConfigFault, fault_from_pydantic
+from transak_drift.config.model_configs import load_configs
+from transak_drift.config.monitoring_config import MonitoringConfig
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
 
@@ -212,8 +212,8 @@ def _from_first_day(config: MonitoringConfig) -> MonitoringConfig:
 
 def _first_day(config: MonitoringConfig) -> date:
     # DuckDB takes a moment to import; only the user's own data need it this early.
-    from transak_drift.platforms.local.own_transactions import own_transactions
-    from transak_drift.platforms.local.transaction_errors import TransactionsError
+    from transak_drift.local.own_transactions import own_transactions
+    from transak_drift.local.transaction_errors import TransactionsError
 
     try:
         days = own_transactions(config).days()

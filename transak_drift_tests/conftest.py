@@ -11,21 +11,22 @@ settings.register_profile(
 )
 settings.load_profile("transak_drift")
 
-# Rooms whose tests take long, each handed to a worker for itself, the longest room first.
+# Packages whose tests take long, each handed to a worker for itself, the longest first.
 _EACH_ALONE = (
     "end_to_end",
     "faults",
-    "command_line",
+    "cli",
     "deployment",
     "documentation",
     "pipelines",
-    "assets",
+    "defs/test_assets",
+    "reports",
     "local/test_training_run",
     "terraform",
 )
-# Files of other rooms that take long; as any other file each has one worker, which keeps the
+# Files of other packages that take long; as any other file each has one worker, which keeps the
 # servers that the file's tests share from being started several times.
-_EARLY = ("cloud_function", "sensors", "vertex", "conformance", "local/", "core/test_log")
+_EARLY = ("cloud_function", "defs", "vertex", "conformance", "local/", "trigger/test_log")
 
 
 # Before pytest-xdist looks at the groups.

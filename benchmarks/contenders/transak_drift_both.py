@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.contenders.measurement import run_contender
 from benchmarks.contenders.transak_drift_stored import KINDS, distances
-from transak_drift.platforms.local.dataset_statistics import scan_statistics
+from transak_drift.local.dataset_statistics import scan_statistics
 
 
 def compare(baseline: Path, target: Path) -> dict[str, float]:

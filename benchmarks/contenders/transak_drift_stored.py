@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.contenders.measurement import CATEGORICAL, FEATURES, NUMERICAL, run_contender
-from transak_drift.core.drift_statistics import feature_distance
-from transak_drift.core.feature_statistics import DatasetStatistics, FeatureKind
-from transak_drift.platforms.local.baseline_statistics import load_statistics
-from transak_drift.platforms.local.dataset_statistics import scan_statistics
+from transak_drift.drift.drift_statistics import feature_distance
+from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.local.baseline_statistics import load_statistics
+from transak_drift.local.dataset_statistics import scan_statistics
 
 KINDS: dict[str, FeatureKind | None] = {
     **dict.fromkeys(CATEGORICAL, FeatureKind.CATEGORICAL),

@@ -1,0 +1,4 @@
+"""The trigger for those who run no Dagster.
+
+Not here: its deployment (`terraform/`). Imports `config`, `drift`, `trigger`, `vertex`, `pubsub`.
+"""

@@ -9,14 +9,14 @@ from pathlib import Path
 from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler, TrainedModel
 from transak_drift.cloud_function.structured_log import structured_logger, with_fields
 from transak_drift.cloud_function.training_launch import VertexTrainingLauncher
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.config_errors import ConfigError, ConfigFault
-from transak_drift.core.model_configs import config_files, load_configs
-from transak_drift.platforms.pubsub.connection import connect
-from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
-from transak_drift.platforms.vertex.call_limits import CallLimits
-from transak_drift.platforms.vertex.connection import VertexConnection
-from transak_drift.platforms.vertex.endpoint import VertexEndpoint
+from transak_drift.config.errors import ConfigError, ConfigFault
+from transak_drift.config.model_configs import config_files, load_configs
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.vertex.call_limits import CallLimits
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.endpoint import VertexEndpoint
 
 CONFIG_VARIABLE = "TRANSAK_DRIFT_CONFIG"
 VERTEX_ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"

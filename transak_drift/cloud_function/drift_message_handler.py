@@ -30,11 +30,11 @@ from transak_drift.cloud_function.pubsub_event import (
     read_pushed_message,
 )
 from transak_drift.cloud_function.structured_log import with_fields
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import DriftEvent
-from transak_drift.core.message_assessment import Drift, NotDrift, Rejected, assess_message
-from transak_drift.core.messages import ReceivedMessage
-from transak_drift.core.retrain_policy import NO_HISTORY, hold_back
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.trigger.message_assessment import Drift, NotDrift, Rejected, assess_message
+from transak_drift.trigger.messages import ReceivedMessage
+from transak_drift.trigger.retrain_policy import NO_HISTORY, hold_back
 
 UNEXPECTED_EVENT = "unexpected_event"
 LAUNCH_REFUSED = "launch_refused"

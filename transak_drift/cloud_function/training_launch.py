@@ -11,12 +11,12 @@ from transak_drift.cloud_function.drift_message_handler import (
     LaunchedTraining,
     LaunchRefusedError,
 )
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import DriftEvent
-from transak_drift.platforms.interface import PlatformError
-from transak_drift.platforms.vertex.call_limits import RETRYABLE
-from transak_drift.platforms.vertex.connection import VertexConnection
-from transak_drift.platforms.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.platform import PlatformError
+from transak_drift.vertex.call_limits import RETRYABLE
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.training_launch import TrainingOrder, launch_training
 
 _FINAL_CAUSES = (exceptions.ClientError, FileNotFoundError, UnicodeDecodeError, yaml.YAMLError)
 

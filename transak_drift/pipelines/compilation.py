@@ -7,7 +7,7 @@ from pathlib import Path
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 
-from transak_drift.core.config import MonitoringConfig
+from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
 from transak_drift.pipelines.pipeline_predict import PIPELINE_NAME, pipeline_predict
 from transak_drift.pipelines.pipeline_train import pipeline_train

@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 import joblib
 from sklearn.pipeline import Pipeline
 
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.feature_comparison import compare_features
-from transak_drift.core.feature_statistics import DatasetStatistics, FeatureKind
-from transak_drift.core.promotion import PromotionDecision, decide_promotion
-from transak_drift.core.training_window import select_training_days
-from transak_drift.platforms.local.classifier_evaluation import Evaluation
-from transak_drift.platforms.local.dataset_statistics import scan_statistics
-from transak_drift.platforms.local.file_transactions import FileTransactions
-from transak_drift.platforms.local.trainer import evaluate_classifier, train_classifier
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.local.classifier_evaluation import Evaluation
+from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.file_transactions import FileTransactions
+from transak_drift.local.trainer import evaluate_classifier, train_classifier
+from transak_drift.training.promotion import PromotionDecision, decide_promotion
+from transak_drift.training.training_window import select_training_days
 
 # The name that Vertex AI's own scikit-learn serving images look for.
 MODEL_FILE = "model.joblib"

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
-from transak_drift.core.config import MonitoringConfig
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pipelines.compilation import compile_pipelines
-from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.platforms.pubsub.connection import connect
-from transak_drift.platforms.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import FunctionServer
-from transak_drift_tests.loopback_vertex.clients import monitored_config
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
 
 MODEL_NAME = "transak-i1-train-model"
 SECOND_MODEL_NAME = "transak-i2-train-model"

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from transak_drift_tests.core.configurations import REPOSITORY
+from transak_drift_tests.config.configurations import REPOSITORY
 
 SOURCE_LIST = REPOSITORY / "terraform" / "cloud_function_source.tf"
 _ALTERNATIVES = re.compile(r"\{([^{}]+)\}")

@@ -10,18 +10,18 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import (
+from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.core.drift_event import pipeline_job_id
-from transak_drift.resources.trigger_queue_resource import TriggerQueueResource
-from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
+from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift.settings import load_settings
 from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
-from transak_drift_tests.core.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 NAMES = ModelNames()
 

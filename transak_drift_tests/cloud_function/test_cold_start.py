@@ -14,7 +14,7 @@ import pytest
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import ENTRY_POINT
-from transak_drift_tests.core.configurations import REPOSITORY, document
+from transak_drift_tests.config.configurations import REPOSITORY, document
 
 _START = f"""
 import sys

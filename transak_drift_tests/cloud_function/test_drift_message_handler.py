@@ -20,15 +20,15 @@ from transak_drift.cloud_function.drift_message_handler import (
 )
 from transak_drift.cloud_function.structured_log import StructuredFormatter, with_fields
 from transak_drift.cloud_function.training_launch import VertexTrainingLauncher, is_final
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import pipeline_job_id
-from transak_drift.platforms.interface import PlatformError
-from transak_drift.platforms.pubsub.connection import connect as connect_pubsub
-from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import pipeline_job_id
+from transak_drift.platform import PlatformError
+from transak_drift.pubsub.connection import connect as connect_pubsub
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
-from transak_drift_tests.core.drift_messages import drift_event, message_body
-from transak_drift_tests.loopback_vertex.clients import connect as connect_vertex
+from transak_drift_tests.servers.clients import connect as connect_vertex
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from cloudevents.http import CloudEvent
 
-from transak_drift.core.config import parse_config
-from transak_drift.core.drift_event import pipeline_job_id
+from transak_drift.config.monitoring_config import parse_config
+from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import (
@@ -19,7 +19,7 @@ from transak_drift_tests.cloud_function.pubsub_events import (
     event_with_data,
     pubsub_event,
 )
-from transak_drift_tests.core.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 TAKEN = 200
 

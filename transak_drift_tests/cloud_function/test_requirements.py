@@ -8,7 +8,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
-from transak_drift_tests.core.configurations import REPOSITORY
+from transak_drift_tests.config.configurations import REPOSITORY
 from transak_drift_tests.pipelines.imported_packages import third_party_imports, with_dependencies
 
 REQUIREMENTS = REPOSITORY / "transak_drift" / "cloud_function" / "requirements.txt"

@@ -9,12 +9,12 @@ from typing import Any
 from cloudevents.http import CloudEvent
 from google.cloud.aiplatform_v1.types import PipelineJob
 
-from transak_drift.core.config import parse_config
-from transak_drift.core.drift_event import DriftEvent, pipeline_job_id
+from transak_drift.config.monitoring_config import parse_config
+from transak_drift.drift.drift_event import DriftEvent, pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
-from transak_drift_tests.core.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 TAKEN = 200
 BOTH_DRIFT = {"description": 0.6, "type": 0.5}

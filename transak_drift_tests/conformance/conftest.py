@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift_tests.conformance.google_emulator import (
     EmulatorNotInstalledError,
     running_emulator,

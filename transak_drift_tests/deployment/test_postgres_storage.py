@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import (
+from transak_drift.config.monitoring_config import load_config
+from transak_drift.defs.names import (
     DAILY_MONITORING_JOB,
     JOB_NAME_METADATA,
     ModelNames,
 )
-from transak_drift.core.config import load_config
 from transak_drift.settings import Settings
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
 

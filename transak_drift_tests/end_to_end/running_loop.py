@@ -18,21 +18,21 @@ from typing import Any, Self, TypeVar
 
 import dagster as dg
 
-from transak_drift.assets.names import (
+from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.config.model_configs import MODELS_FOLDER, load_configs
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.command_line.dagster_home import make_dagster_home
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.drift_event import DriftEvent, FeatureAnomaly
-from transak_drift.core.log_entry import DRIFT_OBJECTIVE, anomaly_log_entry
-from transak_drift.core.model_configs import MODELS_FOLDER, load_configs
-from transak_drift.core.trigger_state import TriggerState
-from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.platforms.pubsub.connection import connect
-from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
-from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.trigger.log_entry import anomaly_log_entry
+from transak_drift.trigger.trigger_state import TriggerState
 
 NAMES = ModelNames()
 

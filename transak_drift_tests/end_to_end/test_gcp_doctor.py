@@ -13,19 +13,19 @@ import pytest
 from google.pubsub_v1 import types
 from typer.testing import CliRunner
 
-from transak_drift.command_line.main import app
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.resource_names import subscription_name, topic_name
-from transak_drift.core.sink_filter import sink_filter
-from transak_drift.platforms.interface import PlatformError
-from transak_drift.platforms.vertex.model_monitor import apply_model_monitor
-from transak_drift_tests.loopback_vertex.clients import connect, monitored_config
-from transak_drift_tests.loopback_vertex.google_apis_server import LoopbackGoogleApis
-from transak_drift_tests.loopback_vertex.pubsub_admin import LoopbackPubSubAdmin
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
-from transak_drift_tests.loopback_vertex.storage_server import LoopbackStorage
+from transak_drift.cli.main import app
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import subscription_name, topic_name
+from transak_drift.platform import PlatformError
+from transak_drift.trigger.sink_filter import sink_filter
+from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
+from transak_drift_tests.servers.pubsub_admin import LoopbackPubSubAdmin
+from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.servers.storage_server import LoopbackStorage
 
-TEMPLATE = Path(__file__).parents[1] / "loopback_vertex" / "pipeline_template.yaml"
+TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 WRITER = "serviceAccount:p123456789012-1@gcp-sa-logging.iam.gserviceaccount.com"
 READ_ONLY = {"GetModelMonitor", "ListModels", "ListModelEvaluations", "GetPipelineJob"}
 

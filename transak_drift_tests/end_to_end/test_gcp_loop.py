@@ -17,33 +17,33 @@ from google.cloud.aiplatform_v1 import types
 from pyarrow import csv, parquet
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import (
+from transak_drift.cli.daemon_process import dagster_daemon
+from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.defs.names import (
     DAILY_MONITORING_JOB,
     PREPARE_JOB,
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.command_line.daemon_process import dagster_daemon
-from transak_drift.command_line.dagster_home import make_dagster_home, write_workspace
-from transak_drift.core.trigger_state import TriggerState
-from transak_drift.platforms.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.platforms.local.trainer import train_classifier
-from transak_drift.platforms.local.transaction_generator import (
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.local.trainer import train_classifier
+from transak_drift.local.transaction_generator import (
     DriftInjection,
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.platforms.pubsub.connection import connect
-from transak_drift.platforms.pubsub.trigger_queue import TriggerQueue
-from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
-from transak_drift_tests.loopback_vertex.clients import monitored_config
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
-from transak_drift_tests.loopback_vertex.storage_server import LoopbackStorage
+from transak_drift.trigger.trigger_state import TriggerState
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.servers.storage_server import LoopbackStorage
 
 NAMES = ModelNames()
 
-TEMPLATE = Path(__file__).parents[1] / "loopback_vertex" / "pipeline_template.yaml"
+TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 TODAY = datetime.now(UTC).date()
 QUIET_DAY, DRIFT_DAY, RECOVERED_DAY = (TODAY - timedelta(days=n) for n in (3, 2, 1))
 LIMIT_SECONDS = 150

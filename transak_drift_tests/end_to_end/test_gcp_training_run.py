@@ -17,19 +17,19 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.assets.names import (
+from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.defs.names import (
     ModelNames,
 )
-from transak_drift.command_line.dagster_home import make_dagster_home
 from transak_drift.settings import load_settings
 from transak_drift_tests.end_to_end.retrain_process import retrain_config
-from transak_drift_tests.loopback_vertex.clients import monitored_config
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
 
 NAMES = ModelNames()
 
 REPOSITORY = Path(__file__).parents[2]
-TEMPLATE = REPOSITORY / "transak_drift_tests" / "loopback_vertex" / "pipeline_template.yaml"
+TEMPLATE = REPOSITORY / "transak_drift_tests" / "servers" / "pipeline_template.yaml"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = "2026-05-02T00:00:00+00:00"
 ENDLESS = 1_000_000

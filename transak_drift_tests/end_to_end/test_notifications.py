@@ -11,14 +11,14 @@ import dagster as dg
 import pytest
 
 from transak_drift.assemble import assemble_definitions, trigger_queue_resource
-from transak_drift.command_line.publish_drift import drift_event_of_day
-from transak_drift.core.drift_event import FeatureAnomaly
-from transak_drift.core.log_entry import anomaly_log_entry
-from transak_drift.core.model_configs import MODELS_FOLDER
-from transak_drift.resources.notification_resource import notification_resource
+from transak_drift.cli.publish_drift import drift_event_of_day
+from transak_drift.config.model_configs import MODELS_FOLDER
+from transak_drift.defs.notification_resource import notification_resource
+from transak_drift.drift.drift_event import FeatureAnomaly
 from transak_drift.settings import Settings
-from transak_drift_tests.core.configurations import document
-from transak_drift_tests.resources.slack_server import slack_server
+from transak_drift.trigger.log_entry import anomaly_log_entry
+from transak_drift_tests.config.configurations import document
+from transak_drift_tests.servers.slack_server import slack_server
 
 TOKEN = "xoxb-the-secret-token"
 DRIFT_DAY = datetime(2026, 3, 3, tzinfo=UTC)

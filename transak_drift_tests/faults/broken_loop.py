@@ -20,20 +20,19 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 from dagster._core.utils import make_new_run_id
 from google.pubsub_v1 import types
 
-from transak_drift.assets.names import (
+from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.config.monitoring_config import parse_config
+from transak_drift.defs.drift_message_sensor import TickBounds
+from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.command_line.dagster_home import make_dagster_home
-from transak_drift.core.config import parse_config
-from transak_drift.core.trigger_plan import OutcomeKind
-from transak_drift.core.trigger_state import TriggerState
-from transak_drift.platforms.pubsub.connection import connect
-from transak_drift.platforms.pubsub.trigger_queue import SOURCE_MESSAGE_ATTRIBUTE, TriggerQueue
-from transak_drift.sensors.drift_message_sensor import TickBounds
-from transak_drift_tests.core.configurations import document
-from transak_drift_tests.core.drift_messages import MAY_1, MONITOR, drift_event, message_body
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import SOURCE_MESSAGE_ATTRIBUTE, TriggerQueue
+from transak_drift.trigger.trigger_plan import OutcomeKind
+from transak_drift.trigger.trigger_state import TriggerState
+from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (
     WAIT_SECONDS,
@@ -42,6 +41,7 @@ from transak_drift_tests.faults.sensor_process import (
     SensorFailedError,
     SensorProcesses,
 )
+from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
 
 NAMES = ModelNames()
 

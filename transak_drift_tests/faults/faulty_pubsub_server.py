@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from transak_drift.platforms.local.pubsub_server import server
-from transak_drift.platforms.local.pubsub_server.clock import MICROSECONDS, SystemClock
-from transak_drift.platforms.local.pubsub_server.delivery_store import DeliveryStore
+from transak_drift.local.pubsub_server import server
+from transak_drift.local.pubsub_server.clock import MICROSECONDS, SystemClock
+from transak_drift.local.pubsub_server.delivery_store import DeliveryStore
 
 CLOCK_FILE = "clock"
 

@@ -22,11 +22,11 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 
-from transak_drift.assets.jobs import build_retrain_job
-from transak_drift.core.config import parse_config
-from transak_drift.resources.local_resources import EMULATOR_VARIABLE, LocalTriggerQueueResource
-from transak_drift.sensors import drift_message_sensor as sensor_module
-from transak_drift.sensors.drift_message_sensor import TickBounds, build_drift_message_sensor
+from transak_drift.config.monitoring_config import parse_config
+from transak_drift.defs import drift_message_sensor as sensor_module
+from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
+from transak_drift.defs.jobs import build_retrain_job
+from transak_drift.defs.local_resources import EMULATOR_VARIABLE, LocalTriggerQueueResource
 
 # Every call of a tick that leaves the process.
 CALLS: tuple[tuple[type, str], ...] = (

@@ -8,9 +8,9 @@ from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from transak_drift.platforms.local.platform import LocalPlatform
-from transak_drift.platforms.local.transaction_generator import GeneratorSettings
-from transak_drift_tests.core.configurations import configuration
+from transak_drift.local.platform import LocalPlatform
+from transak_drift.local.transaction_generator import GeneratorSettings
+from transak_drift_tests.config.configurations import configuration
 
 DAY = date(2026, 1, 1)
 CONFIG = configuration()

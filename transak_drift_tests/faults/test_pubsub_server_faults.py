@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from transak_drift.sensors.drift_message_sensor import TickBounds
+from transak_drift.defs.drift_message_sensor import TickBounds
 from transak_drift_tests.faults.broken_loop import LONGER_THAN_A_LEASE, BrokenLoop, Kind
 from transak_drift_tests.faults.faulty_pubsub_server import Fault
 from transak_drift_tests.faults.sensor_process import WAIT_SECONDS

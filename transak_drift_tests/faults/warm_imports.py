@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transak_drift.assets.names import (
+from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.platforms.pubsub import trigger_queue
+from transak_drift.pubsub import trigger_queue
 from transak_drift_tests.faults import sensor_process
 
 NAMES = ModelNames()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transak_drift.pipelines.vertex_access import ENDPOINT_VARIABLE
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+from transak_drift_tests.servers.server import LoopbackVertex
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from transak_drift import pipelines
-from transak_drift.command_line.main import app
-from transak_drift.core.config import parse_config
+from transak_drift.cli.main import app
+from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.embedded_component import (
@@ -28,8 +28,8 @@ from transak_drift.pipelines.embedded_component import (
     ComponentTooLargeError,
     component_with_source,
 )
-from transak_drift.platforms.interface import PlatformError
-from transak_drift_tests.core.configurations import CONFIG_FILE, configuration, document
+from transak_drift.platform import PlatformError
+from transak_drift_tests.config.configurations import CONFIG_FILE, configuration, document
 
 # Its classes are made as the module is loaded, where type checkers do not see them.
 protos: Any = pipeline_spec_pb2
@@ -220,7 +220,7 @@ def test_a_source_too_long_for_a_container_is_refused(
 ) -> None:
     monkeypatch.setattr("transak_drift.pipelines.embedded_component.LONGEST_SOURCE", 10_000)
     with pytest.raises(ComponentTooLargeError, match="at most 10000"):
-        component_with_source(run_monitoring, ["transak_drift.core.config"], [])
+        component_with_source(run_monitoring, ["transak_drift.config.monitoring_config"], [])
 
 
 def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
@@ -241,7 +241,7 @@ def test_the_command_writes_the_files_and_names_them(tmp_path: Path) -> None:
 
     ended = subprocess.run(
         [
-            *(sys.executable, "-m", "transak_drift.command_line.main", "compile-pipelines"),
+            *(sys.executable, "-m", "transak_drift.cli.main", "compile-pipelines"),
             *("--output", "out", "--json"),
         ],
         cwd=tmp_path,

@@ -69,17 +69,17 @@ def test_everything_that_is_imported_is_installed_by_the_pinned_packages(
 
 
 def test_what_only_type_checkers_import_stays_behind(tmp_path: Path) -> None:
-    copied = copy_with_imports(["transak_drift.resources.trigger_queue_resource"], tmp_path)
+    copied = copy_with_imports(["transak_drift.defs.trigger_queue_resource"], tmp_path)
 
     # It imports the queue for type checkers and, within a method, also for real.
-    assert "transak_drift.platforms.pubsub.trigger_queue" in copied
-    local = copy_with_imports(["transak_drift.resources.platform_resource"], tmp_path / "second")
-    assert "transak_drift.platforms.local.platform" not in local
+    assert "transak_drift.pubsub.trigger_queue" in copied
+    local = copy_with_imports(["transak_drift.defs.platform_resource"], tmp_path / "second")
+    assert "transak_drift.local.platform" not in local
 
 
 def test_a_module_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"transak_drift\.core\.nothing"):
-        copy_with_imports(["transak_drift.core.nothing"], tmp_path)
+        copy_with_imports(["transak_drift.config.nothing"], tmp_path)
 
 
 def _pins_of(component: str) -> set[str]:

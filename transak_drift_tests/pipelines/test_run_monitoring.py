@@ -11,22 +11,22 @@ import pytest
 from kfp import dsl
 from pyarrow import csv
 
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.config_errors import ConfigError
-from transak_drift.core.log_entry import parse_log_entry
-from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
-from transak_drift.platforms.local.transaction_generator import (
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.local.transaction_generator import (
     DriftInjection,
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.platforms.vertex.model_monitor import apply_model_monitor
-from transak_drift.platforms.vertex.monitoring_job import read_monitoring_job, start_monitoring_run
-from transak_drift_tests.loopback_vertex.clients import connect, monitored_config
-from transak_drift_tests.loopback_vertex.server import LoopbackVertex
+from transak_drift.pipelines.components.run_monitoring import run_monitoring
+from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
+from transak_drift.trigger.log_entry import parse_log_entry
+from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift.vertex.monitoring_job import read_monitoring_job, start_monitoring_run
 from transak_drift_tests.pipelines.local_runner import local_runner
 from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
+from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)
 CONFIG = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})

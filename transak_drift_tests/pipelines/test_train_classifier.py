@@ -17,6 +17,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+from transak_drift.local.trainer import FEATURE_COLUMNS, predict
+from transak_drift.local.training_data import feature_texts
+from transak_drift.local.transaction_generator import (
+    DriftInjection,
+    GeneratorSettings,
+    generate_day,
+)
+from transak_drift.local.transaction_source import GeneratedTransactions
 from transak_drift.pipelines.components.train_classifier import (
     train_classifier,
     train_classifier_op,
@@ -28,15 +36,7 @@ from transak_drift.pipelines.training_step import (
     scores_of,
     train_challenger,
 )
-from transak_drift.platforms.local.trainer import FEATURE_COLUMNS, predict
-from transak_drift.platforms.local.training_data import feature_texts
-from transak_drift.platforms.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
-from transak_drift.platforms.local.transaction_source import GeneratedTransactions
-from transak_drift_tests.core.configurations import configuration, document
+from transak_drift_tests.config.configurations import configuration, document
 from transak_drift_tests.pipelines.local_runner import local_runner
 
 FIRST_DAY = date(2026, 5, 1)

@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from transak_drift.core import config_fields
+from transak_drift.config import fields as config_fields
 from transak_drift_tests.terraform import extract_provider_schema
 from transak_drift_tests.terraform.configuration_check import faults
 from transak_drift_tests.terraform.extract_provider_schema import PACKAGES, SCHEMA_FILE

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.core.config import MonitoringConfig, load_config
-from transak_drift.core.log_filter import compile_filter
-from transak_drift.core.messages import ACK_DEADLINE_SECONDS
-from transak_drift.core.sink_filter import TEMPLATE_NAME, sink_filter
-from transak_drift.platforms.pubsub import trigger_queue
-from transak_drift.sensors.drift_message_sensor import SENSOR_NAME
+from transak_drift.config.monitoring_config import MonitoringConfig, load_config
+from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.pubsub import trigger_queue
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
-from transak_drift_tests.core.log_entries import DRIFT_ENTRY, OTHER_ENTRIES
+from transak_drift.trigger.log_filter import compile_filter
+from transak_drift.trigger.messages import ACK_DEADLINE_SECONDS
+from transak_drift.trigger.sink_filter import TEMPLATE_NAME, sink_filter
 from transak_drift_tests.terraform.hcl_files import REPOSITORY
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
 from transak_drift_tests.terraform.terraform_command import (
@@ -31,6 +30,7 @@ from transak_drift_tests.terraform.terraform_command import (
     planned_outputs,
     planned_resources,
 )
+from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY, OTHER_ENTRIES
 
 pytestmark = needs_terraform
 

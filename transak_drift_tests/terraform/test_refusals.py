@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from transak_drift.core.config import load_config
-from transak_drift.core.config_errors import ConfigError
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.monitoring_config import load_config
 from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
 from transak_drift_tests.terraform.hcl_files import terraform_files
 from transak_drift_tests.terraform.mutations import OF_AN_OBJECT, Mutation, mutations

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from transak_drift.assemble import assemble_definitions
-from transak_drift.core.config import MonitoringConfig
-from transak_drift.core.config_errors import ConfigError
-from transak_drift.core.log_filter import compile_filter
-from transak_drift.core.model_configs import config_files, load_configs
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.model_configs import config_files, load_configs
+from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.settings import Settings
-from transak_drift_tests.core.log_entries import DRIFT_ENTRY
+from transak_drift.trigger.log_filter import compile_filter
 from transak_drift_tests.terraform.terraform_command import (
     CONFIG,
     DEPLOYABLE_CONFIG,
@@ -24,6 +23,7 @@ from transak_drift_tests.terraform.terraform_command import (
     planned_outputs,
     planned_resources,
 )
+from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
 
 pytestmark = needs_terraform
 

@@ -47,7 +47,7 @@ def train_classifier(
     """
     from datetime import date
 
-    from transak_drift.core.config import parse_config
+    from transak_drift.config.monitoring_config import parse_config
     from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
 
     challenger = train_challenger(
@@ -68,6 +68,6 @@ def train_classifier(
 
 train_classifier_op = component_with_source(
     train_classifier,
-    modules=["transak_drift.core.config", "transak_drift.pipelines.training_step"],
+    modules=["transak_drift.config.monitoring_config", "transak_drift.pipelines.training_step"],
     packages=pinned("duckdb", "joblib", "numpy", "pyarrow", "pydantic", "scikit-learn"),
 )

@@ -1,0 +1,43 @@
+"""`transak-drift compile-pipelines`: write the Vertex AI pipelines as YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transak_drift.cli.output import JsonOption, ModelOption, console, print_json
+from transak_drift.platform import PlatformError
+from transak_drift.settings import load_settings
+
+
+def compile_pipelines(
+    output: Annotated[
+        Path, typer.Option("--output", help="Directory for the files; made where missing.")
+    ] = Path("compiled_pipelines"),
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compile the pipelines, with the configuration as their defaults."""
+    config = load_settings().load_config(model)
+    try:
+        # The KFP SDK takes seconds to import, and only this command needs it.
+        from transak_drift.pipelines import compilation
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "kfp":
+            raise
+        raise PlatformError(
+            "the KFP SDK is not installed; run pip install 'transak-drift[pipelines]'"
+        ) from error
+    try:
+        files = compilation.compile_pipelines(config, output)
+    except OSError as error:
+        raise PlatformError(
+            f"--output {output}: {error.strerror}; name a directory that can be written"
+        ) from error
+    if as_json:
+        print_json([str(file) for file in files])
+        return
+    for file in files:
+        console.print(f"{file} written", markup=False)

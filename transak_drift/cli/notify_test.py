@@ -1,0 +1,40 @@
+"""`transak-drift notify-test`: send a test message on every configured channel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
+from transak_drift.defs.notification_resource import notification_resource
+from transak_drift.notifications.notification import trial_notification
+from transak_drift.notifications.notification_channel import (
+    RefusedNotificationError,
+    TemporaryNotificationError,
+)
+from transak_drift.settings import load_settings
+
+
+def notify_test(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Send a test message on every configured channel; the status is 1 if one fails."""
+    settings = load_settings()
+    configs = settings.load_configs() if model is None else (settings.load_config(model),)
+    resource = notification_resource(settings)
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any]] = []
+    failed = False
+    for config in configs:
+        for name, channel in resource.open(config).items():
+            try:
+                result = channel.send(trial_notification(config, now)) or "sent"
+            except (RefusedNotificationError, TemporaryNotificationError) as error:
+                result, failed = str(error), True
+            rows.append({"model": config.model_name, "channel": name, "result": result})
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("Notifications", rows, "no model has the key notifications, nothing is sent")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,128 @@
+"""The local platform and its embedded Pub/Sub server as Dagster resources."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.settings import Settings
+
+if TYPE_CHECKING:
+    from transak_drift.local.embedded_pubsub import EmbeddedPubSub
+    from transak_drift.local.platform import LocalPlatform
+    from transak_drift.pubsub.trigger_queue import TriggerQueue
+
+EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
+
+
+_shares: dict[Path, EmbeddedPubSub] = {}
+_shares_lock = threading.Lock()
+
+
+class LocalTriggerQueueResource(TriggerQueueResource):
+    """The embedded Pub/Sub server, or the emulator that PUBSUB_EMULATOR_HOST names."""
+
+    state_directory: str = Field(description="Where the embedded server keeps its messages.")
+
+    def endpoint(self) -> str:
+        """Return the server's address; the embedded server is started when none listens."""
+        named = os.environ.get(EMULATOR_VARIABLE)
+        if named:
+            return named
+        return _share_embedded_server(Path(self.state_directory))
+
+    def prepare(self, queue: TriggerQueue) -> None:
+        """Create topics and subscriptions, which Terraform creates on gcp."""
+        queue.ensure_exists()
+
+
+class LocalPlatformResource(PlatformResource):
+    """Transactions, monitoring and training on this machine."""
+
+    trigger_queue: LocalTriggerQueueResource
+    state_directory: str = Field(description="Where the platform keeps its data.")
+    seed: int = Field(description="Seed of the generated transactions.")
+    rows_per_day: int = Field(description="Generated transactions a day.")
+    drift_from: str | None = Field(
+        default=None, description="First day (YYYY-MM-DD) on which generated transactions drift."
+    )
+    drift_share: float = Field(default=0.6, description="Share of the transactions that drifts.")
+
+    def open(self, config: MonitoringConfig) -> LocalPlatform:
+        """Return the platform; it is the same for each model."""
+        from transak_drift.local.platform import LocalPlatform
+        from transak_drift.local.transaction_generator import (
+            DriftInjection,
+            GeneratorSettings,
+        )
+
+        injections = (
+            ()
+            if self.drift_from is None
+            else (DriftInjection(date.fromisoformat(self.drift_from), share=self.drift_share),)
+        )
+        return LocalPlatform(
+            root=Path(self.state_directory),
+            generator=GeneratorSettings(
+                seed=self.seed, rows_per_day=self.rows_per_day, injections=injections
+            ),
+            publish=self._publish,
+        )
+
+    def store_report(self, config: MonitoringConfig, result: MonitoringResult, page: str) -> str:
+        """See `PlatformResource`; it lies beside the run's result."""
+        from transak_drift.local.monitoring import write_monitoring_report
+        from transak_drift.local.state_directory import StateDirectory
+
+        state = StateDirectory(Path(self.state_directory), config)
+        return str(write_monitoring_report(state, result, page))
+
+    def store_history(self, config: MonitoringConfig, page: str) -> str:
+        """See `PlatformResource`; it lies in the directory of the reports."""
+        from transak_drift.local.monitoring import write_drift_history
+        from transak_drift.local.state_directory import StateDirectory
+
+        return str(write_drift_history(StateDirectory(Path(self.state_directory), config), page))
+
+    def _publish(self, config: MonitoringConfig, body: bytes) -> str:
+        with self.trigger_queue.open(config) as queue:
+            return queue.publish(body)
+
+
+def local_trigger_queue_resource(settings: Settings) -> LocalTriggerQueueResource:
+    """Return the trigger queue of the local platform."""
+    return LocalTriggerQueueResource(state_directory=str(settings.home.absolute() / "pubsub"))
+
+
+def local_platform_resource(settings: Settings) -> LocalPlatformResource:
+    """Return the local platform."""
+    return LocalPlatformResource(
+        trigger_queue=local_trigger_queue_resource(settings),
+        state_directory=str(settings.home.absolute()),
+        seed=settings.seed,
+        rows_per_day=settings.rows_per_day,
+        drift_from=settings.drift_from.isoformat() if settings.drift_from else None,
+        drift_share=settings.drift_share,
+    )
+
+
+def _share_embedded_server(directory: Path) -> str:
+    """Return the embedded server's address; this process keeps a share in it until it ends."""
+    from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+
+    with _shares_lock:
+        share = ensure_embedded_pubsub(directory)
+        former = _shares.get(directory)
+        _shares[directory] = share
+    if former is not None:
+        former.close()
+    return share.endpoint

@@ -1,0 +1,85 @@
+"""How results are shown: one place for the metadata that people read in the Dagster UI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+
+MOST_TABLE_ROWS = 100
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
+    """Return a table for the UI.
+
+    Args:
+        columns: the headings.
+        rows: the cells of each row, in the order of the headings; at most the first 100 are shown.
+
+    Returns:
+        The table, which may be empty.
+    """
+    records = [
+        dg.TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True)})
+        for row in rows[:MOST_TABLE_ROWS]
+    ]
+    types = [_column_type(row) for row in zip(*rows, strict=True)] or ["string"] * len(columns)
+    schema = dg.TableSchema(
+        [dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)]
+    )
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def feature_table(result: MonitoringResult) -> dg.TableMetadataValue:
+    """Return one row a feature: distance, threshold, verdict and the greatest contributor."""
+    return table(
+        ("feature", "metric", "distance", "threshold", "verdict", "greatest change"),
+        [
+            (
+                feature.feature,
+                feature.metric,
+                None if feature.distance is None else round(feature.distance, 6),
+                feature.threshold,
+                feature.verdict,
+                _greatest_change(feature),
+            )
+            for feature in result.features
+        ],
+    )
+
+
+def event_metadata(event: DriftEvent) -> dict[str, Any]:
+    """Return what identifies a drift event and what it says."""
+    return {
+        "drift event": event.key,
+        "monitoring job": event.monitoring_job_id,
+        "window end": dg.MetadataValue.timestamp(event.window_end),
+        "features": table(
+            ("feature", "distance", "threshold"),
+            [(a.feature, a.deviation, a.threshold) for a in event.anomalies],
+        ),
+    }
+
+
+def _greatest_change(feature: FeatureDrift) -> str:
+    if feature.note or not feature.contributors:
+        return feature.note
+    top = feature.contributors[0]
+    return f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
+
+
+def _column_type(cells: Sequence[Any]) -> str:
+    present = [cell for cell in cells if cell is not None]
+    if present and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in present):
+        return "int"
+    if present and all(isinstance(cell, int | float) for cell in present):
+        return "float"
+    return "string"
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

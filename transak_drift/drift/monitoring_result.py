@@ -1,0 +1,115 @@
+"""The result of one monitoring run, the same on every platform."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from transak_drift.config.resource_names import parse_monitoring_job_name
+from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Contributor(_Record):
+    """One value of a categorical feature, or one bucket of a numerical one.
+
+    Args:
+        value: the value, or the bucket's bounds, for people.
+        baseline_share: its share of the baseline dataset's present values, in [0, 1].
+        target_share: its share of the target dataset's present values, in [0, 1].
+    """
+
+    value: str
+    baseline_share: float
+    target_share: float
+
+    @property
+    def change(self) -> float:
+        """How much the share grew, in [-1, 1]; negative where it shrank."""
+        return self.target_share - self.baseline_share
+
+
+class FeatureDrift(_Record):
+    """What a monitoring run found of one feature.
+
+    Args:
+        feature: its name.
+        metric: `l_infinity` or `jensen_shannon_divergence`.
+        distance: distance between target and baseline dataset in [0, 1], or None where one of
+            them has no present value.
+        threshold: greatest allowed distance.
+        contributors: the values whose share changed most, greatest change first.
+        note: why there is no distance, or an empty string.
+    """
+
+    feature: str
+    metric: str
+    distance: float | None
+    threshold: float
+    contributors: tuple[Contributor, ...] = ()
+    note: str = ""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the distance is above the threshold."""
+        return self.distance is not None and self.distance > self.threshold
+
+    @property
+    def verdict(self) -> str:
+        """`drift`, `ok`, or `no data` where there is no distance."""
+        if self.distance is None:
+            return "no data"
+        return "drift" if self.drifted else "ok"
+
+
+class MonitoringResult(_Record):
+    """What one monitoring run found.
+
+    Args:
+        job_name: resource name of the ModelMonitoringJob.
+        day: the day of the target dataset.
+        baseline_name: what the day was compared with, for people.
+        baseline_rows: rows of the baseline dataset, or None where the platform does not say.
+        target_rows: rows of the target dataset, or None where the platform does not say.
+        features: one entry for each monitored feature, in the order of the configuration.
+        alerts: alerts that the platform itself raised, for people.
+    """
+
+    job_name: str
+    day: date
+    baseline_name: str
+    baseline_rows: int | None
+    target_rows: int | None
+    features: tuple[FeatureDrift, ...]
+    alerts: tuple[str, ...] = ()
+
+    @property
+    def drifted(self) -> tuple[FeatureDrift, ...]:
+        """The features above their threshold."""
+        return tuple(feature for feature in self.features if feature.drifted)
+
+    def drift_event(self) -> DriftEvent | None:
+        """Return the drift event that this run gives rise to, or None without drift."""
+        if not self.drifted:
+            return None
+        project, location, monitor, job = parse_monitoring_job_name(self.job_name)
+        start = datetime.combine(self.day, time(), tzinfo=UTC)
+        return DriftEvent(
+            project=project,
+            location=location,
+            model_monitor_id=monitor,
+            monitoring_job_id=job,
+            objective=DRIFT_OBJECTIVE,
+            anomalies=tuple(
+                FeatureAnomaly(item.feature, item.distance, item.threshold)
+                for item in self.drifted
+                if item.distance is not None
+            ),
+            window_start=start,
+            window_end=start + timedelta(days=1),
+            log_entry_id=f"{job}-{DRIFT_OBJECTIVE.lower()}",
+        )

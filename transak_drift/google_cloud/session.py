@@ -1,0 +1,105 @@
+"""Google's REST APIs, for the few calls that need no client library of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from google.auth import exceptions as auth_exceptions
+from google.auth.transport.requests import AuthorizedSession
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.platform import PlatformError
+
+_CALL_SECONDS = 20.0
+# Only reads are made here, so each may be repeated.
+_RETRY = Retry(
+    total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None
+)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class RestError(PlatformError):
+    """A call that was refused.
+
+    Args:
+        status: the HTTP status.
+        message: what Google said.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class RestSession:
+    """A session of one process.
+
+    Args:
+        base_url: `http://127.0.0.1:port` in place of `https://<service>.googleapis.com`, spoken to
+            without credentials; None for Google.
+        service_account: e-mail of the service account to act as, or None.
+
+    Raises:
+        PlatformError: there are no credentials, or the URL is not of this machine.
+    """
+
+    def __init__(self, base_url: str | None, service_account: str | None) -> None:
+        self._base_url = base_url
+        if base_url is not None:
+            if urlsplit(base_url).hostname not in _LOOPBACK:
+                raise PlatformError(
+                    f"TRANSAK_DRIFT_GOOGLE_APIS_URL = {base_url!r} is not of this machine; unset it"
+                )
+            self._session: requests.Session = requests.Session()
+        else:
+            try:
+                self._session = AuthorizedSession(load_credentials(service_account))
+            except auth_exceptions.DefaultCredentialsError as error:
+                raise PlatformError(
+                    "there are no Google Cloud credentials; run `gcloud auth application-default "
+                    "login`, or attach a service account to the machine"
+                ) from error
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+
+    def call(
+        self, method: str, service: str, path: str, document: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Make a call that reads.
+
+        Args:
+            method: GET or POST.
+            service: e.g. `logging`.
+            path: the path below the host, e.g. `/v2/projects/p/sinks/s`.
+            document: the body, or None.
+
+        Returns:
+            The answer.
+
+        Raises:
+            RestError: the call was refused.
+            PlatformError: there was no answer in time.
+        """
+        base = self._base_url or f"https://{service}.googleapis.com"
+        try:
+            answer = self._session.request(
+                method, f"{base}{path}", json=document, timeout=_CALL_SECONDS
+            )
+        except (requests.RequestException, auth_exceptions.GoogleAuthError) as error:
+            raise PlatformError(
+                f"no answer of {service}.googleapis.com: {str(error)[:200]}; try again"
+            ) from error
+        if not answer.ok:
+            raise RestError(answer.status_code, _message_of(answer))
+        return answer.json()
+
+
+def _message_of(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.reason}"

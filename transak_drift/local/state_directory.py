@@ -1,0 +1,67 @@
+"""Where the local platform keeps its data: the one place that knows the paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """Paths of one monitored model.
+
+    Args:
+        root: the local platform's directory; made when first written to.
+        config: the monitored model; its data lie apart from other models' data.
+    """
+
+    root: Path
+    config: MonitoringConfig
+
+    @property
+    def model(self) -> Path:
+        """Directory of the monitored model."""
+        return self.root / "models" / self.config.model_monitor_id
+
+    @property
+    def registry(self) -> Path:
+        """Directory of the model registry."""
+        return self.model / "registry"
+
+    @property
+    def model_monitor(self) -> Path:
+        """The ModelMonitor as applied, JSON."""
+        return self.model / "model_monitor.json"
+
+    @property
+    def anomaly_log(self) -> Path:
+        """The log of anomalies, one LogEntry a line: what Cloud Logging is on gcp."""
+        return self.model / "model_monitoring_anomaly.jsonl"
+
+    def transactions(self, day: date) -> Path:
+        """A day's transactions, Parquet."""
+        return self.model / "transactions" / f"date={day}" / "transactions.parquet"
+
+    def predictions(self, day: date) -> Path:
+        """A day's predictions, Parquet."""
+        return self.model / "predictions" / f"date={day}" / "predictions.parquet"
+
+    def baseline(self, version: str) -> Path:
+        """Statistics of the data that a model version learned from."""
+        return self.model / "baselines" / f"{version}.statistics"
+
+    def monitoring_result(self, job_id: str) -> Path:
+        """Result of a monitoring job, JSON."""
+        return self.model / "monitoring_jobs" / f"{job_id}.json"
+
+    def monitoring_report(self, job_id: str) -> Path:
+        """Report of a monitoring job for people, HTML."""
+        return self.model / "monitoring_jobs" / f"{job_id}.html"
+
+    @property
+    def drift_history(self) -> Path:
+        """The reports of all days together for people, HTML; beside them, as it links to them."""
+        return self.model / "monitoring_jobs" / "drift_history.html"

@@ -1,0 +1,217 @@
+"""What a platform does for the assets: the same calls for the local platform and for gcp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_result import MonitoringResult
+
+
+class PlatformError(RuntimeError):
+    """The platform cannot do what was asked; the message says what to do about it."""
+
+
+class TemporaryPlatformError(PlatformError):
+    """The platform did not answer in time; the same may work later."""
+
+
+class MonitoringRunFailedError(PlatformError):
+    """A monitoring run ended without a result; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows somewhere.
+
+    Args:
+        uri: path, gs:// or bq:// address.
+        rows: how many rows, or None where counting them would cost a scan.
+    """
+
+    uri: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedDataset:
+    """A day's predictions.
+
+    Args:
+        dataset: the transactions with the prediction in each row.
+        model_version: the version that predicted, or None where no model could.
+        category_counts: rows by predicted category, greatest first.
+    """
+
+    dataset: Dataset
+    model_version: str | None
+    category_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """The model that predicts at present.
+
+    Args:
+        version: its version, or None where no model could be trained.
+        created: whether this call made the first version.
+        trained_until: end (exclusive) of the data it learned from, UTC, or None if unknown.
+        detail: a sentence for people.
+        metrics: evaluation by name of the metric.
+    """
+
+    version: str | None
+    created: bool
+    trained_until: datetime | None
+    detail: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting of a ModelMonitor that differed from the configuration.
+
+    Args:
+        path: dotted path of the setting.
+        before: what it was, or None.
+        after: what it is now, or None.
+    """
+
+    path: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedModelMonitor:
+    """The ModelMonitor as applied.
+
+    Args:
+        resource_name: its resource name.
+        created: whether it did not exist before.
+        changes: the settings that were written; empty when nothing differed.
+    """
+
+    resource_name: str
+    created: bool
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedMonitoringRun:
+    """A monitoring run that was started.
+
+    Args:
+        job_name: resource name of the ModelMonitoringJob.
+        message_id: id of the drift message where this platform publishes it itself, or None.
+    """
+
+    job_name: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What a training is asked for.
+
+    Args:
+        drift_event_key: the drift event, or None of a training that a person started.
+        window_end: end of the window that drifted (exclusive), UTC.
+        run_id: the Dagster run, for the record.
+    """
+
+    drift_event_key: str | None
+    window_end: datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """How a training ended.
+
+    Args:
+        version: the version that was trained (the challenger).
+        champion_before: the version that predicted before, or None.
+        champion_after: the version that predicts from now on.
+        promoted: whether the challenger became the champion.
+        adopted: whether the drift event had been trained before and nothing was trained again.
+        reason: why it was promoted or not, for people.
+        metrics: the challenger's evaluation on held-out recent data.
+        champion_metrics: the former champion's evaluation on the same data.
+        training_rows: rows it learned from, or None where the platform does not say.
+        trained_until: end (exclusive) of the data it learned from, UTC.
+        training_days: first and last day of the data it learned from.
+        console_url: where a person sees the training, or None.
+    """
+
+    version: str
+    champion_before: str | None
+    champion_after: str
+    promoted: bool
+    adopted: bool
+    reason: str
+    metrics: Mapping[str, float]
+    champion_metrics: Mapping[str, float]
+    training_rows: int | None
+    trained_until: datetime
+    training_days: tuple[date, date]
+    console_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What there is of a monitored model, for people.
+
+    Args:
+        model_monitor: resource name of the ModelMonitor, or None where none was applied.
+        model_versions: one row a version, newest first.
+        monitoring_results: one row a monitoring run, newest first, a bounded number.
+    """
+
+    model_monitor: str | None
+    model_versions: Sequence[Mapping[str, object]]
+    monitoring_results: Sequence[Mapping[str, object]]
+
+
+class DriftPlatform(Protocol):
+    """Transactions, predictions, monitoring and training of one platform."""
+
+    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
+        """Make the day's transactions available; the same day gives the same rows."""
+        ...
+
+    def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
+        """Find the model that predicts; the local platform trains the first version."""
+        ...
+
+    def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
+        """Create or update the ModelMonitor; without a difference nothing is written."""
+        ...
+
+    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
+        """Predict the category of each of the day's transactions."""
+        ...
+
+    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
+        """Start the comparison of the day's transactions with the baseline."""
+        ...
+
+    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
+        """Return a run's result, or None while it is unfinished."""
+        ...
+
+    def train(
+        self,
+        config: MonitoringConfig,
+        request: TrainingRequest,
+        progress: Callable[[str], None],
+    ) -> TrainingResult:
+        """Train once for a drift event; asked again, adopt what was trained."""
+        ...
+
+    def overview(self, config: MonitoringConfig) -> Overview:
+        """Tell what there is, without changing anything."""
+        ...

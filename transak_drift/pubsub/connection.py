@@ -1,0 +1,84 @@
+"""Clients of Pub/Sub: Google's service, or any server of the same API on a given endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from google.api_core import exceptions, retry
+from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from transak_drift.google_cloud.credentials import load_credentials
+
+# A message has up to 10 MB, above gRPC's own limit of 4 MB.
+_CHANNEL_OPTIONS = (
+    # The server is on this machine or named by the user; a proxy could only be in the way.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+)
+
+RETRY = retry.Retry(
+    predicate=retry.if_exception_type(
+        exceptions.Aborted,
+        exceptions.InternalServerError,
+        exceptions.ResourceExhausted,
+        exceptions.ServiceUnavailable,
+        exceptions.TooManyRequests,
+    ),
+    initial=0.1,
+    maximum=5.0,
+    multiplier=2.0,
+    timeout=30.0,
+)
+"""Retries the codes that Pub/Sub documents as retryable, for 30 seconds in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PubSubClients:
+    """The two clients of one server, each call of which returns when the server has answered.
+
+    Args:
+        publisher: publishes, and manages topics.
+        subscriber: pulls and acknowledges, and manages subscriptions.
+    """
+
+    publisher: PublisherClient
+    subscriber: SubscriberClient
+
+    def close(self) -> None:
+        """Close both channels."""
+        self.publisher.transport.close()
+        self.subscriber.transport.close()
+
+
+def connect(endpoint: str | None, service_account: str | None = None) -> PubSubClients:
+    """Connect to Pub/Sub.
+
+    Args:
+        endpoint: `host:port` of a server without encryption (the embedded server, or Google's
+            emulator), or None for Google Cloud with application default credentials.
+        service_account: e-mail of the service account to act as on Google Cloud, or None.
+
+    Returns:
+        The clients; no call is made yet.
+    """
+    if endpoint is None:
+        credentials = load_credentials(service_account)
+        return PubSubClients(
+            PublisherClient(credentials=credentials), SubscriberClient(credentials=credentials)
+        )
+    return PubSubClients(
+        PublisherClient(
+            transport=PublisherGrpcTransport(
+                channel=grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+            )
+        ),
+        SubscriberClient(
+            transport=SubscriberGrpcTransport(
+                channel=grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+            )
+        ),
+    )

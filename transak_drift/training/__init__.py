@@ -1,0 +1,5 @@
+"""Decisions about a training, without I/O: its window of fresh days, and the promotion.
+
+Not here: whether a drift event trains at all (`trigger`), and the training itself (`local`,
+`vertex`, `pipelines`). Imports `config` and `drift`.
+"""

@@ -1,0 +1,238 @@
+"""Starts the monitoring of a day, and returns while Vertex AI does the work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import date
+from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.platform import PlatformError, StartedMonitoringRun
+from transak_drift.vertex.batch_prediction import find_batch_prediction_job
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.dataset_input import (
+    batch_prediction_input,
+    describe_input,
+    prediction_dataset_input,
+)
+from transak_drift.vertex.model_monitor import find_model_monitor, monitor_name
+from transak_drift.vertex.monitor_spec import (
+    notification_spec,
+    output_spec,
+    tabular_objective,
+)
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1.types import (
+        ModelMonitoringInput,
+        ModelMonitoringJob,
+        ModelMonitoringSpec,
+    )
+
+MOST_ATTEMPTS = 20
+_JOB_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
+
+
+def start_monitoring_run(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    day: date,
+    batch_prediction_job: str | None = None,
+) -> StartedMonitoringRun:
+    """Start the comparison of a day's data with the baseline.
+
+    The job's id is made of the day and of what is compared, so that a repeated start is answered
+    ALREADY_EXISTS and finds the job of the first; only a job that failed is followed by another.
+
+    Args:
+        connection: the location's clients.
+        config: the monitored model; its thresholds count.
+        day: the day.
+        batch_prediction_job: resource name of the job whose output is the day's data; None takes
+            `vertex.prediction_dataset` of the configuration.
+
+    Returns:
+        The job's resource name, within seconds.
+
+    Raises:
+        PlatformError: the monitor, its baseline or the day's data are missing, or a call is
+            refused.
+    """
+    monitor = find_model_monitor(connection, config)
+    if monitor is None:
+        raise PlatformError(
+            f"{monitor_name(connection, config)} does not exist; materialize model_monitor first"
+        )
+    if not describe_input(monitor.training_dataset):
+        raise PlatformError(
+            f"{monitor.name} has no baseline; set vertex.training_dataset in the configuration and "
+            "materialize model_monitor"
+        )
+    target = _target_dataset(connection, config, day, batch_prediction_job)
+    spec = _monitoring_spec(config, monitor.training_dataset, target)
+    base = monitoring_job_id(day, spec)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        job_id = base if attempt == 1 else f"{base}-{attempt}"
+        job = _create_or_adopt(connection, config, job_id, day, spec)
+        if not has_failed(job):
+            return StartedMonitoringRun(job.name)
+    raise PlatformError(
+        f"{MOST_ATTEMPTS} monitoring jobs of {day} have failed, the last is {job.name}; look at "
+        "its error, then delete the failed jobs"
+    )
+
+
+def monitoring_job_id(day: date, spec: ModelMonitoringSpec) -> str:
+    """Derive the id of a monitoring job.
+
+    Args:
+        day: the monitored day.
+        spec: datasets, thresholds and notifications.
+
+    Returns:
+        An id of at most 63 characters that matches `[a-z][a-z0-9-]*[a-z0-9]`, the same for the
+        same comparison. Source: CreateModelMonitoringJobRequest.model_monitoring_job_id.
+    """
+    document = json.dumps(type(spec).to_dict(spec), sort_keys=True)
+    return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
+
+
+def monitored_day(job_name: str) -> date | None:
+    """Read the monitored day from a job's name, or from a drift event's key.
+
+    Args:
+        job_name: ends with a slash and the job's id.
+
+    Returns:
+        The day, or None where another than `start_monitoring_run` has started the job.
+    """
+    match = _JOB_ID.fullmatch(job_name.rpartition("/")[2])
+    try:
+        return None if match is None else date.fromisoformat(match["day"])
+    except ValueError:
+        return None
+
+
+def day_of_job(job_name: str) -> date:
+    """Read the monitored day from a job's name.
+
+    Args:
+        job_name: resource name of a job that this module started.
+
+    Returns:
+        The day.
+
+    Raises:
+        PlatformError: another has started the job.
+    """
+    day = monitored_day(job_name)
+    if day is None:
+        raise PlatformError(
+            f"{job_name} was not started by monitoring_run, so its day is not known; materialize "
+            "monitoring_run of the day"
+        )
+    return day
+
+
+def has_failed(job: ModelMonitoringJob) -> bool:
+    """Tell whether a job has ended without a result."""
+    from google.cloud.aiplatform_v1beta1 import types
+
+    return job.state in (
+        types.JobState.JOB_STATE_FAILED,
+        types.JobState.JOB_STATE_CANCELLED,
+        types.JobState.JOB_STATE_EXPIRED,
+    )
+
+
+def read_monitoring_job(connection: VertexConnection, job_name: str) -> ModelMonitoringJob:
+    """Read a job.
+
+    Args:
+        connection: the location's clients.
+        job_name: its resource name.
+
+    Returns:
+        The job.
+
+    Raises:
+        PlatformError: it does not exist, or cannot be read.
+    """
+    from google.cloud.aiplatform_v1beta1 import types
+
+    with connection.explained("aiplatform.modelMonitoringJobs.get", job_name):
+        return connection.model_monitoring.get_model_monitoring_job(
+            request=types.GetModelMonitoringJobRequest(name=job_name),
+            **connection.limits.options(),
+        )
+
+
+def _create_or_adopt(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    job_id: str,
+    day: date,
+    spec: ModelMonitoringSpec,
+) -> ModelMonitoringJob:
+    from google.cloud.aiplatform_v1beta1 import types
+
+    parent = monitor_name(connection, config)
+    request = types.CreateModelMonitoringJobRequest(
+        parent=parent,
+        model_monitoring_job=types.ModelMonitoringJob(
+            display_name=f"{config.monitoring_job_display_name[:110]} {day}",
+            model_monitoring_spec=spec,
+        ),
+        model_monitoring_job_id=job_id,
+    )
+    with connection.explained("aiplatform.modelMonitoringJobs.create", parent):
+        try:
+            return connection.model_monitoring.create_model_monitoring_job(
+                request=request, **connection.limits.options()
+            )
+        except exceptions.AlreadyExists:
+            pass
+    return read_monitoring_job(connection, f"{parent}/modelMonitoringJobs/{job_id}")
+
+
+def _target_dataset(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    day: date,
+    batch_prediction_job: str | None,
+) -> ModelMonitoringInput:
+    if batch_prediction_job is not None:
+        return batch_prediction_input(batch_prediction_job)
+    address = config.vertex.prediction_dataset
+    if address is None:
+        raise PlatformError(
+            "vertex.prediction_dataset is not set: name what is monitored each day, as "
+            "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
+        )
+    return prediction_dataset_input(
+        address,
+        day,
+        config.date_column,
+        lambda display_name: find_batch_prediction_job(connection, display_name),
+    )
+
+
+def _monitoring_spec(
+    config: MonitoringConfig, baseline: ModelMonitoringInput, target: ModelMonitoringInput
+) -> ModelMonitoringSpec:
+    from google.cloud.aiplatform_v1beta1 import types
+
+    # A job with a specification of its own takes nothing from the monitor, so all is given.
+    return types.ModelMonitoringSpec(
+        objective_spec=types.ModelMonitoringObjectiveSpec(
+            tabular_objective=tabular_objective(config),
+            baseline_dataset=baseline,
+            target_dataset=target,
+        ),
+        notification_spec=notification_spec(config),
+        output_spec=output_spec(config),
+    )

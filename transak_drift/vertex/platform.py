@@ -1,0 +1,178 @@
+"""The gcp platform: monitoring and training on Vertex AI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.platform import (
+    AppliedModelMonitor,
+    Dataset,
+    Overview,
+    PlatformError,
+    PredictedDataset,
+    RegisteredModel,
+    StartedMonitoringRun,
+    TrainingRequest,
+    TrainingResult,
+)
+from transak_drift.vertex.batch_prediction import find_batch_prediction_job
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.dataset_input import (
+    BATCH_PREDICTION,
+    address_of_day,
+    is_split_by_day,
+)
+from transak_drift.vertex.model_lookup import (
+    find_model,
+    list_versions,
+    read_metrics,
+)
+from transak_drift.vertex.model_monitor import apply_model_monitor, find_model_monitor
+from transak_drift.vertex.monitoring_history import recent_results
+from transak_drift.vertex.monitoring_job import start_monitoring_run
+from transak_drift.vertex.monitoring_results import read_monitoring_result
+from transak_drift.vertex.training_follow import (
+    cancel_pipeline_job,
+    console_url,
+    follow_pipeline_job,
+)
+from transak_drift.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.vertex.training_outcome import training_result
+
+_MOST_RESULTS = 14
+
+
+class StoredData(Protocol):
+    """Looks at data in BigQuery and Cloud Storage."""
+
+    def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
+        """Find a day's data.
+
+        Args:
+            address: `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
+                `date_column` is None.
+            day: the day.
+            date_column: column with the day of a row, or None.
+
+        Returns:
+            The data, with the rows where counting them needs no scan of files.
+
+        Raises:
+            PlatformError: there is no data of that day, or it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VertexPlatform:
+    """Implements `DriftPlatform`.
+
+    Args:
+        connection: the location's clients.
+        data: looks at data in BigQuery and Cloud Storage.
+        is_cancelled: tells whether a Dagster run is being cancelled, given its id; the training's
+            PipelineJob is then cancelled as well. None leaves it running.
+    """
+
+    connection: VertexConnection
+    data: StoredData
+    is_cancelled: Callable[[str], bool] | None = None
+
+    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
+        """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
+        return self._dataset(config, day)
+
+    def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
+        """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
+        model = find_model(self.connection, config)
+        return RegisteredModel(
+            version=model.version,
+            created=False,
+            trained_until=None,
+            detail=f"{model.name}, uploaded {model.create_time:%Y-%m-%d %H:%M} UTC",
+            metrics=read_metrics(self.connection, model),
+        )
+
+    def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
+        """See `DriftPlatform`."""
+        return apply_model_monitor(self.connection, config)
+
+    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
+        """See `DriftPlatform`; `pipeline-predict` predicts, here its predictions are found."""
+        model = find_model(self.connection, config)
+        return PredictedDataset(self._dataset(config, day), model_version=model.version)
+
+    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
+        """See `DriftPlatform`; returns within seconds, while the job runs."""
+        return start_monitoring_run(self.connection, config, day)
+
+    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
+        """See `DriftPlatform`."""
+        return read_monitoring_result(self.connection, config, job_name)
+
+    def train(
+        self,
+        config: MonitoringConfig,
+        request: TrainingRequest,
+        progress: Callable[[str], None],
+    ) -> TrainingResult:
+        """See `DriftPlatform`; a promoted version's training data become the baseline."""
+        order = TrainingOrder(request.drift_event_key, request.window_end, request.run_id)
+        launched = launch_training(self.connection, config, order)
+        verb = "adopted" if launched.adopted else "started"
+        progress(f"{verb} {launched.job_name}: {console_url(self.connection, launched.job_name)}")
+        try:
+            job = follow_pipeline_job(self.connection, launched.job_name, progress)
+        except Exception:
+            raise
+        except BaseException:
+            # An interrupt: of a cancelled run the job ends too, of a restarted one it goes on.
+            if self.is_cancelled is not None and self.is_cancelled(request.run_id):
+                cancel_pipeline_job(self.connection, launched.job_name)
+                progress(f"cancelled {launched.job_name}")
+            raise
+        result = training_result(self.connection, config, job, order, adopted=launched.adopted)
+        if result.promoted and find_model_monitor(self.connection, config) is not None:
+            for change in apply_model_monitor(self.connection, config).changes:
+                progress(f"model monitor: {change.path} {change.before} -> {change.after}")
+        return result
+
+    def overview(self, config: MonitoringConfig) -> Overview:
+        """See `DriftPlatform`."""
+        monitor = find_model_monitor(self.connection, config)
+        model = find_model(self.connection, config)
+        return Overview(
+            model_monitor=None if monitor is None else monitor.name,
+            model_versions=[
+                {
+                    "version": version.version,
+                    "champion": "yes" if version.is_default else "",
+                    "uploaded": f"{version.create_time:%Y-%m-%d %H:%M}",
+                    "pipeline job": version.pipeline_job.rpartition("/")[2],
+                    "description": version.description,
+                }
+                for version in list_versions(self.connection, model.model)
+            ],
+            monitoring_results=[]
+            if monitor is None
+            else recent_results(self.connection, config, monitor.name, _MOST_RESULTS),
+        )
+
+    def _dataset(self, config: MonitoringConfig, day: date) -> Dataset:
+        address = config.vertex.prediction_dataset
+        if address is None:
+            raise PlatformError(
+                "vertex.prediction_dataset is not set: name what is monitored each day, as "
+                "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
+            )
+        of_day = address_of_day(address, day)
+        if of_day.startswith(BATCH_PREDICTION):
+            name = of_day.removeprefix(BATCH_PREDICTION)
+            return Dataset(find_batch_prediction_job(self.connection, name), rows=None)
+        column = None if is_split_by_day(address) else config.date_column
+        return self.data.describe(of_day, day, column)

@@ -1,0 +1,226 @@
+"""Past days in one command, on a real Dagster instance and transactions of the user's own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner, Result
+
+from transak_drift.cli.backfill_days import asked_days, days_to_monitor
+from transak_drift.cli.backfill_runs import BACKFILL_TAG
+from transak_drift.cli.main import app
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.monitoring_config import load_config
+from transak_drift.defs.names import (
+    DAILY_MONITORING_JOB,
+    DRIFT_HISTORY_JOB,
+    JOB_NAME_METADATA,
+    PREPARE_JOB,
+    ModelNames,
+)
+
+NAMES = ModelNames()
+REPOSITORY = Path(__file__).parents[2]
+FIRST = date(2026, 3, 2)
+# The first half of the days with transactions is the baseline.
+AVAILABLE = [FIRST + timedelta(days=n) for n in (0, 1, 3, 4)]
+DAYS = [FIRST + timedelta(days=n) for n in (1, 2, 3, 4)]
+MISSING, DRIFTED = DAYS[1], DAYS[2]
+
+
+def write_transactions(path: Path) -> None:
+    """Write days of which one is missing and one drifts."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("date", "description", "type"))
+        for day in AVAILABLE:
+            coop = 90 if day == DRIFTED else 50
+            for number in range(100):
+                writer.writerow((day, "Coop" if number < coop else "Migros", "Card"))
+
+
+class Project:
+    """A directory of its own, with the settings that the command reads."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
+        self.home = directory / "state"
+        self.variables = {
+            "TRANSAK_DRIFT_CONFIG": str(REPOSITORY / "monitoring_config.json"),
+            "TRANSAK_DRIFT_HOME": str(self.home),
+            "TRANSAK_DRIFT_TRANSACTIONS": str(directory / "transactions.csv"),
+        }
+        for name, value in self.variables.items():
+            patch.setenv(name, value)
+        for name in ("DAGSTER_HOME", "PUBSUB_EMULATOR_HOST"):
+            patch.delenv(name, raising=False)
+
+    def call(self, *words: str) -> Result:
+        return CliRunner().invoke(app, ["backfill", *words], catch_exceptions=False)
+
+    def document(self, *words: str) -> tuple[int, dict[str, Any]]:
+        result = self.call(*words, "--json")
+        return result.exit_code, json.loads(result.stdout)
+
+    @contextmanager
+    def instance(self) -> Generator[dg.DagsterInstance]:
+        instance = dg.DagsterInstance.from_config(str(self.home / "dagster_home"))
+        yield instance
+        instance.dispose()
+
+    def runs(self, job: str) -> list[dg.DagsterRun]:
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(job_name=job)))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    write_transactions(tmp_path / "transactions.csv")
+    return Project(tmp_path, monkeypatch)
+
+
+RANGE = ("--from", str(DAYS[0]), "--until", str(DAYS[-1]))
+
+
+def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project: Project) -> None:
+    status, said = project.document(*RANGE)
+
+    assert status == 1
+    assert said["failed"] == [str(MISSING)]
+    [failure] = [day for day in said["monitored"] if day["error"]]
+    assert str(MISSING) in failure["error"]
+    assert [day["day"] for day in said["monitored"]] == [str(day) for day in DAYS]
+    drifted = [day["day"] for day in said["monitored"] if day["drift_message"]]
+    assert drifted == [str(DRIFTED)]
+    sentences = {item["feature"]: item["sentence"] for item in said["history"]}
+    assert sentences == {
+        "description": "drift of description began on 2026-03-05 (0.40 > 0.3) and ended: its last "
+        "day was 2026-03-05, its peak 0.40 > 0.3",
+        "type": "no day has drift of type",
+    }
+    # Each is a run that the UI shows, and the history was refreshed once.
+    runs = project.runs(DAILY_MONITORING_JOB)
+    assert sorted(run.tags["dagster/partition"] for run in runs) == [str(day) for day in DAYS]
+    assert {run.tags[BACKFILL_TAG] for run in runs} == {f"{DAYS[0]}..{DAYS[-1]}"}
+    assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
+    page = project.home.rglob("drift_history.html")
+    assert "0.40 &gt; 0.3" in next(page).read_text(encoding="utf-8")
+
+    # Again: only the day without a report is looked at, and nothing is prepared anew.
+    result = project.call(*RANGE)
+    assert result.exit_code == 1
+    assert "0 day(s) monitored, 3 left out" in result.stdout
+    assert "1 failed" in result.stdout
+    assert f"{MISSING} failed (run " in result.stderr
+    assert sentences["description"] in result.stdout
+    assert len(project.runs(DAILY_MONITORING_JOB)) == len(DAYS) + 1
+    assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
+
+
+def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("transak-drift")), "backfill", *RANGE],
+        env={**os.environ, **project.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(str(DAYS[0])):
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+
+    with project.instance() as instance:
+        before = instance.get_materialized_partitions(NAMES.drift_report)
+        assert str(DAYS[0]) in before
+        left = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
+        assert str(DAYS[-1]) not in before
+        assert [str(day) for day in left.reported] == sorted(before)
+        assert [str(day) for day in left.due] == sorted({str(day) for day in DAYS} - before)
+
+
+def test_a_model_that_cannot_be_prepared_fails_at_once(project: Project) -> None:
+    in_the_way = project.home / "models" / CONFIG.model_monitor_id / "transactions"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    result = project.call(*RANGE)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("job prepare_monitoring failed, run ")
+    assert "Not a directory" in result.stderr
+    assert project.runs(DAILY_MONITORING_JOB) == []
+
+
+CONFIG = load_config(REPOSITORY / "monitoring_config.json").model_copy(
+    update={"start_date": date(2026, 1, 1)}
+)
+TODAY = date(2026, 3, 1)
+
+
+def ask(**given: Any) -> list[date]:
+    return asked_days(CONFIG, **{"first": None, "last": None, "number": None, **given}, today=TODAY)
+
+
+def test_the_days_end_yesterday_and_are_sixty_unless_told_otherwise() -> None:
+    assert ask(number=3) == [date(2026, 2, 26), date(2026, 2, 27), date(2026, 2, 28)]
+    assert ask(last=date(2026, 1, 2), number=2) == [date(2026, 1, 1), date(2026, 1, 2)]
+    assert ask(first=date(2026, 2, 27)) == [date(2026, 2, 27), date(2026, 2, 28)]
+    with pytest.raises(ConfigError, match="--days = 60: begins on 2025-12-31"):
+        ask()
+    assert len(asked_days(CONFIG, first=None, last=None, number=None, today=date(2026, 5, 1))) == 60
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"number": 60}, ("start_date (2026-01-01)", "--days 59 or --from 2026-01-01")),
+        ({"first": date(2025, 12, 1)}, ("--from", "2025-12-01", "--days 59")),
+        ({"last": date(2026, 3, 1)}, ("--until", "not over yet", "2026-02-28")),
+        ({"last": date(2025, 5, 1)}, ("--until", "2025-05-01", "from 2026-01-01 on")),
+        ({"first": date(2026, 2, 9), "last": date(2026, 2, 8)}, ("--from", "after the last day")),
+        ({"first": date(2026, 2, 9), "number": 4}, ("--days = 4", "together with --from")),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused_with_what_to_ask_for(
+    given: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ask(**given)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_where_results_follow_a_started_job_is_awaited_until_it_has_failed() -> None:
+    def record(key: dg.AssetKey, day: date, job: str) -> None:
+        kind = dg.AssetMaterialization if key == NAMES.monitoring_run else dg.AssetObservation
+        instance.report_runless_asset_event(
+            kind(key, partition=str(day), metadata={JOB_NAME_METADATA: job})
+        )
+
+    with dg.instance_for_test() as instance:
+        for number, day in enumerate(DAYS[:3]):
+            record(NAMES.monitoring_run, day, f"job-{number}")
+        record(NAMES.drift_report, DAYS[1], "job-1")
+        record(NAMES.drift_report, DAYS[2], "an-earlier-job")
+        on_gcp = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=True)
+        local = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
+        again = days_to_monitor(instance, NAMES, DAYS, again=True, results_follow=True)
+    assert on_gcp.awaited == (DAYS[0], DAYS[2])
+    assert on_gcp.due == (DAYS[1], *DAYS[3:])
+    assert (local.due, local.awaited) == (tuple(DAYS), ())
+    assert (again.due, again.awaited) == (tuple(DAYS), ())

@@ -1,0 +1,146 @@
+"""The commands as a person or a script calls them, on the embedded platform."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from transak_drift.cli.main import app
+from transak_drift.config.monitoring_config import load_config
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.platform import PlatformError
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+
+CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
+CONFIG = load_config(CONFIG_FILE)
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TriggerQueue]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CONFIG_FILE, tmp_path)
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    with ensure_embedded_pubsub(tmp_path / "state" / "pubsub", grace_seconds=1.0) as server:
+        queue = TriggerQueue(connect(server.endpoint), CONFIG)
+        queue.ensure_exists()
+        yield queue
+        queue.close()
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+def document(*words: str) -> Any:
+    result = call(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_published_drift_is_what_the_sink_would_publish(queue: TriggerQueue) -> None:
+    said = document(
+        "publish-drift", "--feature", "type=0.7", "--job-id", "job-7", "--day", "2026-05-04",
+        "--copies", "3",
+    )  # fmt: skip
+    messages = queue.pull(10, 1_000_000, 2.0)
+    assert sorted(m.message_id for m in messages) == sorted(said["message_ids"])
+    assert said["drift_event"] == f"{CONFIG.model_monitor_id}/job-7"
+    [body] = {message.data for message in messages}
+    payload = json.loads(body)["jsonPayload"]
+    assert payload["featureAnomalies"] == [
+        {"featureDisplayName": "type", "deviation": 0.7, "threshold": 0.3}
+    ]
+    assert payload["endTime"] == "2026-05-05T00:00:00Z"
+
+
+def test_every_publication_without_a_job_id_is_another_drift_event(queue: TriggerQueue) -> None:
+    events = {document("publish-drift")["drift_event"] for _ in range(3)}
+    assert len(events) == 3
+
+
+@pytest.mark.parametrize("wrong", ["type", "type=much", "type=1.5", "=0.4"])
+def test_a_feature_that_is_no_feature_is_refused(queue: TriggerQueue, wrong: str) -> None:
+    result = call("publish-drift", "--feature", wrong)
+    assert result.exit_code == 2
+    assert repr(wrong) in result.output
+    assert queue.pull(10, 1_000_000, 2.0) == []
+
+
+def test_dead_letters_are_listed_and_replayed(queue: TriggerQueue) -> None:
+    message_id = queue.publish(b'{"half": ')
+    queue.forward_to_dead_letters(
+        [(m, "not_json", "the body is not JSON") for m in queue.pull(10, 1_000_000, 2.0)]
+    )
+    [letter] = document("dead-letters", "list")
+    assert (letter["message_id"], letter["reason"]) == (message_id, "not_json")
+    assert letter["body"] == '{"half": '
+    assert "not_json" in call("dead-letters", "list").output
+    assert len(document("dead-letters", "replay", message_id)["replayed"]) == 1
+    assert document("dead-letters", "list") == []
+    assert call("dead-letters", "list").output.strip().endswith("none")
+    [again] = queue.pull(10, 1_000_000, 2.0)
+    assert again.data == b'{"half": '
+
+
+def test_status_of_a_fresh_project(queue: TriggerQueue) -> None:
+    said = document("status")
+    assert said["platform"] == "local"
+    assert said["model_monitor"] is None
+    assert (said["dead_letters"], said["model_versions"], said["monitoring_results"]) == (0, [], [])
+    assert "not applied yet" in call("status").output
+
+
+def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
+    tmp_path: Path, queue: TriggerQueue
+) -> None:
+    before, now = tmp_path / "before.csv", tmp_path / "now.csv"
+    before.write_text("description,type\nA,x\nA,x\nB,y\nB,y\n")
+    now.write_text("description,type\nA,x\nC,x\nB,y\nB,y\n")
+    result = call("compare", str(before), str(now), "--json")
+    said = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert {f["feature"]: f["distance"] for f in said["features"]} == {
+        "description": 0.25,
+        "type": 0.0,
+    }
+    now.write_text("description,type\nC,x\nC,x\nB,y\n")
+    assert call("compare", str(before), str(now)).exit_code == 1
+    now.write_text("text,type\nC,x\n")
+    with pytest.raises(PlatformError, match="description"):
+        call("compare", str(before), str(now))
+
+
+def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
+    assert "drift_thresholds" in json.loads(call("config", "schema").stdout)["properties"]
+    assert call("config", "check").output.strip() == (
+        "monitoring_config.json: transak-i1-train-model, no fault"
+    )
+    assert document("config", "check")["project_id"] == "af-finanzen"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "dev", "publish-drift", "status", "compare", "dead-letters", "config"],
+)
+def test_each_command_has_help(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_the_demo_leaves_a_directory_alone_that_it_did_not_make(
+    tmp_path: Path, queue: TriggerQueue
+) -> None:
+    foreign = tmp_path / "state" / "demo" / "precious.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+    assert call("demo").exit_code == 2
+    assert foreign.read_text() == "mine"

@@ -1,0 +1,563 @@
+"""What a monitoring configuration may say, and what its author is told when it is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transak_drift.config.errors import MISSING, ConfigError
+from transak_drift.config.fields import TEXT_FORMS
+from transak_drift.config.monitoring_config import (
+    MonitoringConfig,
+    RetrainPolicy,
+    load_config,
+    parse_config,
+)
+from transak_drift.config.rules import default_model_monitor_id
+from transak_drift_tests.config.configurations import (
+    CONFIG_FILE,
+    configuration,
+    document,
+    faults_after,
+    faults_of,
+)
+
+MISSION_KEYS = (
+    "project_id",
+    "location",
+    "model_name",
+    "monitoring_job_display_name",
+    "notification_channels",
+    "drift_thresholds",
+    "log_anomalies",
+)
+
+
+def test_the_repositorys_file_has_exactly_the_keys_of_the_mission() -> None:
+    assert set(document()) - {"$schema"} == set(MISSION_KEYS)
+    config = load_config(CONFIG_FILE)
+    assert config.project_id == "af-finanzen"
+    assert config.location == "europe-west6"
+    assert config.model_name == "transak-i1-train-model"
+    assert config.monitoring_job_display_name == "transak_i1_data_drift_monitor"
+    assert config.notification_channels == ()
+    assert config.drift_thresholds == {"description": 0.3, "type": 0.3}
+    assert config.log_anomalies is True
+
+
+def test_every_other_key_has_a_default() -> None:
+    required = {
+        name for name, field in MonitoringConfig.model_fields.items() if field.is_required()
+    }
+    assert required == set(MISSION_KEYS)
+    config = configuration()
+    assert config.training_pipeline == "pipeline-train"
+    assert config.trigger_topic == "ps-transak-i1-train-trigger"
+    assert config.trigger_subscription == "ps-transak-i1-train-trigger-subscription"
+    assert config.dead_letter_topic == "ps-transak-i1-train-trigger-dead-letter"
+    assert config.dead_letter_subscription == "ps-transak-i1-train-trigger-dead-letter-subscription"
+    assert config.model_monitor_id == "transak-i1-data-drift-monitor"
+    assert config.user_emails == ()
+    assert config.retrain_policy.cooldown_minutes == 0
+    assert config.retrain_policy.maximum_trainings_in_flight == 1
+    assert config.retrain_policy.minimum_anomalous_features == 1
+    assert config.project_number is None
+    assert config.transactions is None
+
+
+def test_every_key_can_be_set() -> None:
+    changes = {
+        "asset_prefix": "transak_i2",
+        "project_number": "123456789012",
+        "model_monitor_id": "monitor-1",
+        "user_emails": ["a.b@example.com", "jürg@bank.example.ch"],
+        "feature_types": {"type": "categorical", "amount": "numerical"},
+        "drift_thresholds": {"type": 1, "amount": 1e-9},
+        "training_pipeline": "pipeline-train-2",
+        "trigger_topic": "topic",
+        "trigger_subscription": "topic-pull",
+        "dead_letter_topic": "rejected",
+        "dead_letter_subscription": "rejected-pull",
+        "vertex": {
+            "training_dataset": "bq://af-finanzen.transak.training_{model_version}",
+            "prediction_dataset": "bq://af-finanzen.transak.predictions",
+            "monitoring_output": "gs://transak-i1/monitoring",
+            "pipeline_template": "gs://transak-i1/pipeline-train.yaml",
+            "pipeline_root": "gs://transak-i1/pipelines",
+            "pipeline_parameters": {"first_day": "{first_day}", "epochs": 3},
+            "pipeline_service_account": "pipelines@af-finanzen.iam.gserviceaccount.com",
+            "pipeline_network": "projects/123456789012/global/networks/transak",
+            "pipeline_labels": {"team": "mlops"},
+        },
+        "retrain_policy": {
+            "cooldown_minutes": 90,
+            "maximum_trainings_in_flight": 2,
+            "minimum_anomalous_features": 2,
+        },
+        "maximum_training_days": 7,
+        "maximum_training_minutes": 90,
+        "start_date": "2025-02-28",
+        "label_column": "Kategorie",
+        "date_column": "Buchungstag",
+        "transactions": "data/{date}.parquet",
+        "notification_channels": ["projects/af-finanzen/notificationChannels/123"],
+        "notifications": {
+            "slack": {"channel": "#ml-drift"},
+            "email": {"sender": "drift@example.com", "recipients": ("a.b@example.com",)},
+        },
+    }
+    assert set(changes) | set(MISSION_KEYS) == set(MonitoringConfig.model_fields)
+    config = configuration(**changes)
+    assert config.start_date == date(2025, 2, 28)
+    expected = {**changes, "start_date": date(2025, 2, 28)}
+    found = config.model_dump()
+    for name, value in expected.items():
+        assert found[name] == (tuple(value) if isinstance(value, list) else value), name
+
+
+@pytest.mark.parametrize("name", MISSION_KEYS)
+def test_a_missing_key_is_named(name: str) -> None:
+    values = document()
+    del values[name]
+    (fault,) = faults_of(json.dumps(values)).values()
+    assert fault.path == name
+    assert fault.value is MISSING
+    assert str(fault).startswith(f"{name}: is missing; fix: add it: ")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "problem"),
+    [
+        ("-0.3", "is not greater than 0"),
+        ("0", "is not greater than 0"),
+        ("-0.0", "is not greater than 0"),
+        ("1.0000001", "is greater than 1"),
+        ("NaN", "is not a finite number"),
+        ("Infinity", "is not a finite number"),
+        ("-Infinity", "is not a finite number"),
+        ("1e999", "is not a finite number"),
+        ("9" * 10_000, "is not a finite number"),
+        ("9" * 309, "is not a finite number"),
+        ("1" + "0" * 308, "is greater than 1"),
+        ("true", "is not a number"),
+        ("false", "is not a number"),
+        ("null", "is not a number"),
+        ('"0.3"', "is not a number"),
+        ("[0.3]", "is not a number"),
+        ("{}", "is not a number"),
+    ],
+)
+def test_a_threshold_is_a_number_above_0_and_at_most_1(threshold: str, problem: str) -> None:
+    text = json.dumps(document(drift_thresholds={"type": 0.3, "description": "HERE"}))
+    (fault,) = faults_of(text.replace('"HERE"', threshold)).values()
+    assert fault.path == "drift_thresholds.description"
+    assert fault.problem == problem
+    assert fault.fix.startswith("write ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "problem"),
+    [
+        ({"model_name": ""}, "model_name", "is empty"),
+        ({"model_name": " \t"}, "model_name", "is blank or contains a control character"),
+        ({"model_name": "a\nb"}, "model_name", "is blank or contains a control character"),
+        ({"model_name": "m" * 129}, "model_name", "is longer than 128 characters"),
+        ({"model_name": 5}, "model_name", "is not text"),
+        ({"model_name": None}, "model_name", "is not text"),
+        ({"monitoring_job_display_name": ""}, "monitoring_job_display_name", "is empty"),
+        ({"project_id": "AF-Finanzen"}, "project_id", "is not a Google Cloud project id"),
+        ({"project_id": ""}, "project_id", "is not a Google Cloud project id"),
+        ({"project_id": "af-finanzen\n"}, "project_id", "is not a Google Cloud project id"),
+        ({"project_id": "af-finanzen-"}, "project_id", "is not a Google Cloud project id"),
+        ({"location": "Zürich"}, "location", "is not a Google Cloud region"),
+        ({"location": "europe-west6-a"}, "location", "is not a Google Cloud region"),
+        ({"location": "europe-west6\n"}, "location", "is not a Google Cloud region"),
+        ({"project_number": "0123"}, "project_number", "is not a Google Cloud project number"),
+        ({"project_number": 123}, "project_number", "is not text"),
+        ({"model_monitor_id": "-a"}, "model_monitor_id", "is not an id of a ModelMonitor"),
+        ({"model_monitor_id": "a" * 64}, "model_monitor_id", "is longer than 63 characters"),
+        ({"trigger_topic": "ab"}, "trigger_topic", "is not a name Pub/Sub allows"),
+        ({"trigger_topic": "a/b/c"}, "trigger_topic", "is not a name Pub/Sub allows"),
+        ({"trigger_topic": "google"}, "trigger_topic", "starts with goog, which Pub/Sub reserves"),
+        ({"training_pipeline": "Train"}, "training_pipeline", "is not a name of a pipeline"),
+        ({"notification_channels": "x"}, "notification_channels", "is not a list"),
+        (
+            {"notification_channels": ["x"]},
+            "notification_channels[0]",
+            "is not a resource name of a notification channel",
+        ),
+        ({"user_emails": ["a@b.ch", "a@b"]}, "user_emails[1]", "is not an e-mail address"),
+        ({"user_emails": ["a b@c.ch"]}, "user_emails[0]", "is not an e-mail address"),
+        ({"drift_thresholds": {}}, "drift_thresholds", "is empty"),
+        ({"drift_thresholds": []}, "drift_thresholds", "is not an object"),
+        ({"drift_thresholds": {"": 0.3}}, 'drift_thresholds.""', "has a key that is empty"),
+        (
+            {"drift_thresholds": {"a\x07": 0.3}},
+            'drift_thresholds."a\\u0007"',
+            "has a key that is blank or contains a control character",
+        ),
+        ({"log_anomalies": "true"}, "log_anomalies", "is neither true nor false"),
+        ({"log_anomalies": 1}, "log_anomalies", "is neither true nor false"),
+        ({"retrain_policy": []}, "retrain_policy", "is not an object"),
+        (
+            {"retrain_policy": {"cooldown_minutes": -1}},
+            "retrain_policy.cooldown_minutes",
+            "is less than 0",
+        ),
+        (
+            {"retrain_policy": {"cooldown_minutes": 10**12}},
+            "retrain_policy.cooldown_minutes",
+            "is greater than 525600",
+        ),
+        (
+            {"retrain_policy": {"cooldown_minutes": True}},
+            "retrain_policy.cooldown_minutes",
+            "is not a whole number",
+        ),
+        (
+            {"retrain_policy": {"maximum_trainings_in_flight": 0}},
+            "retrain_policy.maximum_trainings_in_flight",
+            "is less than 1",
+        ),
+        ({"maximum_training_days": 1.5}, "maximum_training_days", "is not a whole number"),
+        ({"maximum_training_days": 10**30}, "maximum_training_days", "is greater than 3660"),
+        ({"start_date": "2026-02-30"}, "start_date", "is not a day of the calendar"),
+        ({"start_date": "20260201"}, "start_date", "is not a day of the calendar"),
+        ({"start_date": "2026-02-01T00:00:00"}, "start_date", "is not a day of the calendar"),
+        ({"start_date": "２０２６-02-01"}, "start_date", "is not a day of the calendar"),
+        ({"start_date": 1_767_225_600}, "start_date", "is not a day of the calendar"),
+        ({"transactions": ""}, "transactions", "is empty"),
+        ({"$schema": 5}, "$schema", "is not text"),
+        (
+            {"feature_types": {"type": "text"}},
+            "feature_types.type",
+            "is not 'categorical' or 'numerical'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_place_problem_and_fix(
+    changes: dict[str, Any], path: str, problem: str
+) -> None:
+    (fault,) = faults_after(**changes).values()
+    assert fault.path == path
+    assert fault.problem.partition(":")[0] == problem
+    assert fault.fix
+    assert str(fault).startswith(f"{path} = ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "character"),
+    [
+        ({"project_id": "аf-finanzen"}, "CYRILLIC SMALL LETTER A"),
+        ({"project_id": "af\u200d-finanzen"}, "ZERO WIDTH JOINER"),
+        ({"location": "europe-west６"}, "FULLWIDTH DIGIT SIX"),
+        ({"trigger_topic": "tоpic"}, "CYRILLIC SMALL LETTER O"),
+    ],
+)
+def test_a_character_that_only_looks_right_is_named(
+    changes: dict[str, str], character: str
+) -> None:
+    (fault,) = faults_after(**changes).values()
+    assert character in str(fault)
+
+
+def test_no_message_shows_a_regular_expression() -> None:
+    wrong = {
+        "project_id": "?",
+        "project_number": "?",
+        "location": "?",
+        "model_name": "\n",
+        "model_monitor_id": "?",
+        "trigger_topic": "?",
+        "training_pipeline": "?",
+        "notification_channels": ["?"],
+        "user_emails": ["?"],
+        "drift_thresholds": {"\n": 0.3},
+    }
+    faults = faults_after(**wrong)
+    assert {re.split(r"[.\[]", path)[0] for path in faults} == set(wrong)
+    for fault in faults.values():
+        assert re.search(r"\^|\$|\\S|\[\^|\{\d", fault.problem + fault.fix) is None, str(fault)
+    for form in TEXT_FORMS.values():
+        assert form.problem.startswith("is ")
+        assert form.fix.startswith("write ")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
+    assert faults_after(modelname="x")["modelname"].fix.startswith('did you mean "model_name"?')
+    assert '"drift_thresholds"' in faults_after(**{"Drift-Treshold": 1})["Drift-Treshold"].fix
+    assert faults_after(colour="red")["colour"].fix == "remove it"
+    nested = faults_after(retrain_policy={"cooldown_minute": 5})["retrain_policy.cooldown_minute"]
+    assert nested.fix == 'did you mean "cooldown_minutes"? otherwise remove it'
+    assert nested.problem == "is an unknown key"
+    # A key of the section is no key at the top, and the other way round.
+    assert faults_after(cooldown_minutes=5)["cooldown_minutes"].fix == "remove it"
+
+
+def test_all_faults_are_told_at_once() -> None:
+    text = """{
+        "project_id": "X", "project_id": "Y", "location": 7, "model_name": "",
+        "notification_channels": [], "drift_thresholds": {"type": -1, "type": 2, "amount": "a"},
+        "log_anomaly": true, "feature_types": {"other": "numerical", "amount": "number"},
+        "retrain_policy": {"minimum_anomalous_features": 3, "cooldown_minutes": -1},
+        "dead_letter_topic": "topic", "trigger_topic": "topic"
+    }"""
+    faults = faults_of(text)
+    assert set(faults) == {
+        "project_id",
+        "location",
+        "model_name",
+        "monitoring_job_display_name",
+        "drift_thresholds.type",
+        "drift_thresholds.amount",
+        "log_anomalies",
+        "log_anomaly",
+        "feature_types.other",
+        "feature_types.amount",
+        "retrain_policy.minimum_anomalous_features",
+        "retrain_policy.cooldown_minutes",
+        "dead_letter_topic",
+    }
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "some/file.json")
+    message = str(caught.value)
+    # Two keys stand twice and are wrong besides.
+    assert message.startswith("some/file.json has 15 faults:\n  - ")
+    assert len(message.splitlines()) == 16
+    assert message.count("is given more than once; fix: keep one of them") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"feature_types": {"amount": "numerical"}}, "feature_types.amount"),
+        (
+            {"retrain_policy": {"minimum_anomalous_features": 3}},
+            "retrain_policy.minimum_anomalous_features",
+        ),
+        ({"dead_letter_topic": "ps-transak-i1-train-trigger"}, "dead_letter_topic"),
+        (
+            {"trigger_subscription": "ps-transak-i1-train-trigger-dead-letter-subscription"},
+            "dead_letter_subscription",
+        ),
+        ({"date_column": "category"}, "date_column"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], path: str) -> None:
+    (fault,) = faults_after(**changes).values()
+    assert fault.path == path
+    # The model alone refuses them as well, not only the reading of a file.
+    with pytest.raises(ValueError, match=re.escape(path)):
+        MonitoringConfig.model_validate(document(**changes))
+
+
+def test_derived_names_follow_their_source() -> None:
+    config = configuration(
+        trigger_topic="topic", monitoring_job_display_name="  Überwachung: Zürich (2026) "
+    )
+    assert config.trigger_subscription == "topic-subscription"
+    assert config.dead_letter_topic == "topic-dead-letter"
+    assert config.dead_letter_subscription == "topic-dead-letter-subscription"
+    assert config.model_monitor_id == "berwachung-z-rich-2026"
+    assert configuration(dead_letter_topic="dead").dead_letter_subscription == "dead-subscription"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trigger_topic": "a b"},
+        {"trigger_topic": ""},
+        {"trigger_topic": "goog-topic"},
+        {"trigger_topic": 5},
+        {"trigger_topic": "a" * 256},
+        {"monitoring_job_display_name": ""},
+        {"monitoring_job_display_name": " "},
+        {"monitoring_job_display_name": 5},
+    ],
+)
+def test_a_wrong_source_is_told_once_and_not_by_the_names_made_from_it(
+    changes: dict[str, Any],
+) -> None:
+    assert list(faults_after(**changes)) == list(changes)
+
+
+def test_a_name_that_cannot_be_made_from_a_right_source_is_told_beside_other_faults() -> None:
+    faults = faults_after(monitoring_job_display_name="监控", trigger_topic="a" * 250, location="")
+    assert set(faults) == {
+        "location",
+        "model_monitor_id",
+        "trigger_subscription",
+        "dead_letter_topic",
+    }
+    assert "is made from monitoring_job_display_name" in faults["model_monitor_id"].problem
+    assert faults["model_monitor_id"].fix.startswith("set model_monitor_id, or change ")
+    assert "is longer than 255 characters" in faults["dead_letter_topic"].problem
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_a_derived_monitor_id_has_only_allowed_characters(display_name: str) -> None:
+    monitor_id = default_model_monitor_id(display_name)
+    assert re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?", monitor_id)
+    assert default_model_monitor_id(monitor_id) == monitor_id
+
+
+def test_a_feature_is_measured_as_declared_or_as_known() -> None:
+    config = configuration(
+        drift_thresholds={"description": 0.3, "type": 0.3, "amount": 0.1, "hour": 0.1},
+        feature_types={"type": "numerical", "hour": "categorical"},
+    )
+    assert config.feature_type("description") == "categorical"
+    assert config.feature_type("type") == "numerical"
+    assert config.feature_type("hour") == "categorical"
+    assert config.feature_type("amount") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "problem"),
+    [
+        ("", "line 1, column 1", "is empty"),
+        (" \n ", "line 2, column 2", "is empty"),
+        ('{\n "a": 1,,\n}', "line 2, column 9", "is not valid JSON"),
+        ("{'a': 1}", "line 1, column 2", "is not valid JSON"),
+        ('{"a": 01}', "line 1, column 8", "is not valid JSON"),
+        ('{"a": 1} x', "line 1, column 10", "is not valid JSON"),
+        ("\ufeff{}", "line 1, column 1", "starts with a byte order mark"),
+    ],
+)
+def test_text_that_is_not_json_is_told_with_line_and_column(
+    text: str, where: str, problem: str
+) -> None:
+    (fault,) = faults_of(text).values()
+    assert (fault.path, fault.value) == ("(file)", where)
+    assert fault.problem.startswith(problem)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"text"', "true"])
+def test_a_document_that_is_no_object_is_refused(text: str) -> None:
+    (fault,) = faults_of(text).values()
+    assert (fault.path, fault.problem) == ("(file)", "is not a JSON object")
+
+
+@pytest.mark.parametrize("depth", [33, 600, 100_000])
+@pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
+def test_deep_nesting_is_refused(depth: int, brackets: str) -> None:
+    opening, closing = brackets[:-1], brackets[-1]
+    text = f'{{"model_name": {opening * depth}1{closing * depth}}}'
+    (fault,) = faults_of(text).values()
+    assert "more than 32 deep" in fault.problem
+
+
+def test_a_nested_duplicate_key_is_named_with_its_path() -> None:
+    text = json.dumps(document()).replace('"type": 0.3', '"type": 0.3, "type": 0.4')
+    (fault,) = faults_of(text).values()
+    assert str(fault) == (
+        "drift_thresholds.type = 0.4: is given more than once; fix: keep one of them"
+    )
+
+
+def test_a_shown_value_is_short_and_harmless_to_a_terminal() -> None:
+    fault = faults_after(model_name="\x1b[31m" + "x" * 500)["model_name"]
+    assert "\x1b" not in str(fault)
+    assert len(str(fault)) < 250
+    key = faults_of(json.dumps(document()).replace('"type"', '"\\ud800\\u202e"'))
+    "".join(map(str, key.values())).encode("utf-8")
+
+
+def test_a_missing_file_is_told_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not exist; fix: .*TRANSAK_DRIFT_CONFIG"):
+        load_config(tmp_path / "none.json")
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a directory"):
+        load_config(tmp_path)
+
+
+def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot be read: Not a directory"):
+        load_config(tmp_path / "file" / "config.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(json.dumps({"model_name": "Zürich"}, ensure_ascii=False).encode(encoding))
+    with pytest.raises(ConfigError, match=r"byte \d+\W+is not UTF-8; fix: save it as UTF-8"):
+        load_config(path)
+
+
+def test_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(CONFIG_FILE.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    with pytest.raises(ConfigError, match="byte order mark; fix: save it as UTF-8 without one"):
+        load_config(path)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+_KEYS = st.sampled_from(sorted(MonitoringConfig.model_fields)) | st.text(max_size=12)
+_DOCUMENTS = st.dictionaries(_KEYS, _JSON, max_size=6)
+_FEATURES = st.dictionaries(st.text(max_size=6), _JSON, max_size=3)
+_SECTIONS = st.dictionaries(
+    st.sampled_from(sorted(RetrainPolicy.model_fields)),
+    _JSON,
+    max_size=3,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    base=st.booleans(),
+    changes=_DOCUMENTS,
+    thresholds=st.none() | _FEATURES,
+    types=st.none() | _FEATURES,
+    policy=st.none() | _SECTIONS,
+)
+def test_no_document_raises_anything_but_a_config_error_that_names_places(
+    base: bool, changes: dict[str, Any], thresholds: Any, types: Any, policy: Any
+) -> None:
+    sections = {"drift_thresholds": thresholds, "feature_types": types, "retrain_policy": policy}
+    given_sections = {name: value for name, value in sections.items() if value is not None}
+    values = {**(document() if base else {}), **changes, **given_sections}
+    try:
+        config = parse_config(json.dumps(values), "test")
+    except ConfigError as error:
+        assert error.faults
+        for fault in error.faults:
+            assert fault.path
+            assert fault.problem
+            assert fault.fix
+            top = fault.path
+            assert top == "(file)" or any(
+                top == name or top.startswith((f"{name}.", f"{name}[", '"'))
+                for name in {*values, *MonitoringConfig.model_fields}
+            )
+        assert str(error).replace("\n", "").isprintable()
+        assert len(str(error).splitlines()) == len(error.faults) + 1
+    else:
+        # What is accepted says what it said: nothing was dropped on the way.
+        dumped = json.loads(config.model_dump_json())
+        for name, value in values.items():
+            if name not in ("retrain_policy", "vertex", "$schema"):
+                assert dumped[name] == value
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(max_size=60) | st.text(alphabet='{}[]":,0.1eE-+ntfalsru\\ \n', max_size=60))
+def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_config(text, "test")

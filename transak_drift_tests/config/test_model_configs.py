@@ -1,0 +1,154 @@
+"""The configuration files of several models: which are read, and what they must not share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.model_configs import config_files, load_configs
+from transak_drift_tests.config.configurations import document
+
+OTHER = {
+    "model_name": "transak-i2-train-model",
+    "monitoring_job_display_name": "transak_i2_data_drift_monitor",
+}
+
+
+def write(file: Path, **changes: Any) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document(**changes)), encoding="utf-8")
+    return file
+
+
+def faults(path: Path) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        load_configs(path)
+    return {fault.path: f"{fault.problem}; {fault.fix}" for fault in caught.value.faults}
+
+
+def test_a_file_in_the_folder_beside_the_first_is_a_further_model(tmp_path: Path) -> None:
+    first = write(tmp_path / "monitoring_config.json")
+    assert [config.asset_prefix for config in load_configs(first)] == [None]
+
+    write(tmp_path / "monitoring_configs" / "Transak-i2.json", **OTHER)
+    write(
+        tmp_path / "monitoring_configs" / "cards.json",
+        model_name="cards",
+        monitoring_job_display_name="cards",
+        asset_prefix="card_payments",
+    )
+    configs = load_configs(first)
+    assert [(config.model_name, config.asset_prefix) for config in configs] == [
+        ("transak-i1-train-model", None),
+        ("transak-i2-train-model", "transak_i2"),
+        ("cards", "card_payments"),
+    ]
+    assert {config.trigger_topic for config in configs} == {"ps-transak-i1-train-trigger"}
+
+
+def test_a_folder_can_be_named_in_which_every_file_is_a_model(tmp_path: Path) -> None:
+    write(tmp_path / "b.json", **OTHER)
+    write(tmp_path / "a.json")
+    (tmp_path / "monitoring_config.schema.json").write_text("{}")
+    (tmp_path / ".hidden.json").write_text("no JSON")
+    (tmp_path / "README.md").write_text("not read")
+    assert [config.asset_prefix for config in load_configs(tmp_path)] == ["a", "b"]
+
+    (tmp_path / "a.json").rename(tmp_path / "monitoring_config.json")
+    assert [config.asset_prefix for config in load_configs(tmp_path)] == [None, "b"]
+    assert [file.name for file in config_files(tmp_path)] == ["monitoring_config.json", "b.json"]
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    assert "put a .json file" in faults(tmp_path)["(folder)"]
+
+
+def test_every_fault_of_every_file_is_listed(tmp_path: Path) -> None:
+    first = write(tmp_path / "monitoring_config.json", location="Zurich")
+    folder = tmp_path / "monitoring_configs"
+    write(folder / "i2.json", **OTHER, log_anomalies="yes")
+    (folder / "i3.json").write_text("{")
+    found = faults(first)
+    assert f"{first}: location" in found
+    assert f"{folder / 'i2.json'}: log_anomalies" in found
+    assert any(path.startswith(f"{folder / 'i3.json'}: ") for path in found)
+
+
+def test_a_single_wrong_file_is_named_as_ever(tmp_path: Path) -> None:
+    first = write(tmp_path / "monitoring_config.json", location="Zurich")
+    with pytest.raises(ConfigError) as caught:
+        load_configs(first)
+    assert caught.value.source == str(first)
+    assert [fault.path for fault in caught.value.faults] == ["location"]
+
+
+def test_a_file_name_that_gives_no_prefix_is_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "monitoring_config.json")
+    write(tmp_path / "monitoring_configs" / "2nd.json", **OTHER)
+    assert "set asset_prefix" in faults(first)["asset_prefix"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"asset_prefix": "i1", "model_name": "a", "monitoring_job_display_name": "a"}, "prefix"),
+        ({**OTHER, "monitoring_job_display_name": "transak_i1_data_drift_monitor"}, "monitor_id"),
+        ({**OTHER, "model_name": "transak-i1-train-model"}, "model_name"),
+        ({**OTHER, "dead_letter_topic": "other-letters"}, "dead_letter_topic"),
+        ({**OTHER, "project_id": "other-project"}, "project_id"),
+        ({**OTHER, "trigger_subscription": "another"}, "trigger_topic"),
+        (
+            {**OTHER, "trigger_topic": "ps-transak-i1-train-trigger-dead-letter"},
+            "trigger_topic",
+        ),
+        (
+            {
+                **OTHER,
+                "trigger_topic": "topic-2",
+                "dead_letter_topic": "ps-transak-i1-train-trigger",
+            },
+            "dead_letter_topic",
+        ),
+        (
+            {
+                **OTHER,
+                "trigger_topic": "topic-2",
+                "dead_letter_subscription": "ps-transak-i1-train-trigger-subscription",
+            },
+            "dead_letter_subscription",
+        ),
+    ],
+)
+def test_models_that_claim_the_same_are_refused(
+    tmp_path: Path, changes: dict[str, Any], setting: str
+) -> None:
+    write(tmp_path / "i1.json")
+    write(tmp_path / "i2.json", **changes)
+    [(path, text)] = faults(tmp_path).items()
+    assert path.startswith("i2.json: ")
+    assert path.endswith(setting)
+    assert "i1.json" in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"trigger_topic": "topic-2"},
+        {"trigger_topic": "topic-2", "project_id": "other-project"},
+        {
+            "trigger_topic": "topic-2",
+            "dead_letter_topic": "ps-transak-i1-train-trigger-dead-letter",
+        },
+    ],
+)
+def test_models_share_the_whole_queue_or_only_its_dead_letters(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    write(tmp_path / "i1.json")
+    write(tmp_path / "i2.json", **OTHER, **changes)
+    assert len(load_configs(tmp_path)) == 2

@@ -1,0 +1,438 @@
+"""Who is told what and how often: real ticks on a real instance, Slack and mail on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from transak_drift.assemble import assemble_definitions
+from transak_drift.config.errors import ConfigError
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_message_sensor import run_request
+from transak_drift.defs.drift_notification_sensor import (
+    NotificationBounds,
+    NotificationRefusedError,
+    build_drift_notification_sensor,
+)
+from transak_drift.defs.names import DRIFT_EVENT_TAG, ModelNames
+from transak_drift.defs.notification_resource import (
+    NotificationResource,
+    notification_resource,
+)
+from transak_drift.defs.outcome_events import outcome_events
+from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
+from transak_drift.notifications.notification import Notification
+from transak_drift.notifications.notification_channel import NotificationChannel
+from transak_drift.notifications.notification_state import NotificationState
+from transak_drift.settings import Settings
+from transak_drift.trigger.trigger_plan import Outcome, OutcomeKind, TickPlan, describe
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.servers.mail_server import MailServer, mail_server
+from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
+
+TOKEN = "xoxb-the-secret-token"
+CHANNEL, OTHER_CHANNEL = "#ml-drift", "#cards-drift"
+DAY = datetime(2026, 5, 4, tzinfo=UTC)
+DAGSTER = "https://dagster.example.com"
+EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
+BOTH = configuration(notifications={"slack": {"channel": CHANNEL}, "email": EMAIL})
+SLACK = configuration(notifications={"slack": {"channel": CHANNEL}})
+CARDS = configuration(
+    model_name="cards",
+    monitoring_job_display_name="cards",
+    asset_prefix="cards",
+    notifications={"slack": {"channel": OTHER_CHANNEL}},
+)
+AT_ONCE = timedelta(0)
+
+
+class World:
+    """Dagster, Slack and the mail server; what the trigger records, and the sensor's ticks."""
+
+    def __init__(self, instance: dg.DagsterInstance, slack: SlackServer, mail: MailServer) -> None:
+        self.instance = instance
+        self.slack = slack
+        self.mail = mail
+        self.settings = Settings(
+            slack_api_url=slack.url,
+            smtp_host="127.0.0.1",
+            smtp_port=mail.port,
+            smtp_security="none",
+            dagster_url=DAGSTER,
+        )
+        self.cursors: dict[str, str | None] = {}
+
+    def record(
+        self,
+        kind: OutcomeKind,
+        *jobs: str,
+        config: MonitoringConfig = BOTH,
+        detail: str = "because",
+    ) -> None:
+        """Record outcomes as the drift message sensor does."""
+        events = [drift_event(job, config) for job in jobs]
+        requested = kind == OutcomeKind.TRAINING_REQUESTED
+        plan = TickPlan(
+            outcomes=[Outcome(kind, e, describe(e) if requested else detail) for e in events]
+        )
+        for observation in outcome_events(plan, [config]):
+            self.instance.report_runless_asset_event(observation)
+
+    def tick(
+        self,
+        config: MonitoringConfig = BOTH,
+        bounds: NotificationBounds | None = None,
+        resource: NotificationResource | None = None,
+    ) -> str:
+        """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
+        sensor = build_drift_notification_sensor(
+            config, 1, self.settings.dagster_url, bounds=bounds
+        )
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursors.get(sensor.name),
+            sensor_name=sensor.name,
+            resources={"notifications": resource or notification_resource(self.settings)},
+        ) as context:
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        assert not result.run_requests and not result.asset_events
+        self.cursors[sensor.name] = result.cursor
+        assert isinstance(result.skip_reason, dg.SkipReason)
+        return str(result.skip_reason.skip_message)
+
+    def state(self, config: MonitoringConfig = BOTH) -> NotificationState:
+        name = build_drift_notification_sensor(config, 1).name
+        return NotificationState.from_cursor(self.cursors[name])
+
+    def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
+        """Put a training's run in storage, as Dagster's daemon does."""
+        request = run_request(drift_event(job), BOTH)
+        run_id = f"run-of-{job}-{len(self.instance.get_runs())}"
+        self.instance.add_run(
+            dg.DagsterRun(
+                job_name=str(request.job_name),
+                run_id=run_id,
+                tags={**request.tags, **tags},
+                status=status,
+            )
+        )
+        return run_id
+
+    def slack_headlines(self, channel: str = CHANNEL) -> list[str]:
+        return [text.splitlines()[0].strip("*") for text in self.slack.texts(channel)]
+
+    def subjects(self) -> list[str]:
+        return [str(message["Subject"]) for message in self.mail.messages]
+
+
+def drift_event(job: str, config: MonitoringConfig = BOTH) -> DriftEvent:
+    return DriftEvent(
+        project=config.project_id,
+        location=config.location,
+        model_monitor_id=config.model_monitor_id,
+        monitoring_job_id=job,
+        objective=DRIFT_OBJECTIVE,
+        anomalies=(FeatureAnomaly("description", 0.61, 0.3), FeatureAnomaly("type", 0.4, 0.3)),
+        window_start=DAY,
+        window_end=DAY + timedelta(days=1),
+        log_entry_id="entry",
+    )
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[SlackServer, MailServer]]:
+    with slack_server(TOKEN, CHANNEL, OTHER_CHANNEL) as slack, mail_server() as mail:
+        yield slack, mail
+
+
+@pytest.fixture
+def world(
+    servers: tuple[SlackServer, MailServer], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    slack, mail = servers
+    for kept in (slack.messages, slack.answers, mail.messages, mail.replies):
+        kept.clear()
+    slack.calls = mail.attempts = 0
+    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(instance, slack, mail)
+
+
+HEAD = "Drift of transak-i1-train-model on 2026-05-04:"
+
+
+def test_an_event_is_told_once_on_each_channel(world: World) -> None:
+    assert world.tick() == "slack: nothing new; email: nothing new"
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    run_id = world.add_run("job-1", dg.DagsterRunStatus.STARTED)
+    assert world.tick() == "slack: 1 of 1 told; email: 1 of 1 told"
+    # A copy of the message, and the outcome recorded again by a trigger that lost its cursor.
+    world.record(OutcomeKind.DUPLICATE, "job-1")
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    for _ in range(3):
+        assert world.tick() == "slack: nothing new; email: nothing new"
+    assert world.slack_headlines() == world.subjects() == [f"{HEAD} a training is requested"]
+    [text] = world.slack.texts(CHANNEL)
+    assert "• feature description: `distance 0.6100, threshold 0.3`" in text
+    assert "• feature type: `distance 0.4000, threshold 0.3`" in text
+    assert f"<{DAGSTER}/runs/{run_id}|Training run>" in text
+    assert f"<{DAGSTER}/assets/drift_report?" in text
+
+
+def test_what_was_recorded_before_the_first_tick_is_told_and_an_older_history_is_not(
+    world: World,
+) -> None:
+    world.record(OutcomeKind.HELD, "job-1")
+    assert world.tick(bounds=NotificationBounds(look_back=-timedelta(days=1))).startswith(
+        "slack: nothing new"
+    )
+    assert world.tick().startswith("slack: nothing new"), "older than the first look"
+    world.cursors.clear()
+    assert world.tick().startswith("slack: 1 of 1 told")
+
+
+def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: World) -> None:
+    world.record(OutcomeKind.HELD, "job-1", detail="1 training(s) in flight")
+    world.tick()
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    world.tick()
+    world.add_run("job-1", dg.DagsterRunStatus.CANCELED)
+    world.tick()
+    world.tick()
+    assert world.slack_headlines() == [
+        f"{HEAD} the training is held",
+        f"{HEAD} training failed, the champion stays",
+    ]
+    assert "• held because: `1 training(s) in flight`" in world.slack.texts(CHANNEL)[0]
+    assert "the run was cancelled" in world.slack.texts(CHANNEL)[1]
+    assert world.mail.messages[1]["In-Reply-To"] == world.mail.messages[0]["Message-ID"]
+    assert world.state().channels["slack"].awaited == {}
+
+
+def test_a_superseded_event_is_told_once(world: World) -> None:
+    world.record(OutcomeKind.HELD, "job-1")
+    world.tick()
+    for _ in range(2):
+        world.record(OutcomeKind.SUPERSEDED, "job-1", detail="a later training reached it")
+        world.tick()
+    assert world.slack_headlines() == [
+        f"{HEAD} the training is held",
+        f"{HEAD} superseded, no training of its own",
+    ]
+
+
+def test_a_training_that_dagster_runs_again_has_not_failed_yet(world: World) -> None:
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    world.add_run("job-1", dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    world.tick()
+    assert "nothing new" in world.tick()
+    world.add_run("job-1", dg.DagsterRunStatus.STARTED)
+    assert "nothing new" in world.tick()
+    world.add_run("job-1", dg.DagsterRunStatus.FAILURE)
+    world.tick()
+    assert world.slack_headlines()[1:] == [f"{HEAD} training failed, the champion stays"]
+
+
+def test_a_failed_training_is_told_with_its_error(world: World, tmp_path: Path) -> None:
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    world.tick()
+    settings = Settings(home=tmp_path)
+    job = assemble_definitions(settings, [BOTH]).resolve_job_def("retrain")
+    result = job.execute_in_process(
+        instance=world.instance,
+        tags={DRIFT_EVENT_TAG: drift_event("job-1").key},
+        run_config={"ops": {"train": {"config": {"window_end": "some <day>"}}}},
+        raise_on_error=False,
+    )
+    assert not result.success
+    world.tick()
+    text = world.slack.texts(CHANNEL)[1]
+    assert text.startswith(f"*{HEAD} training failed, the champion stays*")
+    assert "• reason: `window_end is 'some &lt;day&gt;', not an ISO 8601 time" in text
+    assert f"<{DAGSTER}/runs/{result.run_id}|Training run>" in text
+
+
+def test_an_outage_is_made_up_for_without_a_duplicate_elsewhere(world: World) -> None:
+    world.tick()
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
+    world.mail.replies += ["451 out of order"] * 3
+    said = world.tick()
+    assert said.startswith("slack: 1 of 1 told; email: 0 of 1 told; the mail server refuses")
+    world.tick()
+    world.record(OutcomeKind.HELD, "job-2")
+    world.tick()
+    assert len(world.slack_headlines()) == 2 and world.subjects() == []
+    assert world.tick() == "slack: nothing new; email: 2 of 2 told"
+    assert world.subjects() == world.slack_headlines()
+    assert world.tick() == "slack: nothing new; email: nothing new"
+
+
+def test_an_outage_in_the_middle_of_a_tick_repeats_only_the_rest(world: World) -> None:
+    world.record(OutcomeKind.HELD, "job-1", "job-2", "job-3")
+    world.slack.answers += [Answer.error("ratelimited", 429, Retry_After="0")]
+    assert world.tick().startswith("slack: 0 of 3 told")
+    assert world.tick() == "slack: 3 of 3 told; email: nothing new"
+    assert len(world.slack.messages) == len(world.mail.messages) == 3
+
+    world.record(OutcomeKind.HELD, "job-4", "job-5")
+    world.slack.answers += [Answer(body=b'{"ok": true}'), Answer.error("service_unavailable", 503)]
+    assert world.tick(SLACK).startswith("slack: 1 of 2 told; Slack is out of order")
+    assert world.tick(SLACK) == "slack: 1 of 1 told"
+    assert "`job-5`" in world.slack.texts(CHANNEL)[-1]
+    assert len(world.slack.texts(CHANNEL)) == 4, "the first answer took job-4 and keeps no record"
+
+
+def test_a_death_before_the_cursor_is_stored_repeats_the_same_message_id(world: World) -> None:
+    world.tick()
+    stored = dict(world.cursors)
+    world.record(OutcomeKind.HELD, "job-1")
+    world.tick()
+    world.cursors = stored
+    world.tick()
+    first, again = world.mail.messages
+    assert first["Message-ID"] == again["Message-ID"]
+    assert "nothing new" in world.tick()
+
+
+def test_slack_is_left_alone_as_long_as_it_asks(world: World) -> None:
+    world.record(OutcomeKind.HELD, "job-1", config=SLACK)
+    world.slack.answers += [Answer.error("ratelimited", 429, Retry_After="3000")]
+    world.tick(SLACK)
+    for _ in range(3):
+        assert "asks to wait" in world.tick(SLACK)
+    assert world.slack.calls == 1
+    pause = world.state(SLACK).channels["slack"].pause_until
+    assert pause is not None and pause > datetime.now(UTC) + timedelta(minutes=40)
+
+
+def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", "xoxb-wrong")
+    world.record(OutcomeKind.HELD, "job-1")
+    # What went by e-mail is kept first.
+    assert world.tick().endswith("email: 1 of 1 told")
+    for _ in range(2):
+        with pytest.raises(NotificationRefusedError, match="TRANSAK_DRIFT_SLACK_TOKEN") as raised:
+            world.tick()
+        assert "fix: set it to the bot token" in str(raised.value)
+        assert "xoxb" not in str(raised.value).replace("(xoxb-...)", "")
+    assert world.slack.calls == 1, "a wrong token is not tried at every tick"
+    # The other channel goes on.
+    world.record(OutcomeKind.HELD, "job-2")
+    assert world.tick().endswith("email: 1 of 1 told")
+
+    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
+    state = world.state()
+    refusal = state.channels["slack"].refusal
+    assert refusal is not None
+    past = refusal.model_copy(update={"again_at": datetime.now(UTC)})
+    state.channels["slack"].refusal = past
+    [name] = world.cursors
+    world.cursors[name] = state.to_cursor()
+    assert world.tick() == "slack: 2 of 2 told; email: nothing new"
+    assert len(world.subjects()) == len(world.slack_headlines()) == 2
+
+
+class BrokenChannel:
+    """A channel with a fault of its own."""
+
+    def send(self, notification: Notification) -> str | None:
+        raise RuntimeError("a fault in the program")
+
+
+class BrokenEmail(NotificationResource):
+    """Slack, and e-mails that fail in a way that nobody expects."""
+
+    def open(self, config: MonitoringConfig) -> dict[str, NotificationChannel]:
+        return {**super().open(config), "email": BrokenChannel()}
+
+
+def test_an_unexpected_fault_of_one_channel_repeats_nothing_in_another(world: World) -> None:
+    broken = BrokenEmail(slack_api_url=world.slack.url)
+    world.record(OutcomeKind.HELD, "job-1")
+    said = world.tick(resource=broken)
+    assert said == "slack: 1 of 1 told; email: unexpected RuntimeError: a fault in the program"
+    for _ in range(2):
+        with pytest.raises(NotificationRefusedError, match="email: unexpected RuntimeError"):
+            world.tick(resource=broken)
+    assert len(world.slack.messages) == 1
+
+
+def test_a_storm_is_one_digest(world: World) -> None:
+    jobs = [f"job-{number}" for number in range(10_000)]
+    world.record(OutcomeKind.TRAINING_REQUESTED, jobs[0], config=SLACK)
+    world.record(OutcomeKind.HELD, *jobs[1:], config=SLACK)
+    assert world.tick(SLACK) == "slack: 10000 of 10000 told"
+    assert world.tick(SLACK) == "slack: nothing new"
+    [text] = world.slack.texts(CHANNEL)
+    assert text.startswith("*10000 messages about drift of transak-i1-train-model*")
+    assert "• the training is held: `9999`" in text
+
+
+def test_a_slow_storm_is_bounded_as_well(world: World) -> None:
+    few = NotificationBounds(messages=2)
+    for number in range(6):
+        world.record(OutcomeKind.HELD, f"job-{number}", config=SLACK)
+        world.tick(SLACK, few)
+    assert len(world.slack.messages) == 2
+    assert world.tick(SLACK, few) == "slack: 4 wait for the next digest"
+    later = NotificationBounds(messages=2, period=AT_ONCE)
+    assert world.tick(SLACK, later) == "slack: 4 of 4 told"
+    assert world.slack_headlines()[2] == "4 messages about drift of transak-i1-train-model"
+
+
+def test_each_model_tells_its_own_channel(world: World) -> None:
+    world.record(OutcomeKind.HELD, "job-1", config=SLACK)
+    world.record(OutcomeKind.HELD, "job-2", config=CARDS)
+    # An event of a model that is configured no longer is recorded at the first one, in lists too.
+    many = [Outcome(OutcomeKind.HELD, drift_event(f"x-{n}", CARDS), "") for n in range(12)]
+    for observation in outcome_events(TickPlan(outcomes=many), [SLACK]):
+        world.instance.report_runless_asset_event(observation)
+    world.tick(SLACK)
+    world.tick(CARDS)
+    assert world.slack_headlines(CHANNEL) == [f"{HEAD} the training is held"]
+    assert world.slack_headlines(OTHER_CHANNEL) == [
+        "Drift of cards on 2026-05-04: the training is held"
+    ]
+
+
+def test_observations_of_another_form_are_passed_over(world: World) -> None:
+    key = ModelNames.of(SLACK).drift_event
+    odd: list[dict[str, Any]] = [
+        {},
+        {"outcome": "unheard of"},
+        {"outcome": "held"},
+        {"outcome": "held", "monitoring job": "job-1", "window end": "no time", "features": "none"},
+        {"outcome": 7, "list": "none"},
+    ]
+    for metadata in odd:
+        world.instance.report_runless_asset_event(dg.AssetObservation(key, metadata=metadata))
+    assert world.tick(SLACK) == "slack: 1 of 1 told"
+    assert world.slack_headlines() == ["Drift of transak-i1-train-model: the training is held"]
+
+
+def test_a_model_without_notifications_has_no_sensor(tmp_path: Path) -> None:
+    silent = configuration(
+        model_name="silent", monitoring_job_display_name="silent", asset_prefix="silent"
+    )
+    definitions = assemble_definitions(Settings(home=tmp_path), [SLACK, CARDS, silent])
+    names = {sensor.name for sensor in definitions.get_repository_def().sensor_defs}
+    found = {name for name in names if name.endswith("drift_notification_sensor")}
+    assert found == {"drift_notification_sensor", "cards_drift_notification_sensor"}
+
+
+def test_notifications_that_would_never_be_sent_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "monitoring_config.json"
+    file.write_text(
+        SLACK.model_dump_json(include=set(SLACK.model_fields_set) - {"model_monitor_id"})
+    )
+    assert Settings(config=file).load_configs()[0].notifications == SLACK.notifications
+    with pytest.raises(ConfigError, match=r"notifications.*cloud_function.*fix: remove it"):
+        Settings(config=file, trigger="cloud_function").load_configs()

@@ -1,0 +1,132 @@
+"""Data in BigQuery and Cloud Storage, through dagster-gcp's resources and the real clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from google.auth import impersonated_credentials
+
+from transak_drift.defs.gcp_data import GcpData
+from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.platform import Dataset, PlatformError
+from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
+from transak_drift_tests.servers.buckets import Buckets
+from transak_drift_tests.servers.storage_server import LoopbackStorage
+
+DAY = date(2026, 5, 1)
+TABLE = "af-finanzen.transak.predictions"
+
+
+@pytest.fixture
+def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBigQuery]:
+    with LoopbackBigQuery() as server:
+        key_file = tmp_path / "key.json"
+        server.write_key_file(key_file)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        server.create_table(
+            TABLE,
+            "SELECT TIMESTAMP '2026-04-30 23:59:59' + INTERVAL 1 SECOND * range AS date "
+            "FROM range(5)",
+        )
+        yield server
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
+    with LoopbackStorage(Buckets(tmp_path)) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        for name in ("2026-05-01/part-0.csv", "2026-05-01/part-1.csv", "2026-05-02/x.jsonl"):
+            path = tmp_path / "transak-i1" / "predictions" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        yield server
+
+
+@pytest.fixture
+def data() -> GcpData:
+    return GcpData("af-finanzen", "europe-west6")
+
+
+def test_the_rows_of_a_day_are_counted_by_the_date_column(
+    bigquery: LoopbackBigQuery, data: GcpData
+) -> None:
+    assert data.describe(f"bq://{TABLE}", DAY, "date") == Dataset(f"bq://{TABLE}", 4)
+    (query,) = bigquery.queries
+    assert "DATE '2026-05-01'" in query
+
+
+def test_the_rows_of_a_days_own_table_need_no_query(
+    bigquery: LoopbackBigQuery, data: GcpData
+) -> None:
+    assert data.describe(f"bq://{TABLE}", DAY, None).rows == 5
+    assert bigquery.queries == []
+
+
+def test_a_day_without_rows_is_an_error(bigquery: LoopbackBigQuery, data: GcpData) -> None:
+    with pytest.raises(PlatformError, match=r"has no rows of 2026-06-01; write them first"):
+        data.describe(f"bq://{TABLE}", date(2026, 6, 1), "date")
+
+
+def test_a_table_that_does_not_exist_is_named(bigquery: LoopbackBigQuery, data: GcpData) -> None:
+    with pytest.raises(PlatformError, match=r"bq://af-finanzen\.transak\.nothing was not found"):
+        data.describe("bq://af-finanzen.transak.nothing", DAY, None)
+
+
+def test_a_refusal_of_bigquery_names_the_role(bigquery: LoopbackBigQuery, data: GcpData) -> None:
+    bigquery.denied = True
+    with pytest.raises(PlatformError, match=r"grant roles/bigquery\.dataViewer"):
+        data.describe(f"bq://{TABLE}", DAY, None)
+
+
+@pytest.mark.parametrize("column", ["a` OR TRUE --", "a\\"])
+def test_a_column_that_is_no_name_never_reaches_the_query(
+    bigquery: LoopbackBigQuery, data: GcpData, column: str
+) -> None:
+    with pytest.raises(PlatformError, match="is no column of BigQuery"):
+        data.describe(f"bq://{TABLE}", DAY, column)
+    assert bigquery.queries == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["2026-05-01/part-1.csv", "2026-05-01/*.csv", "2026-05-0?/x.jsonl", "*/x.jsonl"],
+)
+def test_objects_are_found_by_name_and_by_wildcard(
+    storage: LoopbackStorage, data: GcpData, pattern: str
+) -> None:
+    address = f"gs://transak-i1/predictions/{pattern}"
+    assert data.describe(address, DAY, None) == Dataset(address, None)
+
+
+@pytest.mark.parametrize("pattern", ["2026-05-03/*.csv", "2026-05-01/part-2.csv", "*.parquet"])
+def test_a_day_without_objects_is_an_error(
+    storage: LoopbackStorage, data: GcpData, pattern: str
+) -> None:
+    with pytest.raises(PlatformError, match=r"matches no object; write the data of 2026-05-01"):
+        data.describe(f"gs://transak-i1/predictions/{pattern}", DAY, None)
+
+
+def test_a_refusal_of_cloud_storage_names_the_role(storage: LoopbackStorage, data: GcpData) -> None:
+    storage.denied.add("transak-i1")
+    with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
+        data.describe("gs://transak-i1/x.csv", DAY, None)
+
+
+def test_a_bucket_that_does_not_exist_is_named(storage: LoopbackStorage, data: GcpData) -> None:
+    with pytest.raises(PlatformError, match=r"gs://nobody was not found"):
+        data.describe("gs://nobody/x.csv", DAY, None)
+
+
+def test_one_setting_makes_the_credentials_act_as_a_service_account(
+    bigquery: LoopbackBigQuery,
+) -> None:
+    account = "dagster-transak-drift@af-finanzen.iam.gserviceaccount.com"
+    credentials = load_credentials(account)
+    assert isinstance(credentials, impersonated_credentials.Credentials)
+    assert credentials.service_account_email == account
+    own = load_credentials(None)
+    assert not isinstance(own, impersonated_credentials.Credentials)

@@ -1,0 +1,329 @@
+"""Ticks of the sensor of monitoring results, on a real instance and a loopback Vertex AI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import grpc
+import pytest
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_report import build_drift_report
+from transak_drift.defs.gcp_resources import GcpPlatformResource
+from transak_drift.defs.monitoring_results_sensor import (
+    WatchBounds,
+    build_monitoring_results_sensor,
+)
+from transak_drift.defs.monitoring_run import build_monitoring_run
+from transak_drift.defs.names import (
+    JOB_NAME_METADATA,
+    ModelNames,
+    daily_partitions,
+)
+from transak_drift.trigger.watched_runs import WatchedRuns
+from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
+
+NAMES = ModelNames()
+
+FIRST_DAY = date(2026, 5, 1)
+NEVER = 1_000_000
+
+
+class Watch:
+    """The assets and the sensor of one model, with the sensor's memory."""
+
+    def __init__(
+        self, vertex: LoopbackVertex, instance: dg.DagsterInstance, bounds: WatchBounds | None
+    ) -> None:
+        self.config: MonitoringConfig = monitored_config()
+        self.vertex = vertex
+        self.instance = instance
+        self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
+        self.sensor = build_monitoring_results_sensor(self.config, 1, bounds)
+        partitions = daily_partitions(date(2026, 1, 1))
+        self.assets = [
+            build_monitoring_run(self.config, partitions, {"vertexai"}),
+            build_drift_report(self.config, partitions, {"vertexai"}),
+        ]
+        self.cursor: str | None = None
+        self.platform.open(self.config).apply_model_monitor(self.config)
+
+    def start(self, day: date, *, drifted: bool = False) -> None:
+        """Start the job of a day and record that, as `monitoring_run` does."""
+        self.write_predictions(day, drifted=drifted)
+        job_name = self.platform.open(self.config).start_monitoring_run(self.config, day).job_name
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                NAMES.monitoring_run, partition=str(day), metadata={JOB_NAME_METADATA: job_name}
+            )
+        )
+
+    def materialize(self, day: date, *, drifted: bool = False) -> None:
+        """Run `monitoring_run` and `drift_report` of a day, as the daily job does."""
+        self.write_predictions(day, drifted=drifted)
+        outcome = dg.materialize(
+            self.assets,
+            resources={"platform": self.platform},
+            instance=self.instance,
+            partition_key=str(day),
+        )
+        assert outcome.success
+
+    def write_predictions(self, day: date, *, drifted: bool) -> None:
+        self.vertex.buckets.write_csv(
+            f"gs://transak-i1/predictions/{day}.csv", rows(9 if drifted else 5)
+        )
+
+    def tick(self) -> dg.SensorResult:
+        """Do what the daemon does with a tick."""
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            resources={"platform": self.platform},
+            sensor_name=self.sensor.name,
+        )
+        result = self.sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        return result
+
+    def waiting(self) -> list[str]:
+        return list(WatchedRuns.from_cursor(self.cursor).waiting)
+
+    def reports(self, day: date) -> list[dict[str, Any]]:
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=NAMES.drift_report, asset_partitions=[str(day)]),
+            limit=50,
+        ).records
+        return [
+            dict(record.asset_materialization.metadata)
+            for record in records
+            if record.asset_materialization is not None
+        ]
+
+
+def rows(coop: int) -> list[dict[str, object]]:
+    """Return ten rows, so many of which are of one description."""
+    return [
+        {"description": "Coop" if number < coop else "Migros", "type": "Card"}
+        for number in range(10)
+    ]
+
+
+@pytest.fixture
+def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
+    with LoopbackVertex(tmp_path / "buckets") as server:
+        server.models.upload("transak-i1-train-model")
+        server.buckets.write_csv("gs://transak-i1/training/1.csv", rows(5))
+        server.monitoring.job_looks = NEVER
+        yield server
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def watch(vertex: LoopbackVertex, instance: dg.DagsterInstance) -> Watch:
+    return Watch(vertex, instance, None)
+
+
+def finish(vertex: LoopbackVertex, *days: date) -> None:
+    """Let the jobs of some days end at the next look."""
+    for job in vertex.monitoring.jobs():
+        if any(f"/day-{day:%Y%m%d}-" in job.name for day in days):
+            vertex.monitoring.finish_at_next_look(job.name)
+
+
+def test_a_job_is_watched_until_it_ends_and_reported_once(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY, drifted=True)
+    assert watch.tick().asset_events == []
+    assert watch.waiting() == [str(FIRST_DAY)]
+    finish(vertex, FIRST_DAY)
+    watch.tick()
+    assert watch.waiting() == []
+    watch.tick()
+    (report,) = watch.reports(FIRST_DAY)
+    assert report["verdict"].value == "drift in description"
+
+
+def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, watch: Watch) -> None:
+    vertex.monitoring.job_looks = 1
+    watch.materialize(FIRST_DAY, drifted=True)
+    (by_asset,) = watch.reports(FIRST_DAY)
+    watch.tick()
+    assert len(watch.reports(FIRST_DAY)) == 1, "the asset's own report is not repeated"
+    watch.instance.wipe_assets([NAMES.drift_report])
+    watch.cursor = None
+    watch.tick()
+    (by_sensor,) = watch.reports(FIRST_DAY)
+    assert by_sensor == by_asset
+
+
+def test_the_checks_are_those_that_the_asset_evaluates(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY, drifted=True)
+    finish(vertex, FIRST_DAY)
+    result = watch.tick()
+    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
+    assert [(item.check_name, item.passed, item.severity) for item in checks] == [
+        ("description_drift", False, dg.AssetCheckSeverity.WARN),
+        ("type_drift", True, dg.AssetCheckSeverity.WARN),
+    ]
+    assert checks[0].description is not None
+    assert checks[0].description.startswith("0.4000 is above 0.3")
+
+
+def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) -> None:
+    watch.materialize(FIRST_DAY)
+    assert watch.reports(FIRST_DAY) == []
+    watch.tick()
+    assert watch.waiting() == [str(FIRST_DAY)]
+
+
+def test_many_jobs_in_flight_are_looked_at_in_turn(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(vertex, instance, WatchBounds(new_starts=4, looks=3))
+    days = [FIRST_DAY + timedelta(days=number) for number in range(8)]
+    for day in days:
+        watch.start(day)
+    vertex.recorder.clear()
+    looked = []
+    for _ in range(5):
+        watch.tick()
+        looked.append(len(vertex.recorder.requests("GetModelMonitoringJob")))
+        vertex.recorder.clear()
+    assert looked == [3, 3, 3, 3, 3]
+    assert sorted(watch.waiting()) == [str(day) for day in days]
+    finish(vertex, *days)
+    for _ in range(3):
+        watch.tick()
+    assert watch.waiting() == []
+    assert all(len(watch.reports(day)) == 1 for day in days)
+
+
+def test_a_lost_cursor_repeats_no_report(vertex: LoopbackVertex, watch: Watch) -> None:
+    watch.start(FIRST_DAY)
+    finish(vertex, FIRST_DAY)
+    watch.tick()
+    watch.cursor = None
+    watch.tick()
+    assert watch.waiting() == []
+    assert len(watch.reports(FIRST_DAY)) == 1
+
+
+def test_a_tick_that_dies_before_its_cursor_repeats_no_report(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY)
+    watch.tick()
+    finish(vertex, FIRST_DAY)
+    before = watch.cursor
+    watch.tick()
+    watch.cursor = before
+    watch.tick()
+    assert len(watch.reports(FIRST_DAY)) == 1
+
+
+def test_a_failed_job_is_recorded_with_its_reason_and_left(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY)
+    vertex.buckets.path(f"gs://transak-i1/predictions/{FIRST_DAY}.csv").unlink()
+    finish(vertex, FIRST_DAY)
+    result = watch.tick()
+    observation, *checks = result.asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert observation.partition == str(FIRST_DAY)
+    assert "matches no object" in (observation.description or "")
+    assert {item.passed for item in checks if isinstance(item, dg.AssetCheckEvaluation)} == {False}
+    assert watch.waiting() == []
+    assert watch.reports(FIRST_DAY) == []
+    # The day started again is another job, and that one is watched.
+    watch.start(FIRST_DAY)
+    finish(vertex, FIRST_DAY)
+    watch.tick()
+    assert len(watch.reports(FIRST_DAY)) == 1
+
+
+def test_a_job_that_cannot_be_read_is_told_and_holds_no_other_up(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    days = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+    for day in days:
+        watch.start(day)
+    finish(vertex, *days)
+    vertex.faults.refuse(
+        "GetModelMonitoringJob",
+        grpc.StatusCode.PERMISSION_DENIED,
+        1,
+        "Permission 'aiplatform.modelMonitoringJobs.get' denied on resource '//x/y'.",
+    )
+    result = watch.tick()
+    assert result.skip_reason is not None
+    assert "roles/aiplatform.viewer" in str(result.skip_reason)
+    assert watch.waiting() == [str(FIRST_DAY)]
+    watch.tick()
+    assert [len(watch.reports(day)) for day in days] == [1, 1]
+
+
+def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch: Watch) -> None:
+    days = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+    for day in days:
+        watch.start(day)
+    finish(vertex, *days)
+    vertex.faults.refuse("GetModelMonitoringJob", grpc.StatusCode.UNAVAILABLE, 1_000)
+    own = watch.platform.connect(watch.config)
+    patient, own.limits = own.limits, replace(QUICK_LIMITS, total_seconds=0.1)
+    result = watch.tick()
+    assert "in time" in str(result.skip_reason)
+    assert sorted(watch.waiting()) == [str(day) for day in days]
+    own.limits = patient
+    vertex.faults.clear("GetModelMonitoringJob")
+    watch.tick()
+    assert [len(watch.reports(day)) for day in days] == [1, 1]
+
+
+def test_a_job_that_never_ends_is_given_up_visibly(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(vertex, instance, WatchBounds(longest_watch=timedelta(0)))
+    watch.start(FIRST_DAY)
+    (observation, *_) = watch.tick().asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert "watched no longer" in (observation.description or "")
+    assert watch.waiting() == []
+
+
+def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY, drifted=True)
+    finish(vertex, FIRST_DAY)
+    watch.sensor = build_monitoring_results_sensor(
+        monitored_config(drift_thresholds={"type": 0.3}), 1
+    )
+    result = watch.tick()
+    (report,) = watch.reports(FIRST_DAY)
+    assert report["description threshold"].value == 0.3
+    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
+    assert [item.check_name for item in checks] == ["type_drift"]
+
+
+def test_the_connection_is_shared_by_the_ticks(watch: Watch) -> None:
+    assert watch.platform.connect(watch.config) is watch.platform.connect(watch.config)
+    assert connect(watch.vertex.endpoint) is not watch.platform.connect(watch.config)

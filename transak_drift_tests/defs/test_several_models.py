@@ -1,0 +1,130 @@
+"""Several models: a dropped-in file gives its assets, sensor and training, and no other's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from transak_drift.assemble import assemble_definitions, trigger_queue_resource
+from transak_drift.config.model_configs import MODELS_FOLDER
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.names import ModelNames
+from transak_drift.settings import Settings
+from transak_drift_tests.config.configurations import document
+
+START = date(2026, 3, 2)
+DRIFT_DAY = START + timedelta(days=2)
+SHARED_SENSOR = "drift_message_sensor"
+OWN_SENSOR = "drift_message_sensor_ps_cards_subscription"
+SECOND = {
+    "model_name": "transak-i2-train-model",
+    "monitoring_job_display_name": "transak_i2_data_drift_monitor",
+}
+OWN_QUEUE = {
+    "model_name": "cards",
+    "monitoring_job_display_name": "cards",
+    "trigger_topic": "ps-cards",
+}
+
+
+class Deployment:
+    """Three models on the local platform: two share a subscription, one has its own."""
+
+    def __init__(self, directory: Path, instance: dg.DagsterInstance) -> None:
+        small = {"start_date": str(START), "maximum_training_days": 3}
+        self.file = directory / "monitoring_config.json"
+        folder = directory / MODELS_FOLDER
+        folder.mkdir()
+        self.file.write_text(json.dumps(document(**small)))
+        (folder / "transak-i2.json").write_text(json.dumps(document(**small, **SECOND)))
+        (folder / "cards.json").write_text(json.dumps(document(**small, **OWN_QUEUE)))
+        settings = Settings(
+            config=self.file, home=directory / "state", rows_per_day=600, drift_from=DRIFT_DAY
+        )
+        self.instance = instance
+        configs = settings.load_configs()
+        self.configs: dict[str | None, MonitoringConfig] = {c.asset_prefix: c for c in configs}
+        self.trigger_queue = trigger_queue_resource(settings)
+        self.definitions = assemble_definitions(settings, configs)
+        self.cursors: dict[str, str | None] = {}
+
+    def run(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, **options
+        )
+
+    def tick(self, sensor: str) -> list[dg.RunRequest]:
+        definition = self.definitions.resolve_sensor_def(sensor)
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursors.get(sensor),
+            resources={"trigger_queue": self.trigger_queue},
+        ) as context:
+            result = definition(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursors[sensor] = result.cursor
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        return list(result.run_requests or [])
+
+    def train(self, request: dg.RunRequest) -> None:
+        assert request.job_name is not None
+        assert self.run(request.job_name, run_config=request.run_config, tags=request.tags).success
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    with dg.instance_for_test() as instance:
+        yield Deployment(tmp_path, instance)
+
+
+def test_each_file_gives_assets_jobs_checks_schedule_and_monitor(deployment: Deployment) -> None:
+    repository = deployment.definitions.get_repository_def()
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    own = {key for key in keys if "/" not in key}
+    assert keys == own | {f"{prefix}/{key}" for prefix in ("transak_i2", "cards") for key in own}
+    jobs = {job.name for job in repository.get_all_jobs()}
+    assert {"retrain", "transak_i2_retrain", "cards_retrain"} <= jobs
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "daily_monitoring_schedule",
+        "transak_i2_daily_monitoring_schedule",
+        "cards_daily_monitoring_schedule",
+    }
+    sensors = {sensor.name for sensor in repository.sensor_defs}
+    assert {SHARED_SENSOR, OWN_SENSOR} <= sensors
+    checks = {check.to_user_string() for check in repository.asset_graph.asset_check_keys}
+    assert "cards/drift_report:description_drift" in checks
+
+
+def test_drift_of_one_model_trains_it_and_no_other(deployment: Deployment) -> None:
+    for job in ("transak_i2_prepare_monitoring", "cards_prepare_monitoring"):
+        deployment.run(job)
+    deployment.run("transak_i2_daily_monitoring", partition_key=str(DRIFT_DAY))
+    deployment.run("cards_daily_monitoring", partition_key=str(DRIFT_DAY))
+
+    [cards] = deployment.tick(OWN_SENSOR)
+    [second] = deployment.tick(SHARED_SENSOR)
+    assert (second.job_name, cards.job_name) == ("transak_i2_retrain", "cards_retrain")
+    deployment.train(second)
+    assert deployment.tick(SHARED_SENSOR) == []
+
+    trained = {
+        prefix: deployment.instance.get_latest_materialization_event(
+            ModelNames(prefix).trained_model
+        )
+        for prefix in (None, "transak_i2", "cards")
+    }
+    assert {prefix for prefix, event in trained.items() if event} == {"transak_i2"}
+    recorded = {
+        prefix: len(
+            deployment.instance.fetch_observations(ModelNames(prefix).drift_event, limit=9).records
+        )
+        for prefix in (None, "transak_i2", "cards")
+    }
+    assert recorded == {None: 0, "transak_i2": 1, "cards": 1}

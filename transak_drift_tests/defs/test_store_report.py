@@ -1,0 +1,127 @@
+"""Where reports of monitoring-é are kept, and how they are found from Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+import pytest
+
+from transak_drift.defs.drift_report import report_metadata
+from transak_drift.defs.gcp_resources import GcpPlatformResource
+from transak_drift.defs.local_resources import local_platform_resource
+from transak_drift.defs.names import PAGE_METADATA
+from transak_drift.platform import PlatformError
+from transak_drift.reports.report_page import drift_report_page
+from transak_drift.settings import Settings
+from transak_drift_tests.reports.report_results import DRIFTED
+from transak_drift_tests.servers.buckets import Buckets
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.storage_server import LoopbackStorage
+
+OUTPUT = "gs://transak-i1/monitoring-é"
+OBJECT = "monitoring-é/drift_reports/2026-03-04-20260304-baseline-v1.html"
+CONFIG = monitored_config(vertex={"monitoring_output": OUTPUT})
+PLATFORM = GcpPlatformResource()
+PAGE = drift_report_page(DRIFTED)
+
+
+@pytest.fixture
+def buckets(tmp_path: Path) -> Buckets:
+    (tmp_path / "transak-i1").mkdir()
+    return Buckets(tmp_path)
+
+
+@pytest.fixture
+def storage(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
+    with LoopbackStorage(buckets) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+def test_on_gcp_the_page_is_an_object_that_a_browser_opens(
+    buckets: Buckets, storage: LoopbackStorage
+) -> None:
+    page = report_metadata(CONFIG, PLATFORM, DRIFTED)[PAGE_METADATA]
+    assert isinstance(page, dg.UrlMetadataValue)
+    assert page.url == f"https://storage.cloud.google.com/transak-i1/{quote(OBJECT)}"
+    assert (buckets.directory / "transak-i1" / OBJECT).read_text(encoding="utf-8") == PAGE
+    assert storage.content_types == {f"gs://transak-i1/{OBJECT}": "text/html; charset=utf-8"}
+
+
+def test_on_gcp_the_history_lies_beside_the_reports_one_a_model(
+    buckets: Buckets, storage: LoopbackStorage
+) -> None:
+    address = PLATFORM.store_history(CONFIG, "<p>all days</p>")
+    name = f"monitoring-é/drift_reports/history-{CONFIG.model_monitor_id}.html"
+    assert address == f"https://storage.cloud.google.com/transak-i1/{quote(name)}"
+    path = buckets.directory / "transak-i1" / name
+    assert path.read_text(encoding="utf-8") == "<p>all days</p>"
+    assert PLATFORM.store_history(monitored_config(vertex={}), "") is None
+
+
+def test_on_gcp_a_report_links_to_the_console() -> None:
+    metadata = report_metadata(monitored_config(vertex={}), PLATFORM, DRIFTED)
+    monitor = metadata["model monitor"].url
+    assert monitor.startswith("https://console.cloud.google.com/vertex-ai/model-monitoring/")
+    assert monitor.endswith(f"/{CONFIG.model_monitor_id}?project={CONFIG.project_id}")
+    for feature in DRIFTED.features:
+        page = metadata[f"{feature.feature} in the console"].url
+        assert "/model-monitoring-jobs/20260304-baseline-v1/feature-drift?" in page
+        assert page.endswith(f"featureName={feature.feature}")
+
+
+def test_a_failure_that_passes_is_overcome(buckets: Buckets, storage: LoopbackStorage) -> None:
+    storage.failures = 1
+    assert PLATFORM.store_report(CONFIG, DRIFTED, PAGE) is not None
+    assert storage.failures == 0
+    assert (buckets.directory / "transak-i1" / OBJECT).is_file()
+
+
+def test_a_missing_role_is_named_and_the_report_stands(storage: LoopbackStorage) -> None:
+    storage.denied.add("transak-i1")
+    metadata = report_metadata(CONFIG, PLATFORM, DRIFTED)
+    assert metadata["verdict"] == "drift in description"
+    assert isinstance(metadata[PAGE_METADATA], dg.TextMetadataValue)
+    text = metadata[PAGE_METADATA].text
+    assert text is not None
+    assert text.startswith("not written: ")
+    assert "storage.objects.create" in text
+    assert "roles/storage.objectUser" in text
+
+
+def test_without_a_place_nothing_is_written(storage: LoopbackStorage) -> None:
+    config = monitored_config(vertex={})
+    assert PAGE_METADATA not in report_metadata(config, PLATFORM, DRIFTED)
+    assert storage.paths == []
+
+
+def test_on_local_the_page_lies_beside_the_result(tmp_path: Path) -> None:
+    platform = local_platform_resource(Settings(home=tmp_path))
+    page = report_metadata(CONFIG, platform, DRIFTED)[PAGE_METADATA]
+    assert isinstance(page, dg.PathMetadataValue)
+    assert page.path is not None
+    path = Path(page.path)
+    assert path.is_absolute()
+    assert path.name == "20260304-baseline-v1.html"
+    assert path.parent.name == "monitoring_jobs"
+    assert path.read_text(encoding="utf-8") == PAGE
+    assert not [name for name in report_metadata(CONFIG, platform, DRIFTED) if "console" in name]
+    history = Path(platform.store_history(CONFIG, "all days"))
+    assert (history.parent, history.read_text()) == (path.parent, "all days")
+    later = DRIFTED.model_copy(update={"day": date(2026, 3, 5)})
+    assert platform.store_report(CONFIG, later, "again") == str(path)
+    assert path.read_text(encoding="utf-8") == "again"
+
+
+def test_a_directory_in_the_way_is_named(tmp_path: Path) -> None:
+    platform = local_platform_resource(Settings(home=tmp_path))
+    path = Path(platform.store_report(CONFIG, DRIFTED, PAGE))
+    path.unlink()
+    path.mkdir()
+    (path / "inside").touch()
+    with pytest.raises(PlatformError, match=f"{path.name} cannot be written"):
+        platform.store_report(CONFIG, DRIFTED, PAGE)

@@ -1,0 +1,103 @@
+"""Stretches of drift, against a definition that looks at every pair of days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import combinations_with_replacement
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transak_drift.drift.drift_onset import DayDistance, drift_stretches, onset_sentence
+
+FIRST = date(2026, 4, 1)
+
+
+def days(*distances: float | None, threshold: float = 0.3) -> list[DayDistance]:
+    """Return one day after the other."""
+    return [
+        DayDistance(FIRST + timedelta(days=number), distance, threshold)
+        for number, distance in enumerate(distances)
+    ]
+
+
+day_distances = st.builds(
+    DayDistance,
+    day=st.integers(0, 25).map(lambda number: FIRST + timedelta(days=number)),
+    distance=st.one_of(st.none(), st.sampled_from([0.0, 0.3, 0.31, 0.5, 0.5, 1.0])),
+    threshold=st.sampled_from([0.3, 0.4]),
+)
+histories = st.lists(day_distances, max_size=25, unique_by=lambda day: day.day)
+
+
+@given(histories, st.randoms(use_true_random=False))
+def test_stretches_are_the_longest_spans_without_a_day_below(history, random) -> None:
+    shuffled = list(history)
+    random.shuffle(shuffled)
+    found = [(s.onset.day, s.last.day) for s in drift_stretches(shuffled)]
+
+    drifted = [day.day for day in history if day.drifted]
+    quiet = [day.day for day in history if day.distance is not None and not day.drifted]
+    spans = [
+        (first, last)
+        for first, last in combinations_with_replacement(sorted(drifted), 2)
+        if not any(first < day < last for day in quiet)
+    ]
+    longest = [
+        (first, last)
+        for first, last in spans
+        if not any((a, b) != (first, last) and a <= first and last <= b for a, b in spans)
+    ]
+    assert found == sorted(longest)
+
+
+@given(histories)
+def test_each_stretch_names_its_peak_and_only_the_newest_can_stand(history) -> None:
+    found = drift_stretches(history)
+    by_day = {day.day: day for day in history}
+    for stretch in found:
+        within = [
+            day
+            for day in history
+            if day.drifted and stretch.onset.day <= day.day <= stretch.last.day
+        ]
+        greatest = max(day.distance or 0.0 for day in within)
+        assert stretch.peak.distance == greatest
+        assert stretch.peak.day == min(d.day for d in within if d.distance == greatest)
+        assert by_day[stretch.onset.day] == stretch.onset
+    newest = max((d for d in history if d.distance is not None), key=lambda d: d.day, default=None)
+    assert [s.stands for s in found] == [False] * (len(found) - 1) + (
+        [newest is not None and newest.drifted] if found else []
+    )
+
+
+def test_a_day_without_data_neither_begins_nor_ends_a_stretch() -> None:
+    [stretch] = drift_stretches(days(0.1, None, 0.52, None, 0.6, None))
+    assert (stretch.onset.day, stretch.last.day) == (date(2026, 4, 3), date(2026, 4, 5))
+    assert stretch.stands
+    with_gap = days(0.1, 0.52, 0.2, 0.6)
+    del with_gap[2]
+    assert len(drift_stretches(with_gap)) == 1
+
+
+def test_a_distance_equal_to_the_threshold_is_no_drift() -> None:
+    assert drift_stretches(days(0.3, 0.3)) == ()
+
+
+@pytest.mark.parametrize(
+    ("distances", "sentence"),
+    [
+        ((0.1, 0.52, 0.6), "drift of type began on 2026-04-02 (0.52 > 0.3) and still stands"),
+        (
+            (0.4, 0.61, 0.45, 0.1),
+            "drift of type began on 2026-04-01 (0.40 > 0.3) and ended: its last day was "
+            "2026-04-03, its peak 0.61 > 0.3",
+        ),
+        ((0.1, 0.30004), "drift of type began on 2026-04-02 (0.30004 > 0.3) and still stands"),
+        ((0.1, None), "no day has drift of type"),
+        ((), "no day has drift of type"),
+    ],
+)
+def test_the_sentence(distances: tuple[float | None, ...], sentence: str) -> None:
+    assert onset_sentence("type", drift_stretches(days(*distances))) == sentence

@@ -1,0 +1,336 @@
+"""How columns of real Parquet and CSV files become values."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transak_drift.drift.feature_statistics import (
+    CategoricalStatistics,
+    FeatureKind,
+    NumericalStatistics,
+)
+from transak_drift.local.dataset_statistics import scan_statistics
+
+CATEGORICAL, NUMERICAL = FeatureKind.CATEGORICAL, FeatureKind.NUMERICAL
+
+
+def _parquet(path: Path, **columns: pa.Array | list[object]) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def _csv(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def _categorical(path: Path | list[Path], name: str = "value") -> CategoricalStatistics:
+    sources = path if isinstance(path, list) else [path]
+    feature = scan_statistics(sources, {name: CATEGORICAL}).features[name]
+    assert isinstance(feature, CategoricalStatistics)
+    return feature
+
+
+def _numerical(path: Path, name: str = "value") -> NumericalStatistics:
+    feature = scan_statistics([path], {name: NUMERICAL}).features[name]
+    assert isinstance(feature, NumericalStatistics)
+    return feature
+
+
+@pytest.mark.parametrize(
+    ("array", "counts"),
+    [
+        (pa.array(["", "Zürich", "zürich", None, ""]), {"": 2, "Zürich": 1, "zürich": 1}),
+        (pa.array(["a", "b", "a"]).dictionary_encode(), {"a": 2, "b": 1}),
+        (pa.array([1, None, -7], pa.int16()), {"1": 1, "-7": 1}),
+        (pa.array([2**64 - 1], pa.uint64()), {"18446744073709551615": 1}),
+        (pa.array([True, False, True]), {"true": 2, "false": 1}),
+        (pa.array([1.0, None, 2.5, -0.0, 1e300]), {"1": 1, "2.5": 1, "0": 1, "1e+300": 1}),
+        (pa.array([float("nan"), float("-inf"), None]), {"nan": 1, "-inf": 1}),
+        (pa.array([Decimal("1.50"), Decimal("2.00"), None]), {"1.5": 1, "2": 1}),
+        (pa.array([Decimal("100"), Decimal("-10")]), {"100": 1, "-10": 1}),
+        (pa.array([Decimal("0.50"), Decimal("-0.05")]), {"0.5": 1, "-0.05": 1}),
+        (pa.array([Decimal("0.00"), Decimal("0.50")], pa.decimal128(9, 2)), {"0": 1, "0.5": 1}),
+        (pa.array([Decimal("0.00"), Decimal("0.99")]), {"0": 1, "0.99": 1}),
+        (pa.array([date(2026, 1, 31)]), {"2026-01-31": 1}),
+        (pa.array([datetime(2026, 1, 31, 9, tzinfo=UTC)]), {"2026-01-31 09:00:00+00": 1}),
+        (pa.nulls(3), {}),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_categorical_values_of_parquet_are_text(
+    tmp_path: Path, array: pa.Array, counts: dict[str, int]
+) -> None:
+    found = _categorical(_parquet(tmp_path / "a.parquet", value=array))
+    assert found == CategoricalStatistics(counts, len(array) - sum(counts.values()))
+
+
+def test_an_integer_column_and_what_pandas_makes_of_it_with_nulls_agree(tmp_path: Path) -> None:
+    whole = _parquet(tmp_path / "whole.parquet", value=pa.array([7, 12, 12]))
+    with_null = _parquet(tmp_path / "null.parquet", value=pa.array([7.0, 12.0, None]))
+    text = _csv(tmp_path / "text.csv", "value\n7\n12\n")
+    assert _categorical([whole, with_null, text]) == CategoricalStatistics({"7": 3, "12": 4}, 1)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_cells_are_taken_as_written(tmp_path: Path, delimiter: str, line_end: str) -> None:
+    rows = [
+        "value,other",
+        "001,1",
+        '"",2',
+        ",3",
+        '"a ""b"", c; d|e\tf",4',
+        '"two\nlines",5',
+        "NULL,6",
+        "1.0,7",
+        " x ,8",
+        "#9,9",
+    ]
+    # The delimiter inside the quoted cell stays as it is in every variant.
+    text = line_end.join(
+        row if row.startswith('"a') and delimiter == "," else delimiter.join(row.rsplit(",", 1))
+        for row in rows
+    )
+    found = scan_statistics(
+        [_csv(tmp_path / "a.csv", text)], {"value": CATEGORICAL, "other": NUMERICAL}
+    )
+    values = ["001", "", 'a "b", c; d|e\tf', "two\nlines", "NULL", "1.0", " x ", "#9"]
+    assert found.rows == 9
+    assert found.features["value"] == CategoricalStatistics(dict.fromkeys(values, 1), 1)
+    other = found.features["other"]
+    assert isinstance(other, NumericalStatistics)
+    assert (other.minimum, other.maximum, other.mean) == (1, 9, 5)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    path.write_bytes("value;b\r\nZürich;1\r\n".encode("utf-8-sig"))
+    assert _categorical(path).counts == {"Zürich": 1}
+
+
+def test_gzip_and_plain_csv_agree(tmp_path: Path) -> None:
+    text = "value\n" + "".join(f"{index % 7}\n" for index in range(1000))
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(text.encode()))
+    assert _categorical(packed) == _categorical(_csv(tmp_path / "a.csv", text))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_column_names_of_any_characters_are_safe(tmp_path: Path, suffix: str) -> None:
+    name = "a\"b; DROP TABLE x; -- $1 '"
+    path = tmp_path / f"it's [1] $x ?.{suffix}"
+    if suffix == "parquet":
+        _parquet(path, **{name: pa.array(["x", "y", "x"])})
+    else:
+        _csv(path, f'"{name.replace(chr(34), chr(34) * 2)}",b\nx,1\ny,2\nx,3\n')
+    assert _categorical(path, name).counts == {"x": 2, "y": 1}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_file_named_like_a_pattern_is_that_file_alone(tmp_path: Path, suffix: str) -> None:
+    for name in ("a*", "ab", "a[b]"):
+        if suffix == "parquet":
+            _parquet(tmp_path / f"{name}.parquet", value=[name])
+        else:
+            _csv(tmp_path / f"{name}.csv", f"value\n{name}\n")
+    for name in ("a*", "a[b]"):
+        assert _categorical(tmp_path / f"{name}.{suffix}").counts == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([3, 1, None, 2], pa.int8()),
+        pa.array([3, 1, None, 2], pa.uint64()),
+        pa.array([3, 1, None, 2], pa.float32()),
+        pa.array([Decimal("3.00"), Decimal("1.00"), None, Decimal("2.00")]),
+        pa.array(["3", "1.0", "", "2e0"]),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_numerical_values_of_parquet_are_floats(tmp_path: Path, array: pa.Array) -> None:
+    found = _numerical(_parquet(tmp_path / "a.parquet", value=array))
+    assert found.counts == (1, 0, 0, 0, 0, 1, 0, 0, 0, 1)
+    assert found.edges == tuple(np.linspace(1, 3, 11))
+    assert (found.minimum, found.maximum, found.mean, found.missing) == (1, 3, 2, 1)
+
+
+def test_nan_and_infinities_are_values_and_null_is_not(tmp_path: Path) -> None:
+    values = pa.array([float("nan"), float("inf"), float("-inf"), float("nan"), None, 2.0, 2.0])
+    assert _numerical(_parquet(tmp_path / "a.parquet", value=values)) == NumericalStatistics(
+        edges=(2.0, 2.0),
+        counts=(2,),
+        minimum=2.0,
+        maximum=2.0,
+        mean=2.0,
+        negative_infinities=1,
+        positive_infinities=1,
+        nan=2,
+        missing=1,
+    )
+
+
+def test_numbers_of_csv(tmp_path: Path) -> None:
+    text = 'value,b\n1,x\n+2.5,x\n"",x\n,x\n-1e2,x\nnan,x\n-inf,x\nInfinity,x\n .5 ,x\n'
+    found = _numerical(_csv(tmp_path / "a.csv", text))
+    assert (found.minimum, found.maximum, sum(found.counts)) == (-100, 2.5, 4)
+    assert (found.nan, found.negative_infinities, found.positive_infinities) == (1, 1, 1)
+    assert found.missing == 2
+
+
+def test_integers_beyond_2_to_the_53_are_rounded_to_a_double(tmp_path: Path) -> None:
+    values = [2**53 + 1, 2**62 + 1, -(2**63)]
+    found = _numerical(_parquet(tmp_path / "a.parquet", value=pa.array(values)))
+    assert (found.minimum, found.maximum) == (float(-(2**63)), float(2**62 + 1))
+
+
+def test_numbers_at_the_limits_of_a_float_do_not_overflow(tmp_path: Path) -> None:
+    values = pa.array([-1.7e308, 1.7e308, 1.7e308, 1.6e308, 5e-324])
+    found = _numerical(_parquet(tmp_path / "a.parquet", value=values))
+    assert found.counts == (1, 0, 0, 0, 0, 1, 0, 0, 0, 3)
+
+
+def test_a_range_too_narrow_for_ten_buckets_gets_fewer(tmp_path: Path) -> None:
+    values = pa.array([1.0, float(np.nextafter(1.0, 2)), 1.0])
+    found = _numerical(_parquet(tmp_path / "a.parquet", value=values))
+    assert found.edges == (1.0, float(np.nextafter(1.0, 2)))
+    assert found.counts == (3,)
+
+
+def test_kind_follows_the_column_type_of_parquet(tmp_path: Path) -> None:
+    path = _parquet(
+        tmp_path / "a.parquet",
+        text=["1", "2"],
+        whole=[1, 2],
+        fraction=[0.5, 1.5],
+        money=pa.array([Decimal("1.00"), None]),
+        flag=[True, False],
+        day=[date(2026, 1, 1)] * 2,
+        nothing=pa.nulls(2),
+    )
+    found = scan_statistics([path], dict.fromkeys(pq.read_schema(path).names))
+    assert [name for name, feature in found.features.items() if feature.kind == NUMERICAL] == [
+        "whole",
+        "fraction",
+        "money",
+    ]
+
+
+def test_kind_of_a_csv_column_follows_its_cells(tmp_path: Path) -> None:
+    text = "code,amount,empty,mixed,negative\n001,1.5,,1,-1\n002,,,x,-0.5\n"
+    found = scan_statistics(
+        [_csv(tmp_path / "a.csv", text)],
+        dict.fromkeys(["negative", "code", "amount", "empty", "mixed"]),
+    )
+    assert {name: feature.kind for name, feature in found.features.items()} == {
+        "negative": NUMERICAL,
+        "code": CATEGORICAL,
+        "amount": NUMERICAL,
+        "empty": CATEGORICAL,
+        "mixed": CATEGORICAL,
+    }
+    assert list(found.features) == ["negative", "code", "amount", "empty", "mixed"]
+
+
+def test_directories_globs_and_files_of_both_formats_are_one_dataset(tmp_path: Path) -> None:
+    nested = tmp_path / "2026" / "01"
+    nested.mkdir(parents=True)
+    (tmp_path / "_temporary").mkdir()
+    _parquet(nested / "a.parquet", value=["x"], n=[1])
+    _parquet(nested / "b.parquet", n=[2.5], value=["y"])
+    _csv(tmp_path / "c.csv", "n,more,value\n3,z,x\n")
+    _csv(tmp_path / "d.csv", "value;n\ny;4\n")
+    _csv(tmp_path / "_temporary" / "e.csv", "half a row")
+    _csv(tmp_path / "notes.txt", "no data")
+    expected = scan_statistics([tmp_path], {"value": None, "n": None})
+    assert expected.rows == 4
+    assert expected.features["value"] == CategoricalStatistics({"x": 2, "y": 2})
+    amount = expected.features["n"]
+    assert isinstance(amount, NumericalStatistics)
+    assert (amount.minimum, amount.maximum, amount.present) == (1, 4, 4)
+    in_pieces = [nested / "a.parquet", str(tmp_path / "*" / "*" / "b.parquet"), tmp_path / "?.csv"]
+    assert scan_statistics(in_pieces, {"value": None, "n": None}) == expected
+    assert scan_statistics([*in_pieces, nested], {"value": None, "n": None}) == expected
+
+
+def test_datasets_without_rows_have_statistics(tmp_path: Path) -> None:
+    empty = [
+        _csv(tmp_path / "none.csv", ""),
+        _csv(tmp_path / "header.csv", "value,n\n"),
+        _parquet(
+            tmp_path / "a.parquet", value=pa.array([], pa.string()), n=pa.array([], pa.int8())
+        ),
+    ]
+    for sources in ([path] for path in empty):
+        found = scan_statistics(sources, {"value": CATEGORICAL, "n": NUMERICAL})
+        assert found.rows == 0
+        assert found.features == {
+            "value": CategoricalStatistics({}),
+            "n": NumericalStatistics((), (), None, None),
+        }
+
+
+def test_rows_are_counted_without_any_feature(tmp_path: Path) -> None:
+    path = _parquet(tmp_path / "a.parquet", value=["x", None])
+    assert scan_statistics([path], {}).rows == 2
+
+
+DAYS = ["2026-01-01", "2026-01-02", "2026-01-02", "2026-01-03", None, "2026-01-04"]
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [pa.string(), pa.date32(), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("ms", "UTC")],
+    ids=str,
+)
+def test_only_the_rows_of_the_days_are_taken(tmp_path: Path, type_: pa.DataType) -> None:
+    # The last moment of a day is in it, where the type can say so.
+    moments = [
+        None if day is None else datetime.fromisoformat(f"{day}T23:59:59.999") for day in DAYS
+    ]
+    days = pa.array(DAYS) if type_ == pa.string() else pa.array(moments).cast(type_, safe=False)
+    path = _parquet(tmp_path / "a.parquet", day=days, value=list("abcdef"), n=[1, 2, 3, 4, 5, 6])
+    found = scan_statistics(
+        [path],
+        {"value": CATEGORICAL, "n": NUMERICAL},
+        date_column="day",
+        days=(date(2026, 1, 2), date(2026, 1, 3)),
+    )
+    assert found.rows == 3
+    assert found.features["value"] == CategoricalStatistics({"b": 1, "c": 1, "d": 1})
+    amount = found.features["n"]
+    assert isinstance(amount, NumericalStatistics)
+    assert (amount.minimum, amount.maximum) == (2, 4)
+
+
+def test_days_of_csv_are_taken_as_written(tmp_path: Path) -> None:
+    text = (
+        "day,value\n2026-01-02,a\n2026-01-02 23:59:59,b\n2026-01-03T00:30:00+02:00,c\n,d\n"
+        '"",e\n2026-01-01T23:59:59Z,f\n'
+    )
+    path = _csv(tmp_path / "a.csv", text)
+    for number, counts in {2: {"a": 1, "b": 1}, 3: {"c": 1}, 1: {"f": 1}}.items():
+        day = date(2026, 1, number)
+        found = scan_statistics([path], {"value": CATEGORICAL}, date_column="day", days=(day, day))
+        assert found.features["value"] == CategoricalStatistics(counts)
+
+
+def test_many_values_are_counted_in_little_memory(tmp_path: Path) -> None:
+    rows = 400_000
+    values = pa.array([f"merchant with a long name {index % 60_000}" for index in range(rows)])
+    path = _parquet(tmp_path / "a.parquet", value=values, n=np.arange(rows))
+    found = scan_statistics([path], {"value": CATEGORICAL, "n": NUMERICAL}, memory_limit="100MB")
+    feature = found.features["value"]
+    assert isinstance(feature, CategoricalStatistics)
+    assert len(feature.counts) == 60_000
+    assert set(feature.counts.values()) == {6, 7}
+    assert found.rows == rows

@@ -1,0 +1,197 @@
+"""Datasets that cannot be scanned: what is told, and where."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.dataset_files import DatasetError
+from transak_drift.local.dataset_statistics import scan_statistics
+
+CATEGORICAL, NUMERICAL = FeatureKind.CATEGORICAL, FeatureKind.NUMERICAL
+JANUARY = (date(2026, 1, 1), date(2026, 1, 31))
+
+
+def _csv(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def _told(*arguments: object, **options: object) -> str:
+    with pytest.raises(DatasetError) as caught:
+        scan_statistics(*arguments, **options)  # ty: ignore[invalid-argument-type]
+    return str(caught.value)
+
+
+def test_a_missing_column_is_told_with_the_file_and_its_columns(tmp_path: Path) -> None:
+    good = _csv(tmp_path / "good.csv", "description,type\na,b\n")
+    bad = _csv(tmp_path / "bad.csv", "Description,typ,amount\na,b,1\n")
+    told = _told([good, bad], {"type": None})
+    assert f"{bad}: no column 'type'" in told
+    assert "its columns are 'Description', 'typ', 'amount'; did you mean 'typ'?" in told
+    assert "did you mean 'Description'?" in _told([bad], {"description": CATEGORICAL})
+
+
+def test_a_missing_column_of_parquet_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"Type": ["x"], "amount": [1]}), path)
+    told = _told([path], {"type": CATEGORICAL})
+    assert told == (
+        f"{path}: no column 'type'; its columns are 'Type', 'amount'; did you mean 'Type'?"
+    )
+
+
+@pytest.mark.parametrize("cell", ["12.50 CHF", "1'000", "1,5", "1_000", "zero", "0x10", "true"])
+def test_a_cell_that_is_no_number_is_told_with_its_row(tmp_path: Path, cell: str) -> None:
+    good = _csv(tmp_path / "good.csv", "n;v\n1;a\n")
+    bad = _csv(tmp_path / "bad.csv", f'v;n\n"two\nlines";1\nb;\nc;{cell}\nd;worse\n')
+    told = _told([good, bad], {"v": CATEGORICAL, "n": NUMERICAL})
+    assert told.startswith(
+        f"{bad}, row 3 (counted from 1 below the header): column 'n' holds {cell!r}, "
+        "which is no number"
+    )
+
+
+def test_a_text_of_parquet_that_is_no_number_is_told_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": ["1", None, "x"]}), path)
+    assert f"{path}, row 3 " in _told([path], {"n": NUMERICAL})
+
+
+def test_a_number_that_is_wrong_after_the_sample_is_told(tmp_path: Path) -> None:
+    rows = "".join(f"{index}\n" for index in range(12_000))
+    path = _csv(tmp_path / "a.csv", f"n\n{rows}oops\n")
+    assert "row 12001 " in _told([path], {"n": None})
+
+
+def test_cells_outside_the_days_are_not_read_as_numbers(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", "day,n\n2025-12-31,x\n2026-01-01,1\n")
+    found = scan_statistics([path], {"n": NUMERICAL}, date_column="day", days=JANUARY)
+    assert found.rows == 1
+    told = _told([path], {"n": NUMERICAL}, date_column="day", days=(date(2025, 12, 1), JANUARY[1]))
+    assert "row 1 " in told
+
+
+def test_days_without_rows_give_statistics_of_no_rows(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", "day,n,v\n2025-12-31,x,y\n")
+    found = scan_statistics(
+        [path], {"n": NUMERICAL, "v": CATEGORICAL}, date_column="day", days=JANUARY
+    )
+    assert found.rows == 0
+    assert [feature.present for feature in found.features.values()] == [0, 0]
+
+
+def test_a_text_that_is_no_date_is_told_with_its_row(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", "day,v\n2026-01-01,a\n,b\n31.01.2026,c\n")
+    told = _told([path], {"v": CATEGORICAL}, date_column="day", days=JANUARY)
+    assert f"{path}, row 3 " in told
+    assert "column 'day' holds '31.01.2026', which is no date" in told
+
+
+def test_columns_of_types_that_cannot_be_measured_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"tags": [["a"]], "more": [{"a": 1}], "day": [date(2026, 1, 1)], "n": [1]}), path
+    )
+    assert "column 'tags' is of type VARCHAR[]" in _told([path], {"tags": None})
+    assert "column 'more' is of type STRUCT" in _told([path], {"more": CATEGORICAL})
+    assert "'day' is of type DATE, which is not numerical" in _told([path], {"day": NUMERICAL})
+    told = _told([path], {"day": None}, date_column="n", days=JANUARY)
+    assert "column 'n' is of type BIGINT, which is no date" in told
+
+
+def test_files_that_disagree_on_the_kind_are_told(tmp_path: Path) -> None:
+    text = _csv(tmp_path / "text.csv", "v\nx\n")
+    number = tmp_path / "number.parquet"
+    pq.write_table(pa.table({"v": [1]}), number)
+    assert _told([text, number], {"v": None}) == (
+        f"column 'v' is categorical in {text}, numerical in {number}; "
+        "declare the feature's type in feature_types"
+    )
+    declared = scan_statistics([text, number], {"v": CATEGORICAL})
+    assert declared.features["v"].present == 2
+
+
+def test_a_file_without_a_value_of_a_column_has_no_say_in_its_kind(tmp_path: Path) -> None:
+    empty = _csv(tmp_path / "empty.csv", 'v,w\n"",1\n,2\n')
+    number = tmp_path / "number.parquet"
+    pq.write_table(pa.table({"v": [1]}), number)
+    found = scan_statistics([empty, number], {"v": None}).features["v"]
+    assert (found.kind, found.present, found.missing) == (NUMERICAL, 1, 2)
+
+
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", "v,v,w\n1,2,3\n")
+    assert "column 'v' is there 2 times" in _told([path], {"v": CATEGORICAL})
+    assert scan_statistics([path], {"w": CATEGORICAL}).rows == 1
+
+
+def test_rows_of_another_length_are_told_with_their_line(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", "v,w\n1,2\n3\n")
+    told = _told([path], {"v": CATEGORICAL})
+    assert str(path) in told
+    assert "Line: 3" in told
+    assert "Possible fixes" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.parquet", b"nothing", "is no readable Parquet file"),
+        ("a.csv.gz", b"nothing", "cannot be read"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"v\n" + bytes(range(32, 127)) * 50, mtime=0)[:40],
+            "cannot be read",
+        ),
+        ("a.csv", "v\nZürich\n".encode("latin-1"), "is not UTF-8"),
+        ("a.xlsx", b"", "is of an unknown format; name a .parquet, .csv or .csv.gz file"),
+    ],
+)
+def test_files_that_are_not_what_they_say_are_told(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = _told([path], {"v": CATEGORICAL})
+    assert str(path) in message
+    assert told in message
+
+
+def test_a_cell_that_is_not_utf_8_far_into_the_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"v\n" + b"Zurich\n" * 200_000 + "Zürich\n".encode("latin-1"))
+    assert str(path) in _told([path], {"v": CATEGORICAL})
+
+
+def test_sources_that_hold_nothing_are_told(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.csv"
+    assert _told([missing], {}) == f"{missing} does not exist; correct the path"
+    assert f"{tmp_path} has no .parquet, .csv or .csv.gz file in it" in _told([tmp_path], {})
+    assert "no file matches" in _told([tmp_path / "*.csv"], {})
+    assert "names no source" in _told([], {})
+    for remote in ("gs://bucket/a.parquet", "https://example.org/a.csv", "bq://a.b.c"):
+        assert f"{remote} is no local path" in _told([remote], {})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"date_column": "v"}, "give both of them or none"),
+        ({"days": JANUARY}, "give both of them or none"),
+        ({"date_column": "v", "days": JANUARY[::-1]}, "the first day is after the last"),
+        ({"memory_limit": "plenty"}, "memory_limit = 'plenty' is no size"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tmp_path: Path, options: dict[str, object], told: str
+) -> None:
+    path = _csv(tmp_path / "a.csv", "v\nx\n")
+    with pytest.raises(ValueError, match=told):
+        scan_statistics([path], {"v": CATEGORICAL}, **options)  # ty: ignore[invalid-argument-type]

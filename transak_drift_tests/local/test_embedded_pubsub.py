@@ -1,0 +1,170 @@
+"""The launcher: exactly one server, at the same address, as long as it has users."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from transak_drift.local.embedded_pubsub import (
+    EmbeddedPubSubError,
+    ensure_embedded_pubsub,
+)
+from transak_drift_tests.conformance.workspace import Workspace
+
+_GRACE_SECONDS = 0.5
+_USER_PROGRAM = """
+import sys
+from pathlib import Path
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+server = ensure_embedded_pubsub(Path(sys.argv[1]), grace_seconds=0.5)
+print(server.endpoint, server.process_id, flush=True)
+sys.stdin.read()
+"""
+
+
+def start_user(directory: Path) -> subprocess.Popen[str]:
+    """Start a process that uses the server until its standard input is closed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _USER_PROGRAM, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer_of(user: subprocess.Popen[str]) -> tuple[str, int]:
+    """Wait until a user has its server; return endpoint and process id."""
+    assert user.stdout is not None
+    endpoint, process_id = user.stdout.readline().split()
+    return endpoint, int(process_id)
+
+
+def wait_for_end(directory: Path) -> None:
+    """Wait until no server serves the directory: each holds this lock for its life."""
+    with FileLock(directory / "pubsub.sqlite3.lock", timeout=20):
+        return
+
+
+def served_times(directory: Path) -> int:
+    return (directory / "server.log").read_text().count(" serving ")
+
+
+def test_many_processes_at_once_start_one_server(tmp_path: Path) -> None:
+    users = [start_user(tmp_path) for _ in range(10)]
+    answers = {answer_of(user) for user in users}
+    assert len(answers) == 1
+    assert served_times(tmp_path) == 1
+    for user in users:
+        user.communicate()
+    wait_for_end(tmp_path)
+
+
+def test_second_call_finds_the_running_server(tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    with (
+        ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as first,
+        ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as second,
+    ):
+        assert first.process_id == second.process_id
+        assert first.endpoint == second.endpoint
+    assert dict(os.environ) == environment
+    wait_for_end(tmp_path)
+
+
+def test_server_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    starter = start_user(tmp_path)
+    endpoint, process_id = answer_of(starter)
+    with ensure_embedded_pubsub(tmp_path) as server:
+        assert (server.endpoint, server.process_id) == (endpoint, process_id)
+        starter.kill()
+        starter.communicate()
+        pubsub = Workspace(server.endpoint, follows_documented_limits=True)
+        topic, subscription = pubsub.create_pair()
+        pubsub.publish(topic, b"still there")
+        assert len(pubsub.pull(subscription)) == 1
+        pubsub.close()
+        with ensure_embedded_pubsub(tmp_path) as again:
+            assert again.process_id == process_id
+    wait_for_end(tmp_path)
+
+
+def test_server_ends_when_its_last_user_is_killed(tmp_path: Path) -> None:
+    user = start_user(tmp_path)
+    answer_of(user)
+    user.kill()
+    user.communicate()
+    wait_for_end(tmp_path)
+    assert "no users" in (tmp_path / "server.log").read_text()
+
+
+def test_killed_server_comes_back_at_its_address_with_its_messages(tmp_path: Path) -> None:
+    with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as first:
+        pubsub = Workspace(first.endpoint, follows_documented_limits=True)
+        topic, subscription = pubsub.create_pair()
+        pubsub.publish(topic, b"kept")
+        held = pubsub.pull(subscription)
+        os.kill(first.process_id, signal.SIGKILL)
+        wait_for_end(tmp_path)
+        with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as second:
+            assert second.process_id != first.process_id
+            assert second.endpoint == first.endpoint
+            # The same client, connected before the crash, with the ack id of before the crash.
+            pubsub.set_ack_deadline(subscription, held, 0)
+            assert [entry.message.data for entry in pubsub.pull(subscription)] == [b"kept"]
+        pubsub.close()
+    wait_for_end(tmp_path)
+
+
+def test_server_takes_another_port_when_its_own_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        record = {"port": port, "process_id": os.getpid()}
+        (tmp_path / "server.json").write_text(json.dumps(record))
+        with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as server:
+            assert server.endpoint != f"127.0.0.1:{port}"
+            assert json.loads((tmp_path / "server.json").read_text()) == {
+                "port": int(server.endpoint.rsplit(":", 1)[1]),
+                "process_id": server.process_id,
+            }
+
+
+def test_server_of_another_directory_is_not_mistaken_for_ours(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    with ensure_embedded_pubsub(theirs, grace_seconds=_GRACE_SECONDS) as foreign:
+        ours.mkdir()
+        (ours / "server.json").write_text((theirs / "server.json").read_text())
+        with ensure_embedded_pubsub(ours, grace_seconds=_GRACE_SECONDS) as server:
+            assert server.process_id != foreign.process_id
+            assert server.endpoint != foreign.endpoint
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"port": "x", "process_id": 1}', '{"port": 0}'])
+def test_damaged_record_of_the_port_is_replaced(tmp_path: Path, record: str) -> None:
+    (tmp_path / "server.json").write_text(record)
+    with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as server:
+        recorded = json.loads((tmp_path / "server.json").read_text())
+        assert server.endpoint == f"127.0.0.1:{recorded['port']}"
+
+
+def test_server_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "pubsub.sqlite3").write_text("this is no database, but a text of some length")
+    with pytest.raises(EmbeddedPubSubError, match="file is not a database"):
+        ensure_embedded_pubsub(tmp_path)
+    with FileLock(tmp_path / "launch.lock", blocking=False):
+        pass
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    server = ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS)
+    server.close()
+    server.close()
+    wait_for_end(tmp_path)

@@ -1,0 +1,391 @@
+"""The lease rules on the real storage, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.pubsub_v1 import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from transak_drift.local.pubsub_server.ack_id import (
+    DeliveryKey,
+    decode_ack_id,
+    encode_ack_id,
+)
+from transak_drift.local.pubsub_server.clock import MICROSECONDS
+from transak_drift.local.pubsub_server.delivery_store import LeasedMessage
+from transak_drift.local.pubsub_server.lease_rules import RetryBackoff
+from transak_drift.local.pubsub_server.storage import Storage
+from transak_drift.local.pubsub_server.subscription_settings import complete_subscription
+
+TOPIC = "projects/bank/topics/drift"
+DEAD_LETTER_TOPIC = "projects/bank/topics/dead-letters"
+SUBSCRIPTION = "projects/bank/subscriptions/drift"
+DEAD_LETTERS = "projects/bank/subscriptions/dead-letters"
+START = 1_700_000_000 * MICROSECONDS
+
+
+class MovedClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> int:
+        return self.time
+
+    def move(self, seconds: float) -> None:
+        self.time += round(seconds * MICROSECONDS)
+
+
+@dataclass
+class Server:
+    """The storage of a server, and its clock."""
+
+    directory: Path
+    clock: MovedClock = field(default_factory=MovedClock)
+
+    def __post_init__(self) -> None:
+        self.storage = Storage(self.directory / "pubsub.sqlite3", self.clock)
+
+    def create(self, **settings: Any) -> None:
+        for topic in (TOPIC, DEAD_LETTER_TOPIC):
+            self.storage.topics.create(types.Topic(name=topic))
+        self.create_subscription(DEAD_LETTERS, DEAD_LETTER_TOPIC)
+        self.create_subscription(SUBSCRIPTION, TOPIC, **settings)
+
+    def create_subscription(self, name: str, topic: str, **settings: Any) -> None:
+        self.storage.subscriptions.create(
+            complete_subscription(types.Subscription(name=name, topic=topic, **settings))
+        )
+
+    def publish(self, *bodies: bytes) -> list[int]:
+        contents = [
+            types.PubsubMessage.serialize(types.PubsubMessage(data=body)) for body in bodies
+        ]
+        return self.storage.messages.publish(TOPIC, contents).message_ids
+
+    def lease(
+        self, name: str = SUBSCRIPTION, max_messages: int = 1000, max_bytes: int = 10**9
+    ) -> list[LeasedMessage]:
+        return self.storage.deliveries.lease(
+            name, max_messages=max_messages, max_bytes=max_bytes
+        ).messages
+
+    def modify(self, lease: LeasedMessage, seconds: int) -> None:
+        self.storage.deliveries.modify_ack_deadlines(SUBSCRIPTION, [lease.ack_id], [seconds])
+
+    def acknowledge(self, lease: LeasedMessage) -> None:
+        self.storage.deliveries.acknowledge(SUBSCRIPTION, [lease.ack_id])
+
+    def stored_messages(self) -> int:
+        query = "SELECT count(*) FROM message"
+        return self.storage._database.connection.execute(query).fetchone()[0]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Generator[Server]:
+    running = Server(tmp_path)
+    yield running
+    running.storage.close()
+
+
+def test_lease_ends_exactly_at_the_ack_deadline(server: Server) -> None:
+    server.create(ack_deadline_seconds=20)
+    server.publish(b"x")
+    assert [lease.delivery_attempt for lease in server.lease()] == [1]
+    server.clock.move(19.999_999)
+    assert server.lease() == []
+    server.clock.move(0.000_001)
+    assert [lease.delivery_attempt for lease in server.lease()] == [2]
+
+
+def test_acknowledgement_after_the_deadline_counts_until_the_redelivery(server: Server) -> None:
+    server.create()
+    server.publish(b"x")
+    (lease,) = server.lease()
+    server.clock.move(3600)
+    server.acknowledge(lease)
+    assert server.lease() == []
+
+
+def test_next_available_time_tells_when_to_look_again(server: Server) -> None:
+    server.create(ack_deadline_seconds=20)
+    deliveries = server.storage.deliveries
+    empty = deliveries.lease(SUBSCRIPTION, max_messages=1, max_bytes=1)
+    assert empty.next_available_at is None
+    server.publish(b"x")
+    leased = deliveries.lease(SUBSCRIPTION, max_messages=1, max_bytes=1)
+    assert leased.next_available_at == START + 20 * MICROSECONDS
+
+
+def test_given_up_message_goes_behind_the_waiting_ones(server: Server) -> None:
+    server.create()
+    server.publish(b"poison")
+    server.clock.move(1)
+    good = server.publish(b"good")
+    server.clock.move(1)
+    (poison,) = server.lease(max_messages=1)
+    server.modify(poison, 0)
+    assert [lease.message_id for lease in server.lease(max_messages=1)] == good
+
+
+def test_backoff_doubles_from_its_minimum_to_its_maximum(server: Server) -> None:
+    server.create(
+        retry_policy=types.RetryPolicy(
+            minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=35)
+        )
+    )
+    server.publish(b"x")
+    for wait in (10, 20, 35, 35):
+        (lease,) = server.lease()
+        server.modify(lease, 0)
+        server.clock.move(wait - 1)
+        assert server.lease() == []
+        server.clock.move(1)
+    assert len(server.lease()) == 1
+
+
+def test_backoff_also_follows_a_lease_that_ended(server: Server) -> None:
+    server.create(retry_policy=types.RetryPolicy(minimum_backoff=timedelta(seconds=15)))
+    server.publish(b"x")
+    server.lease()
+    server.clock.move(24)
+    assert server.lease() == []
+    server.clock.move(1)
+    assert len(server.lease()) == 1
+
+
+@given(
+    minimum=st.integers(0, 600),
+    span=st.integers(0, 600),
+    attempt=st.integers(1, 10**6),
+)
+def test_backoff_stays_within_its_bounds(minimum: int, span: int, attempt: int) -> None:
+    backoff = RetryBackoff(minimum=minimum, maximum=minimum + span)
+    assert minimum <= backoff.delay(attempt) <= minimum + span
+    assert backoff.delay(attempt) <= backoff.delay(attempt + 1)
+
+
+def test_dead_letters_are_forwarded_without_a_pull_when_the_last_lease_ends(
+    server: Server,
+) -> None:
+    server.create(
+        dead_letter_policy=types.DeadLetterPolicy(
+            dead_letter_topic=DEAD_LETTER_TOPIC, max_delivery_attempts=5
+        )
+    )
+    server.publish(b"poison")
+    for _ in range(5):
+        server.clock.move(10)
+        assert len(server.lease()) == 1
+    deliveries = server.storage.deliveries
+    assert deliveries.forward_exhausted() == ([], server.clock.now() + 10 * MICROSECONDS)
+    server.clock.move(10)
+    assert deliveries.forward_exhausted() == ([DEAD_LETTERS], None)
+    assert len(server.lease(DEAD_LETTERS)) == 1
+    assert server.lease() == []
+
+
+def test_messages_are_dropped_after_their_retention(server: Server) -> None:
+    server.create(message_retention_duration=timedelta(minutes=10))
+    server.publish(b"old")
+    server.clock.move(300)
+    (young,) = server.publish(b"young")
+    server.clock.move(301)
+    server.storage.deliveries.drop_outdated()
+    assert [lease.message_id for lease in server.lease()] == [young]
+    assert server.stored_messages() == 1
+
+
+def test_seek_acknowledges_what_was_published_before(server: Server) -> None:
+    server.create()
+    server.publish(b"old")
+    server.clock.move(10)
+    server.publish(b"new")
+    server.storage.deliveries.seek(SUBSCRIPTION, START + 1)
+    (lease,) = server.lease()
+    assert types.PubsubMessage.deserialize(lease.content).data == b"new"
+
+
+def test_publish_times_never_fall_when_the_clock_is_set_back(server: Server) -> None:
+    server.create()
+    server.publish(b"first")
+    server.clock.move(-100)
+    server.publish(b"second")
+    assert [lease.publish_time for lease in server.lease()] == [START]
+    server.clock.move(100)
+    assert START in [lease.publish_time for lease in server.lease()]
+
+
+def test_bytes_of_a_lease_are_bounded_and_a_large_message_still_comes(server: Server) -> None:
+    server.create()
+    server.publish(*[bytes(1000)] * 5, bytes(9000))
+    sizes = []
+    while leases := server.lease(max_bytes=2500):
+        sizes.append([len(lease.content) // 1000 for lease in leases])
+    assert sizes == [[1, 1], [1, 1], [1], [9]]
+
+
+def test_messages_that_nobody_waits_for_are_not_kept(server: Server) -> None:
+    server.storage.topics.create(types.Topic(name=TOPIC))
+    first = server.publish(b"nobody")
+    assert server.stored_messages() == 0
+    server.create_subscription(SUBSCRIPTION, TOPIC)
+    second = server.publish(b"one", b"two")
+    assert not set(first) & set(second)
+    server.create_subscription(DEAD_LETTERS, TOPIC)
+    for lease in server.lease():
+        server.acknowledge(lease)
+    assert server.stored_messages() == 0
+    server.publish(b"three")
+    server.storage.subscriptions.delete(SUBSCRIPTION)
+    assert server.stored_messages() == 1
+    server.storage.subscriptions.delete(DEAD_LETTERS)
+    assert server.stored_messages() == 0
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 1))
+def test_ack_id_stands_for_its_delivery(subscription: int, message: int, attempt: int) -> None:
+    key = DeliveryKey(subscription, message, attempt)
+    assert decode_ack_id(encode_ack_id(key)) == key
+
+
+@given(st.text())
+def test_made_up_ack_ids_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not base64url|form"):
+        decode_ack_id(text)
+
+
+@given(st.integers(0, 31), st.sampled_from("ABCxyz019-_"))
+def test_altered_ack_ids_are_refused(position: int, letter: str) -> None:
+    ack_id = encode_ack_id(DeliveryKey(3, 141, 5))
+    altered = ack_id[:position] + letter + ack_id[position + 1 :]
+    if altered == ack_id:
+        assert decode_ack_id(altered) == DeliveryKey(3, 141, 5)
+    else:
+        with pytest.raises(ValueError, match=r"not base64url|form"):
+            decode_ack_id(altered)
+
+
+@dataclass
+class ExpectedMessage:
+    """What must be true of one message."""
+
+    available_at: int
+    attempts: int = 0
+    current_ack_id: str | None = None
+    state: str = "waiting"
+
+
+class DeliveryMachine(RuleBasedStateMachine):
+    """Any order of publishing, pulling, acknowledging, giving up and waiting loses no message."""
+
+    deadline_seconds = 10
+    max_attempts = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directory = tempfile.TemporaryDirectory()
+        self.server = Server(Path(self._directory.name))
+        self.expected: dict[int, ExpectedMessage] = {}
+        self.leases: list[LeasedMessage] = []
+
+    @initialize()
+    def create(self) -> None:
+        self.server.create(
+            dead_letter_policy=types.DeadLetterPolicy(
+                dead_letter_topic=DEAD_LETTER_TOPIC, max_delivery_attempts=self.max_attempts
+            )
+        )
+
+    @rule(count=st.integers(1, 4))
+    def publish(self, count: int) -> None:
+        for message_id in self.server.publish(*[b"x"] * count):
+            assert message_id not in self.expected
+            self.expected[message_id] = ExpectedMessage(available_at=self.now())
+
+    @rule(seconds=st.sampled_from([0.5, 3, 10, 30]))
+    def wait(self, seconds: float) -> None:
+        self.server.clock.move(seconds)
+
+    @rule(max_messages=st.integers(1, 5))
+    def pull(self, max_messages: int) -> None:
+        self.expect_dead_letters()
+        due = [key for key, message in self.expected.items() if self.is_due(message)]
+        leases = self.server.lease(max_messages=max_messages)
+        assert len(leases) == min(max_messages, len(due))
+        for lease in leases:
+            assert lease.message_id in due
+            message = self.expected[lease.message_id]
+            message.attempts += 1
+            assert lease.delivery_attempt == message.attempts
+            assert lease.ack_id not in {earlier.ack_id for earlier in self.leases}
+            message.current_ack_id = lease.ack_id
+            message.available_at = self.now() + self.deadline_seconds * MICROSECONDS
+            self.leases.append(lease)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.server.acknowledge(lease)
+        message = self.expected[lease.message_id]
+        if message.state == "waiting" and message.current_ack_id == lease.ack_id:
+            message.state = "acknowledged"
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), seconds=st.sampled_from([0, 1, 15]))
+    def modify(self, data: st.DataObject, seconds: int) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.server.modify(lease, seconds)
+        message = self.expected[lease.message_id]
+        if message.state == "waiting" and message.current_ack_id == lease.ack_id:
+            message.available_at = self.now() + seconds * MICROSECONDS
+            if seconds == 0:
+                message.current_ack_id = None
+        self.expect_dead_letters()
+
+    @precondition(lambda self: self.expected)
+    @rule()
+    def restart(self) -> None:
+        self.server.storage.close()
+        self.server = Server(self.server.directory, self.server.clock)
+
+    def teardown(self) -> None:
+        if self.expected:
+            self.server.clock.move(3600)
+            self.expect_dead_letters()
+            remaining = {lease.message_id for lease in self.server.lease()}
+            dead = len(self.server.lease(DEAD_LETTERS))
+            states = [message.state for message in self.expected.values()]
+            assert remaining == {
+                key for key, message in self.expected.items() if message.state == "waiting"
+            }
+            assert dead == states.count("dead")
+            assert self.server.stored_messages() == states.count("waiting") + dead
+        self.server.storage.close()
+        self._directory.cleanup()
+
+    def now(self) -> int:
+        return self.server.clock.now()
+
+    def is_due(self, message: ExpectedMessage) -> bool:
+        return message.state == "waiting" and message.available_at <= self.now()
+
+    def expect_dead_letters(self) -> None:
+        for message in self.expected.values():
+            if message.attempts >= self.max_attempts and self.is_due(message):
+                message.state = "dead"
+
+
+DeliveryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestDelivery = DeliveryMachine.TestCase

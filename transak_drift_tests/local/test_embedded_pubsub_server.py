@@ -1,0 +1,202 @@
+"""The embedded Pub/Sub server as a process: durability, load, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from filelock import FileLock
+from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented
+from google.cloud import pubsub_v1
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.local.pubsub_server.clock import MICROSECONDS, SystemClock
+from transak_drift.local.pubsub_server.storage import Storage
+from transak_drift_tests.conformance.workspace import Workspace
+
+# It shows without a wait that nothing is due.
+pytestmark = pytest.mark.filterwarnings("ignore:The return_immediately flag:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    directory = tmp_path_factory.mktemp("server")
+    with ensure_embedded_pubsub(directory, grace_seconds=1.0) as server:
+        yield server.endpoint
+
+
+@pytest.fixture
+def pubsub(endpoint: str) -> Generator[Workspace]:
+    workspace = Workspace(endpoint, follows_documented_limits=True)
+    yield workspace
+    workspace.close()
+
+
+def drain(pubsub: Workspace, subscription: str, count: int) -> list[str]:
+    """Pull and acknowledge until so many messages have come; return their ids."""
+    ids: list[str] = []
+    while len(ids) < count:
+        received = pubsub.pull(subscription, max_messages=1000)
+        assert received, f"only {len(ids)} of {count} messages came"
+        pubsub.acknowledge(subscription, received)
+        ids.extend(entry.message.message_id for entry in received)
+    return ids
+
+
+class LaterClock:
+    """The wall clock, an hour ahead: every lease has ended."""
+
+    def now(self) -> int:
+        return SystemClock().now() + 3600 * MICROSECONDS
+
+
+def test_answered_publishes_and_acknowledgements_survive_sigkill(tmp_path: Path) -> None:
+    published: set[str] = set()
+    sent: set[str] = set()
+    acknowledged: set[str] = set()
+
+    def work(pubsub: Workspace, topic: str, subscription: str, busy: threading.Event) -> None:
+        done = 0
+        with suppress(GoogleAPICallError):
+            while True:
+                published.update(pubsub.publish(topic, b"1", b"2", b"3"))
+                received = pubsub.pull(subscription, max_messages=1)
+                sent.add(received[0].message.message_id)
+                pubsub.subscriber.acknowledge(
+                    subscription=subscription, ack_ids=[received[0].ack_id], retry=None
+                )
+                acknowledged.add(received[0].message.message_id)
+                done += 1
+                if done == 30:
+                    busy.set()
+
+    topic, subscription = "", ""
+    for _ in range(2):
+        with ensure_embedded_pubsub(tmp_path, grace_seconds=1.0) as server:
+            pubsub = Workspace(server.endpoint, follows_documented_limits=True)
+            if not topic:
+                topic, subscription = pubsub.create_pair(ack_deadline_seconds=600)
+            busy = threading.Event()
+            with ThreadPoolExecutor(1) as executor:
+                working = executor.submit(work, pubsub, topic, subscription, busy)
+                assert busy.wait(30)
+                os.kill(server.process_id, signal.SIGKILL)
+                working.result()
+            pubsub.close()
+    with FileLock(tmp_path / "pubsub.sqlite3.lock", timeout=20):
+        storage = Storage(tmp_path / "pubsub.sqlite3", LaterClock())
+        leased = storage.deliveries.lease(subscription, max_messages=10_000, max_bytes=10**9)
+        storage.close()
+    remaining = {str(lease.message_id) for lease in leased.messages}
+    assert len(acknowledged) >= 60
+    assert remaining.isdisjoint(acknowledged)
+    # An acknowledgement without an answer, at most one a crash, may or may not have been stored.
+    assert len(sent - acknowledged) <= 2
+    assert published - sent <= remaining
+
+
+def test_backlog_of_ten_thousand_drains_in_order(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair(ack_deadline_seconds=600)
+    ids = [
+        message_id
+        for start in range(0, 10_000, 1000)
+        for message_id in pubsub.publish(topic, *(b"%d" % n for n in range(start, start + 1000)))
+    ]
+    assert drain(pubsub, subscription, 10_000) == ids
+    assert pubsub.pull_now(subscription) == []
+
+
+def test_twenty_pullers_never_share_a_leased_message(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair(ack_deadline_seconds=600)
+    ids = set(pubsub.publish(topic, *[b"x"] * 1000))
+
+    def pull_all() -> list[str]:
+        taken: list[str] = []
+        while found := pubsub.pull_now(subscription, max_messages=7):
+            taken.extend(entry.message.message_id for entry in found)
+        return taken
+
+    with ThreadPoolExecutor(20) as executor:
+        shares = [future.result() for future in [executor.submit(pull_all) for _ in range(20)]]
+    taken = [message_id for share in shares for message_id in share]
+    assert len(taken) == 1000
+    assert set(taken) == ids
+
+
+def test_many_waiting_pulls_do_not_hold_up_other_requests(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair()
+    idle = pubsub.create_subscription(pubsub.create_topic("idle"), "idle")
+    with ThreadPoolExecutor(60) as executor:
+        idlers = [executor.submit(pubsub.pull, idle, 1, 60.0) for _ in range(60)]
+        pubsub.publish(topic, b"x")
+        assert len(drain(pubsub, subscription, 1)) == 1
+        pubsub.publish(pubsub.topic_name("idle"), *[b"x"] * 60)
+        received = [future.result() for future in idlers]
+    assert len({entry.ack_id for found in received for entry in found}) == 60
+
+
+def test_large_backlog_fits_a_channel_with_default_limits(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair()
+    for _ in range(4):
+        pubsub.publish(topic, *[bytes(900_000)] * 10)
+    channel = grpc.insecure_channel(pubsub.endpoint)
+    client = pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+    count = 0
+    while count < 40:
+        response = client.pull(subscription=subscription, max_messages=1000, timeout=20)
+        assert response.received_messages
+        count += len(response.received_messages)
+    channel.close()
+    assert count == 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"filter": 'attributes.model = "transak-i1"'}, "filter"),
+        ({"enable_message_ordering": True}, "enable_message_ordering"),
+        ({"retain_acked_messages": True}, "retain_acked_messages"),
+        ({"push_config": {"push_endpoint": "https://example.com"}}, "push_config.push_endpoint"),
+        ({"bigquery_config": {"table": "a.b.c"}}, "bigquery_config"),
+        ({"detached": True}, "detached"),
+    ],
+)
+def test_unsupported_settings_are_refused_by_name(
+    pubsub: Workspace, settings: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(MethodNotImplemented, match=field):
+        pubsub.create_pair(**settings)
+    assert list(pubsub.subscriber.list_subscriptions(project=f"projects/{pubsub.project}")) == []
+
+
+def test_unsupported_methods_are_unimplemented(pubsub: Workspace) -> None:
+    _, subscription = pubsub.create_pair()
+    with pytest.raises(MethodNotImplemented):
+        pubsub.subscriber.create_snapshot(
+            name=f"projects/{pubsub.project}/snapshots/one", subscription=subscription
+        )
+    with pytest.raises(MethodNotImplemented):
+        pubsub.subscriber.seek(
+            request={
+                "subscription": subscription,
+                "snapshot": f"projects/{pubsub.project}/snapshots/one",
+            }
+        )
+
+
+def test_health_service_answers(endpoint: str) -> None:
+    with grpc.insecure_channel(endpoint) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=10
+        )
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING

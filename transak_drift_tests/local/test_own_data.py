@@ -1,0 +1,149 @@
+"""Someone else's files in place of the generated transactions, through the whole platform."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.local.platform import LocalPlatform
+from transak_drift.local.transaction_generator import GeneratorSettings
+from transak_drift.platform import PlatformError
+
+FIRST_DAY = date(2026, 5, 4)
+
+
+def own_config(location: Path | str, **changes: Any) -> MonitoringConfig:
+    return MonitoringConfig.model_validate(
+        {
+            "project_id": "af-finanzen",
+            "location": "europe-west6",
+            "model_name": "transak-i1-train-model",
+            "monitoring_job_display_name": "transak_i1_data_drift_monitor",
+            "notification_channels": [],
+            "drift_thresholds": {"description": 0.3, "type": 0.3, "amount": 0.2},
+            "log_anomalies": True,
+            "start_date": str(FIRST_DAY),
+            "transactions": str(location),
+            **changes,
+        }
+    )
+
+
+def own_rows(seed: int, rows: int = 900) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    merchants = [f"Händler {n:02d} Zürich" for n in range(12)] + ["001", "1", 'a "quoted", one']
+    weights = random.dirichlet(np.ones(len(merchants)))
+    description = random.choice(np.array(merchants, dtype=object), size=rows, p=weights)
+    booking_type = random.choice(np.array(["007", "7", "TWINT", None], dtype=object), size=rows)
+    amount = random.normal(loc=-20 - seed, scale=40, size=rows).round(2)
+    amount[random.random(rows) < 0.1] = np.nan
+    description[random.random(rows) < 0.05] = None
+    return pd.DataFrame({"description": description, "type": booking_type, "amount": amount})
+
+
+def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[MonitoringResult, list]:
+    published: list[dict[str, Any]] = []
+
+    def publish(_: MonitoringConfig, body: bytes) -> str:
+        published.append(json.loads(body))
+        return str(len(published))
+
+    platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), publish)
+    platform.ensure_registered_model(config)
+    platform.apply_model_monitor(config)
+    platform.land_transactions(config, day)
+    platform.predict(config, day)
+    run = platform.start_monitoring_run(config, day)
+    result = platform.monitoring_result(config, run.job_name)
+    assert result is not None
+    return result, published
+
+
+def l_infinity(baseline: pd.Series, target: pd.Series) -> float:
+    before = baseline.value_counts(normalize=True)
+    now = target.value_counts(normalize=True)
+    return float(now.sub(before, fill_value=0.0).abs().max())
+
+
+def jensen_shannon(baseline: pd.Series, target: pd.Series) -> float:
+    """Both histograms of ten equal buckets, spread over the union of their edges."""
+    histograms = [np.histogram(side.dropna(), bins=10) for side in (baseline, target)]
+    edges = np.union1d(histograms[0][1], histograms[1][1])
+    shares = []
+    for counts, own in histograms:
+        cumulative = np.concatenate([[0.0], np.cumsum(counts / counts.sum())])
+        shares.append(np.diff(np.interp(edges, own, cumulative)))
+    return float(jensenshannon(shares[0], shares[1], base=2) ** 2)
+
+
+def write(rows: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        rows.to_csv(path, index=False)
+    else:
+        rows.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_directory_of_days_with_its_own_baseline_and_no_labels(
+    tmp_path: Path, ending: str
+) -> None:
+    baseline, target = own_rows(1), own_rows(2, rows=700)
+    write(baseline, tmp_path / "data" / f"baseline.{ending}")
+    write(target, tmp_path / "data" / f"{FIRST_DAY}.{ending}")
+    result, published = monitor(tmp_path, own_config(tmp_path / "data"), FIRST_DAY)
+
+    found = {feature.feature: feature.distance for feature in result.features}
+    assert found == {
+        "description": pytest.approx(
+            l_infinity(baseline.description, target.description), abs=1e-9
+        ),
+        "type": pytest.approx(l_infinity(baseline["type"], target["type"]), abs=1e-9),
+        "amount": pytest.approx(jensen_shannon(baseline.amount, target.amount), abs=1e-9),
+    }
+    assert (result.baseline_rows, result.target_rows) == (900, 700)
+    drifted = [feature.feature for feature in result.drifted]
+    assert [entry["jsonPayload"]["totalAnomaliesCount"] for entry in published] == (
+        [len(drifted)] if drifted else []
+    )
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_one_file_with_dates_and_labels_trains_and_is_monitored(
+    tmp_path: Path, ending: str
+) -> None:
+    days = [FIRST_DAY + timedelta(days=n) for n in range(-3, 2)]
+    parts = [own_rows(10 + n, rows=400) for n in range(len(days))]
+    for day, part in zip(days, parts, strict=True):
+        part["date"] = str(day)
+        part["category"] = np.where(part.description.fillna("").str.len() > 5, "shop", "other")
+    write(pd.concat(parts), tmp_path / f"all.{ending}")
+    result, _ = monitor(tmp_path, own_config(tmp_path / f"all.{ending}"), days[-1])
+
+    before, now = pd.concat(parts[:3]), parts[-1]
+    found = {feature.feature: feature.distance for feature in result.features}
+    assert found["description"] == pytest.approx(
+        l_infinity(before.description, now.description), abs=1e-9
+    )
+    assert found["amount"] == pytest.approx(jensen_shannon(before.amount, now.amount), abs=1e-9)
+    assert result.baseline_name == "training data of model 1"
+
+
+def test_a_missing_day_and_a_missing_column_are_told_with_what_to_do(tmp_path: Path) -> None:
+    write(own_rows(1), tmp_path / "data" / f"{FIRST_DAY}.csv")
+    config = own_config(tmp_path / "data")
+    platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda _config, _body: "")
+    with pytest.raises(PlatformError, match=r"2026-06-01.*2026-05-04"):
+        platform.land_transactions(config, date(2026, 6, 1))
+    other = own_config(tmp_path / "data", drift_thresholds={"description": 0.3, "purpose": 0.3})
+    with pytest.raises(PlatformError, match="purpose"):
+        platform.land_transactions(other, FIRST_DAY)

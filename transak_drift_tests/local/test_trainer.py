@@ -1,0 +1,306 @@
+"""The trainer, on real trainings."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import f1_score, log_loss
+
+from transak_drift.local.classifier_evaluation import (
+    SMALLEST_PROBABILITY,
+    Evaluation,
+    evaluate_probabilities,
+)
+from transak_drift.local.merchants import NEW_PAYMENT_SCHEME
+from transak_drift.local.trainer import (
+    FEATURE_COLUMNS,
+    TrainedClassifier,
+    TrainingDataError,
+    evaluate_classifier,
+    predict,
+    train_classifier,
+)
+from transak_drift.local.training_data import read_training_data
+from transak_drift.local.transaction_generator import (
+    DriftInjection,
+    GeneratorSettings,
+    generate_day,
+)
+
+FIRST_DAY = date(2026, 3, 2)
+DRIFT_DAY = FIRST_DAY + timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Trainings:
+    files: list[Path]
+    champion: TrainedClassifier
+    drifted_file: Path
+    challenger: TrainedClassifier
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
+    directory = tmp_path_factory.mktemp("transactions")
+    generator = GeneratorSettings(
+        seed=11, rows_per_day=2000, injections=(DriftInjection(DRIFT_DAY),)
+    )
+    files = []
+    for n in range(8):
+        day = FIRST_DAY + timedelta(days=n)
+        files.append(directory / f"{day}.parquet")
+        pq.write_table(generate_day(day, generator), files[-1])
+    return Trainings(
+        files=files[:-1],
+        champion=train_classifier(files[:-1], "category", 0),
+        drifted_file=files[-1],
+        challenger=train_classifier(files[-1:], "category", 0),
+    )
+
+
+def day_file(path: Path, labels: list[str | None], text: str = "word") -> Path:
+    pq.write_table(
+        pa.table(
+            {
+                "description": [f"{text} {label}" for label in labels],
+                "type": ["card"] * len(labels),
+                "category": pa.array(labels, pa.string()),
+            }
+        ),
+        path,
+    )
+    return path
+
+
+def test_a_model_learns_the_categories(trainings: Trainings) -> None:
+    scores = trainings.champion.evaluation
+    assert scores.accuracy > 0.9
+    assert scores.macro_f1 > 0.9
+    assert scores.log_loss < 0.5
+    assert scores.rows == len(trainings.champion.held_out)
+    assert trainings.champion.training_rows + scores.rows == 14_000
+    assert scores.rows == pytest.approx(2_800, rel=0.02)
+
+
+def test_after_drift_a_retrained_challenger_beats_the_champion(trainings: Trainings) -> None:
+    champion = evaluate_classifier(trainings.champion.pipeline, trainings.challenger.held_out)
+    challenger = trainings.challenger.evaluation
+    assert champion.accuracy < 0.6
+    assert challenger.accuracy > champion.accuracy + 0.3
+    assert challenger.macro_f1 > champion.macro_f1 + 0.1
+    assert challenger.log_loss < champion.log_loss
+    assert champion.rows == challenger.rows
+
+
+def test_the_same_files_and_seed_give_the_same_model(trainings: Trainings) -> None:
+    again = train_classifier([trainings.drifted_file], "category", 0)
+    table = pq.read_table(trainings.drifted_file)
+    assert again.evaluation == trainings.challenger.evaluation
+    assert predict(again.pipeline, table).equals(predict(trainings.challenger.pipeline, table))
+    other = train_classifier([trainings.drifted_file], "category", 1)
+    assert not np.array_equal(other.held_out.features, again.held_out.features)
+
+
+def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: Trainings) -> None:
+    pipeline = trainings.challenger.pipeline
+    table = pq.read_table(trainings.drifted_file)
+    predicted = predict(pipeline, table)
+    assert predicted.column_names == ["predicted_category", "probability"]
+    assert predicted.num_rows == table.num_rows
+    collective = [
+        category
+        for category, description in zip(
+            predicted.column("predicted_category").to_pylist(),
+            table.column("description").to_pylist(),
+            strict=True,
+        )
+        if description == NEW_PAYMENT_SCHEME.collective_description
+    ]
+    assert set(collective) == {NEW_PAYMENT_SCHEME.collective_category}
+    backwards = table.take(pa.array(range(table.num_rows - 1, -1, -1)))
+    assert (
+        predict(pipeline, backwards).column("predicted_category").to_pylist()
+        == (predicted.column("predicted_category").to_pylist()[::-1])
+    )
+    probabilities = predicted.column("probability").to_numpy()
+    assert np.all((probabilities > 1 / 16 - 1e-12) & (probabilities <= 1.0))
+
+
+def test_missing_unknown_and_no_rows_are_predicted(trainings: Trainings) -> None:
+    pipeline = trainings.champion.pipeline
+    odd = pa.table({"description": [None, "", "Ωmega ☂"], "type": ["never seen", None, ""]})
+    assert predict(pipeline, odd).column("probability").null_count == 0
+    assert predict(pipeline, odd).num_rows == 3
+    assert predict(pipeline, odd.slice(0, 0)).schema.equals(predict(pipeline, odd).schema)
+    numbers = pa.table({"description": [1, 2], "type": pa.array(["a", "a"]).dictionary_encode()})
+    assert predict(pipeline, numbers).num_rows == 2
+
+
+def test_prediction_names_a_missing_column(trainings: Trainings) -> None:
+    with pytest.raises(TrainingDataError, match="'type'"):
+        predict(trainings.champion.pipeline, pa.table({"description": ["a"]}))
+    with pytest.raises(TrainingDataError, match="column 'type' of type list"):
+        predict(trainings.champion.pipeline, pa.table({"description": ["a"], "type": [["a", "b"]]}))
+
+
+def split(files: list[Path], **options: int | float) -> tuple[Counter[str], Counter[str]]:
+    data = read_training_data(
+        files,
+        FEATURE_COLUMNS,
+        "category",
+        seed=int(options.get("seed", 0)),
+        maximum_rows=int(options.get("maximum_rows", 60_000)),
+        held_out_share=float(options.get("held_out_share", 0.2)),
+        minimum_rows=4,
+    )
+    return (
+        Counter(text.split()[0] for text in data.training.features[:, 0]),
+        Counter(text.split()[0] for text in data.held_out.features[:, 0]),
+    )
+
+
+def test_held_out_rows_lean_to_the_newest_day(tmp_path: Path) -> None:
+    labels = ["a", "b"] * 500
+    files = [day_file(tmp_path / f"{n}.parquet", list(labels), text=f"day{n}") for n in range(10)]
+    training, held_out = split(files)
+    assert held_out.total() == pytest.approx(2000, abs=25)
+    assert held_out["day9"] == pytest.approx(500, abs=3)
+    assert all(held_out[f"day{n}"] == pytest.approx(1500 / 9, abs=45) for n in range(9))
+    assert all(training[f"day{n}"] + held_out[f"day{n}"] == 1000 for n in range(10))
+
+
+def test_of_one_day_a_fifth_is_held_out(tmp_path: Path) -> None:
+    training, held_out = split([day_file(tmp_path / "0.parquet", ["a", "b"] * 500)])
+    assert held_out.total() == pytest.approx(200, abs=2)
+    assert training.total() + held_out.total() == 1000
+
+
+def test_a_large_window_is_sampled_with_the_newest_day_in_front(tmp_path: Path) -> None:
+    files = [
+        day_file(tmp_path / f"{n}.parquet", ["a", "b"] * 500, text=f"day{n}") for n in range(5)
+    ]
+    training, held_out = split(files, maximum_rows=1000)
+    assert training["day4"] + held_out["day4"] == 500
+    assert all(training[f"day{n}"] + held_out[f"day{n}"] == 125 for n in range(4))
+    training, held_out = split(files[:1], maximum_rows=100)
+    assert training.total() + held_out.total() == 100
+
+
+def test_each_label_stays_in_training(tmp_path: Path) -> None:
+    labels: list[str | None] = ["common"] * 100 + [f"rare{n}" for n in range(30)]
+    path = day_file(tmp_path / "0.parquet", labels)
+    for seed in range(5):
+        data = read_training_data(
+            [path],
+            FEATURE_COLUMNS,
+            "category",
+            seed=seed,
+            maximum_rows=1000,
+            held_out_share=0.5,
+            minimum_rows=4,
+        )
+        assert set(data.training.labels) == set(labels)
+        assert set(data.held_out.labels) == {"common"}
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = day_file(tmp_path / "0.parquet", ["a", "b", None] * 40)
+    trained = train_classifier([path], "category", 0)
+    assert trained.unlabelled_rows == 40
+    assert trained.rows_in_window == 120
+    assert trained.training_rows + len(trained.held_out) == 80
+    assert set(trained.pipeline.classes_) == {"a", "b"}
+
+
+def test_labels_that_are_no_text_are_learned_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "0.parquet"
+    pq.write_table(
+        pa.table(
+            {
+                "description": ["cash", "rent"] * 50,
+                "type": ["a", "b"] * 50,
+                "code": [6011, 6513] * 50,
+            }
+        ),
+        path,
+    )
+    trained = train_classifier([path], "code", 0)
+    assert list(trained.pipeline.classes_) == ["6011", "6513"]
+    assert trained.evaluation.accuracy == 1.0
+
+
+def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
+    good = day_file(tmp_path / "good.parquet", ["a", "b"] * 50)
+    with pytest.raises(TrainingDataError, match="training_files is empty"):
+        train_classifier([], "category", 0)
+    with pytest.raises(TrainingDataError, match=r"'label'.*'category'.*label_column"):
+        train_classifier([good], "label", 0)
+    with pytest.raises(TrainingDataError, match=r"missing\.parquet does not exist"):
+        train_classifier([good, tmp_path / "missing.parquet"], "category", 0)
+    (tmp_path / "text.parquet").write_text("no Parquet at all")
+    with pytest.raises(TrainingDataError, match=r"text\.parquet is not a readable Parquet file"):
+        train_classifier([tmp_path / "text.parquet"], "category", 0)
+    with pytest.raises(TrainingDataError, match="only the label 'a'"):
+        train_classifier([day_file(tmp_path / "1.parquet", ["a"] * 60)], "category", 0)
+    with pytest.raises(TrainingDataError, match=r"30 rows with a label.*\(40 without\).*50"):
+        train_classifier(
+            [day_file(tmp_path / "2.parquet", ["a", "b"] * 15 + [None] * 40)], "category", 0
+        )
+    without_type = tmp_path / "3.parquet"
+    pq.write_table(pq.read_table(good).drop_columns("type"), without_type)
+    with pytest.raises(TrainingDataError, match=r"3\.parquet has no column 'type'"):
+        train_classifier([good, without_type], "category", 0)
+
+
+def test_settings_out_of_range_are_refused_by_name(tmp_path: Path) -> None:
+    good = day_file(tmp_path / "good.parquet", ["a", "b"] * 50)
+    with pytest.raises(ValueError, match="seed = -1"):
+        train_classifier([good], "category", -1)
+    with pytest.raises(ValueError, match=r"held_out_share = 1\.0"):
+        train_classifier([good], "category", 0, held_out_share=1.0)
+    with pytest.raises(ValueError, match="maximum_rows = 10"):
+        train_classifier([good], "category", 0, maximum_rows=10)
+
+
+def test_scores_agree_with_scikit_learns_own() -> None:
+    random = np.random.default_rng(7)
+    known = ["a", "b", "c", "d"]
+    labels = np.array(random.choice(known, 500), dtype=object)
+    probabilities = random.dirichlet([0.4] * 4, 500)
+    scores = evaluate_probabilities(labels, probabilities, known)
+    predicted = np.array(known)[probabilities.argmax(axis=1)]
+    assert scores.accuracy == pytest.approx(np.mean(predicted == labels), abs=1e-12)
+    assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
+    assert scores.log_loss == pytest.approx(log_loss(labels, probabilities, labels=known), abs=1e-9)
+    assert [item.rows for item in scores.classes] == [int(np.sum(labels == k)) for k in known]
+
+
+def test_a_label_the_model_does_not_know_counts_as_wrong() -> None:
+    labels = np.array(["a", "a", "new", "new"], dtype=object)
+    probabilities = np.array([[1.0, 0.0]] * 4)
+    scores = evaluate_probabilities(labels, probabilities, ["a", "b"])
+    assert scores.accuracy == 0.5
+    assert [item.label for item in scores.classes] == ["a", "new"]
+    assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
+    assert scores.log_loss == pytest.approx(-np.log(SMALLEST_PROBABILITY) / 2)
+
+
+def test_scores_survive_json(trainings: Trainings) -> None:
+    scores = trainings.champion.evaluation
+    assert Evaluation.from_dict(json.loads(json.dumps(scores.as_dict()))) == scores
+
+
+def test_probabilities_that_do_not_fit_are_refused() -> None:
+    labels = np.array(["a"], dtype=object)
+    with pytest.raises(ValueError, match="no held-out rows"):
+        evaluate_probabilities(labels[:0], np.empty((0, 1)), ["a"])
+    with pytest.raises(ValueError, match=r"shape \(1, 2\)"):
+        evaluate_probabilities(labels, np.ones((1, 2)), ["a"])

@@ -1,0 +1,393 @@
+"""The sources of transactions, on real files."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from transak_drift.local.transaction_errors import (
+    NoTransactionsError,
+    TransactionsError,
+)
+from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
+from transak_drift.local.transaction_source import (
+    FileTransactions,
+    GeneratedTransactions,
+    TransactionSource,
+)
+
+DAY = date(2026, 1, 2)
+HEADER = "description,type\n"
+
+
+def written(source: TransactionSource, day: date, directory: Path) -> list[Mapping[str, Any]]:
+    destination = directory / "out" / "day.parquet"
+    rows = source.write_day(day, destination)
+    result = pq.read_table(destination).to_pylist()
+    assert rows == len(result)
+    assert [path.name for path in destination.parent.iterdir()] == ["day.parquet"]
+    return result
+
+
+def write_parquet(path: Path, **columns: Sequence[Any] | pa.Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+def test_generated_days_are_unbounded_and_written_whole(tmp_path: Path) -> None:
+    generator = GeneratorSettings(seed=9, rows_per_day=50)
+    source = GeneratedTransactions(generator)
+    assert source.days() is None
+    assert source.write_baseline(tmp_path / "baseline.parquet") is None
+    assert written(source, DAY, tmp_path) == generate_day(DAY, generator).to_pylist()
+    assert written(source, DAY, tmp_path) == generate_day(DAY, generator).to_pylist()
+
+
+def test_one_file_for_each_day_by_a_placeholder(tmp_path: Path) -> None:
+    for day, text in (("2026-01-01", "a,1"), ("2026-01-02", "b,2"), ("2026-13-45", "c,3")):
+        (tmp_path / f"bank-{day}.csv").write_text(f"{HEADER}{text}\n")
+    source = FileTransactions(str(tmp_path / "bank-{date}.csv"))
+    assert source.days() == [date(2026, 1, 1), DAY]
+    assert written(source, DAY, tmp_path) == [{"description": "b", "type": "2"}]
+    with pytest.raises(NoTransactionsError) as caught:
+        source.write_day(date(2026, 1, 3), tmp_path / "none.parquet")
+    assert caught.value.available == (date(2026, 1, 1), DAY)
+    assert "2026-01-03" in str(caught.value)
+    assert "days 2026-01-01 to 2026-01-02 are there" in str(caught.value)
+    assert not (tmp_path / "none.parquet").exists()
+
+
+def test_a_placeholder_may_repeat_and_stand_beside_a_glob(tmp_path: Path) -> None:
+    for part in "ab":
+        write_parquet(
+            tmp_path / "2026-01-02" / f"part-{part}-2026-01-02.parquet",
+            description=[part],
+            type=["x"],
+        )
+    source = FileTransactions(str(tmp_path / "{date}" / "part-*-{date}.parquet"))
+    assert source.days() == [DAY]
+    assert [row["description"] for row in written(source, DAY, tmp_path)] == ["a", "b"]
+
+
+def test_names_that_look_like_globs_are_taken_as_they_are(tmp_path: Path) -> None:
+    directory = tmp_path / "data [1] it's"
+    directory.mkdir()
+    (directory / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
+    (directory / "all?.csv").write_text(f"date,{HEADER}2026-01-02,b,2\n")
+    for location, expected in (
+        (directory / "{date}.csv", "a"),
+        (directory, "a"),
+        (directory / "all?.csv", "b"),
+    ):
+        source = FileTransactions(str(location))
+        assert source.days() == [DAY]
+        assert written(source, DAY, tmp_path)[0]["description"] == expected
+
+
+def test_a_directory_of_days_with_its_baseline(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_parquet(data / "2026-01-01.parquet", description=["p"], type=["1"])
+    (data / "2026-01-02.csv").write_text(f"{HEADER}c,2\n")
+    with gzip.open(data / "2026-01-03.csv.gz", "wt") as file:
+        file.write(f"{HEADER}z,3\n")
+    write_parquet(data / "date=2026-01-04" / "0.parquet", description=["h"], type=["4"])
+    write_parquet(data / "date=2026-01-04" / "1.parquet", description=["i"], type=["4"])
+    (data / "date=2026-01-05").mkdir()
+    (data / "baseline.csv").write_text(f"{HEADER}base,0\nbase,1\n")
+    (data / "README.txt").write_text("not transactions")
+    source = FileTransactions(str(data))
+    days = [date(2026, 1, n) for n in (1, 2, 3, 4)]
+    assert source.days() == days
+    assert ["".join(row["description"] for row in written(source, d, tmp_path)) for d in days] == [
+        "p",
+        "c",
+        "z",
+        "hi",
+    ]
+    assert source.write_baseline(tmp_path / "baseline.parquet") == 2
+    assert pq.read_table(tmp_path / "baseline.parquet").column("type").to_pylist() == ["0", "1"]
+
+
+def test_without_a_baseline_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
+    assert FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet") is None
+    assert not (tmp_path / "b.parquet").exists()
+    (tmp_path / "baseline.csv").write_text(HEADER)
+    with pytest.raises(TransactionsError, match="has no rows"):
+        FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet")
+
+
+def test_a_day_that_arrives_later_is_found(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-01.csv").write_text(f"{HEADER}a,1\n")
+    source = FileTransactions(str(tmp_path))
+    (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}b,2\n")
+    assert source.days() == [date(2026, 1, 1), DAY]
+    assert written(source, DAY, tmp_path)[0]["description"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        (pa.date32(), [date(2026, 1, 1), DAY, DAY]),
+        (
+            pa.timestamp("us"),
+            [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)],
+        ),
+        (
+            pa.timestamp("ns"),
+            [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)],
+        ),
+        (pa.string(), ["2026-01-01", "2026-01-02", " 2026-01-02T23:59:59+01:00 "]),
+    ],
+)
+def test_rows_are_chosen_by_the_day_in_their_date_column(
+    tmp_path: Path, type_: pa.DataType, values: list[Any]
+) -> None:
+    write_parquet(
+        tmp_path / "all.parquet",
+        date=pa.array(values, type_),
+        description=["a", "b", "c"],
+        type=["1", "2", "3"],
+    )
+    source = FileTransactions(str(tmp_path / "all.parquet"))
+    assert source.days() == [date(2026, 1, 1), DAY]
+    rows = written(source, DAY, tmp_path)
+    assert [row["description"] for row in rows] == ["b", "c"]
+    assert pq.read_schema(tmp_path / "out" / "day.parquet").field("date").type == (
+        pa.timestamp("ns") if type_ == pa.timestamp("ns") else type_
+    )
+
+
+def test_a_time_with_a_zone_is_taken_in_utc(tmp_path: Path) -> None:
+    zurich = pa.timestamp("us", tz="Europe/Zurich")
+    moment = datetime.fromisoformat("2026-01-03T00:30:00+01:00")
+    write_parquet(
+        tmp_path / "all.parquet", booked=pa.array([moment], zurich), description=["a"], type=["1"]
+    )
+    source = FileTransactions(str(tmp_path / "all.parquet"), date_column="booked")
+    assert source.days() == [DAY]
+    assert len(written(source, DAY, tmp_path)) == 1
+
+
+def test_csv_text_stays_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(
+        "date;description;type;account;amount;note\n"
+        '2026-01-02;"Coop; ""City""\nBern";007;00123;-1.50;\n'
+        '2026-01-02;;"";1e5; 2 ;#no comment\n',
+        encoding="utf-8-sig",
+    )
+    source = FileTransactions(str(tmp_path / "all.csv"), numerical_columns={"amount", "other"})
+    assert written(source, DAY, tmp_path) == [
+        {
+            "date": DAY,
+            "description": 'Coop; "City"\nBern',
+            "type": "007",
+            "account": "00123",
+            "amount": -1.5,
+            "note": None,
+        },
+        {
+            "date": DAY,
+            "description": None,
+            "type": "",
+            "account": "1e5",
+            "amount": 2.0,
+            "note": "#no comment",
+        },
+    ]
+
+
+def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
+    columns = {
+        "description": pa.array(["a", None]),
+        "type": pa.array([7, None], pa.int16()),
+        "amount": pa.array([Decimal("1.25"), None], pa.decimal128(9, 2)),
+        "rate": pa.array([float("nan"), None], pa.float32()),
+        "flag": pa.array([True, None]),
+    }
+    write_parquet(tmp_path / "2026-01-02.parquet", **columns)
+    FileTransactions(str(tmp_path), numerical_columns={"amount"}).write_day(
+        DAY, tmp_path / "out.parquet"
+    )
+    table = pq.read_table(tmp_path / "out.parquet")
+    for name, column in columns.items():
+        assert table.column(name).type == column.type
+        assert str(table.column(name).to_pylist()) == str(column.to_pylist())
+
+
+def test_files_with_other_columns_and_kinds_are_joined_by_name(tmp_path: Path) -> None:
+    (tmp_path / "x1.csv").write_text("date,description,type,amount\n2026-01-02,a,01,1\n")
+    (tmp_path / "x2.csv").write_text("type|extra|description|date\n02|e|b|2026-01-02\n")
+    write_parquet(tmp_path / "x3.parquet", date=[DAY], description=["c"], type=["03"], amount=[3.0])
+    rows = written(
+        FileTransactions(str(tmp_path / "x*"), numerical_columns={"amount"}), DAY, tmp_path
+    )
+    assert sorted((r["description"], r["type"], r["amount"], r["extra"]) for r in rows) == [
+        ("a", "01", 1.0, None),
+        ("b", "02", None, "e"),
+        ("c", "03", 3.0, None),
+    ]
+
+
+texts = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from([date(2026, 1, 1), DAY]), texts, texts), min_size=1, max_size=20
+    )
+)
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
+    tmp_path: Path, rows: list[tuple[date, str | None, str | None]]
+) -> None:
+    table = pa.table(
+        {
+            "date": pa.array([row[0] for row in rows], pa.date32()),
+            "description": pa.array([row[1] for row in rows], pa.string()),
+            "type": pa.array([row[2] for row in rows], pa.string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "all.parquet")
+    pa_csv.write_csv(table, tmp_path / "all.csv")
+    for name in ("all.parquet", "all.csv"):
+        source = FileTransactions(str(tmp_path / name))
+        found = [
+            (row["date"], row["description"], row["type"])
+            for day in source.days()
+            for row in written(source, day, tmp_path)
+        ]
+        assert found == sorted(rows, key=lambda row: row[0])
+
+
+def error_of(location: Path | str, directory: Path, **options: Any) -> str:
+    destination = directory / "refused.parquet"
+    with pytest.raises(TransactionsError) as caught:
+        FileTransactions(str(location), **options).write_day(DAY, destination)
+    assert not destination.exists()
+    assert not list(directory.glob("*.temporary"))
+    message = str(caught.value)
+    assert message.startswith(f"transactions = {str(location)!r}: ")
+    assert "; fix: " in message
+    return message
+
+
+def test_data_that_tell_no_day_are_refused_with_the_ways_out(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(f"{HEADER}a,1\n")
+    message = error_of(tmp_path / "all.csv", tmp_path)
+    for way_out in ("date_column", "{date}", "directory", "transak-drift compare BASELINE TARGET"):
+        assert way_out in message
+
+
+def test_a_missing_feature_is_refused_with_the_columns_there_are(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-02.csv").write_text("Description,type,note\na,1,x\n")
+    message = error_of(tmp_path, tmp_path)
+    assert "has no column 'description'" in message
+    assert "'Description', 'type', 'note'" in message
+    assert "2026-01-02.csv" in message
+
+
+@pytest.mark.parametrize("cell", ["31.12.2025", "2026-02-30", "", "infinity", "2026-01-02x"])
+def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-02,a,1\n{cell},b,2\n")
+    message = error_of(tmp_path / "all.csv", tmp_path)
+    assert "row 2 after the header, column 'date'" in message
+    assert (repr(cell) if cell else "None") in message
+
+
+def test_a_date_column_of_numbers_is_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "all.parquet", date=[20260102], description=["a"], type=["1"])
+    assert "column 'date' of type BIGINT" in error_of(tmp_path / "all.parquet", tmp_path)
+
+
+def test_a_cell_that_is_no_number_is_refused_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(
+        f"date,amount,{HEADER}2026-01-02,1,a,1\n2026-01-02,,b,2\n2026-01-02,1'000.50,c,3\n"
+    )
+    message = error_of(tmp_path / "all.csv", tmp_path, numerical_columns={"amount"})
+    assert "row 3 after the header, column 'amount': \"1'000.50\" is no number" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("2026-01-02.csv", b"", "has no header line"),
+        ("2026-01-02.csv", b"description,type,Type\na,1,2\n", "'type' and 'Type'"),
+        ("2026-01-02.csv", b"description,type,\na,1,2\n", "a column without a name"),
+        ("2026-01-02.csv", b"description,type\na\n", "Expected Number of Columns: 2 Found: 1"),
+        ("2026-01-02.csv", b'description,type\n"a,1\n', "unterminated quote"),
+        ("2026-01-02.csv", "description,type\nZürich,1\n".encode("latin-1"), "utf-8"),
+        ("2026-01-02.csv.gz", b"description,type\na,1\n", "cannot be read as CSV"),
+        ("2026-01-02.parquet", b"description,type\na,1\n", "cannot be read as Parquet"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_fault(
+    tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = error_of(tmp_path, tmp_path)
+    assert expected in message
+
+
+def test_a_day_without_rows_is_a_day_without_transactions(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-01.csv").write_text(f"{HEADER}a,1\n")
+    (tmp_path / "2026-01-02.csv").write_text(HEADER)
+    with pytest.raises(NoTransactionsError, match=r"2026-01-02\.csv"):
+        FileTransactions(str(tmp_path)).write_day(DAY, tmp_path / "refused.parquet")
+    (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-01,a,1\n")
+    with pytest.raises(NoTransactionsError, match="days 2026-01-01 to 2026-01-01"):
+        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "refused.parquet")
+    (tmp_path / "all.csv").write_text(f"date,{HEADER}")
+    with pytest.raises(NoTransactionsError, match="no day is"):
+        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "refused.parquet")
+
+
+def test_a_failed_write_leaves_the_former_day_untouched(tmp_path: Path) -> None:
+    data = tmp_path / "2026-01-02.csv"
+    data.write_text(f"{HEADER}a,1\n")
+    source = FileTransactions(str(tmp_path))
+    before = written(source, DAY, tmp_path)
+    data.write_text(f"{HEADER}a\n")
+    with pytest.raises(TransactionsError):
+        source.write_day(DAY, tmp_path / "out" / "day.parquet")
+    assert pq.read_table(tmp_path / "out" / "day.parquet").to_pylist() == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["day.parquet"]
+
+
+def test_places_that_are_no_transactions_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    for location, expected in (
+        (tmp_path / "missing.csv", "does not exist"),
+        (tmp_path / "empty", "without a file named by a day"),
+        (tmp_path / "notes.txt", "neither Parquet nor CSV"),
+        ("gs://bucket/transactions.parquet", "is an address, not a path"),
+    ):
+        assert expected in error_of(location, tmp_path)
+
+
+def test_two_files_of_one_day_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
+    write_parquet(tmp_path / "date=2026-01-02" / "0.parquet", description=["a"], type=["1"])
+    message = error_of(tmp_path, tmp_path)
+    assert "has 2026-01-02 twice" in message
+    assert "0.parquet" in message
+    assert "2026-01-02.csv" in message
+
+
+def test_an_error_names_the_setting_it_is_told() -> None:
+    with pytest.raises(TransactionsError, match=r"^location = 'nowhere\.csv'"):
+        FileTransactions("nowhere.csv", setting="location")

@@ -1,0 +1,245 @@
+"""What notifications say, in Slack's markup and as e-mails, and what hostile text does to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transak_drift.config.notification_config import EmailNotification
+from transak_drift.drift.drift_event import FeatureAnomaly
+from transak_drift.notifications.notification import (
+    Notification,
+    RecordedOutcome,
+    TrainingEnd,
+    digest,
+    notify_of_decision,
+    notify_of_training,
+    one_line,
+)
+from transak_drift.notifications.notification_email import notification_email
+from transak_drift.notifications.notification_pages import Link, NotificationPages
+from transak_drift.notifications.slack_text import LONGEST_MESSAGE, slack_text
+from transak_drift.trigger.trigger_plan import OutcomeKind
+from transak_drift_tests.config.configurations import configuration, faults_after
+
+CONFIG = configuration()
+MIDNIGHT = datetime(2026, 5, 5, tzinfo=UTC)
+NOWHERE = NotificationPages(CONFIG, ("drift_report",), ("drift_event",), None, vertex=False)
+EVERYWHERE = NotificationPages(
+    CONFIG, ("i2", "drift_report"), ("i2", "drift_event"), "https://dagster.example.com/x/", True
+)
+ADDRESSES = EmailNotification(sender="drift@example.com", recipients=("a@example.com",))
+
+
+def outcome(
+    kind: OutcomeKind, detail: str = "because", job: str = "job-1", feature: str = "description"
+) -> RecordedOutcome:
+    anomalies = (FeatureAnomaly(feature, 0.61, 0.3),)
+    return RecordedOutcome(job, kind, detail, MIDNIGHT, anomalies)
+
+
+def training(version: str | None, promoted: bool, reason: str = "because") -> TrainingEnd:
+    return TrainingEnd("job-1", MIDNIGHT, "run-1", version, promoted, reason)
+
+
+def test_a_requested_training_is_told_with_features_and_day() -> None:
+    told = notify_of_decision(CONFIG, outcome(OutcomeKind.TRAINING_REQUESTED), NOWHERE)
+    assert told.headline == (
+        "Drift of transak-i1-train-model on 2026-05-04: a training is requested"
+    )
+    assert told.lines == (
+        ("feature description", "distance 0.6100, threshold 0.3"),
+        ("monitoring job", "job-1"),
+    )
+    assert told.links == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [(OutcomeKind.HELD, "held because"), (OutcomeKind.SUPERSEDED, "superseded because")],
+)
+def test_a_reason_is_told(kind: OutcomeKind, says: str) -> None:
+    told = notify_of_decision(CONFIG, outcome(kind, "1 training in flight"), NOWHERE)
+    assert (says, "1 training in flight") in told.lines
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        (training("7", True), "new champion: version 7"),
+        (training("7", False), "challenger not promoted, the champion stays: version 7"),
+        (training(None, False), "training failed, the champion stays"),
+    ],
+)
+def test_the_end_of_a_training_answers_the_event(end: TrainingEnd, says: str) -> None:
+    first = notify_of_decision(CONFIG, outcome(OutcomeKind.TRAINING_REQUESTED), NOWHERE)
+    told = notify_of_training(CONFIG, end, NOWHERE)
+    assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {says}"
+    assert ("reason", "because") in told.lines
+    assert told.answers == first.identity != told.identity
+
+
+def test_held_and_requested_are_the_same_message_and_superseded_is_the_last_one() -> None:
+    def identity(kind: OutcomeKind) -> str:
+        return notify_of_decision(CONFIG, outcome(kind), NOWHERE).identity
+
+    assert identity(OutcomeKind.HELD) == identity(OutcomeKind.TRAINING_REQUESTED)
+    end = notify_of_training(CONFIG, training("7", True), NOWHERE)
+    assert identity(OutcomeKind.SUPERSEDED) == end.identity
+    for kind in (OutcomeKind.DUPLICATE, OutcomeKind.DEFERRED, OutcomeKind.NOT_DRIFT):
+        with pytest.raises(ValueError, match="not told"):
+            identity(kind)
+
+
+def test_links_lead_to_report_run_and_console() -> None:
+    told = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD), EVERYWHERE, run_id="run-1")
+    addresses = {link.title: link.address for link in told.links}
+    assert list(addresses) == ["Drift report", "description on Vertex AI", "Training run"]
+    dagster = "https://dagster.example.com/x"
+    assert addresses["Training run"] == f"{dagster}/runs/run-1"
+    assert addresses["Drift report"].startswith(f"{dagster}/assets/i2/drift_report?")
+    assert "2026-05-04" in addresses["Drift report"]
+    assert addresses["description on Vertex AI"].startswith(
+        "https://console.cloud.google.com/vertex-ai/model-monitoring/locations/europe-west6/"
+    )
+    end = TrainingEnd("job-1", MIDNIGHT, "run-1", "7", True, "", "https://console.example.com")
+    titles = [link.title for link in notify_of_training(CONFIG, end, EVERYWHERE).links]
+    assert titles == [
+        "Training run",
+        "Training on Vertex AI",
+        "Drift report",
+        "Monitor on Vertex AI",
+    ]
+
+
+def test_a_digest_counts_all_and_shows_some() -> None:
+    many = [
+        notify_of_decision(CONFIG, outcome(kind, job=f"job-{n}"), NOWHERE)
+        for n, kind in enumerate([OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 9_999])
+    ]
+    told = digest(CONFIG, many, EVERYWHERE)
+    assert told.headline == "10000 messages about drift of transak-i1-train-model"
+    assert told.lines[:2] == (("the training is held", "9999"), ("a training is requested", "1"))
+    assert told.lines[-1] == ("and more", "9990")
+    assert len(told.lines) == 13
+    assert [link.title for link in told.links] == ["Drift events"]
+    assert digest(CONFIG, many[::-1], EVERYWHERE).identity == told.identity
+    assert digest(CONFIG, many[1:], EVERYWHERE).identity != told.identity
+
+
+def test_slack_sees_no_markup_mention_or_link_in_a_value() -> None:
+    hostile = "<!channel> <https://evil.example|ok> & `x` *b*\n_i_ https://evil.example"
+    told = notify_of_decision(
+        CONFIG, outcome(OutcomeKind.HELD, hostile, feature=hostile), EVERYWHERE
+    )
+    text = slack_text(told)
+    links = f"\n{text.rpartition(chr(10))[2]}"
+    body = text.removesuffix(links)
+    assert "<" not in body and ">" not in body
+    assert "&lt;!channel&gt; &lt;https://evil.example|ok&gt; &amp; ˋxˋ *b* _i_" in body
+    reason = next(line for line in body.splitlines() if line.startswith("• held because"))
+    assert reason.count("`") == 2 and reason.endswith("`")
+    # Every `<` is the beginning of a link of ours.
+    assert links.count("<") == links.count("|") == len(told.links)
+    assert all(part.startswith("https://") for part in links.split("<")[1:])
+
+
+def test_a_link_that_takes_all_the_room_is_left_out_of_slack_alone() -> None:
+    told = notify_of_decision(
+        CONFIG, outcome(OutcomeKind.HELD, feature="ä" * 256), EVERYWHERE, run_id="run-1"
+    )
+    text = slack_text(told)
+    assert "on Vertex AI" not in text
+    assert text.splitlines()[-1].endswith("/runs/run-1|Training run>")
+    assert "• monitoring job: `job-1`" in text
+    assert "on Vertex AI" in str(notification_email(told, ADDRESSES, MIDNIGHT).get_content())
+
+
+def test_an_email_has_no_header_of_a_feature() -> None:
+    hostile = "x\r\nBcc: victim@example.com\r\n\r\nbody"
+    told = Notification("id", None, hostile, "", lines=((one_line(hostile), one_line(hostile)),))
+    message = message_from_bytes(
+        notification_email(told, ADDRESSES, MIDNIGHT).as_bytes(), policy=default
+    )
+    assert message["Bcc"] is None
+    assert message["Subject"] == "x Bcc: victim@example.com body"
+    assert message["To"] == "a@example.com"
+
+
+def test_the_message_id_is_the_events_own() -> None:
+    def email(told: Notification, at: datetime) -> dict[str, str]:
+        return dict(notification_email(told, ADDRESSES, at).items())
+
+    first = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD), NOWHERE)
+    other = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD, job="job-2"), NOWHERE)
+    end = notify_of_training(CONFIG, training("7", True), NOWHERE)
+    sent, again = email(first, MIDNIGHT), email(first, datetime(2026, 6, 1, tzinfo=UTC))
+    assert sent["Message-ID"] == again["Message-ID"] != email(other, MIDNIGHT)["Message-ID"]
+    assert email(end, MIDNIGHT)["In-Reply-To"] == sent["Message-ID"]
+    assert "In-Reply-To" not in sent
+
+
+@settings(max_examples=50)
+@given(text=st.text(max_size=2_000), name=st.text(min_size=1, max_size=300))
+def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> None:
+    anomalies = tuple(FeatureAnomaly(f"{name}{n}", 0.5, None) for n in range(200))
+    told = notify_of_decision(
+        CONFIG, RecordedOutcome("job", OutcomeKind.HELD, text, None, anomalies), EVERYWHERE
+    )
+    told = Notification(
+        told.identity,
+        None,
+        told.headline,
+        "",
+        told.lines * 3,
+        (*told.links, Link(name, "http://a")),
+    )
+    assert len(slack_text(told)) <= LONGEST_MESSAGE
+    message = notification_email(told, ADDRESSES, MIDNIGHT).as_bytes()
+    parsed = message_from_bytes(message, policy=default)
+    body = parsed.get_content().splitlines()
+    assert len(body) == 1 + 1 + len(told.lines) + 1 + len(told.links)
+    assert max(map(len, message.split(b"\r\n"))) <= 998
+    assert {key for key, _ in parsed.items()} == {
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Content-Type",
+        "Content-Transfer-Encoding", "MIME-Version",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("notifications", "path"),
+    [
+        ({}, "notifications"),
+        ({"slack": {"channel": "drift"}}, "notifications.slack.channel"),
+        ({"slack": {"channel": "#a b"}}, "notifications.slack.channel"),
+        ({"slack": {"channel": "#a", "token": "xoxb"}}, "notifications.slack.token"),
+        ({"email": {"sender": "a@b.ch"}}, "notifications.email.recipients"),
+        ({"email": {"sender": "a@b.ch", "recipients": []}}, "notifications.email.recipients"),
+        (
+            {"email": {"sender": "a@b.ch", "recipients": ["a@b.ch,c@d.ch"]}},
+            "notifications.email.recipients[0]",
+        ),
+        (
+            {"email": {"sender": "A <a@b.ch>", "recipients": ["a@b.ch"]}},
+            "notifications.email.sender",
+        ),
+        (
+            {"email": {"sender": "a@b.ch\r\nBcc:c@d.ch", "recipients": ["a@b.ch"]}},
+            "notifications.email.sender",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(notifications: dict[str, object], path: str) -> None:
+    [fault] = faults_after(notifications=notifications).values()
+    assert fault.path == path
+    assert fault.fix
+
+
+@pytest.mark.parametrize("channel", ["#ml-drift", "C0123456789", "#über_uns"])
+def test_a_channel_is_a_name_or_an_id(channel: str) -> None:
+    assert faults_after(notifications={"slack": {"channel": channel}}) == {}

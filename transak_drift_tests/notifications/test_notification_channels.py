@@ -1,0 +1,217 @@
+"""Slack and e-mail, by their real clients against servers on loopback."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from transak_drift.config.notification_config import EmailNotification, SlackNotification
+from transak_drift.defs.notification_resource import NotificationResource
+from transak_drift.notifications.email_channel import EmailChannel, MailServer
+from transak_drift.notifications.notification import Notification
+from transak_drift.notifications.notification_channel import (
+    RefusedNotificationError,
+    TemporaryNotificationError,
+)
+from transak_drift.notifications.notification_pages import Link
+from transak_drift.notifications.slack_channel import SlackChannel
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.servers.mail_server import mail_server, write_certificate
+from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
+
+TOKEN = "xoxb-the-secret-token"
+PASSWORD = "the-secret-password"
+CHANNEL = "#ml-drift"
+ADDRESSES = EmailNotification(
+    sender="drift@example.com", recipients=("a@example.com", "b@example.com")
+)
+NOTIFICATION = Notification(
+    identity="decided/monitor/job-1",
+    answers=None,
+    headline="Drift of transak on 2026-05-04: a training is requested",
+    result="a training is requested",
+    lines=(("feature <type>", "distance 0.6100, threshold 0.3"),),
+    links=(Link("Training run", "https://dagster.example.com/runs/1?a=b&c=d"),),
+)
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
+    with slack_server(TOKEN, CHANNEL) as server:
+        yield server
+
+
+def slack_channel(server: SlackServer, channel: str = CHANNEL, token: str = TOKEN) -> SlackChannel:
+    return SlackChannel(SlackNotification(channel=channel), SecretStr(token), server.url)
+
+
+def test_slack_gets_the_message_once(slack: SlackServer) -> None:
+    slack_channel(slack).send(NOTIFICATION)
+    assert slack.texts(CHANNEL) == [
+        "*Drift of transak on 2026-05-04: a training is requested*\n"
+        "• feature &lt;type&gt;: `distance 0.6100, threshold 0.3`\n"
+        "<https://dagster.example.com/runs/1?a=b&amp;c=d|Training run>"
+    ]
+    assert slack.calls == 1
+
+
+def test_slack_says_how_long_to_wait(slack: SlackServer) -> None:
+    slack.answers.append(Answer.error("ratelimited", 429, Retry_After="42"))
+    with pytest.raises(TemporaryNotificationError) as raised:
+        slack_channel(slack).send(NOTIFICATION)
+    assert raised.value.retry_after == 42
+    assert slack.calls == 1, "the client repeats nothing by itself"
+    slack.answers.append(Answer.error("ratelimited", 429, Retry_After="²"))
+    with pytest.raises(TemporaryNotificationError) as raised:
+        slack_channel(slack).send(NOTIFICATION)
+    assert raised.value.retry_after is None
+    slack_channel(slack).send(NOTIFICATION)
+    assert len(slack.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer.error("internal_error"),
+        Answer.error("service_unavailable", 503),
+        Answer(502, b"<html>bad gateway</html>"),
+        Answer(500, b""),
+    ],
+)
+def test_an_outage_of_slack_is_temporary(slack: SlackServer, answer: Answer) -> None:
+    slack.answers.append(answer)
+    with pytest.raises(TemporaryNotificationError, match="Slack is out of order"):
+        slack_channel(slack).send(NOTIFICATION)
+
+
+def test_a_slack_that_does_not_answer_is_temporary() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    channel = SlackChannel(
+        SlackNotification(channel=CHANNEL), SecretStr(TOKEN), f"http://127.0.0.1:{port}/api/"
+    )
+    with pytest.raises(TemporaryNotificationError, match="cannot be reached") as raised:
+        channel.send(NOTIFICATION)
+    assert TOKEN not in str(raised.value)
+
+
+def test_what_slack_refuses_names_the_setting_and_the_fix(slack: SlackServer) -> None:
+    with pytest.raises(
+        RefusedNotificationError, match=r"notifications\.slack\.channel = '#other' .*fix: name a"
+    ):
+        slack_channel(slack, channel="#other").send(NOTIFICATION)
+    with pytest.raises(
+        RefusedNotificationError, match=r"TRANSAK_DRIFT_SLACK_TOKEN \(invalid_auth\); fix: set it"
+    ) as raised:
+        slack_channel(slack, token="xoxb-wrong").send(NOTIFICATION)
+    assert "xoxb-wrong" not in str(raised.value)
+    unset = SlackChannel(SlackNotification(channel=CHANNEL), None, slack.url)
+    with pytest.raises(RefusedNotificationError, match="TRANSAK_DRIFT_SLACK_TOKEN is not set"):
+        unset.send(NOTIFICATION)
+    slack.answers.append(Answer.error("missing_scope"))
+    with pytest.raises(RefusedNotificationError, match="chat:write"):
+        slack_channel(slack).send(NOTIFICATION)
+
+
+# aiosmtpd takes only STARTTLS for encryption.
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_an_email_goes_encrypted_and_with_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    certificate = write_certificate(tmp_path / "certificate.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert security in ("starttls", "tls")
+    with mail_server(security, certificate, "drift", PASSWORD) as server:
+        known = MailServer("127.0.0.1", server.port, security, "drift", SecretStr(PASSWORD))
+        assert EmailChannel(ADDRESSES, known).send(NOTIFICATION) is None
+        wrong = MailServer("127.0.0.1", server.port, security, "drift", SecretStr("wrong"))
+        with pytest.raises(
+            RefusedNotificationError, match=r"TRANSAK_DRIFT_SMTP_PASSWORD \(535"
+        ) as raised:
+            EmailChannel(ADDRESSES, wrong).send(NOTIFICATION)
+        assert "'wrong'" not in str(raised.value)
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(RefusedNotificationError, match="SSL_CERT_FILE"):
+            EmailChannel(ADDRESSES, known).send(NOTIFICATION)
+    assert (server.encrypted, server.logins) == ([True], ["drift"])
+    assert server.recipients == [["a@example.com", "b@example.com"]]
+    [message] = server.messages
+    assert message["Subject"] == NOTIFICATION.headline
+    assert message["Message-ID"].endswith("@example.com>")
+    assert message.get_content().splitlines() == [
+        NOTIFICATION.headline,
+        "",
+        "feature <type>: distance 0.6100, threshold 0.3",
+        "",
+        "Training run: https://dagster.example.com/runs/1?a=b&c=d",
+    ]
+
+
+def test_a_password_never_goes_unencrypted_over_the_network() -> None:
+    server = MailServer("mail.example.com", 25, "none", "drift", SecretStr(PASSWORD))
+    with pytest.raises(RefusedNotificationError, match="TRANSAK_DRIFT_SMTP_SECURITY"):
+        EmailChannel(ADDRESSES, server).send(NOTIFICATION)
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (MailServer(None), "TRANSAK_DRIFT_SMTP_HOST is not set"),
+        (MailServer("127.0.0.1", username="drift"), "set both or none"),
+    ],
+)
+def test_a_setting_that_is_missing_is_named(server: MailServer, said: str) -> None:
+    with pytest.raises(RefusedNotificationError, match=said):
+        EmailChannel(ADDRESSES, server).send(NOTIFICATION)
+
+
+def test_replies_of_the_mail_server_are_told_apart() -> None:
+    with mail_server() as server:
+        channel = EmailChannel(ADDRESSES, MailServer("127.0.0.1", server.port, "none"))
+        server.replies.append("451 try later")
+        with pytest.raises(TemporaryNotificationError, match="451 try later"):
+            channel.send(NOTIFICATION)
+        server.replies.append("554 looks like spam")
+        with pytest.raises(RefusedNotificationError, match="554 looks like spam"):
+            channel.send(NOTIFICATION)
+
+        server.refused_recipients["a@example.com"] = "550 unknown"
+        remark = channel.send(NOTIFICATION)
+        assert remark is not None and "a@example.com (550 unknown)" in remark
+        assert server.recipients == [["b@example.com"]]
+
+        server.refused_recipients["b@example.com"] = "450 later"
+        with pytest.raises(TemporaryNotificationError, match="450 later"):
+            channel.send(NOTIFICATION)
+        server.refused_recipients["b@example.com"] = "550 unknown"
+        with pytest.raises(RefusedNotificationError, match=r"notifications\.email\.recipients"):
+            channel.send(NOTIFICATION)
+
+        encrypted = EmailChannel(ADDRESSES, MailServer("127.0.0.1", server.port, "starttls"))
+        with pytest.raises(RefusedNotificationError, match="TRANSAK_DRIFT_SMTP_SECURITY"):
+            encrypted.send(NOTIFICATION)
+    with pytest.raises(TemporaryNotificationError, match="cannot be reached"):
+        channel.send(NOTIFICATION)
+
+
+def test_no_secret_is_shown_of_the_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
+    monkeypatch.setenv("TRANSAK_DRIFT_SMTP_USERNAME", "drift")
+    monkeypatch.setenv("TRANSAK_DRIFT_SMTP_PASSWORD", PASSWORD)
+    resource = NotificationResource(slack_api_url="https://slack.com/api/")
+    config = configuration(
+        notifications={"slack": {"channel": CHANNEL}, "email": ADDRESSES.model_dump(mode="json")}
+    )
+    channels = resource.open(config)
+    assert list(channels) == ["slack", "email"]
+    definitions = dg.Definitions(resources={"notifications": resource})
+    shown = definitions.get_repository_def().get_top_level_resources()["notifications"]
+    texts = [repr(resource), repr(shown.config_schema.as_field()), *map(repr, channels.values())]
+    texts += [repr(vars(channel)) for channel in channels.values()]
+    assert not [text for text in texts if TOKEN in text or PASSWORD in text]

@@ -1,0 +1,45 @@
+"""Addresses for people."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from transak_drift.reports.links import (
+    asset_partition_page,
+    feature_drift_page,
+    model_monitor_page,
+)
+
+JOB = "projects/123/locations/europe-west6/modelMonitors/transak-i1/modelMonitoringJobs/77"
+
+
+def test_the_page_of_a_partition_in_the_dagster_ui() -> None:
+    assert asset_partition_page(["drift_report"], "2026-04-12") == (
+        "/assets/drift_report?view=partitions&partition=2026-04-12"
+    )
+    assert asset_partition_page(["transak_i2", "drift_report"], "2026-04-12").startswith(
+        "/assets/transak_i2/drift_report?"
+    )
+
+
+def test_the_page_of_a_model_monitor() -> None:
+    assert model_monitor_page("af-finanzen", "europe-west6", "transak-i1") == (
+        "https://console.cloud.google.com/vertex-ai/model-monitoring/locations/europe-west6"
+        "/model-monitors/transak-i1?project=af-finanzen"
+    )
+
+
+def test_the_page_of_a_feature_keeps_any_name() -> None:
+    address = urlsplit(feature_drift_page(JOB, "Text & Typ=ü"))
+    assert address.path == (
+        "/vertex-ai/model-monitoring/locations/europe-west6/model-monitors/transak-i1"
+        "/model-monitoring-jobs/77/feature-drift"
+    )
+    assert parse_qs(address.query) == {"project": ["123"], "featureName": ["Text & Typ=ü"]}
+
+
+def test_a_foreign_resource_name_makes_no_address() -> None:
+    with pytest.raises(ValueError, match="modelMonitoringJobs"):
+        feature_drift_page("projects/x/locations/y/endpoints/1", "type")

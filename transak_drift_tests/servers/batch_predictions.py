@@ -1,0 +1,68 @@
+"""google.cloud.aiplatform.v1beta1.JobService: batch prediction jobs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from google.cloud.aiplatform_v1beta1 import types
+
+from transak_drift_tests.servers.location import Location
+from transak_drift_tests.servers.paging import page
+from transak_drift_tests.servers.rpc import Method
+from transak_drift_tests.servers.status import invalid
+
+_DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
+
+
+class BatchPredictions:
+    """The batch prediction jobs of one location.
+
+    Args:
+        location: the location.
+    """
+
+    service = "google.cloud.aiplatform.v1beta1.JobService"
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._jobs: list[types.BatchPredictionJob] = []
+        self._numbers = itertools.count(7001)
+
+    def methods(self) -> dict[str, tuple[type, Method]]:
+        """Return the methods by name."""
+        return {"ListBatchPredictionJobs": (types.ListBatchPredictionJobsRequest, self._list)}
+
+    def add(
+        self, display_name: str, output_uri: str, state: str = "JOB_STATE_SUCCEEDED"
+    ) -> types.BatchPredictionJob:
+        """Add a job that has put its predictions at an address."""
+        job = types.BatchPredictionJob(
+            name=f"{self._location.parent}/batchPredictionJobs/{next(self._numbers)}",
+            display_name=display_name,
+            state=types.JobState[state],
+            create_time=datetime.now(UTC),
+            output_info=types.BatchPredictionJob.OutputInfo(gcs_output_directory=output_uri),
+        )
+        self._jobs.append(job)
+        return job
+
+    def output_of(self, name: str) -> str | None:
+        """Return where a job has put its predictions, or None where there is no such job."""
+        job_id = name.rpartition("/")[2]
+        found = next((job for job in self._jobs if job.name.endswith(f"/{job_id}")), None)
+        return None if found is None else found.output_info.gcs_output_directory
+
+    def _list(self, request: Any) -> types.ListBatchPredictionJobsResponse:
+        self._location.canonical(request.parent, "aiplatform.batchPredictionJobs.list")
+        match = _DISPLAY_NAME.fullmatch(request.filter)
+        if match is None:
+            raise invalid(f"Invalid filter: {request.filter}")
+        wanted = re.sub(r"\\(.)", r"\1", match["name"])
+        found = [job for job in reversed(self._jobs) if job.display_name == wanted]
+        items, token = page(found, request.page_size, request.page_token, 2)
+        return types.ListBatchPredictionJobsResponse(
+            batch_prediction_jobs=items, next_page_token=token
+        )

@@ -1,0 +1,136 @@
+"""google.cloud.aiplatform.v1.ModelService: models, versions, evaluations."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from google.cloud.aiplatform_v1 import types
+
+from transak_drift_tests.servers.location import Location
+from transak_drift_tests.servers.paging import page
+from transak_drift_tests.servers.rpc import Method
+from transak_drift_tests.servers.status import invalid, not_found
+
+_DISPLAY_NAME = re.compile(r'display_name=(?P<quoted>"(?:[^"\\]|\\.)*")')
+LARGEST_PAGE = 3
+
+
+class ModelRegistry:
+    """The models of one location.
+
+    Args:
+        location: the location.
+    """
+
+    service = "google.cloud.aiplatform.v1.ModelService"
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._versions: dict[str, list[types.Model]] = {}
+        self._evaluations: dict[str, list[types.ModelEvaluation]] = {}
+        self._numbers = itertools.count(1001)
+
+    def methods(self) -> dict[str, tuple[type, Method]]:
+        """Return the methods by name."""
+        return {
+            "ListModels": (types.ListModelsRequest, self._list_models),
+            "ListModelVersions": (types.ListModelVersionsRequest, self._list_versions),
+            "ListModelEvaluations": (types.ListModelEvaluationsRequest, self._list_evaluations),
+        }
+
+    def upload(
+        self,
+        display_name: str,
+        *,
+        parent_model: str | None = None,
+        is_default: bool = True,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        artifact_uri: str = "",
+        pipeline_job: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> types.Model:
+        """Upload a model, or a version of one, as a pipeline's upload step does.
+
+        Args:
+            display_name: the model's display name; not unique, as in Vertex AI.
+            parent_model: resource name of the model that gets a version, or None for a new model.
+            is_default: whether the version predicts from now on.
+            description: of the version.
+            labels: of the version.
+            artifact_uri: where its files are.
+            pipeline_job: resource name of the PipelineJob that uploads it.
+            metrics: its evaluation, or None.
+
+        Returns:
+            The version.
+        """
+        name = parent_model or f"{self._location.parent}/models/{next(self._numbers)}"
+        versions = self._versions.setdefault(name, [])
+        now = datetime.now(UTC)
+        model = types.Model(
+            name=name,
+            display_name=display_name,
+            version_id=str(len(versions) + 1),
+            version_aliases=["default"] if is_default or not versions else ["challenger"],
+            version_description=description,
+            labels=dict(labels or {}),
+            artifact_uri=artifact_uri,
+            pipeline_job=pipeline_job,
+            create_time=now,
+            version_create_time=now,
+        )
+        if is_default:
+            for former in versions:
+                former.version_aliases = [a for a in former.version_aliases if a != "default"]
+        versions.append(model)
+        if metrics is not None:
+            version_name = f"{name}@{model.version_id}"
+            self._evaluations.setdefault(version_name, []).append(
+                types.ModelEvaluation(
+                    name=f"{version_name}/evaluations/1", metrics=dict(metrics), create_time=now
+                )
+            )
+        return model
+
+    def versions(self, name: str) -> Sequence[types.Model]:
+        """Return the versions of a model, oldest first."""
+        return list(self._versions.get(self._key(name), []))
+
+    def _key(self, name: str) -> str:
+        return self._location.canonical(name.partition("@")[0], "aiplatform.models.get")
+
+    def _list_models(self, request: Any) -> types.ListModelsResponse:
+        self._location.canonical(request.parent, "aiplatform.models.list")
+        wanted = None
+        if request.filter:
+            match = _DISPLAY_NAME.fullmatch(request.filter)
+            if match is None:
+                raise invalid(f"Invalid filter: {request.filter}")
+            wanted = re.sub(r"\\(.)", r"\1", match["quoted"][1:-1])
+        models = [
+            next(item for item in versions if "default" in item.version_aliases)
+            for versions in self._versions.values()
+            if wanted is None or versions[0].display_name == wanted
+        ]
+        items, token = page(models, request.page_size, request.page_token, LARGEST_PAGE)
+        return types.ListModelsResponse(models=items, next_page_token=token)
+
+    def _list_versions(self, request: Any) -> types.ListModelVersionsResponse:
+        versions = self._versions.get(self._key(request.name))
+        if versions is None:
+            raise not_found(request.name)
+        items, token = page(
+            list(reversed(versions)), request.page_size, request.page_token, LARGEST_PAGE
+        )
+        return types.ListModelVersionsResponse(models=items, next_page_token=token)
+
+    def _list_evaluations(self, request: Any) -> types.ListModelEvaluationsResponse:
+        name, _, version = request.parent.partition("@")
+        found = self._evaluations.get(f"{self._key(name)}@{version}", [])
+        items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
+        return types.ListModelEvaluationsResponse(model_evaluations=items, next_page_token=token)

@@ -1,0 +1,305 @@
+"""The ModelMonitor is created once, updated where it differs, and never doubled."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from google.cloud.aiplatform_v1beta1 import types
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.platform import Change, PlatformError
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift_tests.servers.faults import Fault
+from transak_drift_tests.servers.server import LoopbackVertex
+
+NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-data-drift-monitor"
+
+
+def test_the_monitor_carries_exactly_the_configuration(
+    vertex: LoopbackVertex, connection: VertexConnection
+) -> None:
+    config = monitored_config(
+        drift_thresholds={"description": 0.25, "type": 0.3, "amount": 0.15},
+        feature_types={"amount": "numerical"},
+        notification_channels=["projects/af-finanzen/notificationChannels/77"],
+        user_emails=["mlops@example.com"],
+        vertex={"monitoring_output": "gs://transak-i1/monitoring"},
+    )
+    applied = apply_model_monitor(connection, config)
+    assert (applied.resource_name, applied.created) == (NAME, True)
+    (request,) = vertex.recorder.requests("CreateModelMonitor")
+    assert request.model_monitor_id == "transak-i1-data-drift-monitor"
+    assert request.parent == "projects/af-finanzen/locations/europe-west6"
+    assert types.ModelMonitor.to_dict(
+        request.model_monitor,
+        use_integers_for_enums=False,
+        always_print_fields_with_no_presence=False,
+    ) == {
+        "display_name": "transak_i1_data_drift_monitor",
+        "model_monitoring_target": {
+            "vertex_model": {
+                "model": "projects/123456789012/locations/europe-west6/models/1001",
+                "model_version_id": "1",
+            }
+        },
+        "training_dataset": {
+            "columnized_dataset": {
+                "gcs_source": {"gcs_uri": "gs://transak-i1/training/1.csv", "format_": "CSV"}
+            }
+        },
+        "tabular_objective": {
+            "feature_drift_spec": {
+                "features": ["description", "type", "amount"],
+                "categorical_metric_type": "l_infinity",
+                "numeric_metric_type": "jensen_shannon_divergence",
+                "feature_alert_conditions": {
+                    "description": {"threshold": 0.25},
+                    "type": {"threshold": 0.3},
+                    "amount": {"threshold": 0.15},
+                },
+            }
+        },
+        "model_monitoring_schema": {
+            "feature_fields": [
+                {"name": "description", "data_type": "categorical"},
+                {"name": "type", "data_type": "categorical"},
+                {"name": "amount", "data_type": "float"},
+            ]
+        },
+        "notification_spec": {
+            "email_config": {"user_emails": ["mlops@example.com"]},
+            "enable_cloud_logging": True,
+            "notification_channel_configs": [
+                {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
+            ],
+        },
+        "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
+    }
+
+
+def test_applied_twice_nothing_is_written(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    assert apply_model_monitor(connection, config).created
+    vertex.recorder.clear()
+    again = apply_model_monitor(connection, config)
+    assert (again.created, again.changes) == (False, ())
+    written = {call.method for call in vertex.recorder.calls()} - {"GetModelMonitor", "ListModels"}
+    assert written == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "mask"),
+    [
+        (
+            {"drift_thresholds": {"description": 0.2, "type": 0.3}},
+            "tabular_objective.thresholds.description",
+            "tabular_objective",
+        ),
+        ({"log_anomalies": False}, "notification_spec.enable_cloud_logging", "notification_spec"),
+        ({"user_emails": ["a@example.com"]}, "notification_spec.user_emails", "notification_spec"),
+        (
+            {"notification_channels": ["projects/af-finanzen/notificationChannels/9"]},
+            "notification_spec.notification_channels",
+            "notification_spec",
+        ),
+        (
+            {
+                "monitoring_job_display_name": "another name",
+                "model_monitor_id": "transak-i1-data-drift-monitor",
+            },
+            "display_name",
+            "display_name",
+        ),
+        (
+            {"vertex": {"training_dataset": "bq://af-finanzen.transak.training"}},
+            "training_dataset",
+            "training_dataset",
+        ),
+        (
+            {"vertex": {"monitoring_output": "gs://transak-i1/out"}},
+            "output_spec.directory",
+            "output_spec",
+        ),
+    ],
+)
+def test_a_changed_setting_is_one_update_with_its_mask(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    changes: dict[str, Any],
+    path: str,
+    mask: str,
+) -> None:
+    apply_model_monitor(connection, config)
+    applied = apply_model_monitor(connection, monitored_config(**changes))
+    assert [change.path for change in applied.changes] == [path]
+    (request,) = vertex.recorder.requests("UpdateModelMonitor")
+    assert list(request.update_mask.paths) == [mask]
+    assert apply_model_monitor(connection, monitored_config(**changes)).changes == ()
+    assert len(vertex.recorder.requests("UpdateModelMonitor")) == 1
+
+
+def test_a_change_is_told_with_both_values(
+    connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    apply_model_monitor(connection, config)
+    changed = monitored_config(drift_thresholds={"description": 0.2, "type": 0.3})
+    (change,) = apply_model_monitor(connection, changed).changes
+    assert change == Change("tabular_objective.thresholds.description", 0.3, 0.2)
+
+
+def test_a_feature_added_or_removed_updates_objective_and_schema(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    apply_model_monitor(connection, config)
+    apply_model_monitor(connection, monitored_config(drift_thresholds={"type": 0.3}))
+    (request,) = vertex.recorder.requests("UpdateModelMonitor")
+    assert list(request.update_mask.paths) == ["model_monitoring_schema", "tabular_objective"]
+    (monitor,) = vertex.monitoring.monitors()
+    assert list(monitor.tabular_objective.feature_drift_spec.features) == ["type"]
+    assert [field.name for field in monitor.model_monitoring_schema.feature_fields] == ["type"]
+
+
+def test_a_promoted_version_becomes_target_and_baseline(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    apply_model_monitor(connection, config)
+    (model,) = (monitor.model_monitoring_target for monitor in vertex.monitoring.monitors())
+    vertex.models.upload("transak-i1-train-model", parent_model=model.vertex_model.model)
+    changes = apply_model_monitor(connection, config).changes
+    assert changes == (
+        Change("model_monitoring_target.model_version_id", "1", "2"),
+        Change(
+            "training_dataset", "gs://transak-i1/training/1.csv", "gs://transak-i1/training/2.csv"
+        ),
+    )
+
+
+def test_what_the_configuration_does_not_decide_is_kept(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    apply_model_monitor(connection, config)
+    (monitor,) = vertex.monitoring.monitors()
+    monitor.model_monitoring_schema.prediction_fields = [
+        types.ModelMonitoringSchema.FieldSchema(name="category", data_type="categorical")
+    ]
+    monitor.tabular_objective.prediction_output_drift_spec.features = ["category"]
+    monitor.output_spec.gcs_base_directory.output_uri_prefix = "gs://made-by-vertex"
+    assert apply_model_monitor(connection, config).changes == ()
+    apply_model_monitor(connection, monitored_config(drift_thresholds={"type": 0.1}))
+    (after,) = vertex.monitoring.monitors()
+    assert [f.name for f in after.model_monitoring_schema.prediction_fields] == ["category"]
+    assert list(after.tabular_objective.prediction_output_drift_spec.features) == ["category"]
+    assert after.output_spec.gcs_base_directory.output_uri_prefix == "gs://made-by-vertex"
+
+
+def test_appliers_at_once_leave_one_monitor(vertex: LoopbackVertex) -> None:
+    both_have_looked = threading.Barrier(2)
+    # Each applier sees that there is none before either creates it.
+    vertex.faults.order("GetModelMonitor", *[Fault(cut=both_have_looked.wait)] * 2)
+    vertex.operations.looks = 3
+
+    def apply() -> bool:
+        connection = connect(vertex.endpoint)
+        try:
+            return apply_model_monitor(connection, monitored_config()).created
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        created = [future.result() for future in [pool.submit(apply) for _ in range(2)]]
+    assert sorted(created) == [False, True]
+    assert len(vertex.monitoring.monitors()) == 1
+    assert len(vertex.recorder.requests("CreateModelMonitor")) == 2
+    assert vertex.recorder.requests("UpdateModelMonitor") == []
+
+
+def test_a_creation_whose_answer_is_lost_is_found_again(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    vertex.faults.order(
+        "CreateModelMonitor", Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True)
+    )
+    vertex.operations.looks = 0
+    apply_model_monitor(connection, config)
+    assert len(vertex.monitoring.monitors()) == 1
+    assert len(vertex.recorder.requests("CreateModelMonitor")) == 2
+
+
+def test_a_monitor_of_the_same_name_and_model_is_not_doubled(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    apply_model_monitor(connection, config)
+    (monitor,) = vertex.monitoring.monitors()
+    other = types.ModelMonitor(monitor)
+    for number in range(5):
+        vertex.monitoring.put_monitor(
+            types.ModelMonitor(display_name=f"another {number}"), f"another-{number}"
+        )
+    vertex.monitoring.put_monitor(other, "made-by-hand")
+    with pytest.raises(PlatformError, match=r'"model_monitor_id": "[a-z0-9-]+"'):
+        apply_model_monitor(connection, monitored_config(model_monitor_id="a-new-id"))
+    assert len(vertex.recorder.requests("CreateModelMonitor")) == 1
+    adopted = apply_model_monitor(connection, monitored_config(model_monitor_id="made-by-hand"))
+    assert (adopted.created, adopted.changes) == (False, ())
+
+
+def test_a_monitor_that_was_made_without_an_id_can_be_taken_over(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    made = types.ModelMonitor(
+        display_name=config.monitoring_job_display_name,
+        model_monitoring_target={
+            "vertex_model": {
+                "model": "projects/123456789012/locations/europe-west6/models/1001",
+                "model_version_id": "1",
+            }
+        },
+    )
+    number = vertex.monitoring.put_monitor(made).rpartition("/")[2]
+    with pytest.raises(PlatformError, match=rf'set "model_monitor_id": "{number}"'):
+        apply_model_monitor(connection, config)
+    adopted = apply_model_monitor(connection, monitored_config(model_monitor_id=number))
+    assert not adopted.created
+    assert "tabular_objective.thresholds.type" in {change.path for change in adopted.changes}
+    assert len(vertex.monitoring.monitors()) == 1
+
+
+def test_a_model_that_does_not_exist_is_named(
+    vertex: LoopbackVertex, connection: VertexConnection
+) -> None:
+    with pytest.raises(PlatformError, match="no model is named 'nobody' in projects/af-finanzen"):
+        apply_model_monitor(connection, monitored_config(model_name="nobody"))
+    assert vertex.recorder.requests("CreateModelMonitor") == []
+
+
+def test_a_model_name_that_is_not_unique_is_an_error_with_both_names(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    for number in range(4):
+        vertex.models.upload(f"another {number}")
+    vertex.models.upload("transak-i1-train-model")
+    with pytest.raises(PlatformError, match=r"2 models .*models/1001, .*models/1006"):
+        apply_model_monitor(connection, config)
+
+
+@pytest.mark.parametrize("name", ['transak "i1"', "transak\\i1", "Überwachung ß"])
+def test_a_model_name_of_any_characters_is_found(
+    vertex: LoopbackVertex, connection: VertexConnection, name: str
+) -> None:
+    vertex.models.upload(name)
+    assert apply_model_monitor(connection, monitored_config(model_name=name)).created
+
+
+def test_what_only_vertex_needs_is_asked_for(connection: VertexConnection) -> None:
+    with pytest.raises(PlatformError, match=r"vertex\.training_dataset is not set"):
+        apply_model_monitor(connection, monitored_config(vertex={"training_dataset": None}))
+    with pytest.raises(PlatformError, match=r'"feature_types": \{"amount": "numerical"\}'):
+        apply_model_monitor(connection, monitored_config(drift_thresholds={"amount": 0.3}))
