@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 
 
@@ -201,6 +202,46 @@ class DriftPlatform(Protocol):
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """Return a run's result, or None while it is unfinished."""
+        ...
+
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
+        """Find the monitors whose target is the configured model, whoever made them.
+
+        Raises:
+            PlatformError: the platform does not answer, or refuses to.
+        """
+        ...
+
+    def list_monitoring_jobs(
+        self, config: MonitoringConfig, since: datetime
+    ) -> Sequence[ListedJob]:
+        """List the jobs of all own monitors that were created at or after a time, oldest first.
+
+        Args:
+            config: the monitored model.
+            since: UTC.
+
+        Raises:
+            PlatformError: the platform does not answer, or refuses to.
+        """
+        ...
+
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
+        """Read a job of an own monitor and, where it has succeeded, what it found.
+
+        Args:
+            config: the monitored model; its project and location are asked, no others.
+            model_monitor_id: one of `own_monitors`.
+            monitoring_job_id: id of the job.
+
+        Returns:
+            The job; of one that does not exist, in state `missing`.
+
+        Raises:
+            PlatformError: the platform does not answer, or refuses to.
+        """
         ...
 
     def train(

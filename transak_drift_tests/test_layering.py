@@ -29,10 +29,10 @@ LAYERS = {
     "pubsub": 5,
     "notifications": 5,
     "google_cloud": 4,
-    "platform": 3,
+    "trigger": 3,
     "reports": 3,
-    "trigger": 2,
     "training": 2,
+    "platform": 2,
     "drift": 1,
     "config": 0,
 }

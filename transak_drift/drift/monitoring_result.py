@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
@@ -71,12 +71,15 @@ class MonitoringResult(_Record):
 
     Args:
         job_name: resource name of the ModelMonitoringJob.
-        day: the day of the target dataset.
+        day: the last day (UTC) of the target dataset.
         baseline_name: what the day was compared with, for people.
         baseline_rows: rows of the baseline dataset, or None where the platform does not say.
         target_rows: rows of the target dataset, or None where the platform does not say.
         features: one entry for each monitored feature, in the order of the configuration.
         alerts: alerts that the platform itself raised, for people.
+        window_start: start of the target dataset's time window, UTC; None where only its end is
+            known, or where the window is the whole day.
+        window_end: end (exclusive) of the window, UTC; None where the window is the whole day.
     """
 
     job_name: str
@@ -86,6 +89,16 @@ class MonitoringResult(_Record):
     target_rows: int | None
     features: tuple[FeatureDrift, ...]
     alerts: tuple[str, ...] = ()
+    window_start: AwareDatetime | None = None
+    window_end: AwareDatetime | None = None
+
+    @property
+    def window(self) -> tuple[datetime | None, datetime]:
+        """Start, where it is known, and end (exclusive) of the target dataset's window, UTC."""
+        if self.window_end is not None:
+            return self.window_start, self.window_end.astimezone(UTC)
+        start = datetime.combine(self.day, time(), tzinfo=UTC)
+        return start, start + timedelta(days=1)
 
     @property
     def drifted(self) -> tuple[FeatureDrift, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
 from transak_drift.drift.drift_statistics import DriftStatisticsError
 from transak_drift.drift.feature_comparison import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.dataset_files import DatasetError
@@ -151,6 +152,68 @@ def read_monitoring_result(state: StateDirectory, job_name: str) -> MonitoringRe
         raise PlatformError(
             f"no result of {job_name} ({error}); materialize monitoring_run of that day again"
         ) from error
+
+
+def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJob]:
+    """List the jobs whose result was stored at or after a time, oldest first.
+
+    Args:
+        state: the monitored model's directory.
+        since: UTC.
+
+    Returns:
+        The jobs; each has ended.
+    """
+    monitor_id = state.config.model_monitor_id
+    found = [
+        ListedJob(monitor_id, file.stem, stored, has_ended=True)
+        for file in state.monitoring_result("x").parent.glob("*.json")
+        if (stored := datetime.fromtimestamp(file.stat().st_mtime, UTC)) >= since
+    ]
+    return sorted(found, key=lambda job: job.created)
+
+
+def read_monitoring_job(
+    state: StateDirectory, model_monitor_id: str, monitoring_job_id: str
+) -> MonitoringJob:
+    """Read a job and what it found.
+
+    Args:
+        state: the monitored model's directory.
+        model_monitor_id: id of the monitor.
+        monitoring_job_id: id of the job; it names no path outside of the directory.
+
+    Returns:
+        The job; of one without a stored result, in state `missing`, of one whose result is
+        damaged, in state `failed`.
+
+    Raises:
+        PlatformError: the result cannot be read for now.
+    """
+    config = state.config
+    name = monitoring_job_name(
+        config.project_id, config.location, model_monitor_id, monitoring_job_id
+    )
+
+    def job(job_state: JobState, detail: str) -> MonitoringJob:
+        return MonitoringJob(name, model_monitor_id, monitoring_job_id, job_state, detail)
+
+    file = state.monitoring_result(monitoring_job_id)
+    try:
+        text = file.read_text(encoding="utf-8")
+        result = MonitoringResult.model_validate_json(text)
+    except FileNotFoundError:
+        return job(JobState.MISSING, f"no job {monitoring_job_id} has a result in {file.parent}")
+    except ValueError as error:
+        fix = "materialize monitoring_run of that day again"
+        return job(JobState.FAILED, f"{file} is damaged ({str(error)[:200]}); {fix}")
+    except OSError as error:
+        raise PlatformError(
+            f"{file} cannot be read ({error.strerror}); correct the rights of its directory"
+        ) from error
+    return MonitoringJob(
+        name, model_monitor_id, monitoring_job_id, JobState.SUCCEEDED, result=result
+    )
 
 
 def recent_monitoring_results(state: StateDirectory, limit: int) -> list[MonitoringResult]:

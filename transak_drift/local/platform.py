@@ -9,11 +9,14 @@ from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import model_monitor_name
+from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.landing import Landing
 from transak_drift.local.model_monitor_store import apply_model_monitor
 from transak_drift.local.model_registry import ModelVersion
 from transak_drift.local.monitoring import (
+    list_monitoring_jobs,
+    read_monitoring_job,
     read_monitoring_result,
     recent_monitoring_results,
     run_monitoring,
@@ -106,6 +109,21 @@ class LocalPlatform:
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """See `DriftPlatform`."""
         return read_monitoring_result(self._state(config), job_name)
+
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
+        """See `DriftPlatform`."""
+        projects = {config.project_id, config.project_number or config.project_id}
+        return OwnMonitors(frozenset(projects), config.location, (config.model_monitor_id,))
+
+    def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
+        """See `DriftPlatform`; on this platform a job that is listed has ended."""
+        return list_monitoring_jobs(self._state(config), since)
+
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
+        """See `DriftPlatform`."""
+        return read_monitoring_job(self._state(config), model_monitor_id, monitoring_job_id)
 
     def train(
         self,

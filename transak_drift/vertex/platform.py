@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import (
     AppliedModelMonitor,
@@ -36,6 +37,7 @@ from transak_drift.vertex.model_monitor import apply_model_monitor, find_model_m
 from transak_drift.vertex.monitoring_history import recent_results
 from transak_drift.vertex.monitoring_job import start_monitoring_run
 from transak_drift.vertex.monitoring_results import read_monitoring_result
+from transak_drift.vertex.own_jobs import list_monitoring_jobs, look_up_job, own_monitors
 from transak_drift.vertex.training_follow import (
     cancel_pipeline_job,
     console_url,
@@ -114,6 +116,20 @@ class VertexPlatform:
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """See `DriftPlatform`."""
         return read_monitoring_result(self.connection, config, job_name)
+
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
+        """See `DriftPlatform`."""
+        return own_monitors(self.connection, config)
+
+    def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
+        """See `DriftPlatform`."""
+        return list_monitoring_jobs(self.connection, config, since)
+
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
+        """See `DriftPlatform`."""
+        return look_up_job(self.connection, config, model_monitor_id, monitoring_job_id)
 
     def train(
         self,

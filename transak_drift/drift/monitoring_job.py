@@ -1,0 +1,73 @@
+"""Monitoring jobs and the monitors that they belong to, as a platform answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from transak_drift.drift.monitoring_result import MonitoringResult
+
+
+class JobState(StrEnum):
+    """How far a monitoring job is."""
+
+    UNFINISHED = "unfinished"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMonitors:
+    """The monitors whose target is a monitored model, by the platform's own answer.
+
+    Args:
+        projects: every name of the project: its id, and its number where the platform answers
+            with it.
+        location: the region.
+        monitor_ids: last parts of the monitors' resource names, client-given or numeric; one for
+            each version of the model that is monitored.
+    """
+
+    projects: frozenset[str]
+    location: str
+    monitor_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A monitoring job in a listing.
+
+    Args:
+        model_monitor_id: id of its monitor.
+        monitoring_job_id: its own id.
+        created: when it was created, UTC.
+        has_ended: whether it has ended, in whatever way.
+    """
+
+    model_monitor_id: str
+    monitoring_job_id: str
+    created: datetime
+    has_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringJob:
+    """A monitoring job and what it found.
+
+    Args:
+        name: its resource name, with the project as the configuration names it.
+        model_monitor_id: id of its monitor.
+        monitoring_job_id: its own id.
+        state: how far it is.
+        detail: why it failed, for people; otherwise an empty string.
+        result: what it found; only of a job that succeeded.
+    """
+
+    name: str
+    model_monitor_id: str
+    monitoring_job_id: str
+    state: JobState
+    detail: str = ""
+    result: MonitoringResult | None = None
