@@ -42,6 +42,7 @@ PROJECT_NUMBER = r"^[1-9][0-9]{0,18}$"
 LOCATION = r"^[a-z]+-[a-z]+[0-9]+$"
 # A monitor that was made without an id has a number, as Vertex AI gives it.
 MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
+MODEL_ALIAS = r"^[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]$"
 PUBSUB_ID = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
 PIPELINE_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 NOTIFICATION_CHANNEL = r"^projects/[^/\s]+/notificationChannels/[^/\s]+$"
@@ -86,6 +87,11 @@ TEXT_FORMS = {
         "write at most 63 lower-case letters, digits or hyphens that start with a letter and do "
         "not end with a hyphen, e.g. transak-i1-data-drift-monitor, or the number of one that "
         "exists",
+    ),
+    MODEL_ALIAS: TextForm(
+        "is not an alias of a model version",
+        "write 2 to 128 letters, digits or hyphens that start with a lower-case letter and end "
+        "with one or with a digit, e.g. default or production; not the version's number",
     ),
     PUBSUB_ID: TextForm("is not a name Pub/Sub allows", _PUBSUB_FIX),
     PIPELINE_NAME: TextForm(
@@ -178,6 +184,7 @@ ProjectNumber = Annotated[str, StringConstraints(pattern=PROJECT_NUMBER)]
 Location = Annotated[str, StringConstraints(pattern=LOCATION)]
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=VISIBLE_NAME)]
 ModelMonitorId = Annotated[str, StringConstraints(pattern=MODEL_MONITOR_ID, max_length=63)]
+ModelAlias = Annotated[str, StringConstraints(pattern=MODEL_ALIAS, max_length=128)]
 PubSubId = Annotated[
     str,
     StringConstraints(pattern=PUBSUB_ID, max_length=255),

@@ -49,6 +49,7 @@ def models_that_disagree(models: Sequence[tuple[str, MonitoringConfig]]) -> list
         ),
     ]
     for number, (file, config) in enumerate(models):
+        faults += _foreign_monitors(file, config, [*models[:number], *models[number + 1 :]])
         for other_file, other in models[:number]:
             fault = _queue_fault(file, config, other_file, other)
             if fault is not None:
@@ -71,6 +72,25 @@ def _claimed_twice(
             value = getattr(config, setting)
             faults.append(ConfigFault(f"{file}: {setting}", value, f"{problem} {owner}", fix))
     return faults
+
+
+def _foreign_monitors(file: str, config: MonitoringConfig, others: _Models) -> list[ConfigFault]:
+    """A further monitor is of one model alone."""
+    owners = {
+        monitor: other_file
+        for other_file, other in others
+        for monitor in (*other.further_model_monitor_ids, other.model_monitor_id)
+    }
+    return [
+        ConfigFault(
+            f"{file}: further_model_monitor_ids[{index}]",
+            monitor,
+            f"is a ModelMonitor of {owners[monitor]}",
+            "keep it with the model that it monitors",
+        )
+        for index, monitor in enumerate(config.further_model_monitor_ids)
+        if monitor in owners
+    ]
 
 
 def _queue_fault(

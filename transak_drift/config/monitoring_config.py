@@ -21,6 +21,7 @@ from transak_drift.config.fields import (
     EmailAddress,
     FeatureName,
     Location,
+    ModelAlias,
     ModelMonitorId,
     NotificationChannel,
     PipelineName,
@@ -111,6 +112,17 @@ class MonitoringConfig(_Section):
         validate_default=False,
         description="Id of the ModelMonitor; by default made from monitoring_job_display_name.",
     )
+    model_alias: ModelAlias = Field(
+        default="default",
+        description="Which version of the model is monitored: the one that bears this alias.",
+    )
+    further_model_monitor_ids: tuple[ModelMonitorId, ...] = Field(
+        default=(),
+        description=(
+            "Other monitors of this model, by id or number, whose anomalies the log sink lets "
+            "through as well."
+        ),
+    )
     user_emails: tuple[EmailAddress, ...] = Field(
         default=(), description="Addresses that Vertex AI mails when a feature drifts."
     )
@@ -159,6 +171,16 @@ class MonitoringConfig(_Section):
         le=43_200,
         strict=True,
         description="Minutes after which a training run counts as failed.",
+    )
+    message_grace_minutes: int = Field(
+        default=60,
+        ge=1,
+        le=10_080,
+        strict=True,
+        description=(
+            "Minutes after which drift that was read from the platform, but of which no message "
+            "came, makes a check fail."
+        ),
     )
     start_date: CalendarDay = Field(
         default=date(2026, 1, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -84,6 +84,7 @@ def settings_that_disagree(document: Mapping[str, Any]) -> list[ConfigFault]:
             )
         )
     names = with_derived_names(document)
+    faults += _repeated_monitors(names)
     equal: set[str] = set()
     for name, other, problem in (
         (
@@ -107,6 +108,15 @@ def settings_that_disagree(document: Mapping[str, Any]) -> list[ConfigFault]:
             equal.add(name)
             faults.append(ConfigFault(name, value, problem, f"name another than {other}"))
     return faults
+
+
+def _repeated_monitors(names: Mapping[str, Any]) -> Iterator[ConfigFault]:
+    further = names.get("further_model_monitor_ids")
+    known = {str(names.get("model_monitor_id")): "model_monitor_id"}
+    for index, monitor in enumerate(further if isinstance(further, list | tuple) else ()):
+        path = f"further_model_monitor_ids[{index}]"
+        if isinstance(monitor, str) and known.setdefault(monitor, path) != path:
+            yield ConfigFault(path, monitor, f"is {known[monitor]} already", "remove it")
 
 
 def default_model_monitor_id(display_name: str) -> str:

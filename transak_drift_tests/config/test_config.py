@@ -64,6 +64,9 @@ def test_every_other_key_has_a_default() -> None:
     assert config.dead_letter_topic == "ps-transak-i1-train-trigger-dead-letter"
     assert config.dead_letter_subscription == "ps-transak-i1-train-trigger-dead-letter-subscription"
     assert config.model_monitor_id == "transak-i1-data-drift-monitor"
+    assert config.model_alias == "default"
+    assert config.further_model_monitor_ids == ()
+    assert config.message_grace_minutes == 60
     assert config.user_emails == ()
     assert config.retrain_policy.cooldown_minutes == 0
     assert config.retrain_policy.maximum_trainings_in_flight == 1
@@ -77,6 +80,9 @@ def test_every_key_can_be_set() -> None:
         "asset_prefix": "transak_i2",
         "project_number": "123456789012",
         "model_monitor_id": "monitor-1",
+        "model_alias": "production",
+        "further_model_monitor_ids": ["monitor-2", "4611686018427387904"],
+        "message_grace_minutes": 10_080,
         "user_emails": ["a.b@example.com", "jürg@bank.example.ch"],
         "feature_types": {"type": "categorical", "amount": "numerical"},
         "drift_thresholds": {"type": 1, "amount": 1e-9},
@@ -183,6 +189,18 @@ def test_a_threshold_is_a_number_above_0_and_at_most_1(threshold: str, problem: 
         ({"project_number": 123}, "project_number", "is not text"),
         ({"model_monitor_id": "-a"}, "model_monitor_id", "is not an id of a ModelMonitor"),
         ({"model_monitor_id": "a" * 64}, "model_monitor_id", "is longer than 63 characters"),
+        ({"model_alias": "3"}, "model_alias", "is not an alias of a model version"),
+        ({"model_alias": "production-"}, "model_alias", "is not an alias of a model version"),
+        ({"model_alias": None}, "model_alias", "is not text"),
+        (
+            {"further_model_monitor_ids": ["ok", "Not"]},
+            "further_model_monitor_ids[1]",
+            "is not an id of a ModelMonitor",
+        ),
+        ({"further_model_monitor_ids": "ok"}, "further_model_monitor_ids", "is not a list"),
+        ({"further_model_monitor_ids": [7]}, "further_model_monitor_ids[0]", "is not text"),
+        ({"message_grace_minutes": 0}, "message_grace_minutes", "is less than 1"),
+        ({"message_grace_minutes": 10_081}, "message_grace_minutes", "is greater than 10080"),
         ({"trigger_topic": "ab"}, "trigger_topic", "is not a name Pub/Sub allows"),
         ({"trigger_topic": "a/b/c"}, "trigger_topic", "is not a name Pub/Sub allows"),
         ({"trigger_topic": "google"}, "trigger_topic", "starts with goog, which Pub/Sub reserves"),
@@ -348,6 +366,11 @@ def test_all_faults_are_told_at_once() -> None:
             "dead_letter_subscription",
         ),
         ({"date_column": "category"}, "date_column"),
+        (
+            {"further_model_monitor_ids": ["a", "transak-i1-data-drift-monitor"]},
+            "further_model_monitor_ids[1]",
+        ),
+        ({"further_model_monitor_ids": ["12", "b", "12"]}, "further_model_monitor_ids[2]"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], path: str) -> None:

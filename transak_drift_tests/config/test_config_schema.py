@@ -73,6 +73,9 @@ def test_every_key_is_described_for_the_editor() -> None:
         {"retrain_policy": {"cooldown_minutes": -1}},
         {"retrain_policy": {"cooldown": 1}},
         {"maximum_training_days": 0},
+        {"model_alias": "3"},
+        {"further_model_monitor_ids": ["-"]},
+        {"message_grace_minutes": 0},
         {"$schema": 5},
     ],
 )
@@ -101,6 +104,8 @@ def test_a_required_key_is_required_by_the_schema(validator: Validator, name: st
         {"trigger_topic": "topic", "dead_letter_topic": "dead"},
         {"user_emails": ["jürg@bank.example.ch"]},
         {"retrain_policy": {"cooldown_minutes": 60}},
+        {"model_alias": "v2-Candidate-1"},
+        {"further_model_monitor_ids": ["monitor-2", "4611686018427387904"]},
     ],
 )
 def test_what_the_model_takes_the_schema_takes(

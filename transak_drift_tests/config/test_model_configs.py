@@ -98,6 +98,10 @@ def test_a_file_name_that_gives_no_prefix_is_refused(tmp_path: Path) -> None:
         ({"asset_prefix": "i1", "model_name": "a", "monitoring_job_display_name": "a"}, "prefix"),
         ({**OTHER, "monitoring_job_display_name": "transak_i1_data_drift_monitor"}, "monitor_id"),
         ({**OTHER, "model_name": "transak-i1-train-model"}, "model_name"),
+        (
+            {**OTHER, "further_model_monitor_ids": ["transak-i1-data-drift-monitor"]},
+            "further_model_monitor_ids[0]",
+        ),
         ({**OTHER, "dead_letter_topic": "other-letters"}, "dead_letter_topic"),
         ({**OTHER, "project_id": "other-project"}, "project_id"),
         ({**OTHER, "trigger_subscription": "another"}, "trigger_topic"),
