@@ -46,11 +46,7 @@ def inspect_log_sink(
     if not matching:
         return [gap("log sink", f"no sink writes to {destination}", _APPLY)], None
     expected = _without_space(
-        sink_filter(
-            project_id=config.project_id,
-            location=config.location,
-            model_monitor_id=config.model_monitor_id,
-        )
+        sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
     )
     right = [sink for sink in matching if _without_space(sink.get("filter", "")) == expected]
     if not right:

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.trigger.log_entry import anomaly_log_entry
-from transak_drift.trigger.log_filter import compile_filter
-from transak_drift.trigger.sink_filter import sink_filter
+from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
 
 def write_anomaly(
@@ -35,11 +34,7 @@ def write_anomaly(
         log.write(body + "\n")
         log.flush()
         os.fsync(log.fileno())
-    lets_through = compile_filter(
-        sink_filter(
-            project_id=config.project_id,
-            location=config.location,
-            model_monitor_id=config.model_monitor_id,
-        )
+    passes = lets_through(
+        sink_filter(config.model_monitor_id, config.further_model_monitor_ids), entry
     )
-    return publish(body.encode()) if lets_through(entry) else None
+    return publish(body.encode()) if passes else None

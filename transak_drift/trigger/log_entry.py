@@ -172,7 +172,7 @@ def anomaly_log_entry(
             "type": MODEL_MONITOR_TYPE,
             "labels": {
                 "location": event.location,
-                "model_monitor": event.model_monitor_id,
+                "model_monitor_id": event.model_monitor_id,
                 "resource_container": f"projects/{event.project}",
             },
         },

@@ -1,26 +1,24 @@
-"""The log sink's filter: one text, deployed by Terraform and evaluated by the local log router."""
+"""The log sink's filter: one text, deployed by Terraform and evaluated by the local log router.
+
+It asks only for what Google publishes of a ModelMonitor's log entries: the type of their resource
+and its label. Source: "Monitored resources and services" and "Logging query language" (Cloud
+Logging documentation).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
+from typing import Any
 
-from transak_drift.config.fields import (
-    LOCATION,
-    MODEL_MONITOR_ID,
-    PROJECT_ID,
-    TEXT_FORMS,
-)
+from transak_drift.config.fields import MODEL_MONITOR_ID, TEXT_FORMS
 
 TEMPLATE_NAME = "sink_filter.tftpl"
 
-_FORMS = {
-    "project_id": PROJECT_ID,
-    "location": LOCATION,
-    "model_monitor_id": MODEL_MONITOR_ID,
-}
+_COMPARISON = re.compile(r'(?P<path>[\w.]+) (?P<operator>=~?) "(?P<value>[^"\\]*)"')
 
 
 @cache
@@ -29,16 +27,16 @@ def _template() -> Template:
     return Template(text)
 
 
-def sink_filter(*, project_id: str, location: str, model_monitor_id: str) -> str:
-    """Render the filter that lets only one monitor's drift anomalies through.
+def sink_filter(model_monitor_id: str, further_model_monitor_ids: Sequence[str] = ()) -> str:
+    """Render the filter that lets through only what one model's monitors log.
 
-    The template's `${name}` placeholders mean the same to Terraform's `templatefile()`, which
+    The template's `${name}` placeholder means the same to Terraform's `templatefile()`, which
     renders the same file for the deployed sink.
 
     Args:
-        project_id: project whose logs the sink reads, e.g. `af-finanzen` (the id, not the number).
-        location: region of the monitor, e.g. `europe-west6`.
-        model_monitor_id: last part of the ModelMonitor's resource name.
+        model_monitor_id: id of the configured ModelMonitor. Those of single model versions, whose
+            ids are this one with `-v<version>`, pass as well.
+        further_model_monitor_ids: ids or numbers of the model's other monitors.
 
     Returns:
         The filter in the Logging query language.
@@ -46,15 +44,42 @@ def sink_filter(*, project_id: str, location: str, model_monitor_id: str) -> str
     Raises:
         ValueError: a value is not a valid id, so that it could change the filter's meaning.
     """
-    values = {
-        "project_id": project_id,
-        "location": location,
-        "model_monitor_id": model_monitor_id,
-    }
-    for name, value in values.items():
-        form = _FORMS[name]
-        if re.fullmatch(form, value, re.ASCII) is None:
-            raise ValueError(
-                f"{name} = {value!r} {TEXT_FORMS[form].problem}; fix: {TEXT_FORMS[form].fix}"
-            )
-    return _template().substitute(values)
+    for value in (model_monitor_id, *further_model_monitor_ids):
+        if re.fullmatch(MODEL_MONITOR_ID, value, re.ASCII) is None:
+            form = TEXT_FORMS[MODEL_MONITOR_ID]
+            raise ValueError(f"model_monitor_id = {value!r} {form.problem}; fix: {form.fix}")
+    # An id holds no character that means something else in a regular expression.
+    alternatives = [f"{model_monitor_id}(-v[0-9]+)?", *further_model_monitor_ids]
+    return _template().substitute(model_monitor_pattern=f"^({'|'.join(alternatives)})$")
+
+
+def lets_through(filter_text: str, entry: Mapping[str, Any]) -> bool:
+    """Evaluate a filter on a log entry.
+
+    Args:
+        filter_text: equalities and regular expressions on text, one a line, joined by AND; more of
+            the Logging query language the deployed template does not use.
+        entry: a LogEntry as its JSON form.
+
+    Returns:
+        Whether the filter lets the entry through. A field that the entry lacks does not match.
+
+    Raises:
+        ValueError: the filter has another form.
+    """
+    lines = [line for line in filter_text.splitlines() if line and not line.startswith("--")]
+    comparisons = [_COMPARISON.fullmatch(line) for line in "\n".join(lines).split("\nAND ")]
+    if not all(comparisons):
+        raise ValueError(f"not equalities and regular expressions joined by AND: {filter_text!r}")
+    return all(_holds(comparison, entry) for comparison in comparisons if comparison)
+
+
+def _holds(comparison: re.Match[str], entry: Mapping[str, Any]) -> bool:
+    value: Any = entry
+    for name in comparison["path"].split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(value, str):
+        return False
+    if comparison["operator"] == "=":
+        return value.lower() == comparison["value"].lower()
+    return re.search(comparison["value"], value) is not None

@@ -106,11 +106,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 
 def _filter_of(config: MonitoringConfig) -> str:
-    return sink_filter(
-        project_id=config.project_id,
-        location=config.location,
-        model_monitor_id=config.model_monitor_id,
-    )
+    return sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
 
 
 def run_doctor() -> tuple[int, dict[str, dict[str, str]]]:

@@ -19,8 +19,7 @@ from google.longrunning import operations_pb2
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
 from transak_drift.trigger.log_entry import anomaly_log_entry
-from transak_drift.trigger.log_filter import compile_filter
-from transak_drift.trigger.sink_filter import sink_filter
+from transak_drift.trigger.sink_filter import lets_through, sink_filter
 from transak_drift_tests.servers.batch_predictions import BatchPredictions
 from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.faults import Faults
@@ -169,14 +168,7 @@ class LoopbackVertex:
             self._route(entry, monitor_id)
 
     def _route(self, entry: dict[str, Any], monitor_id: str) -> None:
-        lets_through = compile_filter(
-            sink_filter(
-                project_id=self.location.project_id,
-                location=self.location.location,
-                model_monitor_id=monitor_id,
-            )
-        )
-        if self._publish is not None and lets_through(entry):
+        if self._publish is not None and lets_through(sink_filter(monitor_id), entry):
             self._publish(json.dumps(entry).encode())
 
 

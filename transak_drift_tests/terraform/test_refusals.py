@@ -70,6 +70,7 @@ def test_a_variable_out_of_its_limits_is_refused(
         ({"project_id": 'x" OR severity >= DEFAULT'}, "project_id"),
         ({"location": "Zürich"}, "location"),
         ({"model_monitor_id": "Monitor_1"}, "model_monitor_id"),
+        ({"further_model_monitor_ids": ["by-hand", "a|.*"]}, "further_model_monitor_ids"),
         ({"monitoring_job_display_name": "___"}, "model_monitor_id"),
         ({"monitoring_job_display_name": "7th monitor"}, "model_monitor_id"),
         ({"trigger_topic": "Googtopic"}, "Pub/Sub name"),

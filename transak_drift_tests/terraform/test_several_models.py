@@ -14,7 +14,7 @@ from transak_drift.config.errors import ConfigError
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.settings import Settings
-from transak_drift.trigger.log_filter import compile_filter
+from transak_drift.trigger.sink_filter import lets_through, sink_filter
 from transak_drift_tests.terraform.terraform_command import (
     CONFIG,
     DEPLOYABLE_CONFIG,
@@ -23,7 +23,7 @@ from transak_drift_tests.terraform.terraform_command import (
     planned_outputs,
     planned_resources,
 )
-from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
+from transak_drift_tests.trigger.log_entries import MONITOR_LABEL, changed_entry
 
 pytestmark = needs_terraform
 
@@ -125,10 +125,9 @@ def test_each_sink_lets_the_drift_of_its_own_model_through(
     configs = _loaded(three_models)
     for sink in configs:
         address = f'google_logging_project_sink.anomalies["{sink.model_monitor_id}"]'
-        passes = compile_filter(resources[address]["filter"])
         for drifted in configs:
-            text = json.dumps(DRIFT_ENTRY).replace(FIRST_MONITOR, drifted.model_monitor_id)
-            assert passes(json.loads(text)) is (drifted is sink)
+            entry = changed_entry(MONITOR_LABEL, drifted.model_monitor_id)
+            assert lets_through(resources[address]["filter"], entry) is (drifted is sink)
 
 
 def test_further_models_change_nothing_of_the_first(
@@ -254,7 +253,7 @@ def test_the_files_are_those_that_dagster_reads(copied: TerraformCopy, names: li
     configs = load_configs(named)
     monitors = {config.model_monitor_id for config in configs}
     assert _keys(resources, "google_logging_project_sink.anomalies") == monitors
-    assert f'"{configs[0].model_monitor_id}"' in outputs["sink_filter"]
+    assert sink_filter(configs[0].model_monitor_id) == outputs["sink_filter"]
     files = _keys(resources, "terraform_data.config")
     assert {(copied.directory / file).resolve() for file in files} == set(config_files(named))
     environment = outputs["dagster_environment"]

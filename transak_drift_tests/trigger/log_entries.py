@@ -14,7 +14,7 @@ DRIFT_ENTRY: dict[str, Any] = {
     "resource": {
         "labels": {
             "location": "europe-west6",
-            "model_monitor": "transak-i1-data-drift-monitor",
+            "model_monitor_id": "transak-i1-data-drift-monitor",
             "resource_container": "projects/123456789",
         },
         "type": "aiplatform.googleapis.com/ModelMonitor",
@@ -51,76 +51,46 @@ def changed_entry(path: str, value: Any) -> dict[str, Any]:
     return entry
 
 
-def _with_text_instead_of_json() -> dict[str, Any]:
-    entry = changed_entry("jsonPayload", None)
-    entry["textPayload"] = 'anomalyObjective = "RAW_FEATURE_DRIFT" transak-i1-data-drift-monitor'
-    return entry
+MONITOR_LABEL = "resource.labels.model_monitor_id"
 
+OUR_ENTRIES: dict[str, dict[str, Any]] = {
+    "drift as the first Model Monitoring logs it": DRIFT_ENTRY,
+    "another type": changed_entry("jsonPayload.@type", "type.googleapis.com/x.JobAnomalies"),
+    "another payload": changed_entry("jsonPayload", {"job": f"{_MONITOR}/modelMonitoringJobs/7"}),
+    "a text in place of a payload": {
+        **changed_entry("jsonPayload", None),
+        "textPayload": f"{_MONITOR}/modelMonitoringJobs/7 found anomalies",
+    },
+    "another log": changed_entry("logName", "projects/af-finanzen/logs/x"),
+    "no log": changed_entry("logName", None),
+    "another severity": changed_entry("severity", "ERROR"),
+    "the project by its id": changed_entry(
+        "resource.labels.resource_container", "projects/af-finanzen"
+    ),
+    "the monitor of a version": changed_entry(MONITOR_LABEL, "transak-i1-data-drift-monitor-v42"),
+}
+"""What passes: nothing is known of the entries of Model Monitoring v2 but their resource."""
 
 OTHER_ENTRIES: dict[str, dict[str, Any]] = {
-    "skew": changed_entry("jsonPayload.anomalyObjective", "RAW_FEATURE_SKEW"),
-    "attribution skew": changed_entry("jsonPayload.anomalyObjective", "FEATURE_ATTRIBUTION_SKEW"),
-    "attribution drift": changed_entry("jsonPayload.anomalyObjective", "FEATURE_ATTRIBUTION_DRIFT"),
-    "both objectives named": changed_entry(
-        "jsonPayload.anomalyObjective", "RAW_FEATURE_DRIFT,RAW_FEATURE_SKEW"
-    ),
-    "another monitor": changed_entry("resource.labels.model_monitor", "churn-monitor"),
+    "another monitor": changed_entry(MONITOR_LABEL, "churn-monitor"),
     "a monitor whose id begins with ours": changed_entry(
-        "resource.labels.model_monitor", "transak-i1-data-drift-monitor-2"
+        MONITOR_LABEL, "transak-i1-data-drift-monitor-2"
     ),
-    "another project": changed_entry(
-        "logName",
-        "projects/af-versicherung/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly",
+    "a monitor whose id begins as that of a version": changed_entry(
+        MONITOR_LABEL, "transak-i1-data-drift-monitor-v2-test"
     ),
-    "a project whose id ends with ours": changed_entry(
-        "logName",
-        "projects/test-af-finanzen/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly",
+    "a monitor whose id ends with ours": changed_entry(
+        MONITOR_LABEL, "new-transak-i1-data-drift-monitor"
     ),
-    "another location": changed_entry("resource.labels.location", "europe-west4"),
     "an endpoint of the first Model Monitoring": changed_entry(
-        "resource.type", "aiplatform.googleapis.com/Endpoint"
+        "resource.type", "aiplatform.googleapis.com/ModelDeploymentMonitoringJob"
     ),
-    "no objective": changed_entry("jsonPayload.anomalyObjective", None),
-    "no payload": changed_entry("jsonPayload", None),
+    "no label": changed_entry(MONITOR_LABEL, None),
+    "no labels": changed_entry("resource.labels", None),
+    "a number as label": changed_entry(MONITOR_LABEL, 7),
     "no resource": changed_entry("resource", None),
-    "no log name": changed_entry("logName", None),
-    "text payload": _with_text_instead_of_json(),
-    "status of a monitoring job": {
-        "insertId": "9f2k1",
-        "logName": "projects/af-finanzen/logs/aiplatform.googleapis.com%2Fmodel_monitoring",
-        "resource": DRIFT_ENTRY["resource"],
-        "severity": "INFO",
-        "timestamp": "2026-05-02T00:02:11Z",
-        "jsonPayload": {
-            "modelMonitoringJob": f"{_MONITOR}/modelMonitoringJobs/7382940182736455",
-            "state": "JOB_STATE_SUCCEEDED",
-        },
-    },
-    "status of a pipeline": {
-        "insertId": "-gs8x0he1i7u2",
-        "logName": "projects/af-finanzen/logs/aiplatform.googleapis.com%2Fpipeline_job_task_events",
-        "resource": {
-            "type": "aiplatform.googleapis.com/PipelineJob",
-            "labels": {
-                "location": "europe-west6",
-                "pipeline_job_id": "pipeline-train-20260502001500",
-                "resource_container": "projects/123456789",
-            },
-        },
-        "severity": "INFO",
-        "timestamp": "2026-05-02T00:20:39Z",
-        "jsonPayload": {"pipelineName": "pipeline-train", "type": "STATUS", "status": "RUNNING"},
-    },
-    "an error of our monitor": {
-        "insertId": "k3j2h1",
-        "logName": "projects/af-finanzen/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly",
-        "resource": DRIFT_ENTRY["resource"],
-        "severity": "ERROR",
-        "timestamp": "2026-05-02T00:14:06Z",
-        "jsonPayload": {"message": "RAW_FEATURE_DRIFT could not be computed"},
-    },
+    "a resource that is text": changed_entry("resource", "aiplatform.googleapis.com/ModelMonitor"),
     "audit of a change of the monitor": {
-        "insertId": "1x9d2l7e1",
         "logName": "projects/af-finanzen/logs/cloudaudit.googleapis.com%2Factivity",
         "resource": {
             "type": "audited_resource",
@@ -128,12 +98,6 @@ OTHER_ENTRIES: dict[str, dict[str, Any]] = {
         },
         "severity": "NOTICE",
         "protoPayload": {"methodName": "google.cloud.aiplatform.v1beta1.UpdateModelMonitor"},
-    },
-    "noise at the highest severity": {
-        "logName": "projects/af-finanzen/logs/stderr",
-        "resource": {"type": "k8s_container", "labels": {"location": "europe-west6"}},
-        "severity": "EMERGENCY",
-        "textPayload": "RAW_FEATURE_DRIFT",
     },
     "an empty entry": {},
 }
