@@ -16,12 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tenacity import RetryError as RetryTimeoutError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from transak_drift.local.pubsub_server.state_files import (
+from transak_drift.local.pubsub_server.state_directory import (
     ServerAddress,
     health_service_name,
+    hold_users_lock,
     read_server_address,
 )
-from transak_drift.local.pubsub_server.users_lock import hold_users_lock
 
 _SERVER_MODULE = "transak_drift.local.pubsub_server"
 _HEALTH_CHECK_SECONDS = 2.0

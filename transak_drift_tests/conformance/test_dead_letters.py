@@ -1,4 +1,4 @@
-"""Dead-letter policies and retry policies."""
+"""Dead-letter policies."""
 
 from __future__ import annotations
 
@@ -126,16 +126,3 @@ def test_attempts_are_told_only_with_a_dead_letter_policy(pubsub: Workspace) -> 
     topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, b"again")
     assert fail(pubsub, subscription, 7) == [0] * 7
-
-
-def test_retry_policy_delays_the_second_redelivery(pubsub: Workspace) -> None:
-    topic, subscription = pubsub.create_pair(
-        retry_policy={"minimum_backoff": {"seconds": 1}, "maximum_backoff": {"seconds": 600}}
-    )
-    pubsub.publish(topic, b"again")
-    fail(pubsub, subscription, 1)
-    # The emulator skips the backoff after the first delivery, against "Retry policy" in the
-    # documentation; after the second both wait 2 s.
-    fail(pubsub, subscription, 1)
-    assert pubsub.pull_now(subscription) == []
-    assert [entry.message.data for entry in pubsub.pull(subscription)] == [b"again"]

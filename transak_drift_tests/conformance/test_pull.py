@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.api_core.exceptions import InvalidArgument, NotFound
@@ -188,31 +187,6 @@ def test_ack_deadline_change_out_of_bounds(pubsub: Workspace) -> None:
         # Documented for ModifyAckDeadline: "The maximum deadline you can specify is 600 seconds".
         pubsub.set_ack_deadline(subscription, received, 601)
     assert pubsub.pull_now(subscription) == []
-
-
-def test_seek_to_the_future_empties_the_backlog(pubsub: Workspace) -> None:
-    topic, subscription = pubsub.create_pair()
-    pubsub.publish(topic, b"leased", b"waiting")
-    pubsub.pull(subscription, max_messages=1)
-    pubsub.subscriber.seek(
-        request={"subscription": subscription, "time": datetime.now(UTC) + timedelta(minutes=1)}
-    )
-    assert pubsub.pull_now(subscription) == []
-
-
-def test_seek_to_the_past_keeps_the_backlog(pubsub: Workspace) -> None:
-    topic, subscription = pubsub.create_pair()
-    pubsub.publish(topic, b"waiting")
-    pubsub.subscriber.seek(
-        request={"subscription": subscription, "time": datetime.now(UTC) - timedelta(hours=1)}
-    )
-    assert data_of(pubsub.pull(subscription)) == [b"waiting"]
-
-
-def test_seek_needs_a_target(pubsub: Workspace) -> None:
-    _, subscription = pubsub.create_pair()
-    with pytest.raises(InvalidArgument, match="No target was specified"):
-        pubsub.subscriber.seek(request={"subscription": subscription})
 
 
 def test_parallel_pulls_share_the_backlog(pubsub: Workspace) -> None:

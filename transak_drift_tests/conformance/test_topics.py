@@ -1,8 +1,6 @@
-"""Topics: creation, names, changes, lists, deletion."""
+"""Topics: creation, names, lists, deletion."""
 
 from __future__ import annotations
-
-from datetime import timedelta
 
 import pytest
 from google.api_core.exceptions import AlreadyExists, InvalidArgument, NotFound
@@ -66,53 +64,6 @@ def test_deleted_topic_is_gone_and_may_be_created_again(pubsub: Workspace) -> No
     assert pubsub.create_topic() == name
 
 
-def test_retention_of_a_topic_is_changed(pubsub: Workspace) -> None:
-    name = pubsub.create_topic()
-    changed = pubsub.publisher.update_topic(
-        request={
-            "topic": {"name": name, "message_retention_duration": timedelta(minutes=20)},
-            "update_mask": {"paths": ["message_retention_duration"]},
-        }
-    )
-    assert changed.message_retention_duration == timedelta(minutes=20)
-    assert pubsub.publisher.get_topic(topic=name) == changed
-
-
-def test_labels_of_a_topic_are_changed(pubsub: Workspace) -> None:
-    name = pubsub.create_topic()
-    topic = types.Topic(name=name, labels={"team": "bank"})
-    request = {"topic": topic, "update_mask": {"paths": ["labels"]}}
-    if pubsub.follows_documented_limits:
-        assert pubsub.publisher.update_topic(request=request) == topic
-        assert pubsub.publisher.get_topic(topic=name) == topic
-    else:
-        # The service can change labels ("Update a topic"); the emulator does not know the path.
-        with pytest.raises(InvalidArgument, match="labels is not a known Topic field"):
-            pubsub.publisher.update_topic(request=request)
-
-
-@pytest.mark.parametrize(
-    ("paths", "reason"), [([], "must be set"), (["colour"], "colour is not a known Topic field")]
-)
-def test_bad_update_mask_of_a_topic(pubsub: Workspace, paths: list[str], reason: str) -> None:
-    name = pubsub.create_topic()
-    with pytest.raises(InvalidArgument, match=reason):
-        pubsub.publisher.update_topic(
-            request={"topic": {"name": name}, "update_mask": {"paths": paths}}
-        )
-
-
-@pytest.mark.parametrize("seconds", [7, 31 * 86_400 + 1])
-def test_retention_of_a_topic_has_bounds(pubsub: Workspace, seconds: int) -> None:
-    with pytest.raises(InvalidArgument, match="message_retention_duration out of bounds"):
-        pubsub.publisher.create_topic(
-            request={
-                "name": pubsub.topic_name("retained"),
-                "message_retention_duration": timedelta(seconds=seconds),
-            }
-        )
-
-
 def test_topics_are_listed_in_pages_by_name(pubsub: Workspace) -> None:
     names = sorted(pubsub.create_topic(f"topic-{number}") for number in range(5))
     request = {"project": f"projects/{pubsub.project}", "page_size": 2}
@@ -132,16 +83,6 @@ def test_topics_of_another_project_are_not_listed(pubsub: Workspace) -> None:
     assert list(other) == []
 
 
-def test_subscriptions_of_a_topic_are_listed(pubsub: Workspace) -> None:
-    topic = pubsub.create_topic()
-    other = pubsub.create_topic("topic-two")
-    names = sorted(
-        pubsub.create_subscription(topic, f"subscription-{number}") for number in range(3)
-    )
-    pubsub.create_subscription(other, "elsewhere")
-    assert list(pubsub.publisher.list_topic_subscriptions(topic=topic)) == names
-
-
 def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:
     topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, b"before")
@@ -155,4 +96,3 @@ def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:
     pubsub.create_topic()
     pubsub.publish(topic, b"after")
     assert pubsub.pull_now(subscription) == []
-    assert list(pubsub.publisher.list_topic_subscriptions(topic=topic)) == []

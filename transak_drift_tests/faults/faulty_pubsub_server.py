@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from transak_drift.local.pubsub_server import server
-from transak_drift.local.pubsub_server.clock import MICROSECONDS, SystemClock
-from transak_drift.local.pubsub_server.delivery_store import DeliveryStore
+from transak_drift.local.pubsub_server.deliveries import Deliveries
+from transak_drift.local.pubsub_server.server import run_server
+from transak_drift.local.pubsub_server.storage import MICROSECONDS, system_clock
 
 CLOCK_FILE = "clock"
 
@@ -34,48 +34,24 @@ class Fault(StrEnum):
     """Acknowledgements are answered and forgotten."""
 
 
-class SetClock(SystemClock):
-    """The wall clock and what a file adds to it.
-
-    Args:
-        file: holds the seconds to add; none are added without it.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def now(self) -> int:
-        """Return the microseconds since 1970-01-01T00:00:00Z."""
-        try:
-            added = float(self._file.read_text())
-        except FileNotFoundError:
-            added = 0.0
-        return super().now() + int(added * MICROSECONDS)
-
-
 def install_faults(controls: Path) -> None:
-    """Make this process's server obey the controls.
+    """Make this process's server obey the controls in a directory."""
+    lease, acknowledge = Deliveries.lease, Deliveries.acknowledge
 
-    Args:
-        controls: the directory.
-    """
-    lease, acknowledge = DeliveryStore.lease, DeliveryStore.acknowledge
-
-    def faulty_lease(self: DeliveryStore, *args: Any, **kwargs: Any) -> Any:
-        result = lease(self, *args, **kwargs)
-        if result.messages:
+    def faulty_lease(self: Deliveries, *args: Any) -> Any:
+        result = lease(self, *args)
+        if result[1]:
             _die_once(controls / Fault.DIES_WHEN_LEASED)
         return result
 
-    def faulty_acknowledge(self: DeliveryStore, *args: Any, **kwargs: Any) -> None:
+    def faulty_acknowledge(self: Deliveries, *args: Any) -> None:
         if (controls / Fault.LOSES_ACKNOWLEDGEMENTS).exists():
             return
-        acknowledge(self, *args, **kwargs)
+        acknowledge(self, *args)
         _die_once(controls / Fault.DIES_WHEN_ACKNOWLEDGED)
 
-    vars(server)["SystemClock"] = lambda: SetClock(controls / CLOCK_FILE)
-    setattr(DeliveryStore, "lease", faulty_lease)  # noqa: B010 - the type checker is right to mind
-    setattr(DeliveryStore, "acknowledge", faulty_acknowledge)  # noqa: B010
+    setattr(Deliveries, "lease", faulty_lease)  # noqa: B010 - the type checker is right to mind
+    setattr(Deliveries, "acknowledge", faulty_acknowledge)  # noqa: B010
 
 
 def _die_once(switch: Path) -> None:
@@ -84,8 +60,19 @@ def _die_once(switch: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def main(data_file: Path, port_file: Path, controls: Path) -> None:
+    """Serve until stopped, with the faults and the clock of the controls."""
+
+    def clock() -> int:
+        try:
+            added = float((controls / CLOCK_FILE).read_text())
+        except FileNotFoundError:
+            added = 0.0
+        return system_clock() + int(added * MICROSECONDS)
+
+    install_faults(controls)
+    run_server(data_file, port_file, clock=clock)
+
+
 if __name__ == "__main__":
-    install_faults(Path(sys.argv[3]))
-    server.run_server(
-        server.ServerOptions(data_file=Path(sys.argv[1]), port_file=Path(sys.argv[2]))
-    )
+    main(*map(Path, sys.argv[1:]))

@@ -15,16 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from transak_drift.local.pubsub_server.ack_id import (
-    DeliveryKey,
+from transak_drift.local.pubsub_server.deliveries import (
+    Deliveries,
+    Delivery,
+    Lease,
     decode_ack_id,
     encode_ack_id,
 )
-from transak_drift.local.pubsub_server.clock import MICROSECONDS
-from transak_drift.local.pubsub_server.delivery_store import LeasedMessage
-from transak_drift.local.pubsub_server.lease_rules import RetryBackoff
-from transak_drift.local.pubsub_server.storage import Storage
-from transak_drift.local.pubsub_server.subscription_settings import complete_subscription
+from transak_drift.local.pubsub_server.limits import complete_subscription
+from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage
 
 TOPIC = "projects/bank/topics/drift"
 DEAD_LETTER_TOPIC = "projects/bank/topics/dead-letters"
@@ -54,41 +53,40 @@ class Server:
     clock: MovedClock = field(default_factory=MovedClock)
 
     def __post_init__(self) -> None:
-        self.storage = Storage(self.directory / "pubsub.sqlite3", self.clock)
+        self.storage = Storage(self.directory / "pubsub.sqlite3", self.clock.now)
+        self.deliveries = Deliveries(self.storage)
 
     def create(self, **settings: Any) -> None:
         for topic in (TOPIC, DEAD_LETTER_TOPIC):
-            self.storage.topics.create(types.Topic(name=topic))
+            self.storage.create_topic(types.Topic(name=topic))
         self.create_subscription(DEAD_LETTERS, DEAD_LETTER_TOPIC)
         self.create_subscription(SUBSCRIPTION, TOPIC, **settings)
 
     def create_subscription(self, name: str, topic: str, **settings: Any) -> None:
-        self.storage.subscriptions.create(
-            complete_subscription(types.Subscription(name=name, topic=topic, **settings))
-        )
+        subscription = types.Subscription(name=name, topic=topic, **settings)
+        complete_subscription(subscription)
+        self.storage.create_subscription(subscription)
 
     def publish(self, *bodies: bytes) -> list[int]:
         contents = [
             types.PubsubMessage.serialize(types.PubsubMessage(data=body)) for body in bodies
         ]
-        return self.storage.messages.publish(TOPIC, contents).message_ids
+        return self.storage.publish(TOPIC, contents)[0]
 
     def lease(
         self, name: str = SUBSCRIPTION, max_messages: int = 1000, max_bytes: int = 10**9
-    ) -> list[LeasedMessage]:
-        return self.storage.deliveries.lease(
-            name, max_messages=max_messages, max_bytes=max_bytes
-        ).messages
+    ) -> list[Lease]:
+        return self.deliveries.lease(name, max_messages, max_bytes)[1]
 
-    def modify(self, lease: LeasedMessage, seconds: int) -> None:
-        self.storage.deliveries.modify_ack_deadlines(SUBSCRIPTION, [lease.ack_id], [seconds])
+    def modify(self, lease: Lease, seconds: int) -> None:
+        self.deliveries.modify_ack_deadlines(SUBSCRIPTION, [lease.ack_id], seconds)
 
-    def acknowledge(self, lease: LeasedMessage) -> None:
-        self.storage.deliveries.acknowledge(SUBSCRIPTION, [lease.ack_id])
+    def acknowledge(self, lease: Lease) -> None:
+        self.deliveries.acknowledge(SUBSCRIPTION, [lease.ack_id])
 
     def stored_messages(self) -> int:
         query = "SELECT count(*) FROM message"
-        return self.storage._database.connection.execute(query).fetchone()[0]
+        return self.storage.connection.execute(query).fetchone()[0]
 
 
 @pytest.fixture
@@ -101,11 +99,11 @@ def server(tmp_path: Path) -> Generator[Server]:
 def test_lease_ends_exactly_at_the_ack_deadline(server: Server) -> None:
     server.create(ack_deadline_seconds=20)
     server.publish(b"x")
-    assert [lease.delivery_attempt for lease in server.lease()] == [1]
+    assert [lease.attempt for lease in server.lease()] == [1]
     server.clock.move(19.999_999)
     assert server.lease() == []
     server.clock.move(0.000_001)
-    assert [lease.delivery_attempt for lease in server.lease()] == [2]
+    assert [lease.attempt for lease in server.lease()] == [2]
 
 
 def test_acknowledgement_after_the_deadline_counts_until_the_redelivery(server: Server) -> None:
@@ -119,12 +117,9 @@ def test_acknowledgement_after_the_deadline_counts_until_the_redelivery(server: 
 
 def test_next_available_time_tells_when_to_look_again(server: Server) -> None:
     server.create(ack_deadline_seconds=20)
-    deliveries = server.storage.deliveries
-    empty = deliveries.lease(SUBSCRIPTION, max_messages=1, max_bytes=1)
-    assert empty.next_available_at is None
+    assert server.deliveries.lease(SUBSCRIPTION, 1, 1)[2] is None
     server.publish(b"x")
-    leased = deliveries.lease(SUBSCRIPTION, max_messages=1, max_bytes=1)
-    assert leased.next_available_at == START + 20 * MICROSECONDS
+    assert server.deliveries.lease(SUBSCRIPTION, 1, 1)[2] == START + 20 * MICROSECONDS
 
 
 def test_given_up_message_goes_behind_the_waiting_ones(server: Server) -> None:
@@ -136,43 +131,6 @@ def test_given_up_message_goes_behind_the_waiting_ones(server: Server) -> None:
     (poison,) = server.lease(max_messages=1)
     server.modify(poison, 0)
     assert [lease.message_id for lease in server.lease(max_messages=1)] == good
-
-
-def test_backoff_doubles_from_its_minimum_to_its_maximum(server: Server) -> None:
-    server.create(
-        retry_policy=types.RetryPolicy(
-            minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=35)
-        )
-    )
-    server.publish(b"x")
-    for wait in (10, 20, 35, 35):
-        (lease,) = server.lease()
-        server.modify(lease, 0)
-        server.clock.move(wait - 1)
-        assert server.lease() == []
-        server.clock.move(1)
-    assert len(server.lease()) == 1
-
-
-def test_backoff_also_follows_a_lease_that_ended(server: Server) -> None:
-    server.create(retry_policy=types.RetryPolicy(minimum_backoff=timedelta(seconds=15)))
-    server.publish(b"x")
-    server.lease()
-    server.clock.move(24)
-    assert server.lease() == []
-    server.clock.move(1)
-    assert len(server.lease()) == 1
-
-
-@given(
-    minimum=st.integers(0, 600),
-    span=st.integers(0, 600),
-    attempt=st.integers(1, 10**6),
-)
-def test_backoff_stays_within_its_bounds(minimum: int, span: int, attempt: int) -> None:
-    backoff = RetryBackoff(minimum=minimum, maximum=minimum + span)
-    assert minimum <= backoff.delay(attempt) <= minimum + span
-    assert backoff.delay(attempt) <= backoff.delay(attempt + 1)
 
 
 def test_dead_letters_are_forwarded_without_a_pull_when_the_last_lease_ends(
@@ -187,10 +145,10 @@ def test_dead_letters_are_forwarded_without_a_pull_when_the_last_lease_ends(
     for _ in range(5):
         server.clock.move(10)
         assert len(server.lease()) == 1
-    deliveries = server.storage.deliveries
-    assert deliveries.forward_exhausted() == ([], server.clock.now() + 10 * MICROSECONDS)
+    forward = server.deliveries.forward_dead_letters
+    assert forward() == (set(), server.clock.now() + 10 * MICROSECONDS)
     server.clock.move(10)
-    assert deliveries.forward_exhausted() == ([DEAD_LETTERS], None)
+    assert forward() == ({DEAD_LETTERS}, None)
     assert len(server.lease(DEAD_LETTERS)) == 1
     assert server.lease() == []
 
@@ -201,19 +159,9 @@ def test_messages_are_dropped_after_their_retention(server: Server) -> None:
     server.clock.move(300)
     (young,) = server.publish(b"young")
     server.clock.move(301)
-    server.storage.deliveries.drop_outdated()
+    server.deliveries.drop_outdated()
     assert [lease.message_id for lease in server.lease()] == [young]
     assert server.stored_messages() == 1
-
-
-def test_seek_acknowledges_what_was_published_before(server: Server) -> None:
-    server.create()
-    server.publish(b"old")
-    server.clock.move(10)
-    server.publish(b"new")
-    server.storage.deliveries.seek(SUBSCRIPTION, START + 1)
-    (lease,) = server.lease()
-    assert types.PubsubMessage.deserialize(lease.content).data == b"new"
 
 
 def test_publish_times_never_fall_when_the_clock_is_set_back(server: Server) -> None:
@@ -236,7 +184,7 @@ def test_bytes_of_a_lease_are_bounded_and_a_large_message_still_comes(server: Se
 
 
 def test_messages_that_nobody_waits_for_are_not_kept(server: Server) -> None:
-    server.storage.topics.create(types.Topic(name=TOPIC))
+    server.storage.create_topic(types.Topic(name=TOPIC))
     first = server.publish(b"nobody")
     assert server.stored_messages() == 0
     server.create_subscription(SUBSCRIPTION, TOPIC)
@@ -247,15 +195,15 @@ def test_messages_that_nobody_waits_for_are_not_kept(server: Server) -> None:
         server.acknowledge(lease)
     assert server.stored_messages() == 0
     server.publish(b"three")
-    server.storage.subscriptions.delete(SUBSCRIPTION)
+    server.storage.delete_subscription(SUBSCRIPTION)
     assert server.stored_messages() == 1
-    server.storage.subscriptions.delete(DEAD_LETTERS)
+    server.storage.delete_subscription(DEAD_LETTERS)
     assert server.stored_messages() == 0
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 1))
 def test_ack_id_stands_for_its_delivery(subscription: int, message: int, attempt: int) -> None:
-    key = DeliveryKey(subscription, message, attempt)
+    key = Delivery(subscription, message, attempt)
     assert decode_ack_id(encode_ack_id(key)) == key
 
 
@@ -267,10 +215,10 @@ def test_made_up_ack_ids_are_refused(text: str) -> None:
 
 @given(st.integers(0, 31), st.sampled_from("ABCxyz019-_"))
 def test_altered_ack_ids_are_refused(position: int, letter: str) -> None:
-    ack_id = encode_ack_id(DeliveryKey(3, 141, 5))
+    ack_id = encode_ack_id(Delivery(3, 141, 5))
     altered = ack_id[:position] + letter + ack_id[position + 1 :]
     if altered == ack_id:
-        assert decode_ack_id(altered) == DeliveryKey(3, 141, 5)
+        assert decode_ack_id(altered) == Delivery(3, 141, 5)
     else:
         with pytest.raises(ValueError, match=r"not base64url|form"):
             decode_ack_id(altered)
@@ -297,7 +245,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._directory = tempfile.TemporaryDirectory()
         self.server = Server(Path(self._directory.name))
         self.expected: dict[int, ExpectedMessage] = {}
-        self.leases: list[LeasedMessage] = []
+        self.leases: list[Lease] = []
 
     @initialize()
     def create(self) -> None:
@@ -319,15 +267,18 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(max_messages=st.integers(1, 5))
     def pull(self, max_messages: int) -> None:
-        self.expect_dead_letters()
-        due = [key for key, message in self.expected.items() if self.is_due(message)]
+        due = [
+            key
+            for key, message in self.expected.items()
+            if self.is_due(message) and message.attempts < self.max_attempts
+        ]
         leases = self.server.lease(max_messages=max_messages)
         assert len(leases) == min(max_messages, len(due))
         for lease in leases:
             assert lease.message_id in due
             message = self.expected[lease.message_id]
             message.attempts += 1
-            assert lease.delivery_attempt == message.attempts
+            assert lease.attempt == message.attempts
             assert lease.ack_id not in {earlier.ack_id for earlier in self.leases}
             message.current_ack_id = lease.ack_id
             message.available_at = self.now() + self.deadline_seconds * MICROSECONDS
@@ -352,7 +303,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             message.available_at = self.now() + seconds * MICROSECONDS
             if seconds == 0:
                 message.current_ack_id = None
-        self.expect_dead_letters()
+
+    @rule()
+    def forward_dead_letters(self) -> None:
+        self.server.deliveries.forward_dead_letters()
+        for message in self.expected.values():
+            if message.attempts >= self.max_attempts and self.is_due(message):
+                message.state = "dead"
 
     @precondition(lambda self: self.expected)
     @rule()
@@ -363,7 +320,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.expected:
             self.server.clock.move(3600)
-            self.expect_dead_letters()
+            self.forward_dead_letters()
             remaining = {lease.message_id for lease in self.server.lease()}
             dead = len(self.server.lease(DEAD_LETTERS))
             states = [message.state for message in self.expected.values()]
@@ -380,11 +337,6 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def is_due(self, message: ExpectedMessage) -> bool:
         return message.state == "waiting" and message.available_at <= self.now()
-
-    def expect_dead_letters(self) -> None:
-        for message in self.expected.values():
-            if message.attempts >= self.max_attempts and self.is_due(message):
-                message.state = "dead"
 
 
 DeliveryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

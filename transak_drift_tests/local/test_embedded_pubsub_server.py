@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +16,13 @@ import pytest
 from filelock import FileLock
 from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented
 from google.cloud import pubsub_v1
+from google.pubsub_v1 import types
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.local.pubsub_server.clock import MICROSECONDS, SystemClock
-from transak_drift.local.pubsub_server.storage import Storage
+from transak_drift.local.pubsub_server.deliveries import Deliveries
+from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage, system_clock
 from transak_drift_tests.conformance.workspace import Workspace
 
 # It shows without a wait that nothing is due.
@@ -53,11 +54,9 @@ def drain(pubsub: Workspace, subscription: str, count: int) -> list[str]:
     return ids
 
 
-class LaterClock:
-    """The wall clock, an hour ahead: every lease has ended."""
-
-    def now(self) -> int:
-        return SystemClock().now() + 3600 * MICROSECONDS
+def later_clock() -> int:
+    """Return the time an hour ahead: every lease has ended."""
+    return system_clock() + 3600 * MICROSECONDS
 
 
 def test_answered_publishes_and_acknowledgements_survive_sigkill(tmp_path: Path) -> None:
@@ -94,10 +93,10 @@ def test_answered_publishes_and_acknowledgements_survive_sigkill(tmp_path: Path)
                 working.result()
             pubsub.close()
     with FileLock(tmp_path / "pubsub.sqlite3.lock", timeout=20):
-        storage = Storage(tmp_path / "pubsub.sqlite3", LaterClock())
-        leased = storage.deliveries.lease(subscription, max_messages=10_000, max_bytes=10**9)
+        storage = Storage(tmp_path / "pubsub.sqlite3", later_clock)
+        _, leases, _ = Deliveries(storage).lease(subscription, 10_000, 10**9)
         storage.close()
-    remaining = {str(lease.message_id) for lease in leased.messages}
+    remaining = {str(lease.message_id) for lease in leases}
     assert len(acknowledged) >= 60
     assert remaining.isdisjoint(acknowledged)
     # An acknowledgement without an answer, at most one a crash, may or may not have been stored.
@@ -161,37 +160,60 @@ def test_large_backlog_fits_a_channel_with_default_limits(pubsub: Workspace) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "field"),
+    ("setting", "value"),
     [
-        ({"filter": 'attributes.model = "transak-i1"'}, "filter"),
-        ({"enable_message_ordering": True}, "enable_message_ordering"),
-        ({"retain_acked_messages": True}, "retain_acked_messages"),
-        ({"push_config": {"push_endpoint": "https://example.com"}}, "push_config.push_endpoint"),
-        ({"bigquery_config": {"table": "a.b.c"}}, "bigquery_config"),
-        ({"detached": True}, "detached"),
+        ("filter", 'attributes.model = "transak-i1"'),
+        ("enable_message_ordering", True),
+        ("enable_exactly_once_delivery", True),
+        ("retain_acked_messages", True),
+        ("retry_policy", {"minimum_backoff": {"seconds": 20}}),
+        ("expiration_policy", {"ttl": {"seconds": 86_400}}),
+        ("push_config", {"push_endpoint": "https://example.com"}),
+        ("bigquery_config", {"table": "a.b.c"}),
+        ("detached", True),
     ],
 )
 def test_unsupported_settings_are_refused_by_name(
-    pubsub: Workspace, settings: dict[str, Any], field: str
+    pubsub: Workspace, setting: str, value: Any
 ) -> None:
-    with pytest.raises(MethodNotImplemented, match=field):
-        pubsub.create_pair(**settings)
+    with pytest.raises(MethodNotImplemented, match=setting):
+        pubsub.create_pair(**{setting: value})
     assert list(pubsub.subscriber.list_subscriptions(project=f"projects/{pubsub.project}")) == []
 
 
+def test_unsupported_settings_of_a_topic_are_refused_by_name(pubsub: Workspace) -> None:
+    with pytest.raises(MethodNotImplemented, match="kms_key_name"):
+        pubsub.publisher.create_topic(
+            request={"name": pubsub.topic_name("secret"), "kms_key_name": "key"}
+        )
+    assert list(pubsub.publisher.list_topics(project=f"projects/{pubsub.project}")) == []
+
+
 def test_unsupported_methods_are_unimplemented(pubsub: Workspace) -> None:
-    _, subscription = pubsub.create_pair()
-    with pytest.raises(MethodNotImplemented):
-        pubsub.subscriber.create_snapshot(
+    topic, subscription = pubsub.create_pair()
+    streaming = types.StreamingPullRequest(
+        subscription=subscription, stream_ack_deadline_seconds=10
+    )
+    calls: list[Callable[[], object]] = [
+        lambda: pubsub.subscriber.create_snapshot(
             name=f"projects/{pubsub.project}/snapshots/one", subscription=subscription
-        )
-    with pytest.raises(MethodNotImplemented):
-        pubsub.subscriber.seek(
+        ),
+        lambda: pubsub.subscriber.seek(
+            request={"subscription": subscription, "time": {"seconds": 1}}
+        ),
+        lambda: pubsub.subscriber.update_subscription(
             request={
-                "subscription": subscription,
-                "snapshot": f"projects/{pubsub.project}/snapshots/one",
+                "subscription": {"name": subscription, "ack_deadline_seconds": 20},
+                "update_mask": {"paths": ["ack_deadline_seconds"]},
             }
-        )
+        ),
+        lambda: next(iter(pubsub.subscriber.streaming_pull(iter([streaming])))),
+        lambda: pubsub.publisher.detach_subscription(request={"subscription": subscription}),
+        lambda: pubsub.publisher.list_topic_subscriptions(topic=topic),
+    ]
+    for call in calls:
+        with pytest.raises(MethodNotImplemented):
+            call()
 
 
 def test_health_service_answers(endpoint: str) -> None:

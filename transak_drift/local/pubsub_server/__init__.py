@@ -4,8 +4,9 @@ It speaks the protocol of Cloud Pub/Sub's `Publisher` and `Subscriber` services,
 google-cloud-pubsub client is used with it unchanged. It listens on loopback only and knows no
 users: whoever may connect to the port may read and write.
 
-Supported: topics, pull subscriptions, publishing, Pull, StreamingPull, acknowledgement, ack
-deadlines, retry policies, dead-letter policies, message retention and Seek to a time. What it does
-not support (filters, message ordering, push, exports, snapshots, retained acknowledged messages) it
-refuses with UNIMPLEMENTED, never silently.
+Supported: topics and pull subscriptions (create, get, list, delete), Publish, Pull, Acknowledge,
+ModifyAckDeadline, dead-letter policies and message retention. Every other method and setting is
+refused with UNIMPLEMENTED, never ignored.
+
+Not here: the product's use of Pub/Sub (`transak_drift.pubsub`). Imports nothing of the product.
 """
