@@ -6,15 +6,21 @@ import itertools
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import grpc
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 from google.rpc import status_pb2
 
+from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.location import Location
-from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis, JobAnalysis
+from transak_drift_tests.servers.monitoring_analysis import (
+    FeatureAnalysis,
+    analyse_job,
+    effective_spec,
+    processed_datasets,
+)
 from transak_drift_tests.servers.operations import Operations
 from transak_drift_tests.servers.paging import page
 from transak_drift_tests.servers.rpc import Method
@@ -26,6 +32,7 @@ from transak_drift_tests.servers.status import (
 )
 
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_DISPLAY_NAME = re.compile(r'display_name="(?P<name>[^"]*)"')
 _CHANNEL = re.compile(r"projects/[^/]+/notificationChannels/[^/]+")
 _DATA_TYPES = {"float", "integer", "boolean", "string", "categorical"}
 _UPDATABLE = {
@@ -42,6 +49,19 @@ LARGEST_PAGE = 3
 OBJECTIVE = "raw-feature-drift"
 
 
+class SendsPush(Protocol):
+    """Sends what a finished job with anomalies makes Google send."""
+
+    def __call__(
+        self,
+        monitor: types.ModelMonitor,
+        job: types.ModelMonitoringJob,
+        anomalies: list[FeatureAnalysis],
+        *,
+        is_logged: bool,
+    ) -> None: ...
+
+
 class ModelMonitoring:
     """The monitors of one location, and their jobs.
 
@@ -49,8 +69,18 @@ class ModelMonitoring:
         location: the location.
         operations: runs what takes longer than a call.
         has_model: tells whether a model of that resource name exists.
-        analyse: compares a job's datasets; raises RefusedError where it cannot.
-        log_anomalies: called with a finished job and what it found above a threshold.
+        buckets: the datasets.
+        batch_output: where a batch prediction job has put its predictions.
+        push: called with each finished job that has anomalies.
+
+    Attributes:
+        analyses: what each finished job found; a test may put another distance there.
+        job_looks: how often a job must be looked at until it has ended.
+        second_monitor_error: answer to a second monitor of a version, which nobody documents.
+        target_update: answer to a mask that names the target, which nobody documents.
+        unknown_filter: answer to a list filter on the model; both were seen not to filter.
+        tells_time_range: whether a finished job tells the time range of its target dataset.
+        monitor_tells_output: whether a monitor's own output directory ends as a job's does.
     """
 
     service = "google.cloud.aiplatform.v1beta1.ModelMonitoringService"
@@ -60,21 +90,29 @@ class ModelMonitoring:
         location: Location,
         operations: Operations,
         has_model: Callable[[str], bool],
-        analyse: Callable[[types.ModelMonitoringJob], JobAnalysis],
-        log_anomalies: Callable[[types.ModelMonitoringJob, list[FeatureAnalysis]], None],
+        buckets: Buckets,
+        batch_output: Callable[[str], str | None],
+        push: SendsPush,
     ) -> None:
         self._location = location
         self._operations = operations
         self._has_model = has_model
-        self._analyse = analyse
-        self._log_anomalies = log_anomalies
+        self._buckets = buckets
+        self._batch_output = batch_output
+        self._push = push
         self._monitors: dict[str, types.ModelMonitor] = {}
-        self._creating: set[str] = set()
+        self._creating: dict[str, types.ModelMonitor] = {}
         self._jobs: dict[str, types.ModelMonitoringJob] = {}
-        self._analyses: dict[str, JobAnalysis] = {}
         self._looks: dict[str, int] = {}
-        self._numbers = itertools.count(501)
+        # Ids of Google's own have some 19 digits.
+        self._numbers = itertools.count(4_412_345_678_901_234_501)
+        self.analyses: dict[str, list[FeatureAnalysis]] = {}
         self.job_looks = 1
+        self.second_monitor_error = grpc.StatusCode.ALREADY_EXISTS
+        self.target_update: Literal["accepted", "refused", "ignored"] = "accepted"
+        self.unknown_filter: Literal["ignored", "refused"] = "ignored"
+        self.tells_time_range = True
+        self.monitor_tells_output = False
 
     def methods(self) -> dict[str, tuple[type, Method]]:
         """Return the methods by name."""
@@ -108,6 +146,10 @@ class ModelMonitoring:
         """Delete every monitor, as another client would have."""
         self._monitors.clear()
 
+    def delete_job(self, name: str) -> None:
+        """Delete a job, as another client would have."""
+        del self._jobs[name]
+
     def finish_at_next_look(self, job_name: str) -> None:
         """Let a job end when it is looked at next."""
         if job_name in self._looks:
@@ -120,6 +162,21 @@ class ModelMonitoring:
         self._monitors[name] = monitor
         return name
 
+    def put_job(
+        self,
+        monitor_name: str,
+        job: types.ModelMonitoringJob,
+        *,
+        job_id: str | None = None,
+        schedule_time: datetime | None = None,
+    ) -> str:
+        """Put a job there as the SDK, the console or a schedule would have; returns its name."""
+        job = types.ModelMonitoringJob(job)
+        if schedule_time is not None:
+            job.schedule = f"{self._location.parent}/schedules/{next(self._numbers)}"
+            job.schedule_time = schedule_time
+        return self._add_job(self._monitor(monitor_name), job, job_id).name
+
     def _create_monitor(self, request: Any) -> operations_pb2.Operation:
         self._location.canonical(request.parent, "aiplatform.modelMonitors.create")
         monitor_id = request.model_monitor_id or str(next(self._numbers))
@@ -130,16 +187,26 @@ class ModelMonitoring:
             raise already_exists(name)
         monitor = types.ModelMonitor(request.model_monitor)
         self._check(monitor)
-        self._creating.add(name)
+        self._check_only_one(name, monitor)
+        self._creating[name] = monitor
 
         def work() -> types.ModelMonitor:
             now = datetime.now(UTC)
             monitor.name, monitor.create_time, monitor.update_time = name, now, now
-            self._creating.discard(name)
+            self._creating.pop(name, None)
             self._monitors[name] = self._as_answered(monitor)
             return monitor
 
         return self._operations.start(name, work)
+
+    def _check_only_one(self, name: str, monitor: types.ModelMonitor) -> None:
+        target = _target_of(monitor)
+        others = {**self._monitors, **self._creating}
+        if any(_target_of(other) == target for key, other in others.items() if key != name):
+            raise RefusedError(
+                self.second_monitor_error,
+                f"Model version {target[0]}@{target[1]} already has a ModelMonitor.",
+            )
 
     def _update_monitor(self, request: Any) -> operations_pb2.Operation:
         name = self._location.canonical(request.model_monitor.name)
@@ -147,15 +214,19 @@ class ModelMonitoring:
         if monitor is None:
             raise not_found(name)
         paths = list(request.update_mask.paths)
-        wrong = [path for path in paths if path.partition(".")[0] not in _UPDATABLE]
-        if not paths or wrong:
+        fields = {path.partition(".")[0] for path in paths}
+        refuses_target = self.target_update == "refused" and "model_monitoring_target" in fields
+        if not paths or fields - _UPDATABLE or refuses_target:
             raise invalid(f"update_mask {paths} is empty or names fields that cannot be updated")
         updated = types.ModelMonitor(monitor)
         for path in paths:
+            if self.target_update == "ignored" and path.startswith("model_monitoring_target"):
+                continue
             _copy(
                 types.ModelMonitor.pb(request.model_monitor), types.ModelMonitor.pb(updated), path
             )
         self._check(updated)
+        self._check_only_one(name, updated)
 
         def work() -> types.ModelMonitor:
             updated.update_time = datetime.now(UTC)
@@ -168,6 +239,8 @@ class ModelMonitoring:
         # The API answers with the project's number, whatever the request named it by.
         source = monitor.model_monitoring_target.vertex_model
         source.model = f"{self._location.parent}/models/{source.model.rpartition('/')[2]}"
+        if self.monitor_tells_output:
+            _append_monitor_id(monitor.output_spec, monitor.name)
         return monitor
 
     def _check(self, monitor: types.ModelMonitor) -> None:
@@ -206,23 +279,36 @@ class ModelMonitoring:
         return self._monitor(request.name)
 
     def _list_monitors(self, request: Any) -> types.ListModelMonitorsResponse:
-        items, token = page(
-            list(self._monitors.values()), request.page_size, request.page_token, LARGEST_PAGE
-        )
+        self._operations.go_on()
+        self._location.canonical(request.parent, "aiplatform.modelMonitors.list")
+        found = list(self._monitors.values())
+        match = _DISPLAY_NAME.fullmatch(request.filter)
+        if match is not None:
+            found = [item for item in found if item.display_name == match["name"]]
+        elif request.filter and self.unknown_filter == "refused":
+            raise invalid(f"Invalid filter: {request.filter}")
+        items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
         return types.ListModelMonitorsResponse(model_monitors=items, next_page_token=token)
 
     def _create_job(self, request: Any) -> types.ModelMonitoringJob:
         monitor = self._monitor(request.parent)
-        job_id = request.model_monitoring_job_id or str(next(self._numbers))
-        if request.model_monitoring_job_id and _ID.fullmatch(job_id) is None:
+        job_id = request.model_monitoring_job_id or None
+        if job_id is not None and _ID.fullmatch(job_id) is None:
             raise invalid(f"model_monitoring_job_id {job_id!r} is not valid")
-        name = f"{monitor.name}/modelMonitoringJobs/{job_id}"
+        return self._add_job(
+            monitor, types.ModelMonitoringJob(request.model_monitoring_job), job_id
+        )
+
+    def _add_job(
+        self, monitor: types.ModelMonitor, job: types.ModelMonitoringJob, job_id: str | None
+    ) -> types.ModelMonitoringJob:
+        name = f"{monitor.name}/modelMonitoringJobs/{job_id or next(self._numbers)}"
         if name in self._jobs:
             raise already_exists(name)
-        job = types.ModelMonitoringJob(request.model_monitoring_job)
         target = job.model_monitoring_spec.objective_spec.target_dataset
         if not types.ModelMonitoringInput.pb(target).WhichOneof("dataset"):
             raise invalid("model_monitoring_spec.objective_spec.target_dataset is required")
+        _append_monitor_id(job.model_monitoring_spec.output_spec, monitor.name)
         now = datetime.now(UTC)
         job.name, job.create_time, job.update_time = name, now, now
         job.state = types.JobState.JOB_STATE_PENDING
@@ -238,44 +324,59 @@ class ModelMonitoring:
 
     def _get_job(self, request: Any) -> types.ModelMonitoringJob:
         job = self._job(request.name)
+        self._look(job)
+        return job
+
+    def _look(self, job: types.ModelMonitoringJob) -> None:
         if job.name in self._looks:
             self._looks[job.name] -= 1
             job.state = types.JobState.JOB_STATE_RUNNING
             if self._looks[job.name] <= 0:
                 del self._looks[job.name]
                 self._finish(job)
-        return job
 
     def _finish(self, job: types.ModelMonitoringJob) -> None:
         job.update_time = datetime.now(UTC)
+        monitor = self._monitor(job.name.rpartition("/modelMonitoringJobs/")[0])
+        spec = effective_spec(monitor, job)
         try:
-            analysis = self._analyse(job)
+            features = analyse_job(
+                spec, monitor.model_monitoring_schema, self._buckets, self._batch_output
+            )
         except RefusedError as refusal:
             job.state = types.JobState.JOB_STATE_FAILED
             job.job_execution_detail.error = status_pb2.Status(
                 code=refusal.code.value[0], message=refusal.message
             )
             return
-        self._analyses[job.name] = analysis
+        job.job_execution_detail = processed_datasets(
+            job, spec.objective_spec, tells_time_range=self.tells_time_range
+        )
+        self.analyses[job.name] = features
         job.state = types.JobState.JOB_STATE_SUCCEEDED
-        anomalies = [item for item in analysis.features if item.has_anomaly]
-        if anomalies and job.model_monitoring_spec.notification_spec.enable_cloud_logging:
-            self._log_anomalies(job, anomalies)
+        anomalies = [item for item in features if item.has_anomaly]
+        if anomalies:
+            is_logged = spec.notification_spec.enable_cloud_logging
+            self._push(monitor, job, anomalies, is_logged=is_logged)
 
     def _list_jobs(self, request: Any) -> types.ListModelMonitoringJobsResponse:
         prefix = f"{self._monitor(request.parent).name}/"
         found = [job for name, job in self._jobs.items() if name.startswith(prefix)]
+        if not request.page_token:
+            # Jobs go on though nobody reads them one by one.
+            for job in found:
+                self._look(job)
         items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
         return types.ListModelMonitoringJobsResponse(
             model_monitoring_jobs=items, next_page_token=token
         )
 
-    def _found_by(self, monitor: str, job_name: str) -> Mapping[str, JobAnalysis]:
+    def _found_by(self, monitor: str, job_name: str) -> Mapping[str, list[FeatureAnalysis]]:
         prefix = f"{self._monitor(monitor).name}/"
         wanted = self._location.canonical(job_name) if job_name else None
         return {
             name: analysis
-            for name, analysis in self._analyses.items()
+            for name, analysis in self.analyses.items()
             if name.startswith(prefix) and wanted in (None, name)
         }
 
@@ -294,7 +395,7 @@ class ModelMonitoring:
             for name, analysis in self._found_by(
                 request.model_monitor, wanted.model_monitoring_job
             ).items()
-            for feature in analysis.features
+            for feature in analysis
             if wanted.stats_name in ("", feature.name)
         ]
         items, token = page(stats, request.page_size, request.page_token, 1)
@@ -308,13 +409,25 @@ class ModelMonitoring:
             for name, analysis in self._found_by(
                 request.model_monitor, request.model_monitoring_job
             ).items()
-            for feature in analysis.features
+            for feature in analysis
             if feature.has_anomaly
         ]
         items, token = page(alerts, request.page_size, request.page_token, LARGEST_PAGE)
         return types.SearchModelMonitoringAlertsResponse(
             model_monitoring_alerts=items, total_number_alerts=len(alerts), next_page_token=token
         )
+
+
+def _target_of(monitor: types.ModelMonitor) -> tuple[str, str]:
+    source = monitor.model_monitoring_target.vertex_model
+    return source.model.rpartition("/")[2], source.model_version_id
+
+
+def _append_monitor_id(output: types.ModelMonitoringOutputSpec, monitor_name: str) -> None:
+    directory = output.gcs_base_directory.output_uri_prefix
+    ending = f"model_monitoring/{monitor_name.rpartition('/')[2]}"
+    if directory and not directory.endswith(ending):
+        output.gcs_base_directory.output_uri_prefix = f"{directory.rstrip('/')}/{ending}"
 
 
 def _copy(source: Any, target: Any, path: str) -> None:

@@ -37,6 +37,7 @@ class ModelRegistry:
     def methods(self) -> dict[str, tuple[type, Method]]:
         """Return the methods by name."""
         return {
+            "GetModel": (types.GetModelRequest, self._get_model),
             "ListModels": (types.ListModelsRequest, self._list_models),
             "ListModelVersions": (types.ListModelVersionsRequest, self._list_versions),
             "ListModelEvaluations": (types.ListModelEvaluationsRequest, self._list_evaluations),
@@ -97,12 +98,25 @@ class ModelRegistry:
             )
         return model
 
+    def set_alias(self, name: str, alias: str, version_id: str) -> None:
+        """Move an alias to a version, as a person or a pipeline does."""
+        for version in self._versions[self._key(name)]:
+            aliases = [item for item in version.version_aliases if item != alias]
+            version.version_aliases = aliases + [alias] * (version.version_id == version_id)
+
     def versions(self, name: str) -> Sequence[types.Model]:
         """Return the versions of a model, oldest first."""
         return list(self._versions.get(self._key(name), []))
 
     def _key(self, name: str) -> str:
         return self._location.canonical(name.partition("@")[0], "aiplatform.models.get")
+
+    def _get_model(self, request: Any) -> types.Model:
+        version = request.name.partition("@")[2] or "default"
+        for item in self._versions.get(self._key(request.name), []):
+            if version == item.version_id or version in item.version_aliases:
+                return item
+        raise not_found(request.name)
 
     def _list_models(self, request: Any) -> types.ListModelsResponse:
         self._location.canonical(request.parent, "aiplatform.models.list")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
+from google.type import interval_pb2
 
 from transak_drift.drift.drift_statistics import DriftStatisticsError
 from transak_drift.drift.feature_comparison import compare_features
@@ -84,6 +85,7 @@ class FeatureAnalysis:
                 tabular_anomaly=types.ModelMonitoringAnomaly.TabularAnomaly(
                     summary=f"The {self.metric} distance {self.distance:.6g} is above the "
                     f"threshold {self.threshold:g}.",
+                    anomaly=self.distance,
                     trigger_time=now,
                     condition=types.ModelMonitoringAlertCondition(threshold=self.threshold),
                 ),
@@ -91,46 +93,58 @@ class FeatureAnalysis:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JobAnalysis:
-    """What a job found.
-
-    Args:
-        features: one entry for each monitored feature.
-    """
-
-    features: list[FeatureAnalysis]
+def effective_spec(
+    monitor: types.ModelMonitor, job: types.ModelMonitoringJob
+) -> types.ModelMonitoringSpec:
+    """Fill what a job's specification leaves out from its monitor."""
+    spec = types.ModelMonitoringSpec(job.model_monitoring_spec)
+    if "tabular_objective" not in spec.objective_spec:
+        spec.objective_spec.tabular_objective = monitor.tabular_objective
+    if "baseline_dataset" not in spec.objective_spec:
+        spec.objective_spec.baseline_dataset = monitor.training_dataset
+    if "notification_spec" not in spec:
+        spec.notification_spec = monitor.notification_spec
+    return spec
 
 
 def analyse_job(
-    job: types.ModelMonitoringJob,
-    kinds: dict[str, str],
+    spec: types.ModelMonitoringSpec,
+    schema: types.ModelMonitoringSchema,
     buckets: Buckets,
     batch_output: Callable[[str], str | None],
-) -> JobAnalysis:
+) -> list[FeatureAnalysis]:
     """Compare the datasets of a job.
 
     Args:
-        job: the job.
-        kinds: data type by feature, as in the monitor's schema.
+        spec: what the job and its monitor ask for.
+        schema: the monitor's schema, which types the features.
         buckets: the files.
         batch_output: where a batch prediction job has put its predictions.
 
     Returns:
-        The distances, computed from the files.
+        One entry for each monitored feature; the distances are computed from the files.
 
     Raises:
         RefusedError: a dataset is missing, or lacks a feature.
     """
-    objective = job.model_monitoring_spec.objective_spec
+    objective = spec.objective_spec
     drift = objective.tabular_objective.feature_drift_spec
+    types_of = {field.name: field.data_type for field in schema.feature_fields}
     measured: dict[str, FeatureKind | None] = {
         name: FeatureKind.CATEGORICAL
-        if kinds[name] in ("categorical", "string", "boolean")
+        if types_of[name] in ("categorical", "string", "boolean")
         else FeatureKind.NUMERICAL
-        for name in drift.features
+        for name in drift.features or types_of
     }
-    thresholds = {name: drift.feature_alert_conditions[name].threshold for name in drift.features}
+    thresholds = {}
+    for name, kind in measured.items():
+        default = (
+            drift.default_categorical_alert_condition
+            if kind == FeatureKind.CATEGORICAL
+            else drift.default_numeric_alert_condition
+        )
+        condition = drift.feature_alert_conditions.get(name, default)
+        thresholds[name] = condition.threshold if "threshold" in condition else 1.0
     try:
         baseline = scan_statistics(
             _files(objective.baseline_dataset, buckets, batch_output), measured
@@ -139,21 +153,67 @@ def analyse_job(
         found = compare_features(baseline, target, thresholds)
     except DriftStatisticsError as error:
         raise invalid(str(error)) from error
-    return JobAnalysis(
-        [
-            FeatureAnalysis(
-                name=item.feature,
-                metric=item.metric,
-                distance=item.distance,
-                threshold=item.threshold,
-                baseline=baseline.features[item.feature],
-                target=target.features[item.feature],
-                rows=(baseline.rows, target.rows),
-            )
-            for item in found
-            if item.distance is not None
-        ]
+    return [
+        FeatureAnalysis(
+            name=item.feature,
+            metric=item.metric,
+            distance=item.distance,
+            threshold=item.threshold,
+            baseline=baseline.features[item.feature],
+            target=target.features[item.feature],
+            rows=(baseline.rows, target.rows),
+        )
+        for item in found
+        if item.distance is not None
+    ]
+
+
+def processed_datasets(
+    job: types.ModelMonitoringJob,
+    objective: types.ModelMonitoringObjectiveSpec,
+    *,
+    tells_time_range: bool,
+) -> types.ModelMonitoringJobExecutionDetail:
+    """Tell which datasets a job has processed and, if so, of which time."""
+    processed = types.ModelMonitoringJobExecutionDetail.ProcessedDataset
+    target = processed(location=_location(objective.target_dataset))
+    time_range = _time_range(job, objective.target_dataset) if tells_time_range else None
+    if time_range is not None:
+        target.time_range = time_range
+    return types.ModelMonitoringJobExecutionDetail(
+        baseline_datasets=[processed(location=_location(objective.baseline_dataset))],
+        target_datasets=[target],
     )
+
+
+def _location(dataset: types.ModelMonitoringInput) -> str:
+    columnized = dataset.columnized_dataset
+    return (
+        columnized.gcs_source.gcs_uri
+        or columnized.bigquery_source.table_uri
+        or dataset.batch_prediction_output.batch_prediction_job
+    )
+
+
+def _time_range(
+    job: types.ModelMonitoringJob, dataset: types.ModelMonitoringInput
+) -> interval_pb2.Interval | None:
+    if "time_interval" in dataset:
+        return dataset.time_interval
+    if "time_offset" not in dataset:
+        return None
+    # Counted back from the scheduled time, or from the creation of an unscheduled job.
+    cut_off = job.schedule_time if job.schedule else job.create_time
+    end = cut_off - _span(dataset.time_offset.offset)
+    interval = interval_pb2.Interval()
+    interval.end_time.FromDatetime(end)
+    interval.start_time.FromDatetime(end - _span(dataset.time_offset.window))
+    return interval
+
+
+def _span(text: str) -> timedelta:
+    hours = {"h": 1, "d": 24, "w": 7 * 24}
+    return timedelta(hours=int(text[:-1] or 0) * hours[text[-1].lower()]) if text else timedelta()
 
 
 def _files(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +14,6 @@ from google.cloud.aiplatform_v1 import types as types_v1
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 
-from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
-from transak_drift.trigger.log_entry import anomaly_log_entry
-from transak_drift.trigger.sink_filter import lets_through, sink_filter
 from transak_drift_tests.servers.batch_predictions import BatchPredictions
 from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.faults import Faults
@@ -31,13 +25,16 @@ from transak_drift_tests.servers.location import (
 )
 from transak_drift_tests.servers.model_monitoring import ModelMonitoring
 from transak_drift_tests.servers.model_registry import ModelRegistry
-from transak_drift_tests.servers.monitoring_analysis import (
-    FeatureAnalysis,
-    JobAnalysis,
-    analyse_job,
-)
+from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis
 from transak_drift_tests.servers.operations import Operations
 from transak_drift_tests.servers.pipelines import Pipelines
+from transak_drift_tests.servers.pushes import (
+    Push,
+    body,
+    channel_message,
+    lets_through,
+    log_entry,
+)
 from transak_drift_tests.servers.rpc import Recorder, service_handler
 
 
@@ -46,7 +43,7 @@ class LoopbackVertex:
 
     Args:
         directory: gets the buckets' files.
-        publish: called with the body of each log entry that the sink lets through, or None.
+        publish: called with the body of each message that reaches the topic, or None.
         run_pipeline: does a PipelineJob's work when it ends; by default nothing.
 
     Attributes:
@@ -54,6 +51,8 @@ class LoopbackVertex:
         faults: what is ordered for coming calls.
         recorder: the calls that arrived.
         log: the log entries that were written.
+        pushes: what a finished job with anomalies sends; empty for nothing at all.
+        sink_filter: filter of the log sink, or None for one that lets everything through.
     """
 
     def __init__(
@@ -75,10 +74,13 @@ class LoopbackVertex:
             self.location,
             self.operations,
             has_model=lambda name: bool(self.models.versions(name)),
-            analyse=self._analyse,
-            log_anomalies=self._log_anomalies,
+            buckets=self.buckets,
+            batch_output=self.batch_predictions.output_of,
+            push=self._push,
         )
-        self._publish = publish
+        self.pushes: Sequence[Push] = (Push.LOG_ENTRY,)
+        self.sink_filter: str | None = None
+        self._publish = publish or (lambda _: None)
         self._lock = threading.RLock()
         self._server: grpc.Server | None = None
         self.endpoint = ""
@@ -136,45 +138,19 @@ class LoopbackVertex:
     ) -> None:
         self.stop()
 
-    def _analyse(self, job: types.ModelMonitoringJob) -> JobAnalysis:
-        monitor_name = job.name.rpartition("/modelMonitoringJobs/")[0]
-        monitor = next(item for item in self.monitoring.monitors() if item.name == monitor_name)
-        kinds = {
-            field.name: field.data_type for field in monitor.model_monitoring_schema.feature_fields
-        }
-        return analyse_job(job, kinds, self.buckets, self.batch_predictions.output_of)
-
-    def _log_anomalies(
-        self, job: types.ModelMonitoringJob, anomalies: list[FeatureAnalysis]
+    def _push(
+        self,
+        monitor: types.ModelMonitor,
+        job: types.ModelMonitoringJob,
+        anomalies: list[FeatureAnalysis],
+        *,
+        is_logged: bool,
     ) -> None:
-        project, location, monitor_id, job_id = parse_monitoring_job_name(job.name)
-        # Vertex AI writes one entry for each feature; the trigger has to join them.
-        for anomaly in anomalies:
-            event = DriftEvent(
-                project=project,
-                location=location,
-                model_monitor_id=monitor_id,
-                monitoring_job_id=job_id,
-                objective=DRIFT_OBJECTIVE,
-                anomalies=(FeatureAnomaly(anomaly.name, anomaly.distance, anomaly.threshold),),
-                window_start=None,
-                window_end=_window_end(job),
-                log_entry_id=f"{job_id}-{anomaly.name}",
-            )
-            entry = anomaly_log_entry(
-                event, project_id=self.location.project_id, receive_time=datetime.now(UTC)
-            )
-            self.log.append(entry)
-            self._route(entry, monitor_id)
-
-    def _route(self, entry: dict[str, Any], monitor_id: str) -> None:
-        if self._publish is not None and lets_through(sink_filter(monitor_id), entry):
-            self._publish(json.dumps(entry).encode())
-
-
-def _window_end(job: types.ModelMonitoringJob) -> datetime:
-    interval = job.model_monitoring_spec.objective_spec.target_dataset.time_interval
-    end = getattr(interval, "end_time", None)
-    if end is not None and end.ToSeconds():
-        return end.ToDatetime(UTC)
-    return datetime.now(UTC)
+        for push in self.pushes:
+            if push == Push.CHANNEL:
+                self._publish(body(channel_message(self.location, monitor, job)))
+            elif is_logged:
+                entry = log_entry(push, self.location, job, anomalies)
+                self.log.append(entry)
+                if self.sink_filter is None or lets_through(self.sink_filter, entry):
+                    self._publish(body(entry))

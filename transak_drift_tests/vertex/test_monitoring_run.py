@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ import pytest
 from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import merge_events
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
-from transak_drift.trigger.log_entry import parse_log_entry
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_monitor import apply_model_monitor
 from transak_drift.vertex.monitoring_job import start_monitoring_run
@@ -305,22 +303,6 @@ def test_a_numerical_feature_has_its_divergence_and_buckets(
     assert amount.contributors[0].change > 0
 
 
-def test_drift_reaches_the_topic_as_one_event_of_all_features(
-    vertex: LoopbackVertex,
-    applied: VertexConnection,
-    config: MonitoringConfig,
-    published: list[bytes],
-) -> None:
-    vertex.buckets.write_csv(TARGET, rows(90, 10, 20, 80))
-    result = finished(applied, config, start_monitoring_run(applied, config, DAY).job_name)
-    first, second = (parse_log_entry(body) for body in published)
-    assert first.key == second.key
-    event = result.drift_event()
-    assert event is not None
-    assert event.key == first.key
-    assert merge_events(first, second).anomalies == event.anomalies
-
-
 def test_without_anomaly_logging_nothing_reaches_the_topic(
     connection: VertexConnection, published: list[bytes]
 ) -> None:
@@ -364,15 +346,3 @@ def test_a_slow_job_is_looked_at_without_waiting(
     job_name = start_monitoring_run(applied, config, DAY).job_name
     looks = [read_monitoring_result(applied, config, job_name) for _ in range(3)]
     assert [look is None for look in looks] == [True, True, False]
-
-
-def test_the_window_of_a_table_ends_with_the_day(
-    vertex: LoopbackVertex, applied: VertexConnection
-) -> None:
-    config = monitored_config(vertex={"prediction_dataset": "gs://transak-i1/all.csv"})
-    vertex.buckets.write_csv("gs://transak-i1/all.csv", rows(90, 10, 80, 20))
-    finished(applied, config, start_monitoring_run(applied, config, DAY).job_name)
-    (entry,) = vertex.log
-    assert parse_log_entry(json.dumps(entry).encode()).window_end == datetime(
-        2026, 5, 2, tzinfo=UTC
-    )
