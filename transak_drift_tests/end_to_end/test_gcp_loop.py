@@ -36,6 +36,7 @@ from transak_drift.local.transaction_generator import (
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
+from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.trigger.trigger_state import TriggerState
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -74,6 +75,7 @@ class GcpLoop:
         self.vertex = LoopbackVertex(
             directory / "buckets", publish=self.queue.publish, run_pipeline=self.train
         ).start()
+        self.vertex.sink_filter = sink_filter(self.config.model_monitor_id)
         self.storage = LoopbackStorage(self.vertex.buckets).__enter__()
         self.environment = {
             "TRANSAK_DRIFT_PLATFORM": "gcp",

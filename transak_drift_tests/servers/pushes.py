@@ -19,7 +19,6 @@ from transak_drift_tests.servers.location import Location
 from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis
 
 _TYPES = "type.googleapis.com/google.cloud.aiplatform.logging"
-_EQUALITY = re.compile(r'(?P<path>[A-Za-z_.@"]+)\s*=\s*"(?P<value>[^"]*)"')
 
 
 class Push(StrEnum):
@@ -96,15 +95,12 @@ def channel_message(
 
 
 def lets_through(sink_filter: str, entry: dict[str, Any]) -> bool:
-    """Evaluate a sink's filter: equalities joined by AND, with OR inside parentheses.
+    """Evaluate a sink's filter: equalities and regular expressions joined by AND.
 
     A field that the entry lacks does not match ("Logging query language").
     """
-    text = "\n".join(line for line in sink_filter.splitlines() if not line.startswith("--"))
-    return all(
-        any(_matches(comparison, entry) for comparison in re.split(r"\bOR\b", group))
-        for group in re.split(r"\bAND\b", text)
-    )
+    lines = [line for line in sink_filter.splitlines() if not line.startswith("--")]
+    return all(_matches(text.strip(), entry) for text in re.split(r"\bAND\b", " ".join(lines)))
 
 
 def body(message: dict[str, Any]) -> bytes:
@@ -113,10 +109,12 @@ def body(message: dict[str, Any]) -> bytes:
 
 
 def _matches(comparison: str, entry: dict[str, Any]) -> bool:
-    match = _EQUALITY.fullmatch(comparison.strip().strip("()").strip())
-    if match is None:
-        raise ValueError(f"the filter's comparison {comparison!r} is no equality")
+    path, operator, quoted = comparison.split(maxsplit=2)
     value: Any = entry
-    for name in match["path"].replace('"', "").split("."):
+    for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
-    return isinstance(value, str) and value.casefold() == match["value"].casefold()
+    if not isinstance(value, str):
+        return False
+    if operator == "=~":
+        return re.search(quoted.strip('"'), value) is not None
+    return f'"{value}"'.lower() == quoted.lower()

@@ -1,4 +1,4 @@
-"""A loopback Vertex AI and a connection to it, for the tests of this room."""
+"""A loopback Vertex AI and a connection to it, for these tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from transak_drift_tests.servers.server import LoopbackVertex
 
 
 @pytest.fixture
-def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
+def published() -> list[bytes]:
+    """The bodies of the messages that have reached the topic."""
+    return []
+
+
+@pytest.fixture
+def vertex(tmp_path: Path, published: list[bytes]) -> Iterator[LoopbackVertex]:
     """A server with one model of one version."""
-    with LoopbackVertex(tmp_path / "buckets") as server:
+    with LoopbackVertex(tmp_path / "buckets", publish=published.append) as server:
         server.models.upload("transak-i1-train-model")
         yield server
 

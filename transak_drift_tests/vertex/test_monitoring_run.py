@@ -40,11 +40,6 @@ def rows(coop: int, migros: int, card: int, twint: int) -> list[dict[str, object
 
 
 @pytest.fixture
-def published() -> list[bytes]:
-    return []
-
-
-@pytest.fixture
 def vertex(tmp_path: Path, published: list[bytes]) -> Iterator[LoopbackVertex]:
     with LoopbackVertex(tmp_path / "buckets", publish=published.append) as server:
         server.models.upload("transak-i1-train-model")
