@@ -21,6 +21,7 @@ from transak_drift.defs.jobs import (
     build_prepare_job,
     build_retrain_job,
 )
+from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.model_monitor import build_model_monitor
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.defs.monitoring_run import build_monitoring_run
@@ -71,10 +72,12 @@ def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Defin
     partitions = daily_partitions(config.start_date)
     daily = build_daily_monitoring_job(config)
     refresh = build_drift_history_job(config)
-    sensors = [build_drift_history_sensor(config, refresh, settings.sensor_interval_seconds)]
-    # The local platform's monitoring is finished when its run is.
-    if settings.platform == "gcp":
-        sensors.append(build_monitoring_results_sensor(config, settings.sensor_interval_seconds))
+    sensors = [
+        build_drift_history_sensor(config, refresh, settings.sensor_interval_seconds),
+        build_monitoring_results_sensor(
+            config, settings.sensor_interval_seconds, triggers=settings.trigger == "dagster"
+        ),
+    ]
     return dg.Definitions(
         assets=[
             build_transactions(config, partitions, kinds["data"]),
@@ -87,6 +90,7 @@ def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Defin
             build_drift_event(config),
             build_trained_model(config, kinds["training"]),
         ],
+        asset_checks=[build_message_way_check(config)],
         jobs=[build_prepare_job(config), daily, refresh],
         schedules=[build_daily_schedule(config, daily)],
         sensors=sensors,

@@ -177,32 +177,8 @@ class Overview:
     monitoring_results: Sequence[Mapping[str, object]]
 
 
-class DriftPlatform(Protocol):
-    """Transactions, predictions, monitoring and training of one platform."""
-
-    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
-        """Make the day's transactions available; the same day gives the same rows."""
-        ...
-
-    def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
-        """Find the model that predicts; the local platform trains the first version."""
-        ...
-
-    def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
-        """Create or update the ModelMonitor; without a difference nothing is written."""
-        ...
-
-    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
-        """Predict the category of each of the day's transactions."""
-        ...
-
-    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
-        """Start the comparison of the day's transactions with the baseline."""
-        ...
-
-    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
-        """Return a run's result, or None while it is unfinished."""
-        ...
+class MonitoringJobs(Protocol):
+    """What the trigger asks a platform for: our monitors, their jobs, and what a job found."""
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         """Find the monitors whose target is the configured model, whoever made them.
@@ -242,6 +218,34 @@ class DriftPlatform(Protocol):
         Raises:
             PlatformError: the platform does not answer, or refuses to.
         """
+        ...
+
+
+class DriftPlatform(MonitoringJobs, Protocol):
+    """Transactions, predictions, monitoring and training of one platform."""
+
+    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
+        """Make the day's transactions available; the same day gives the same rows."""
+        ...
+
+    def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
+        """Find the model that predicts; the local platform trains the first version."""
+        ...
+
+    def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
+        """Create or update the ModelMonitor; without a difference nothing is written."""
+        ...
+
+    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
+        """Predict the category of each of the day's transactions."""
+        ...
+
+    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
+        """Start the comparison of the day's transactions with the baseline."""
+        ...
+
+    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
+        """Return a run's result, or None while it is unfinished."""
         ...
 
     def train(

@@ -21,9 +21,10 @@ from transak_drift.defs.names import (
     JOB_NAME_METADATA,
     ModelNames,
 )
+from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.settings import load_settings
-from transak_drift.trigger.trigger_state import TriggerState
+from transak_drift.trigger.inbox import TriggerCursor
 
 RETRAIN_DEADLINE = timedelta(seconds=150)
 _POLL_SECONDS = 0.5
@@ -213,15 +214,15 @@ class DemoLoop:
 
     def _drift_day(self, day: date) -> str:
         result = self._monitor(day)
-        event = result.drift_event()
-        if event is None:
+        if not result.drifted:
             raise DemoFailedError(f"{day} did not drift: {_distances(result)}")
         metadata = self._newest_metadata(self._names.monitoring_run, str(day))
         message = metadata.get("drift message")
         if message is None:
             raise DemoFailedError(f"{day} drifted, but no message was published")
         self._report.message_id = str(message)
-        self._report.drift_event = event.key
+        monitor, job = result.job_name.split("/")[-3::2]
+        self._report.drift_event = drift_event_key(monitor, job)
         return f"{_distances(result)}, message {message}"
 
     def _await_retraining(self) -> str:
@@ -260,7 +261,8 @@ class DemoLoop:
         for state in self._instance.all_instigator_state():
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
-                return cursor is not None and not TriggerState.from_cursor(cursor).waiting_messages
+                inboxes = TriggerCursor.read(cursor).inboxes.values()
+                return any(self._report.drift_event in inbox.answered for inbox in inboxes)
         return None
 
     def _monitor(self, day: date) -> MonitoringResult:

@@ -17,6 +17,7 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.vertex.call_limits import CallLimits
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.endpoint import VertexEndpoint
+from transak_drift.vertex.own_jobs import VertexMonitoringJobs
 
 CONFIG_VARIABLE = "TRANSAK_DRIFT_CONFIG"
 VERTEX_ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
@@ -53,9 +54,10 @@ def build_handler() -> DriftMessageHandler:
     return DriftMessageHandler(
         models=[
             TrainedModel(
-                config, VertexTrainingLauncher(VertexConnection(endpoint, _LIMITS), config)
+                config, VertexMonitoringJobs(connection), VertexTrainingLauncher(connection, config)
             )
-            for config, endpoint in zip(configs, map(_endpoint, configs), strict=True)
+            for config in configs
+            for connection in [VertexConnection(_endpoint(config), _LIMITS)]
         ],
         # They share all of the queue, so that any of them names it.
         queue=TriggerQueue(connect(os.environ.get(PUBSUB_ENDPOINT_VARIABLE) or None), configs[0]),

@@ -1,14 +1,14 @@
-"""What the Cloud Function does with one drift message.
+"""What the Cloud Function does with one message.
 
-It parses, verifies and names the PipelineJob with the same code as Dagster's sensor, so that the
-two, given the same message, start one training between them. The monitor that a message names
-decides which of the models that share the topic it is held against, and which one trains.
+It assesses the message and names the PipelineJob with the same code as Dagster's sensor, so that
+the two, given the same message, start one training between them.
 
-The function keeps no state, which bounds what it honours of the retrain policy:
+The function keeps no state, which bounds what it honours:
 
 - a drift event trains once: Vertex AI refuses a second PipelineJob of the same id;
-- `minimum_anomalous_features` is held against the features of one message, not of all messages of
-  a monitoring job;
+- a monitoring job that has not ended, or cannot be read, makes it raise, so that the message is
+  delivered again;
+- without a message it never starts: only Dagster finds jobs by itself;
 - `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage: only the sensor
   honours them, and only the sensor looks at a held event again.
 """
@@ -32,13 +32,15 @@ from transak_drift.cloud_function.pubsub_event import (
 from transak_drift.cloud_function.structured_log import with_fields
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.trigger.message_assessment import Drift, NotDrift, Rejected, assess_message
-from transak_drift.trigger.messages import ReceivedMessage
+from transak_drift.platform import MonitoringJobs
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
+from transak_drift.trigger.message import ReceivedMessage
 from transak_drift.trigger.retrain_policy import NO_HISTORY, hold_back
 
 UNEXPECTED_EVENT = "unexpected_event"
 LAUNCH_REFUSED = "launch_refused"
 LAUNCH_KEPT_FAILING = "launch_kept_failing"
+KEPT_WAITING = "kept_waiting"
 # Eventarc drops an event that was not taken for 24 hours ("Eventarc: Retry events"): before that
 # it goes to the dead letters, from where it can be replayed.
 LONGEST_REPETITION = timedelta(hours=20)
@@ -65,6 +67,10 @@ class LaunchedTraining:
 
     pipeline_job: str
     adopted: bool
+
+
+class NotReadyError(Exception):
+    """The monitoring job has not ended, or cannot be read now; the message comes again."""
 
 
 class LaunchRefusedError(Exception):
@@ -104,10 +110,12 @@ class TrainedModel:
 
     Args:
         config: the monitored model.
+        jobs: reads what its monitoring jobs found.
         launch: starts its training.
     """
 
     config: MonitoringConfig
+    jobs: MonitoringJobs
     launch: TrainingLauncher
 
 
@@ -143,32 +151,31 @@ class DriftMessageHandler:
             return self._dead_letter(
                 PushedMessage(error.event_as_message, None), UNEXPECTED_EVENT, str(error)
             )
-        assessment = assess_message(pushed.message.data, *(model.config for model in self.models))
-        match assessment:
-            case Rejected(reason, detail):
-                return self._dead_letter(pushed, str(reason), detail)
-            case NotDrift(drift_event):
-                self._log(
-                    logging.INFO,
-                    Disposition.NOT_DRIFT,
-                    pushed,
-                    "no monitored feature is above its threshold",
-                    drift_event,
-                )
+        assessor = Assessor([(model.config, model.jobs) for model in self.models], _now())
+        assessment = assessor.assess(pushed.message.data)
+        match assessment.verdict:
+            case Verdict.DRIFT:
+                return self._answer_drift(pushed, assessment)
+            case Verdict.NOT_DRIFT:
+                self._log(logging.INFO, Disposition.NOT_DRIFT, pushed, assessment.reason)
                 return Disposition.NOT_DRIFT
-            case Drift(drift_event):
-                return self._answer_drift(pushed, drift_event)
+            case Verdict.REJECTED:
+                return self._dead_letter(pushed, str(assessment.rejection), assessment.reason)
+            case Verdict.WAITING | Verdict.UNAVAILABLE:
+                if _is_about_to_be_dropped(pushed):
+                    return self._dead_letter(pushed, KEPT_WAITING, assessment.reason)
+                self.logger.warning(
+                    "%s; the message will be delivered again",
+                    assessment.reason,
+                    extra=_fields(pushed, None),
+                )
+                raise NotReadyError(assessment.reason)
 
-    def _answer_drift(self, pushed: PushedMessage, event: DriftEvent) -> Disposition:
-        # An event that was held against no model of ours is no drift but rejected.
-        (model,) = (
-            model
-            for model in self.models
-            if model.config.model_monitor_id == event.model_monitor_id
-        )
-        hold = hold_back(
-            len(event.anomalies), model.config.retrain_policy, NO_HISTORY, datetime.now(UTC)
-        )
+    def _answer_drift(self, pushed: PushedMessage, assessment: Assessment) -> Disposition:
+        event = assessment.event
+        assert event is not None
+        (model,) = (model for model in self.models if model.config is assessment.config)
+        hold = hold_back(len(event.features), model.config.retrain_policy, NO_HISTORY, _now())
         if hold is not None:
             self._log(logging.WARNING, Disposition.HELD, pushed, hold.reason, event)
             return Disposition.HELD
@@ -233,15 +240,19 @@ class DriftMessageHandler:
         )
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _is_about_to_be_dropped(pushed: PushedMessage) -> bool:
     published = pushed.publish_time
-    return published is not None and datetime.now(UTC) - published > LONGEST_REPETITION
+    return published is not None and _now() - published > LONGEST_REPETITION
 
 
 def _fields(
     pushed: PushedMessage, event: DriftEvent | None, **fields: str
 ) -> dict[str, dict[str, object]]:
-    features = None if event is None else {item.feature: item.deviation for item in event.anomalies}
+    features = None if event is None else {item.feature: item.distance for item in event.features}
     return with_fields(
         message_id=pushed.message.message_id,
         model_monitor=None if event is None else event.model_monitor_id,

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from cloudevents.http import CloudEvent
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
-from transak_drift.trigger.messages import ReceivedMessage
+from transak_drift.trigger.message import ReceivedMessage
 
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 

@@ -47,7 +47,7 @@ from transak_drift.notifications.notification_state import (
     NotificationState,
     Refusal,
 )
-from transak_drift.trigger.trigger_plan import OutcomeKind
+from transak_drift.trigger.inbox import OutcomeKind
 
 SENSOR_NAME = "drift_notification_sensor"
 

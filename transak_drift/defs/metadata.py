@@ -60,7 +60,7 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
         "window end": dg.MetadataValue.timestamp(event.window_end),
         "features": table(
             ("feature", "distance", "threshold"),
-            [(a.feature, a.deviation, a.threshold) for a in event.anomalies],
+            [(item.feature, round(item.distance, 6), item.threshold) for item in event.features],
         ),
     }
 

@@ -1,28 +1,30 @@
-"""Sensor: results of monitoring jobs that outlive the run which started them.
+"""Sensor: the end of every monitoring job of ours, whoever started it.
 
-No run worker waits for a job. The starts and the recorded results are both in Dagster's storage;
-what has a start and no result is watched.
+Each finished job gets its report, and drift enters the trigger's inbox, whether or not a message
+names the job. No run worker waits for a job.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import monitoring_job_name
+from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.drift_report import check_result, report_metadata
 from transak_drift.defs.names import JOB_NAME_METADATA, ModelNames, check_names
 from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.platform import (
-    DriftPlatform,
-    MonitoringRunFailedError,
-    PlatformError,
-    TemporaryPlatformError,
-)
-from transak_drift.trigger.watched_runs import WatchedRun, WatchedRuns
+from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
+from transak_drift.trigger.assessment import drift_event_of, window_fault
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
+from transak_drift.trigger.pending_jobs import PendingJobs
 
 SENSOR_NAME = "monitoring_results_sensor"
 
@@ -30,37 +32,43 @@ AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvalua
 
 
 @dataclass(frozen=True, slots=True)
-class WatchBounds:
+class PollBounds:
     """What one tick does at most; the rest follows on later ticks.
 
     Args:
-        new_starts: starts that are read from Dagster's storage.
-        looks: jobs that are looked at.
-        seconds: time after which no further job is looked at.
-        longest_watch: after so long without a result a job is given up.
+        reads: jobs that are read.
+        seconds: time after which no further job is read.
+        listing_interval: least time between two listings of all jobs.
+        look_back: how far the very first listing looks back.
+        max_wait: after so long without a result a job is given up.
     """
 
-    new_starts: int = 500
-    looks: int = 200
+    reads: int = 200
     seconds: float = 20.0
-    longest_watch: timedelta = timedelta(days=7)
+    listing_interval: timedelta = timedelta(seconds=60)
+    look_back: timedelta = timedelta(days=1)
+    max_wait: timedelta = timedelta(days=7)
 
 
 def build_monitoring_results_sensor(
-    config: MonitoringConfig, interval_seconds: int, bounds: WatchBounds | None = None
+    config: MonitoringConfig,
+    interval_seconds: int,
+    bounds: PollBounds | None = None,
+    *,
+    triggers: bool = True,
 ) -> dg.SensorDefinition:
-    """Build the sensor.
+    """Build the sensor of one model.
 
     Args:
         config: the monitored model.
         interval_seconds: least seconds between two ticks.
         bounds: what a tick does at most.
+        triggers: whether drift enters the inbox of the trigger; not where a Cloud Function trains.
 
     Returns:
         The sensor, running by default. It starts no run: it records `drift_report`, with the
-        metadata and the checks that the asset itself would record.
+        metadata and the checks that the asset itself would record, and drift events.
     """
-    limits = bounds or WatchBounds()
     names = ModelNames.of(config)
 
     @dg.sensor(
@@ -69,121 +77,167 @@ def build_monitoring_results_sensor(
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Watches unfinished monitoring jobs, and records the drift report of each day when its "
-            "job ends."
+            "Finds every monitoring job of the model's monitors, whoever started it, records its "
+            "drift report when it ends, and hands drift to the trigger, with or without a message."
         ),
     )
     def monitoring_results_sensor(
         context: dg.SensorEvaluationContext, platform: PlatformResource
     ) -> dg.SensorResult:
-        watched = _with_new_starts(
-            context.instance, names, WatchedRuns.from_cursor(context.cursor), limits.new_starts
+        tick = _Tick(
+            context.instance,
+            config,
+            platform,
+            bounds or PollBounds(),
+            PendingJobs.read(context.cursor),
+            triggers,
         )
-        tick = _Tick(config, platform, limits)
-        if watched.waiting:
-            tick.look(context.instance, platform.open(config), watched)
+        sentence = tick.run(platform.open(config))
         for problem in tick.problems:
             context.log.warning(problem)
-        left = watched.after(tick.looked_at, tick.done)
-        sentence = (
-            f"{len(tick.done)} of {len(watched.waiting)} monitoring jobs have ended; "
-            f"{len(left.waiting)} are watched on"
-        )
         context.log.info(sentence)
         return dg.SensorResult(
-            skip_reason=sentence + "".join(f"; {problem}" for problem in tick.problems[:1]),
-            cursor=left.to_cursor(),
+            skip_reason="; ".join([sentence, *tick.problems[:1]]),
+            cursor=tick.jobs.model_dump_json(exclude_defaults=True),
             asset_events=tick.events,
         )
 
     return monitoring_results_sensor
 
 
+@dataclass
 class _Tick:
-    """One tick: what was looked at, and what is to be recorded."""
+    """One tick: what is listed, read and recorded."""
 
-    def __init__(
-        self,
-        config: MonitoringConfig,
-        platform: PlatformResource,
-        limits: WatchBounds,
-    ) -> None:
-        self._config = config
-        self._platform = platform
-        self._names = ModelNames.of(config)
-        self._checks = check_names(config.drift_thresholds)
-        self._limits = limits
-        self.looked_at: list[str] = []
-        self.done: list[str] = []
-        self.problems: list[str] = []
-        self.events: list[AssetEvent] = []
+    instance: dg.DagsterInstance
+    config: MonitoringConfig
+    platform: PlatformResource
+    bounds: PollBounds
+    jobs: PendingJobs
+    triggers: bool
+    problems: list[str] = field(default_factory=list)
+    events: list[AssetEvent] = field(default_factory=list)
 
-    def look(
-        self, instance: dg.DagsterInstance, platform: DriftPlatform, watched: WatchedRuns
-    ) -> None:
-        """Look at each job until a bound is reached."""
-        deadline = time.monotonic() + self._limits.seconds
-        for day, run in list(watched.waiting.items())[: self._limits.looks]:
-            if time.monotonic() > deadline:
+    def __post_init__(self) -> None:
+        self._names = ModelNames.of(self.config)
+        self._now = datetime.now(UTC)
+        self._deadline = time.monotonic() + self.bounds.seconds
+
+    def run(self, platform: MonitoringJobs) -> str:
+        """Do the tick's work; returns a sentence for people."""
+        key = self._names.drift_event
+        if not catch_up(self.instance, key, self.jobs.inbox, self._deadline):
+            return "reading the event log; the rest follows at the next tick"
+        self._list(platform)
+        awaited, ended = list(self.jobs.pending)[: self.bounds.reads], 0
+        for job_key in awaited:
+            if time.monotonic() > self._deadline:
                 break
-            self.looked_at.append(day)
-            if _recorded_job(instance, self._names, day) == run.job_name:
-                self.done.append(day)
-                continue
             try:
-                result = platform.monitoring_result(self._config, run.job_name)
-            except MonitoringRunFailedError as error:
-                self._record_failure(day, run, str(error))
+                ended += self._look_at(platform, job_key)
             except TemporaryPlatformError as error:
                 # It would be the same for every other job.
                 self.problems.append(str(error))
                 break
-            except PlatformError as error:
-                self.problems.append(str(error))
-                if _is_given_up(run, self._limits):
-                    self._record_failure(day, run, f"given up: {error}")
-            else:
-                if result is not None:
-                    self._record(day, result)
-                elif _is_given_up(run, self._limits):
-                    self._record_failure(day, run, "the job did not end; it is watched no longer")
+            except Exception as error:
+                self._put_off(job_key, error)
+        return f"{ended} of {len(awaited)} monitoring jobs have ended; " + (
+            f"{len(self.jobs.pending)} are awaited" if self.jobs.pending else "none is awaited"
+        )
 
-    def _record(self, day: str, result: MonitoringResult) -> None:
-        self.done.append(day)
+    def _list(self, platform: MonitoringJobs) -> None:
+        listed_at = self.jobs.listed_at
+        if listed_at is not None and self._now - listed_at < self.bounds.listing_interval:
+            return
+        start = self.jobs.listing_start(self._now, self.bounds.look_back)
+        try:
+            self.jobs.add_listing(platform.list_monitoring_jobs(self.config, start), self._now)
+        except PlatformError as error:
+            self.problems.append(str(error))
+
+    def _look_at(self, platform: MonitoringJobs, key: str) -> bool:
+        monitor_id, _, job_id = key.partition("/")
+        job = platform.read_monitoring_job(self.config, monitor_id, job_id)
+        if job.state == JobState.UNFINISHED:
+            if self._now - self.jobs.pending[key] <= self.bounds.max_wait:
+                self.jobs.look_later(key)
+                return False
+            self._record_failure(key, "the job did not end; it is awaited no longer")
+        elif job.result is None:
+            self._record_failure(key, job.detail, job.day)
+        else:
+            self._record(job, job.result)
+        self.jobs.finish(key)
+        return True
+
+    def _put_off(self, key: str, error: Exception) -> None:
+        reason = (
+            str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        )
+        self.problems.append(f"{key}: {reason}"[:500])
+        if self._now - self.jobs.pending[key] > self.bounds.max_wait:
+            self._record_failure(key, f"given up: {reason}"[:500])
+            self.jobs.finish(key)
+        else:
+            self.jobs.look_later(key)
+
+    def _record(self, job: MonitoringJob, result: MonitoringResult) -> None:
+        fault = window_fault(result, self.config, self._now)
+        if fault is not None:
+            key = f"{job.model_monitor_id}/{job.monitoring_job_id}"
+            self._record_failure(key, fault)
+            return
+        event = drift_event_of(job, result, self.config)
+        if self.triggers and event is not None and not self.jobs.inbox.knows(event.key):
+            record = TriggerRecord(
+                kind=OutcomeKind.DRIFT,
+                key=event.key,
+                detail=event.summary(),
+                at=self._now,
+                event=event,
+            )
+            write_records(self.instance, self._names.drift_event, [record])
+        if _recorded_job(self.instance, self._names, str(result.day)) != job.monitoring_job_id:
+            self._record_report(result)
+
+    def _record_report(self, result: MonitoringResult) -> None:
         self.events.append(
             dg.AssetMaterialization(
                 asset_key=self._names.drift_report,
-                partition=day,
-                metadata=report_metadata(self._config, self._platform, result),
+                partition=str(result.day),
+                metadata=report_metadata(self.config, self.platform, result),
             )
         )
+        checks = check_names(self.config.drift_thresholds)
         self.events.extend(
-            _check_evaluation(self._config, feature)
+            _check_evaluation(self.config, feature)
             for feature in result.features
             # A threshold that is configured no longer has no check.
-            if feature.feature in self._checks
+            if feature.feature in checks
         )
 
-    def _record_failure(self, day: str, run: WatchedRun, reason: str) -> None:
-        self.done.append(day)
+    def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
+        partition = str(day or self.jobs.pending[key].date())
+        monitor_id, _, job_id = key.partition("/")
+        name = monitoring_job_name(self.config.project_id, self.config.location, monitor_id, job_id)
         self.events.append(
             dg.AssetObservation(
                 asset_key=self._names.drift_report,
-                partition=day,
-                description=f"the monitoring job of {day} gave no result: {reason}",
-                metadata={JOB_NAME_METADATA: run.job_name, "reason": reason},
+                partition=partition,
+                description=f"the monitoring job of {partition} gave no result: {reason}",
+                metadata={JOB_NAME_METADATA: name, "reason": reason},
             )
         )
         self.events.extend(
             dg.AssetCheckEvaluation(
                 asset_key=self._names.drift_report,
-                check_name=name,
+                check_name=check,
                 passed=False,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description=f"{day} is not known: {reason}",
-                metadata={JOB_NAME_METADATA: run.job_name},
+                description=f"{partition} is not known: {reason}",
+                metadata={JOB_NAME_METADATA: name},
             )
-            for name in self._checks.values()
+            for check in check_names(self.config.drift_thresholds).values()
         )
 
 
@@ -199,38 +253,10 @@ def _check_evaluation(config: MonitoringConfig, feature: FeatureDrift) -> dg.Ass
     )
 
 
-def _with_new_starts(
-    instance: dg.DagsterInstance, names: ModelNames, watched: WatchedRuns, limit: int
-) -> WatchedRuns:
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.monitoring_run, after_storage_id=watched.seen),
-        limit=limit,
-        ascending=True,
-    ).records
-    if not records:
-        return watched
-    return watched.with_started(records[-1].storage_id, _runs(records))
-
-
-def _runs(records: Sequence[dg.EventLogRecord]) -> Iterator[tuple[str, WatchedRun]]:
-    for record in records:
-        materialization = record.asset_materialization
-        if materialization is None or materialization.partition is None:
-            continue
-        job_name = materialization.metadata.get(JOB_NAME_METADATA)
-        if job_name is not None:
-            since = datetime.fromtimestamp(record.timestamp, UTC)
-            yield materialization.partition, WatchedRun(job_name=str(job_name.value), since=since)
-
-
 def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
-    records = instance.fetch_materializations(
+    records: Sequence[dg.EventLogRecord] = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=names.drift_report, asset_partitions=[day]), limit=1
     ).records
     materialization = records[0].asset_materialization if records else None
     job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None
-    return None if job_name is None else str(job_name.value)
-
-
-def _is_given_up(run: WatchedRun, limits: WatchBounds) -> bool:
-    return datetime.now(UTC) - run.since > limits.longest_watch
+    return None if job_name is None else str(job_name.value).rpartition("/")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -56,6 +57,13 @@ class PlatformResource(dg.ConfigurableResource, ABC):
         Raises:
             PlatformError: it cannot be written; the message says what to do.
         """
+
+    def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
+        """Return the newest entry that the model's monitors wrote to the log, as it stands there.
+
+        None where there is none, or it cannot be read.
+        """
+        return None
 
     def monitor_page(self, config: MonitoringConfig) -> str | None:
         """Return the https address of the monitor's page in a console, or None without one."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.names import DRIFT_EVENT_TAG, ModelNames
-from transak_drift.drift.drift_event import FeatureAnomaly, drift_event_key
+from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.notifications.notification import RecordedOutcome, TrainingEnd
-from transak_drift.trigger.trigger_plan import OutcomeKind
 
 # Set by Dagster on a failed run that its daemon runs again by itself.
 _WILL_RETRY_TAG = "dagster/will_retry"
@@ -64,22 +64,26 @@ def read_outcomes(
         # Asked before the rest is read, so that what is recorded in between is read later.
         latest = instance.fetch_observations(key, limit=1).records
         newest = latest[0].storage_id if latest else 0
-    records = instance.fetch_observations(
-        dg.AssetRecordsFilter(
-            asset_key=key,
-            after_storage_id=seen,
-            after_timestamp=since.timestamp() if seen is None else None,
-        ),
+    found = read_records(
+        instance,
+        key,
+        after=seen,
+        since=since.timestamp() if seen is None else None,
         limit=limit,
-        ascending=True,
-    ).records
+    )
     outcomes = [
-        outcome
+        RecordedOutcome(
+            monitoring_job_id=record.key.partition("/")[2],
+            kind=record.kind,
+            detail=record.detail,
+            window_end=record.event.window_end,
+            anomalies=record.event.features,
+        )
+        for _, records in found
         for record in records
-        if record.event_log_entry.asset_observation is not None
-        for outcome in _outcomes(record.event_log_entry.asset_observation.metadata, config)
+        if record.event is not None
     ]
-    return OutcomeReading(records[-1].storage_id if records else newest, tuple(outcomes))
+    return OutcomeReading(found[-1][0] if found else newest, tuple(outcomes))
 
 
 def newest_training_runs(
@@ -182,72 +186,3 @@ def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
         if record.event_log_entry.dagster_event is not None:
             return record.event_log_entry.dagster_event.message or "see the run"
     return "see the run"
-
-
-def _outcomes(
-    metadata: Mapping[str, dg.MetadataValue], config: MonitoringConfig
-) -> Iterator[RecordedOutcome]:
-    outcome = metadata.get("outcome")
-    try:
-        kind = OutcomeKind(str(outcome.value)) if outcome is not None else None
-    except ValueError:
-        kind = None
-    if kind is None:
-        return
-    rows = metadata.get("list")
-    if isinstance(rows, dg.TableMetadataValue):
-        for row in rows.records:
-            found = _outcome_of_row(kind, row.data, config)
-            if found is not None:
-                yield found
-        return
-    job = metadata.get("monitoring job")
-    detail = metadata.get("detail")
-    if job is None or not job.value:
-        return
-    end = metadata.get("window end")
-    yield RecordedOutcome(
-        monitoring_job_id=str(job.value),
-        kind=kind,
-        detail="" if detail is None else str(detail.value),
-        window_end=_time(end.value if end is not None else None),
-        anomalies=tuple(_anomalies(metadata.get("features"))),
-    )
-
-
-def _outcome_of_row(
-    kind: OutcomeKind, row: Mapping[str, Any], config: MonitoringConfig
-) -> RecordedOutcome | None:
-    job = row.get("monitoring job")
-    # What belongs to no configured model is written down at the first one.
-    if not job or row.get("drift event") != drift_event_key(config.model_monitor_id, str(job)):
-        return None
-    return RecordedOutcome(
-        monitoring_job_id=str(job),
-        kind=kind,
-        detail=str(row.get("detail") or ""),
-        window_end=_time(row.get("window end")),
-    )
-
-
-def _anomalies(features: dg.MetadataValue | None) -> Iterator[FeatureAnomaly]:
-    if not isinstance(features, dg.TableMetadataValue):
-        return
-    for record in features.records:
-        row = record.data
-        distance, threshold = row.get("distance"), row.get("threshold")
-        if isinstance(distance, int | float):
-            yield FeatureAnomaly(
-                feature=str(row.get("feature")),
-                deviation=float(distance),
-                threshold=float(threshold) if isinstance(threshold, int | float) else None,
-            )
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, UTC)
-        return datetime.fromisoformat(value).astimezone(UTC) if value else None
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None

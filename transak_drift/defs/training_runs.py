@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from transak_drift.defs.names import DRIFT_EVENT_TAG, TRAINED_UNTIL_METADATA, ModelNames
+from transak_drift.trigger.decision import TrainingRuns
 from transak_drift.trigger.retrain_policy import TrainingHistory
-from transak_drift.trigger.trigger_plan import RunStorage
 
 # Databases limit the parameters of one statement; SQLite to 999 in old versions.
 _KEYS_PER_QUERY = 300
@@ -23,7 +23,7 @@ _UNFINISHED = [
 ]
 
 
-def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> RunStorage:
+def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> TrainingRuns:
     """Find which drift events have a training run.
 
     Args:
@@ -43,7 +43,7 @@ def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) 
             created.add(key)
             if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED:
                 launched.add(key)
-    return RunStorage(created, launched)
+    return TrainingRuns(created, launched)
 
 
 def training_history(instance: dg.DagsterInstance, names: ModelNames) -> TrainingHistory:

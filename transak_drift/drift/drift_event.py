@@ -1,60 +1,70 @@
-"""A drift event: the drift that one monitoring job found, however many messages tell of it."""
+"""A drift event: the drift that one monitoring job found, however many messages name the job."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-DRIFT_OBJECTIVE = "RAW_FEATURE_DRIFT"
-LONGEST_PIPELINE_JOB_ID = 128
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+MAX_PIPELINE_JOB_ID_LENGTH = 128
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureAnomaly:
-    """One feature whose distance a monitoring job reports.
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DriftedFeature(_Record):
+    """A feature whose distance is above its configured threshold.
 
     Args:
-        feature: name of the feature, e.g. `description`.
-        deviation: distance between target and baseline dataset, in [0, 1].
-        threshold: greatest allowed distance as the job knew it, or None where it does not say.
+        feature: its name, e.g. `description`.
+        distance: distance between target and baseline dataset, in [0, 1].
+        threshold: greatest allowed distance, as configured.
     """
 
     feature: str
-    deviation: float
-    threshold: float | None
+    distance: float
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.distance:.4f} > {self.threshold:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class DriftEvent:
-    """What one log entry says about the drift that a monitoring job found.
+class DriftEvent(_Record):
+    """The drift that one monitoring job found, as the platform tells it.
 
     Args:
-        project: id or number of the project, as in the resource name of the job.
+        project: id of the project, as configured.
         location: region of the monitor.
         model_monitor_id: last part of the ModelMonitor's resource name.
         monitoring_job_id: last part of the ModelMonitoringJob's resource name.
-        objective: the anomaly objective, e.g. `RAW_FEATURE_DRIFT`.
-        anomalies: the reported features.
-        window_start: start of the target dataset's time window, UTC, or None.
-        window_end: end of the target dataset's time window (exclusive), UTC.
-        log_entry_id: the log entry's insertId, or an empty string.
+        features: the features above their threshold, at least one.
+        window_start: start of the target dataset's time window, UTC, or None where unknown.
+        window_end: end (exclusive) of the target dataset's time window, UTC.
     """
 
     project: str
     location: str
     model_monitor_id: str
     monitoring_job_id: str
-    objective: str
-    anomalies: tuple[FeatureAnomaly, ...]
-    window_start: datetime | None
-    window_end: datetime
-    log_entry_id: str
+    features: tuple[DriftedFeature, ...]
+    window_start: AwareDatetime | None
+    window_end: AwareDatetime
 
     @property
     def key(self) -> str:
         """Identity of the event: the monitor and the job, the same for every message of it."""
         return drift_event_key(self.model_monitor_id, self.monitoring_job_id)
+
+    @property
+    def most_drifted(self) -> DriftedFeature:
+        """The feature with the greatest distance."""
+        return max(self.features, key=lambda feature: feature.distance)
+
+    def summary(self) -> str:
+        """Features, distances and thresholds in a line, e.g. `type 0.5978 > 0.3`."""
+        return ", ".join(str(feature) for feature in self.features)
 
 
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
@@ -91,39 +101,4 @@ def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
         event from every trigger. Source: CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
     """
     digest = hashlib.sha256(event_key.encode()).hexdigest()[:32]
-    return f"{training_pipeline[: LONGEST_PIPELINE_JOB_ID - 40]}-drift-{digest}"
-
-
-def merge_events(first: DriftEvent, second: DriftEvent) -> DriftEvent:
-    """Join what two messages say of the same drift event.
-
-    Args:
-        first: the event as known so far.
-        second: the same event (equal key) from another message.
-
-    Returns:
-        The event with the anomalies of both, of a feature named twice the greater deviation, and
-        with a window that spans both.
-
-    Raises:
-        ValueError: the keys differ.
-    """
-    if first.key != second.key:
-        raise ValueError(f"drift events {first.key!r} and {second.key!r} are not the same")
-    starts = [time for time in (first.window_start, second.window_start) if time is not None]
-    merged: dict[str, FeatureAnomaly] = {}
-    for anomaly in (*first.anomalies, *second.anomalies):
-        known = merged.get(anomaly.feature)
-        if known is None or anomaly.deviation > known.deviation:
-            merged[anomaly.feature] = anomaly
-    return DriftEvent(
-        project=first.project,
-        location=first.location,
-        model_monitor_id=first.model_monitor_id,
-        monitoring_job_id=first.monitoring_job_id,
-        objective=first.objective,
-        anomalies=tuple(merged[feature] for feature in sorted(merged)),
-        window_start=min(starts, default=None),
-        window_end=max(first.window_end, second.window_end),
-        log_entry_id=first.log_entry_id,
-    )
+    return f"{training_pipeline[: MAX_PIPELINE_JOB_ID_LENGTH - 40]}-drift-{digest}"

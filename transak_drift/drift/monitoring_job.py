@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -63,6 +63,7 @@ class MonitoringJob:
         state: how far it is.
         detail: why it failed, for people; otherwise an empty string.
         result: what it found; only of a job that succeeded.
+        day: the monitored day, where it is known without a result.
     """
 
     name: str
@@ -71,3 +72,4 @@ class MonitoringJob:
     state: JobState
     detail: str = ""
     result: MonitoringResult | None = None
+    day: date | None = None

@@ -6,9 +6,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
-
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,25 +101,3 @@ class MonitoringResult(_Record):
     def drifted(self) -> tuple[FeatureDrift, ...]:
         """The features above their threshold."""
         return tuple(feature for feature in self.features if feature.drifted)
-
-    def drift_event(self) -> DriftEvent | None:
-        """Return the drift event that this run gives rise to, or None without drift."""
-        if not self.drifted:
-            return None
-        project, location, monitor, job = parse_monitoring_job_name(self.job_name)
-        start = datetime.combine(self.day, time(), tzinfo=UTC)
-        return DriftEvent(
-            project=project,
-            location=location,
-            model_monitor_id=monitor,
-            monitoring_job_id=job,
-            objective=DRIFT_OBJECTIVE,
-            anomalies=tuple(
-                FeatureAnomaly(item.feature, item.distance, item.threshold)
-                for item in self.drifted
-                if item.distance is not None
-            ),
-            window_start=start,
-            window_end=start + timedelta(days=1),
-            log_entry_id=f"{job}-{DRIFT_OBJECTIVE.lower()}",
-        )

@@ -27,7 +27,7 @@ def write_anomaly(
         The id of the published message, or None where the sink's filter did not let it through.
     """
     config = state.config
-    entry = anomaly_log_entry(event, project_id=config.project_id, receive_time=datetime.now(UTC))
+    entry = anomaly_log_entry(event, receive_time=datetime.now(UTC))
     body = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
     state.anomaly_log.parent.mkdir(parents=True, exist_ok=True)
     with state.anomaly_log.open("a", encoding="utf-8") as log:

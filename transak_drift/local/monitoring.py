@@ -18,6 +18,7 @@ from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.log_router import write_anomaly
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.platform import PlatformError, StartedMonitoringRun
+from transak_drift.trigger.assessment import drift_event_of
 
 
 def run_monitoring(
@@ -79,7 +80,8 @@ def run_monitoring(
     )
     with replace_file(state.monitoring_result(job_id)) as temporary:
         temporary.write_text(result.model_dump_json(indent=2), encoding="utf-8")
-    event = result.drift_event()
+    job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
+    event = drift_event_of(job, result, config)
     if event is None or not config.log_anomalies:
         return StartedMonitoringRun(name)
     return StartedMonitoringRun(name, write_anomaly(event, state, publish))

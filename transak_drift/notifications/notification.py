@@ -15,9 +15,9 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import FeatureAnomaly, drift_event_key, last_day
+from transak_drift.drift.drift_event import DriftedFeature, drift_event_key, last_day
 from transak_drift.notifications.notification_pages import Link, NotificationPages
-from transak_drift.trigger.trigger_plan import OutcomeKind
+from transak_drift.trigger.inbox import OutcomeKind
 
 MOST_FEATURES = 20
 MOST_DIGEST_LINES = 10
@@ -47,7 +47,7 @@ class RecordedOutcome:
     kind: OutcomeKind
     detail: str
     window_end: datetime | None
-    anomalies: tuple[FeatureAnomaly, ...] = ()
+    anomalies: tuple[DriftedFeature, ...] = ()
 
     @property
     def stage(self) -> Stage | None:
@@ -270,9 +270,11 @@ def _on_day(window_end: datetime | None) -> str:
     return "" if day is None else f" on {day.isoformat()}"
 
 
-def _feature_line(anomaly: FeatureAnomaly) -> tuple[str, str]:
-    threshold = "" if anomaly.threshold is None else f", threshold {anomaly.threshold:g}"
-    return f"feature {one_line(anomaly.feature)}", f"distance {anomaly.deviation:.4f}{threshold}"
+def _feature_line(anomaly: DriftedFeature) -> tuple[str, str]:
+    return (
+        f"feature {one_line(anomaly.feature)}",
+        f"distance {anomaly.distance:.4f}, threshold {anomaly.threshold:g}",
+    )
 
 
 def _plain(lines: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

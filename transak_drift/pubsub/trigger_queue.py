@@ -16,7 +16,7 @@ from google.pubsub_v1 import types
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.pubsub.connection import RETRY, PubSubClients
-from transak_drift.trigger.messages import ACK_DEADLINE_SECONDS, ReceivedMessage
+from transak_drift.trigger.message import ACK_DEADLINE_SECONDS, ReceivedMessage
 
 CALL_DEADLINE_SECONDS = 20.0
 LONGEST_PULL_SECONDS = 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,31 @@ from transak_drift.vertex.monitoring_results import read_monitoring_result
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1.types import ModelMonitor
+
+
+@dataclass(frozen=True, slots=True)
+class VertexMonitoringJobs:
+    """Implements `MonitoringJobs`, for those who need no more of the platform.
+
+    Args:
+        connection: the location's clients.
+    """
+
+    connection: VertexConnection
+
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
+        """See `MonitoringJobs`."""
+        return own_monitors(self.connection, config)
+
+    def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
+        """See `MonitoringJobs`."""
+        return list_monitoring_jobs(self.connection, config, since)
+
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
+        """See `MonitoringJobs`."""
+        return look_up_job(self.connection, config, model_monitor_id, monitoring_job_id)
 
 
 def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:

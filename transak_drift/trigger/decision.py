@@ -1,0 +1,151 @@
+"""Drift event to decision: which open events train now, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind
+from transak_drift.trigger.retrain_policy import (
+    TrainingHistory,
+    drift_still_stands,
+    hold_back,
+    is_past,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRuns:
+    """Which drift events have a training run.
+
+    Args:
+        created: keys with a run in any state.
+        launched: keys with a run that has been handed over for execution; a subset of `created`.
+    """
+
+    created: Set[str] = frozenset()
+    launched: Set[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next step of an open event.
+
+    Args:
+        kind: the step.
+        key: the drift event.
+        detail: a sentence for people; empty where what drifted says it all.
+    """
+
+    kind: OutcomeKind
+    key: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What is decided at one moment.
+
+    Args:
+        steps: what is recorded, before anything is requested.
+        request: keys of the events to request a training run for, each with its key as run key;
+            those of earlier ticks whose run is not there yet are requested again.
+        held: how many events are held back.
+    """
+
+    steps: tuple[Decision, ...]
+    request: tuple[str, ...]
+    held: int
+
+
+def decide(
+    inbox: Inbox,
+    policy: RetrainPolicy,
+    history: TrainingHistory,
+    runs: TrainingRuns,
+    now: datetime,
+) -> Decisions:
+    """Decide on every open drift event of a model.
+
+    Held events come first, the newest window first, since a training learns from the days up to
+    its event's window and so answers the older ones; then new events in the order of their record.
+
+    Args:
+        inbox: what is open.
+        policy: the model's retrain policy.
+        history: its trainings so far: the runs that are created, in any state.
+        runs: the training runs of the open events.
+        now: the present time, UTC.
+
+    Returns:
+        The decisions. An event that raises has a step `failed` with its error; the others go on.
+    """
+    undecided = inbox.undecided()
+    waiting_for_run = {
+        key
+        for key, item in undecided.items()
+        if item.kind == OutcomeKind.TRAINING_REQUESTED and key not in runs.created
+    }
+    history = replace(history, in_flight=history.in_flight + len(waiting_for_run))
+    if waiting_for_run:
+        history = replace(history, last_start=max(history.last_start or now, now))
+    held = [(key, item) for key, item in undecided.items() if item.kind == OutcomeKind.HELD]
+    held.sort(key=lambda pair: pair[1].window_end or now, reverse=True)
+    others = [(key, item) for key, item in undecided.items() if item.kind != OutcomeKind.HELD]
+    steps: list[Decision] = []
+    request: list[str] = []
+    still_held = 0
+    for key, item in [*held, *others]:
+        try:
+            kind, detail = _next_step(key, item, policy, history, runs, now)
+        except Exception as error:
+            kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
+        if kind == OutcomeKind.TRAINING_REQUESTED:
+            request.append(key)
+            if item.kind == kind:
+                # Asked for by an earlier tick, which may have died with its daemon.
+                continue
+            if key not in runs.created:
+                history = replace(history, in_flight=history.in_flight + 1, last_start=now)
+        still_held += kind == OutcomeKind.HELD
+        if kind != item.kind and not (kind == OutcomeKind.FAILED and detail == item.error):
+            steps.append(Decision(kind, key, detail))
+    return Decisions(tuple(steps), tuple(request), still_held)
+
+
+def _next_step(
+    key: str,
+    item: OpenEvent,
+    policy: RetrainPolicy,
+    history: TrainingHistory,
+    runs: TrainingRuns,
+    now: datetime,
+) -> tuple[OutcomeKind, str]:
+    if key in runs.launched:
+        return OutcomeKind.TRAINING_STARTED, "its training run is in Dagster's run storage"
+    if item.kind == OutcomeKind.TRAINING_REQUESTED or key in runs.created:
+        # Its own run must not hold it back.
+        return OutcomeKind.TRAINING_REQUESTED, ""
+    assert item.window_end is not None
+    if item.kind == OutcomeKind.HELD:
+        answer = _answer(item.window_end, history)
+        if answer is not None:
+            return OutcomeKind.SUPERSEDED, answer
+    hold = hold_back(item.features, policy, history, now)
+    if hold is not None:
+        return OutcomeKind.HELD, hold.reason
+    return OutcomeKind.TRAINING_REQUESTED, ""
+
+
+def _answer(window_end: datetime, history: TrainingHistory) -> str | None:
+    """Say which training has answered a held event, or None while its drift stands."""
+    if history.trained_until is not None and not drift_still_stands(window_end, history):
+        return (
+            f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC "
+            "and made it the baseline"
+        )
+    if history.judged_until is not None and is_past(window_end, history):
+        return f"a training on data until {history.judged_until:%Y-%m-%d %H:%M} UTC has ended"
+    return None

@@ -1,0 +1,238 @@
+"""Message to monitoring job: the one thing that is believed of a message is the job that it names.
+
+Google publishes no shape of a v2 anomaly entry, and a message is untrusted anyway. So any JSON will
+do in which the resource name of a ModelMonitoringJob stands; what the job found is read from the
+platform (`transak_drift.trigger.assessment`). Known shapes are a LogEntry ("Cloud Logging:
+LogEntry") and the message of a Cloud Monitoring notification channel of type pubsub.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from transak_drift.config.resource_names import parse_monitoring_job_name
+
+ACK_DEADLINE_SECONDS = 60
+"""Ack deadline of the trigger subscription, as Terraform and the local platform create it."""
+
+# A log entry has at most 256 KiB ("Cloud Logging: Quotas and limits"); four times that is no entry.
+MAX_BODY_BYTES = 1024 * 1024
+MAX_NAMED_JOBS = 10
+# An attribute of a Pub/Sub message holds 1024 bytes ("Pub/Sub quotas and limits").
+MAX_DETAIL_LENGTH = 1_000
+# Longer than any resource name of a job.
+_MAX_NAME_LENGTH = 300
+# A full resource name begins with its service ("Google API resource names").
+_SERVICE = "//aiplatform.googleapis.com/"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """One delivery of a message.
+
+    Args:
+        message_id: id given by Pub/Sub at publication; the same at each delivery.
+        ack_id: id of this delivery; it expires with the ack deadline.
+        data: the body.
+        attributes: the message's attributes.
+    """
+
+    message_id: str
+    ack_id: str
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class RejectionReason(StrEnum):
+    """Why a message is not acted upon; the attribute `reason` of a dead letter."""
+
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NO_JOB = "no_monitoring_job"
+    SEVERAL_JOBS = "several_monitoring_jobs"
+    OTHER_PROJECT = "other_project"
+    OTHER_LOCATION = "other_location"
+    OTHER_MONITOR = "other_monitor"
+    JOB_MISSING = "job_missing"
+    JOB_FAILED = "job_failed"
+    JOB_NEVER_ENDED = "job_never_ended"
+    WINDOW_OUT_OF_RANGE = "window_out_of_range"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedJob:
+    """A monitoring job as a message names it; nothing of it is verified.
+
+    Args:
+        project: id or number of the project.
+        location: region.
+        model_monitor_id: id of the monitor.
+        monitoring_job_id: id of the job.
+    """
+
+    project: str
+    location: str
+    model_monitor_id: str
+    monitoring_job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamesJobs:
+    """The message names one monitoring job, or a few of which at most one is ours.
+
+    Args:
+        jobs: the jobs, each once, at least one.
+    """
+
+    jobs: tuple[NamedJob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification channel's message about anything else than anomalies, e.g. a job's start.
+
+    Args:
+        text: its subject, in at most 1000 printable ASCII characters.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The message belongs in the dead-letter topic.
+
+    Args:
+        reason: the kind of fault.
+        detail: what stands there and what was expected, in at most 1000 printable ASCII characters.
+    """
+
+    reason: RejectionReason
+    detail: str
+
+
+def read_message(body: bytes) -> NamesJobs | Notice | Rejected:
+    """Read which monitoring job a message names; never raises for any input.
+
+    Args:
+        body: the message's data.
+
+    Returns:
+        The job of the first that applies: a notification channel's
+        `details.model_monitoring_job_name`, a LogEntry's `jsonPayload.modelMonitoringJob`, every
+        text in the JSON that is wholly the resource name of a job.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        return reject(
+            RejectionReason.TOO_LARGE, f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
+        )
+    try:
+        document = json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_members
+        )
+    except UnicodeDecodeError as error:
+        return reject(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
+    except (ValueError, RecursionError) as error:
+        return reject(RejectionReason.NOT_JSON, f"the body is not JSON: {str(error)[:200]}")
+    subject = _channel_subject(document)
+    if subject is not None and "anomal" not in subject.casefold():
+        return Notice(sanitize_detail(subject))
+    jobs = _known_place(document) or _anywhere(document)
+    if not jobs:
+        return reject(
+            RejectionReason.NO_JOB,
+            "no text in the body is the resource name of a monitoring job, "
+            "projects/<project>/locations/<location>/modelMonitors/<monitor>/modelMonitoringJobs/"
+            "<job>",
+        )
+    if len(jobs) > MAX_NAMED_JOBS:
+        return reject(
+            RejectionReason.SEVERAL_JOBS,
+            f"the body names more than {MAX_NAMED_JOBS} monitoring jobs, expected one",
+        )
+    return NamesJobs(tuple(jobs))
+
+
+def reject(reason: RejectionReason, detail: str) -> Rejected:
+    """Reject a message, with a detail that fits into an attribute of a dead letter."""
+    return Rejected(reason, sanitize_detail(detail))
+
+
+def sanitize_detail(text: str) -> str:
+    """Return a text as at most 1000 printable ASCII characters; others are escaped."""
+    shown = "".join(
+        c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_DETAIL_LENGTH]
+    )
+    if len(text) <= MAX_DETAIL_LENGTH and len(shown) <= MAX_DETAIL_LENGTH:
+        return shown
+    return f"{shown[: MAX_DETAIL_LENGTH - 3]}..."
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {ascii(twice)[:80]} stands twice in one object")
+    return members
+
+
+def _channel_subject(document: Any) -> str | None:
+    if isinstance(document, dict) and isinstance(document.get("details"), dict):
+        subject = document.get("subject")
+        return subject if isinstance(subject, str) else None
+    return None
+
+
+def _known_place(document: Any) -> list[NamedJob]:
+    for section, key in (
+        ("details", "model_monitoring_job_name"),
+        ("jsonPayload", "modelMonitoringJob"),
+    ):
+        members = document.get(section) if isinstance(document, dict) else None
+        job = _named_job(members.get(key)) if isinstance(members, dict) else None
+        if job is not None:
+            return [job]
+    return []
+
+
+def _anywhere(document: Any) -> list[NamedJob]:
+    found: dict[NamedJob, None] = {}
+    for text in _texts(document):
+        job = _named_job(text)
+        if job is not None:
+            found[job] = None
+            if len(found) > MAX_NAMED_JOBS:
+                break
+    return list(found)
+
+
+def _texts(document: Any) -> Iterator[str]:
+    # Without recursion: the nesting is the publisher's choice.
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+
+
+def _named_job(text: Any) -> NamedJob | None:
+    if not isinstance(text, str) or len(text) > _MAX_NAME_LENGTH:
+        return None
+    try:
+        return NamedJob(*parse_monitoring_job_name(text.removeprefix(_SERVICE)))
+    except ValueError:
+        return None
