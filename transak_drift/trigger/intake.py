@@ -65,8 +65,8 @@ class Intake:
         return ", ".join(
             f"{count} {kind}"
             + (f" ({', '.join(reasons)})" if kind == OutcomeKind.DEAD_LETTERED else "")
-            for kind, count in totals.items()
-            if count
+            for kind in OutcomeKind
+            if (count := totals[kind])
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.config.monitoring_config import MonitoringConfig, load_config
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_event_log import read_records, write_records
 from transak_drift.defs.drift_message_sensor import (
     TickBounds,
     build_drift_message_sensor,
     run_request,
 )
 from transak_drift.defs.jobs import build_retrain_job
-from transak_drift.defs.local_resources import LocalTriggerQueueResource
+from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
     FEATURE_PAGE_TAG,
@@ -28,50 +28,67 @@ from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
+from transak_drift.drift.monitoring_job import JobState, MonitoringJob
+from transak_drift.local.platform import LocalPlatform
+from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.log_entry import anomaly_log_entry
-from transak_drift.trigger.message_assessment import Drift, assess_message
-from transak_drift.trigger.trigger_state import TriggerState, UnreadableCursorError
+from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerCursor, TriggerRecord
+from transak_drift.trigger.log_entry import MessageShape, drift_message
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body, store_job
 
 NAMES = ModelNames()
 CONSOLE = "https://console.cloud.google.com/vertex-ai/model-monitoring"
-
-CONFIG = load_config(Path(__file__).parents[2] / "monitoring_config.json")
+CONFIG = configuration()
+MONITOR = CONFIG.model_monitor_id
 
 
 class Ticks:
     """The sensor with its memory from tick to tick."""
 
     def __init__(
-        self, directory: Path, instance: dg.DagsterInstance, bounds: TickBounds | None = None
+        self,
+        directory: Path,
+        instance: dg.DagsterInstance,
+        bounds: TickBounds | None = None,
+        config: MonitoringConfig = CONFIG,
     ) -> None:
         self.instance = instance
-        self.resource = LocalTriggerQueueResource(state_directory=str(directory / "pubsub"))
-        self.sensor = build_drift_message_sensor([CONFIG], [build_retrain_job(CONFIG)], 1, bounds)
+        self.config = config
+        self.home = directory / "home"
+        self.queue = LocalTriggerQueueResource(state_directory=str(directory / "pubsub"))
+        self.platform = LocalPlatformResource(
+            trigger_queue=self.queue, state_directory=str(self.home), seed=7, rows_per_day=100
+        )
+        self.sensor = build_drift_message_sensor([config], [build_retrain_job(config)], 1, bounds)
         self.cursor: str | None = None
 
     def tick(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
-            resources={"trigger_queue": self.resource},
+            resources={"trigger_queue": self.queue, "platform": self.platform},
             sensor_name=self.sensor.name,
-        )
-        result = self.sensor(context)
+        ) as context:
+            result = self.sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
 
-    def state(self) -> TriggerState:
-        return TriggerState.from_cursor(self.cursor)
+    def requested(self) -> list[str]:
+        """Tick once; return the run keys that it asks for."""
+        return [str(request.run_key) for request in self.tick().run_requests or []]
+
+    def message(self, job: str, **distances: float) -> bytes:
+        """Store a job that found these distances; return the message that names it."""
+        return store_job(self.home, self.config, job, distances or None)
 
     def publish(self, *bodies: bytes) -> None:
-        with self.resource.open(CONFIG) as queue:
+        with self.queue.open(self.config) as queue:
             queue.publish_many(bodies)
 
     def dead_letters(self) -> list[str]:
-        with self.resource.open(CONFIG) as queue:
+        with self.queue.open(self.config) as queue:
             return sorted(letter.reason for letter in queue.list_dead_letters(100))
 
     def launch(self, request: dg.RunRequest) -> None:
@@ -85,6 +102,14 @@ class Ticks:
             )
         )
 
+    def records(self) -> list[TriggerRecord]:
+        found = read_records(self.instance, NAMES.drift_event)
+        return [record for _, records in found for record in records]
+
+    def steps(self, job: str) -> list[OutcomeKind]:
+        """The steps that are recorded of a drift event, in order."""
+        return [record.kind for record in self.records() if record.key == f"{MONITOR}/{job}"]
+
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
@@ -92,21 +117,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def message(job_id: str, config: MonitoringConfig = CONFIG, distance: float = 0.61) -> bytes:
-    end = datetime(2026, 5, 5, tzinfo=UTC)
-    event = DriftEvent(
-        project=config.project_id,
-        location=config.location,
-        model_monitor_id=config.model_monitor_id,
-        monitoring_job_id=job_id,
-        objective=DRIFT_OBJECTIVE,
-        anomalies=(FeatureAnomaly("description", distance, 0.3),),
-        window_start=end - timedelta(days=1),
-        window_end=end,
-        log_entry_id="entry",
-    )
-    entry = anomaly_log_entry(event, project_id=config.project_id, receive_time=end)
-    return json.dumps(entry).encode()
+@pytest.fixture
+def ticks(tmp_path: Path, instance: dg.DagsterInstance) -> Ticks:
+    return Ticks(tmp_path, instance)
 
 
 def sentence(result: dg.SensorResult) -> str:
@@ -114,53 +127,71 @@ def sentence(result: dg.SensorResult) -> str:
     return str(result.skip_reason.skip_message)
 
 
-def outcomes(result: dg.SensorResult) -> list[dict[str, Any]]:
-    events = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
-    assert {event.asset_key for event in events} <= {NAMES.drift_event}
-    return [{name: value.value for name, value in event.metadata.items()} for event in events]
-
-
-def test_a_message_is_acknowledged_only_once_its_run_is_in_storage(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    ticks = Ticks(tmp_path, instance)
-    ticks.publish(message("job-1"))
-
+def test_a_drift_event_is_recorded_acknowledged_and_requested_in_one_tick(ticks: Ticks) -> None:
+    ticks.publish(ticks.message("job-1"))
     [request] = ticks.tick().run_requests or []
-    assert request.run_key == f"{CONFIG.model_monitor_id}/job-1"
+    assert request.run_key == f"{MONITOR}/job-1"
     assert request.run_config["ops"]["train"]["config"] == {
         "drift_event": request.run_key,
-        "window_end": "2026-05-05T00:00:00+00:00",
+        "window_end": "2026-05-02T00:00:00+00:00",
     }
     assert float(request.tags["dagster/max_runtime"]) > 0
-    assert request.tags[REPORT_TAG] == "/assets/drift_report?view=partitions&partition=2026-05-04"
+    assert request.tags[REPORT_TAG] == "/assets/drift_report?view=partitions&partition=2026-05-01"
     assert not [name for name in request.tags if name in (MONITOR_PAGE_TAG, FEATURE_PAGE_TAG)]
-    assert ticks.state().waiting_messages == 1
+    assert ticks.steps("job-1") == [OutcomeKind.DRIFT, OutcomeKind.TRAINING_REQUESTED]
 
-    # No run came of it, as when the daemon died: the same request is made again.
-    [again] = ticks.tick().run_requests or []
-    assert again.run_key == request.run_key
-    assert ticks.state().waiting_messages == 1
+    # No run came of it, as when the daemon died: the same request is made again, nothing recorded.
+    assert ticks.requested() == [request.run_key]
+    ticks.launch(request)
+    assert ticks.requested() == []
+    assert ticks.steps("job-1")[2:] == [OutcomeKind.TRAINING_STARTED]
+    assert sentence(ticks.tick()) == "0 messages"
 
-    ticks.launch(again)
-    settled = ticks.tick()
-    assert not settled.run_requests
-    assert "1 acknowledged" in sentence(settled)
-    assert ticks.state() == TriggerState()
+
+@pytest.mark.parametrize("shape", MessageShape)
+def test_any_shape_of_a_message_will_do(ticks: Ticks, shape: MessageShape) -> None:
+    ticks.message("job-1")
+    ticks.publish(json.dumps(drift_message(drift_event("job-1"), shape, MAY_1)).encode())
+    assert ticks.requested() == [f"{MONITOR}/job-1"]
+
+
+def test_a_message_cannot_lie(ticks: Ticks) -> None:
+    ticks.message("quiet", description=0.01)
+    ticks.publish(message_body(drift_event("quiet", {"description": 0.99})))
+    assert ticks.requested() == []
+    assert ticks.steps("quiet") == [OutcomeKind.NOT_DRIFT]
+    assert ticks.dead_letters() == []
+
+
+def test_drift_that_polling_found_trains_without_a_message_and_once_with_one(ticks: Ticks) -> None:
+    body = ticks.message("job-1")
+    record = TriggerRecord(
+        kind=OutcomeKind.DRIFT,
+        key=f"{MONITOR}/job-1",
+        detail="found",
+        at=datetime.now(UTC),
+        event=drift_event("job-1"),
+    )
+    write_records(ticks.instance, NAMES.drift_event, [record])
+    [request] = ticks.tick().run_requests or []
+    ticks.launch(request)
+    ticks.publish(body)
+    assert ticks.requested() == []
+    assert OutcomeKind.DUPLICATE in ticks.steps("job-1")
 
 
 def test_on_google_cloud_a_request_links_to_the_console() -> None:
-    assessed = assess_message(message("job-1", distance=0.4), CONFIG)
-    assert isinstance(assessed, Drift)
-    event = replace(
-        assessed.event,
-        project="123",
-        anomalies=(*assessed.event.anomalies, FeatureAnomaly("type", 0.5, 0.3)),
+    event = OpenEvent(
+        kind=OutcomeKind.DRIFT,
+        since=MAY_1,
+        record=1,
+        window_end=MAY_1,
+        features=2,
+        most_drifted="type",
     )
-    tags = run_request(event, CONFIG, on_google_cloud=True).tags
-    monitor = f"{CONSOLE}/locations/{CONFIG.location}/model-monitors/{CONFIG.model_monitor_id}"
+    tags = run_request(f"{MONITOR}/job-1", event, CONFIG, on_google_cloud=True).tags
+    monitor = f"{CONSOLE}/locations/{CONFIG.location}/model-monitors/{MONITOR}"
     assert tags[MONITOR_PAGE_TAG] == f"{monitor}?project={CONFIG.project_id}"
-    # Of the features that which drifted most; the console takes the id of the project.
     assert tags[FEATURE_PAGE_TAG] == (
         f"{monitor}/model-monitoring-jobs/job-1/feature-drift"
         f"?project={CONFIG.project_id}&featureName=type"
@@ -170,85 +201,205 @@ def test_on_google_cloud_a_request_links_to_the_console() -> None:
     assert run.tags[FEATURE_PAGE_TAG] == tags[FEATURE_PAGE_TAG]
 
 
-def test_a_tick_tells_in_one_sentence_what_it_did(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    ticks = Ticks(tmp_path, instance)
-    ticks.publish(b"no json", message("below", distance=0.3))
-    result = ticks.tick()
-    assert sentence(result) == "2 messages: 1 not drift, 1 dead-lettered (not_json)"
-    assert {outcome["outcome"] for outcome in outcomes(result)} == {"not drift", "dead-lettered"}
-    assert ticks.dead_letters() == ["not_json"]
-    assert "nothing to do" not in sentence(ticks.tick()), "the record is acknowledged now"
-    assert "nothing to do" in sentence(ticks.tick())
+def test_a_tick_says_in_one_sentence_what_it_did(ticks: Ticks) -> None:
+    ticks.publish(b"no json", ticks.message("below", description=0.3), b'{"subject": "", ', b"{}")
+    assert sentence(ticks.tick()) == (
+        "4 messages: 1 not drift, 3 dead-lettered (no_monitoring_job, not_json)"
+    )
+    assert ticks.dead_letters() == ["no_monitoring_job", "not_json", "not_json"]
+    assert sentence(ticks.tick()) == "0 messages"
+
+
+def test_a_notice_of_a_start_is_recorded_and_no_dead_letter(ticks: Ticks) -> None:
+    notice = {"subject": "Vertex AI Model Monitoring Job started", "details": {}}
+    ticks.publish(json.dumps(notice).encode())
+    assert sentence(ticks.tick()) == "1 message: 1 notice"
+    assert ticks.dead_letters() == []
+    assert sentence(ticks.tick()) == "0 messages"
 
 
 def test_a_burst_drains_over_ticks_and_a_poison_message_stops_nobody(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     ticks = Ticks(tmp_path, instance, TickBounds(messages=40))
-    ticks.publish(b"\xff", *[message("burst")] * 100)
+    ticks.publish(b"\xff", *[ticks.message("burst")] * 100)
     requested = []
-    for _ in range(5):
+    for _ in range(4):
         for request in ticks.tick().run_requests or []:
             requested.append(request.run_key)
-            if len(requested) == 1:
-                ticks.launch(request)
-    assert set(requested) == {f"{CONFIG.model_monitor_id}/burst"}
+            ticks.launch(request)
+    assert requested == [f"{MONITOR}/burst"]
     assert ticks.dead_letters() == ["not_utf8"]
-    assert "nothing to do" in sentence(ticks.tick())
+    assert sum(record.messages for record in ticks.records()) == 101
+    assert sentence(ticks.tick()) == "0 messages"
 
 
-def test_no_more_is_pulled_while_too_much_waits(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    ticks = Ticks(tmp_path, instance, TickBounds(messages=10, waiting_messages=15))
-    ticks.publish(*[message("burst")] * 40)
-    waiting = []
-    for _ in range(3):
-        ticks.tick()
-        waiting.append(ticks.state().waiting_messages)
-    assert waiting == [10, 15, 15]
-
-
-def test_a_second_event_is_held_while_a_training_is_in_flight(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    ticks = Ticks(tmp_path, instance)
-    ticks.publish(message("job-1"))
+def test_a_second_event_is_held_while_a_training_is_in_flight(ticks: Ticks) -> None:
+    ticks.publish(ticks.message("job-1"))
     [request] = ticks.tick().run_requests or []
     ticks.launch(request)
-    ticks.publish(message("job-2"))
-    held = ticks.tick()
-    assert not held.run_requests
-    [outcome] = outcomes(held)
-    assert (outcome["outcome"], outcome["detail"]) == ("held", "1 training(s) in flight")
+    ticks.publish(ticks.message("job-2"))
+    assert "1 held" in sentence(ticks.tick())
+    held = next(record for record in ticks.records() if record.kind == OutcomeKind.HELD)
+    assert (held.key, held.detail) == (f"{MONITOR}/job-2", "1 training(s) in flight")
+    assert held.event == drift_event("job-2")
 
-    instance.delete_run("run-of-job-1")
-    [released] = ticks.tick().run_requests or []
-    assert released.run_key == f"{CONFIG.model_monitor_id}/job-2"
+    ticks.instance.delete_run("run-of-job-1")
+    assert ticks.requested() == [f"{MONITOR}/job-2"]
 
 
-def test_a_cursor_of_something_else_is_told_and_nothing_is_pulled(
+def test_a_reset_cursor_loses_no_open_event_and_trains_none_again(ticks: Ticks) -> None:
+    ticks.publish(ticks.message("job-1"))
+    [request] = ticks.tick().run_requests or []
+    ticks.launch(request)
+    ticks.publish(ticks.message("job-2"))
+    ticks.tick()
+    ticks.cursor = None
+    assert "1 held" in sentence(ticks.tick())
+    ticks.instance.delete_run("run-of-job-1")
+    ticks.cursor = '{"of": "something else"}'
+    assert ticks.requested() == [f"{MONITOR}/job-2"]
+
+
+def test_a_cursor_of_version_0_1_is_read_once(ticks: Ticks) -> None:
+    former = {
+        "project": "123456789012",
+        "location": CONFIG.location,
+        "model_monitor_id": MONITOR,
+        "monitoring_job_id": "job-0",
+        "objective": "RAW_FEATURE_DRIFT",
+        "anomalies": [{"feature": "type", "deviation": 0.5, "threshold": 0.3}],
+        "window_start": None,
+        "window_end": "2026-05-02T00:00:00Z",
+        "log_entry_id": "x",
+    }
+    held = {"event": former, "reason": "cooldown", "since": "2026-05-02T00:10:00Z"}
+    ticks.cursor = json.dumps(
+        {
+            "requested": {},
+            "held": {f"{MONITOR}/job-0": held},
+            "recorded": {"1": "ack"},
+            "superseded": [f"{MONITOR}/old"],
+        }
+    )
+    assert ticks.requested() == [f"{MONITOR}/job-0"]
+    ticks.publish(ticks.message("old"))
+    assert ticks.requested() == [f"{MONITOR}/job-0"]
+    assert ticks.steps("old") == [OutcomeKind.SUPERSEDED, OutcomeKind.DUPLICATE]
+    assert "requested" not in json.loads(ticks.cursor or "")
+
+
+class Outage:
+    """Makes the local platform's answers about jobs what a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer: MonitoringJob | Exception | None = None
+        original = LocalPlatform.read_monitoring_job
+
+        def read(platform: LocalPlatform, *names: Any) -> MonitoringJob:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer or original(platform, *names)
+
+        monkeypatch.setattr(LocalPlatform, "read_monitoring_job", read)
+
+
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
+    return Outage(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TemporaryPlatformError("Google Cloud did not answer in time"),
+        PlatformError("permission denied: grant roles/aiplatform.viewer"),
+        ZeroDivisionError("a fault of one job"),
+    ],
+)
+def test_what_cannot_be_read_waits_visibly_and_goes_on_by_itself(
+    ticks: Ticks, outage: Outage, error: Exception
+) -> None:
+    outage.answer = error
+    ticks.publish(ticks.message("job-1"))
+    for _ in range(2):
+        said = sentence(ticks.tick())
+        assert "1 waiting for their monitoring job" in said
+        assert str(error) in said
+    assert ticks.dead_letters() == []
+    outage.answer = None
+    assert ticks.requested() == [f"{MONITOR}/job-1"]
+
+
+def test_a_job_without_an_end_waits_and_a_failed_one_is_a_dead_letter(
+    ticks: Ticks, outage: Outage
+) -> None:
+    outage.answer = MonitoringJob("name", MONITOR, "job-1", JobState.UNFINISHED)
+    ticks.publish(ticks.message("job-1"), ticks.message("job-1"))
+    assert "2 waiting" in sentence(ticks.tick())
+    outage.answer = MonitoringJob("name", MONITOR, "job-1", JobState.FAILED, "no baseline")
+    ticks.tick()
+    assert ticks.dead_letters() == ["job_failed"]
+    assert "waiting" not in sentence(ticks.tick())
+    assert ticks.steps("job-1") == [OutcomeKind.WAITING, OutcomeKind.DEAD_LETTERED]
+
+
+def test_a_window_that_cannot_be_is_a_dead_letter_and_the_next_one_trains(ticks: Ticks) -> None:
+    for job, end in (
+        ("future", datetime.now(UTC) + timedelta(days=2)),
+        ("year-9999", datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
+        ("before", datetime(2025, 12, 31, tzinfo=UTC)),
+        ("year-1", datetime(1, 1, 2, tzinfo=UTC)),
+    ):
+        ticks.publish(store_job(ticks.home, CONFIG, job, end=end))
+    ticks.publish(ticks.message("good", description=1.0000000000000002))
+    assert ticks.requested() == [f"{MONITOR}/good"]
+    assert ticks.dead_letters() == ["window_out_of_range"] * 4
+
+
+def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    ticks = Ticks(tmp_path, instance)
-    ticks.publish(message("job-1"))
-    ticks.cursor = '{"of": "something else"}'
-    with pytest.raises(UnreadableCursorError, match="something else"):
-        ticks.tick()
-    ticks.cursor = None
-    assert len(ticks.tick().run_requests or []) == 1
+    ticks = Ticks(tmp_path, instance, config=configuration(message_grace_minutes=60))
+    for job, minutes in (("late", 61), ("fresh", 1)):
+        record = TriggerRecord(
+            kind=OutcomeKind.DRIFT,
+            key=f"{MONITOR}/{job}",
+            detail="found",
+            at=datetime.now(UTC) - timedelta(minutes=minutes),
+            event=drift_event(job),
+        )
+        write_records(instance, NAMES.drift_event, [record])
+    result = ticks.tick()
+    [check] = result.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "the way from log to Pub/Sub is broken" in (check.description or "")
+    assert "late" in (check.description or "")
+    assert ticks.tick().asset_events == [], "told once"
+    ticks.publish(ticks.message("late"))
+    [check] = ticks.tick().asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert check.passed
+
+
+def test_many_open_events_keep_the_cursor_bounded(ticks: Ticks) -> None:
+    ticks.publish(*[ticks.message(f"job-{number}") for number in range(600)])
+    ticks.tick()
+    cursor = TriggerCursor.read(ticks.cursor)
+    [inbox] = cursor.inboxes.values()
+    assert len(inbox.open) == 500
+    assert len(ticks.cursor or "") < 150_000
+    with ticks.queue.open(CONFIG) as queue:
+        assert isinstance(queue, TriggerQueue)
 
 
 def test_the_queue_is_the_one_the_user_names(
-    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = LocalTriggerQueueResource(state_directory=str(tmp_path / "own"))
     with own.open(CONFIG) as queue:
-        assert isinstance(queue, TriggerQueue)
-        queue.publish(message("job-1"))
-    ticks = Ticks(tmp_path / "unused", instance)
+        queue.publish(ticks.message("job-1"))
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", own.endpoint())
-    assert len(ticks.tick().run_requests or []) == 1
-    assert not (tmp_path / "unused").exists()
+    assert ticks.requested() == [f"{MONITOR}/job-1"]
+    assert not (tmp_path / "pubsub").exists()

@@ -16,7 +16,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_report import build_drift_report
 from transak_drift.defs.gcp_resources import GcpPlatformResource
 from transak_drift.defs.monitoring_results_sensor import (
-    WatchBounds,
+    PollBounds,
     build_monitoring_results_sensor,
 )
 from transak_drift.defs.monitoring_run import build_monitoring_run
@@ -25,7 +25,7 @@ from transak_drift.defs.names import (
     ModelNames,
     daily_partitions,
 )
-from transak_drift.trigger.watched_runs import WatchedRuns
+from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
@@ -39,7 +39,7 @@ class Watch:
     """The assets and the sensor of one model, with the sensor's memory."""
 
     def __init__(
-        self, vertex: LoopbackVertex, instance: dg.DagsterInstance, bounds: WatchBounds | None
+        self, vertex: LoopbackVertex, instance: dg.DagsterInstance, bounds: PollBounds | None
     ) -> None:
         self.config: MonitoringConfig = monitored_config()
         self.vertex = vertex
@@ -96,7 +96,9 @@ class Watch:
         return result
 
     def waiting(self) -> list[str]:
-        return list(WatchedRuns.from_cursor(self.cursor).waiting)
+        """The awaited days, by the ids of their jobs."""
+        keys = PendingJobs.read(self.cursor).pending
+        return [str(date.fromisoformat(key.split("/day-")[1][:8])) for key in keys]
 
     def reports(self, day: date) -> list[dict[str, Any]]:
         records = self.instance.fetch_materializations(
@@ -197,7 +199,7 @@ def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) ->
 def test_many_jobs_in_flight_are_looked_at_in_turn(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
-    watch = Watch(vertex, instance, WatchBounds(new_starts=4, looks=3))
+    watch = Watch(vertex, instance, PollBounds(reads=3))
     days = [FIRST_DAY + timedelta(days=number) for number in range(8)]
     for day in days:
         watch.start(day)
@@ -301,7 +303,7 @@ def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch
 def test_a_job_that_never_ends_is_given_up_visibly(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
-    watch = Watch(vertex, instance, WatchBounds(longest_watch=timedelta(0)))
+    watch = Watch(vertex, instance, PollBounds(max_wait=timedelta(0)))
     watch.start(FIRST_DAY)
     (observation, *_) = watch.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from transak_drift.trigger.log_entry import RejectionReason
+from transak_drift.trigger.message import RejectionReason
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
 

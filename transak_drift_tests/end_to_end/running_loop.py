@@ -27,12 +27,11 @@ from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.log_entry import anomaly_log_entry
-from transak_drift.trigger.trigger_state import TriggerState
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor
+from transak_drift_tests.trigger.drift_messages import store_job
 
 NAMES = ModelNames()
 
@@ -135,7 +134,7 @@ class RunningLoop:
         config: MonitoringConfig | None = None,
         **distances: float,
     ) -> bytes:
-        """Return the body of a drift message.
+        """Store a monitoring job that drifted, and return the body of the message that names it.
 
         Args:
             job_id: id of the monitoring job.
@@ -143,26 +142,14 @@ class RunningLoop:
             config: the model it is about; by default the first.
             distances: distance by feature; by default description 0.61.
         """
-        config = config or self.config
         start = datetime.combine(date.today() - timedelta(days=days_ago), datetime.min.time(), UTC)
-        event = DriftEvent(
-            project=config.project_id,
-            location=config.location,
-            model_monitor_id=config.model_monitor_id,
-            monitoring_job_id=job_id,
-            objective=DRIFT_OBJECTIVE,
-            anomalies=tuple(
-                FeatureAnomaly(feature, distance, 0.3)
-                for feature, distance in (distances or {"description": 0.61}).items()
-            ),
-            window_start=start,
-            window_end=start + timedelta(days=1),
-            log_entry_id=f"entry-{job_id}",
+        return store_job(
+            self.home,
+            config or self.config,
+            job_id,
+            distances or {"description": 0.61},
+            end=start + timedelta(days=1),
         )
-        entry = anomaly_log_entry(
-            event, project_id=config.project_id, receive_time=datetime.now(UTC)
-        )
-        return json.dumps(entry).encode()
 
     def event_key(self, job_id: str) -> str:
         """Return the key of the drift event of a monitoring job."""
@@ -193,18 +180,21 @@ class RunningLoop:
             if observation is not None
         ]
 
-    def sensor_state(self) -> TriggerState | None:
-        """Return what the sensor remembers, or None before its first tick."""
+    def sensor_state(self) -> Inbox | None:
+        """Return what the sensor remembers of the first model, or None before its first tick."""
         for state in self.instance.all_instigator_state():
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
-                return TriggerState.from_cursor(cursor) if cursor else None
+                key = NAMES.drift_event.to_user_string()
+                return TriggerCursor.read(cursor).inboxes.get(key) if cursor else None
         return None
 
     def nothing_waits(self) -> bool:
-        """Tell whether the sensor's cursor, which a tick stores last, waits for no message."""
-        state = self.sensor_state()
-        return state is not None and not state.requested and not state.recorded
+        """Whether the sensor's cursor, which a tick stores last, awaits no run and no job."""
+        inbox = self.sensor_state()
+        return inbox is not None and all(
+            item.kind == OutcomeKind.HELD for item in inbox.open.values()
+        )
 
     def unacknowledged(self) -> int:
         """Count the messages of the trigger subscription that nobody has acknowledged."""

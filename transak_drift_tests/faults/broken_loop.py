@@ -19,6 +19,7 @@ import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 from dagster._core.utils import make_new_run_id
 from google.pubsub_v1 import types
+from transak_drift.trigger.trigger_state import TriggerState
 
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import parse_config
@@ -30,8 +31,7 @@ from transak_drift.defs.names import (
 )
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import SOURCE_MESSAGE_ATTRIBUTE, TriggerQueue
-from transak_drift.trigger.trigger_plan import OutcomeKind
-from transak_drift.trigger.trigger_state import TriggerState
+from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (

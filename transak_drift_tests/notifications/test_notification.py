@@ -24,7 +24,7 @@ from transak_drift.notifications.notification import (
 from transak_drift.notifications.notification_email import notification_email
 from transak_drift.notifications.notification_pages import Link, NotificationPages
 from transak_drift.notifications.slack_text import LONGEST_MESSAGE, slack_text
-from transak_drift.trigger.trigger_plan import OutcomeKind
+from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.config.configurations import configuration, faults_after
 
 CONFIG = configuration()

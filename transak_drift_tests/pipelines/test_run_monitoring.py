@@ -20,7 +20,7 @@ from transak_drift.local.transaction_generator import (
 )
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
-from transak_drift.trigger.log_entry import parse_log_entry
+from transak_drift.trigger.message import NamesJobs, read_message
 from transak_drift.vertex.model_monitor import apply_model_monitor
 from transak_drift.vertex.monitoring_job import read_monitoring_job, start_monitoring_run
 from transak_drift_tests.pipelines.local_runner import local_runner
@@ -112,9 +112,12 @@ def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: Loopba
     read_monitoring_job(connection, name)
 
     connection.close()
-    events = [parse_log_entry(json.dumps(entry).encode()) for entry in monitored.log]
-    assert {event.monitoring_job_id for event in events} == {name.rpartition("/")[2]}
-    assert {item.feature for event in events for item in event.anomalies} == {"description", "type"}
+    named = [read_message(json.dumps(entry).encode()) for entry in monitored.log]
+    assert named
+    for message in named:
+        assert isinstance(message, NamesJobs)
+        (job,) = message.jobs
+        assert job.monitoring_job_id == name.rpartition("/")[2]
 
 
 def test_repeated_the_step_starts_nothing_twice(monitored: LoopbackVertex) -> None:

@@ -17,7 +17,7 @@ from transak_drift.pubsub.trigger_queue import (
     MOST_ATTRIBUTES,
     TriggerQueue,
 )
-from transak_drift.trigger.messages import ReceivedMessage
+from transak_drift.trigger.message import ReceivedMessage
 
 CONFIG = load_config(Path(__file__).parents[2] / "monitoring_config.json")
 

@@ -17,7 +17,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig, load_config
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.pubsub import trigger_queue
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
-from transak_drift.trigger.messages import ACK_DEADLINE_SECONDS
+from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift.trigger.sink_filter import TEMPLATE_NAME, lets_through, sink_filter
 from transak_drift_tests.terraform.hcl_files import REPOSITORY
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER

@@ -1,14 +1,17 @@
-"""Drift events and the messages that tell of them, for tests."""
+"""Monitoring jobs of the local platform, and the messages that name them, for tests."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from hypothesis import strategies as st
-
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import monitoring_job_name
+from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, last_day
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.local.state_directory import StateDirectory
 from transak_drift.trigger.log_entry import anomaly_log_entry
 
 PROJECT = "af-finanzen"
@@ -19,65 +22,68 @@ MAY_1 = datetime(2026, 5, 1, tzinfo=UTC)
 
 def drift_event(
     job: str = "job-1",
-    deviations: Mapping[str, float] | None = None,
+    distances: Mapping[str, float] | None = None,
     *,
     end: datetime = MAY_1 + timedelta(days=1),
+    monitor: str = MONITOR,
+    project: str = PROJECT,
 ) -> DriftEvent:
     """Return drift of our monitor over one day; of `description` by 0.6 unless told otherwise."""
     return DriftEvent(
-        project=PROJECT,
+        project=project,
         location=LOCATION,
-        model_monitor_id=MONITOR,
+        model_monitor_id=monitor,
         monitoring_job_id=job,
-        objective=DRIFT_OBJECTIVE,
-        anomalies=tuple(
-            FeatureAnomaly(feature, deviation, 0.3)
-            for feature, deviation in (deviations or {"description": 0.6}).items()
+        features=tuple(
+            DriftedFeature(feature=feature, distance=distance, threshold=0.3)
+            for feature, distance in (distances or {"description": 0.6}).items()
         ),
         window_start=end - timedelta(days=1),
         window_end=end,
-        log_entry_id=f"entry-{job}",
     )
 
 
 def message_body(event: DriftEvent) -> bytes:
     """Return the body of the message that the log sink publishes for an event."""
-    entry = anomaly_log_entry(event, project_id=PROJECT, receive_time=event.window_end)
+    entry = anomaly_log_entry(event, receive_time=event.window_end)
     return json.dumps(entry, ensure_ascii=False).encode("utf-8")
 
 
-_PROJECTS = st.from_regex(r"[a-z0-9][a-z0-9.:-]{0,62}", fullmatch=True)
-_LOCATIONS = st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True)
-_IDS = st.from_regex(r"[A-Za-z0-9-]{1,63}", fullmatch=True)
-_DISTANCES = st.floats(min_value=0, max_value=1)
-_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
-_PRINTABLE_TEXTS = st.text(max_size=256).filter(str.isprintable)
-_TIMES = st.datetimes(
-    min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC)
-)
-
-
-@st.composite
-def drift_events(draw: st.DrawFn) -> DriftEvent:
-    """Draw any event that a log entry can tell of."""
-    window_end = draw(_TIMES)
-    before = st.timedeltas(timedelta(0), window_end - datetime(1, 1, 1, tzinfo=UTC))
-    return DriftEvent(
-        project=draw(_PROJECTS),
-        location=draw(_LOCATIONS),
-        model_monitor_id=draw(_IDS),
-        monitoring_job_id=draw(_IDS),
-        objective=draw(_TEXTS),
-        anomalies=tuple(
-            draw(
-                st.lists(
-                    st.builds(FeatureAnomaly, _TEXTS, _DISTANCES, st.none() | _DISTANCES),
-                    min_size=1,
-                    max_size=5,
-                )
-            )
+def monitoring_result(
+    job: str = "job-1",
+    distances: Mapping[str, float] | None = None,
+    *,
+    end: datetime = MAY_1 + timedelta(days=1),
+    config: MonitoringConfig | None = None,
+) -> MonitoringResult:
+    """Return what a job found: the distance of each feature, threshold 0.3."""
+    monitor = MONITOR if config is None else config.model_monitor_id
+    return MonitoringResult(
+        job_name=monitoring_job_name(PROJECT, LOCATION, monitor, job),
+        day=last_day(end),
+        baseline_name="training data of model 1",
+        baseline_rows=1_000,
+        target_rows=1_000,
+        features=tuple(
+            FeatureDrift(feature=feature, metric="l_infinity", distance=distance, threshold=0.3)
+            for feature, distance in (distances or {"description": 0.6}).items()
         ),
-        window_start=draw(st.none() | before.map(lambda span: window_end - span)),
-        window_end=window_end,
-        log_entry_id=draw(_PRINTABLE_TEXTS),
+        window_start=end - timedelta(days=1),
+        window_end=end,
     )
+
+
+def store_job(
+    root: Path,
+    config: MonitoringConfig,
+    job: str = "job-1",
+    distances: Mapping[str, float] | None = None,
+    *,
+    end: datetime = MAY_1 + timedelta(days=1),
+) -> bytes:
+    """Store a finished job of the local platform, and return the message that names it."""
+    file = StateDirectory(root, config).monitoring_result(job)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    result = monitoring_result(job, distances, end=end, config=config)
+    file.write_text(result.model_dump_json(), encoding="utf-8")
+    return message_body(drift_event(job, distances, end=end, monitor=config.model_monitor_id))

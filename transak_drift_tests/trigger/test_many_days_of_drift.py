@@ -9,12 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from transak_drift.config.monitoring_config import RetrainPolicy
-from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.trigger.message_assessment import Drift
-from transak_drift.trigger.messages import ReceivedMessage
-from transak_drift.trigger.retrain_policy import TrainingHistory, is_past
 from transak_drift.trigger.trigger_plan import (
     ModelTrainings,
     OutcomeKind,
@@ -23,6 +18,11 @@ from transak_drift.trigger.trigger_plan import (
     plan_tick,
 )
 from transak_drift.trigger.trigger_state import TriggerState
+
+from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.trigger.message import ReceivedMessage
+from transak_drift.trigger.retrain_policy import TrainingHistory, is_past
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
 
 DAYS = 30

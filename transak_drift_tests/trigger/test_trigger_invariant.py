@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-
-from transak_drift.trigger.log_entry import RejectionReason
-from transak_drift.trigger.trigger_plan import OutcomeKind
 from transak_drift.trigger.trigger_state import TriggerState
+
+from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.trigger.message import RejectionReason
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
 from transak_drift_tests.trigger.trigger_world import Fault, RunStatus, TriggerWorld, Write

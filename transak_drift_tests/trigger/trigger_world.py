@@ -15,11 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.trigger.message_assessment import assess_message
-from transak_drift.trigger.messages import ReceivedMessage
-from transak_drift.trigger.retrain_policy import TrainingHistory
 from transak_drift.trigger.trigger_plan import (
     ModelTrainings,
     Outcome,
@@ -29,6 +25,11 @@ from transak_drift.trigger.trigger_plan import (
     plan_tick,
 )
 from transak_drift.trigger.trigger_state import TriggerState
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.trigger.message import ReceivedMessage
+from transak_drift.trigger.retrain_policy import TrainingHistory
 from transak_drift_tests.trigger.drift_messages import MAY_1
 
 LEASE_SECONDS = 60.0
