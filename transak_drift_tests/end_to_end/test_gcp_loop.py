@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1 import types
 from pyarrow import csv, parquet
+from transak_drift.trigger.trigger_state import TriggerState
 
 from transak_drift.assemble import assemble_definitions
 from transak_drift.cli.daemon_process import dagster_daemon
@@ -37,7 +38,6 @@ from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
 from transak_drift.trigger.sink_filter import sink_filter
-from transak_drift.trigger.trigger_state import TriggerState
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
