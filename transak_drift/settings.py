@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from transak_drift.config.errors import ConfigError, ConfigFault, fault_from_pydantic
+from transak_drift.config.errors import ConfigError, ConfigFault, faults_from_pydantic
 from transak_drift.config.model_configs import load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 
@@ -21,94 +22,84 @@ class Settings(BaseSettings):
     """Each field is read from `TRANSAK_DRIFT_<FIELD>`; an empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
-    platform: Literal["local", "gcp"] = Field(
-        default="local", description="local needs no account; gcp is Vertex AI and Pub/Sub."
-    )
-    trigger: Literal["dagster", "cloud_function"] = Field(
-        default="dagster",
-        description="What starts a training; with cloud_function Dagster has no such sensor.",
-    )
-    config: Path = Field(
-        default=Path("monitoring_config.json"),
-        description=(
-            "The monitoring configuration, beside which a folder monitoring_configs may hold one "
-            "for each further model; or a folder of configurations."
-        ),
-    )
-    home: Path = Field(
-        default=Path(".transak_drift"),
-        description="Directory in which the local platform keeps its data.",
-    )
-    transactions: str | None = Field(
-        default=None,
-        description="Your own Parquet or CSV; takes the place of `transactions` in the config.",
-    )
-    rows_per_day: Annotated[int, Field(ge=100, le=100_000_000)] = Field(
-        default=5_000, description="Generated transactions a day."
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(default=7, description="Seed of the generator.")
-    drift_from: date | None = Field(
-        default=None, description="Generated transactions drift from this day on."
-    )
-    drift_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.6, description="Share of the generated transactions that drifts."
-    )
-    sensor_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=30, description="Least seconds between two ticks of the drift message sensor."
-    )
-    vertex_endpoint: Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")] | None = Field(
-        default=None,
-        description=(
-            "host:port of Vertex AI in place of the region's own endpoint; on loopback it is "
-            "spoken to without encryption and credentials."
-        ),
-    )
-    google_apis_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = Field(
-        default=None,
-        description=(
-            "http://127.0.0.1:port in place of Cloud Logging and the Resource Manager, for "
-            "`transak-drift doctor` without Google Cloud."
-        ),
-    )
+    platform: Literal["local", "gcp"] = "local"
+    """local needs no account; gcp is Vertex AI and Pub/Sub."""
+
+    trigger: Literal["dagster", "cloud_function"] = "dagster"
+    """What starts a training; with cloud_function Dagster has no such sensor."""
+
+    config: Path = Path("monitoring_config.json")
+    """The monitoring configuration, beside which a folder monitoring_configs may hold one for each
+    further model; or a folder of configurations."""
+
+    home: Path = Path(".transak_drift")
+    """Directory in which the local platform keeps its data."""
+
+    transactions: str | None = None
+    """Your own Parquet or CSV; takes the place of `transactions` in the config."""
+
+    rows_per_day: Annotated[int, Field(ge=100, le=100_000_000)] = 5_000
+    """Generated transactions a day."""
+
+    seed: NonNegativeInt = 7
+    """Seed of the generator."""
+
+    drift_from: date | None = None
+    """Generated transactions drift from this day on."""
+
+    drift_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of the generated transactions that drifts."""
+
+    sensor_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Least seconds between two ticks of the drift message sensor."""
+
+    vertex_endpoint: Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")] | None = None
+    """host:port of Vertex AI in place of the region's own endpoint; on loopback it is spoken to
+    without encryption and credentials."""
+
+    google_apis_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """http://127.0.0.1:port in place of Cloud Logging and the Resource Manager, for
+    `transak-drift doctor` without Google Cloud."""
+
     impersonate_service_account: (
         Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.gserviceaccount\.com$")] | None
-    ) = Field(
-        default=None, description="E-mail of the service account that is acted as on Google Cloud."
-    )
-    cancel_training_with_run: bool = Field(
-        default=False,
-        description="Cancel the Vertex AI PipelineJob when its Dagster run is cancelled.",
-    )
-    dagster_url: Annotated[str, Field(pattern=r"^https?://[^\s<>|\"?#]+$")] | None = Field(
-        default=None,
-        description="Address of the Dagster UI, which notifications link to.",
-    )
-    slack_token: SecretStr | None = Field(
-        default=None, description="Bot token of Slack with the scope chat:write."
-    )
+    ) = None
+    """E-mail of the service account that is acted as on Google Cloud."""
+
+    cancel_training_with_run: bool = False
+    """Cancel the Vertex AI PipelineJob when its Dagster run is cancelled."""
+
+    dagster_url: Annotated[str, Field(pattern=r"^https?://[^\s<>|\"?#]+$")] | None = None
+    """Address of the Dagster UI, which notifications link to."""
+
+    slack_token: SecretStr | None = None
+    """Bot token of Slack with the scope chat:write."""
+
     slack_api_url: Annotated[
         str, Field(pattern=r"^(https://[^\s]+|http://127\.0\.0\.1(:[0-9]{1,5})?(/[^\s]*)?)/$")
-    ] = Field(
-        default="https://slack.com/api/",
-        description="Where Slack's Web API answers; unencrypted only on loopback.",
-    )
-    smtp_host: Annotated[str, Field(pattern=r"^[^\s/@:]+$")] | None = Field(
-        default=None, description="Mail server that takes the notifications."
-    )
-    smtp_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
-        default=None, description="Port of the mail server; by default 587, or 465 with tls."
-    )
-    smtp_security: Literal["starttls", "tls", "none"] = Field(
-        default="starttls",
-        description="How the connection is encrypted; none allows no login except on loopback.",
-    )
-    smtp_username: str | None = Field(default=None, description="Login at the mail server.")
-    smtp_password: SecretStr | None = Field(
-        default=None, description="Password of the login at the mail server."
-    )
+    ] = "https://slack.com/api/"
+    """Where Slack's Web API answers; unencrypted only on loopback."""
+
+    smtp_host: Annotated[str, Field(pattern=r"^[^\s/@:]+$")] | None = None
+    """Mail server that takes the notifications."""
+
+    smtp_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port of the mail server; by default 587, or 465 with tls."""
+
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted; none allows no login except on loopback."""
+
+    smtp_username: str | None = None
+    """Login at the mail server."""
+
+    smtp_password: SecretStr | None = None
+    """Password of the login at the mail server."""
 
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
         """Read the configurations of all monitored models, with the overrides of the environment.
@@ -193,14 +184,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        fields = Settings.model_fields
         faults = []
-        for item in error.errors():
-            fault = fault_from_pydantic(item, fields)
+        for _, fault in faults_from_pydantic(error, Settings):
             name = f"{ENVIRONMENT_PREFIX}{fault.path.upper()}"
-            faults.append(
-                type(fault)(name, os.environ.get(name, fault.value), fault.problem, fault.fix)
-            )
+            faults.append(replace(fault, path=name, value=os.environ.get(name, fault.value)))
         raise ConfigError("the environment", faults) from None
 
 

@@ -1,26 +1,48 @@
-"""Faults of a configuration, told so that a person can mend all of them at once."""
+"""Faults of a configuration, reported so that a person can fix all of them at once."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticUndefined
 
 from transak_drift.config.fields import TEXT_FORMS
 
-_LONGEST_VALUE = 80
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
+MAX_SHOWN_CHARACTERS = 80
+MISSING: Final = PydanticUndefined
 """The value of a fault whose key is not there."""
+
+_NOT_AN_OBJECT = ("is not an object", "write an object: {{ ... }}")
+# Kind of an error of pydantic: what is wrong, and what to write where the key's description would
+# not help.
+_FAULTS: Mapping[str, tuple[str, str]] = {
+    "string_too_short": ("is empty", ""),
+    "string_too_long": ("is longer than {max_length} characters", ""),
+    "string_unicode": (
+        "contains half of a surrogate pair, which is no character",
+        "write the character itself",
+    ),
+    "string_type": ("is not text", "write text in quotes"),
+    "greater_than": ("is not greater than {gt:g}", "write a number above {gt:g} and at most 1"),
+    "greater_than_equal": ("is less than {ge:g}", "write {ge:g} or more"),
+    "less_than_equal": ("is greater than {le:g}", "write {le:g} or less"),
+    "finite_number": ("is not a finite number", "write a number such as 0.3"),
+    "too_short": ("is empty", ""),
+    "bool_type": ("is neither true nor false", "write true or false without quotes"),
+    "float_type": ("is not a number", "write a number without quotes, e.g. 0.3"),
+    "int_type": ("is not a whole number", "write a whole number without quotes"),
+    "tuple_type": ("is not a list", "write a list: [ ... ]"),
+    "dict_type": _NOT_AN_OBJECT,
+    "model_type": _NOT_AN_OBJECT,
+    "literal_error": ("is not {expected}", "write {expected}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +51,7 @@ class ConfigFault:
 
     Args:
         path: dotted path of the key, e.g. `drift_thresholds.type`.
-        value: what the file says there, or `MISSING`.
+        value: what the file has there, or `MISSING`.
         problem: what is wrong with it, as the end of a sentence.
         fix: what to write instead.
     """
@@ -81,99 +103,79 @@ def dotted_path(location: Sequence[str | int]) -> str:
     return path or "(file)"
 
 
-def fault_from_pydantic(error: Mapping[str, Any], fields: Mapping[str, Any]) -> ConfigFault:
-    """Turn one item of pydantic's `ValidationError.errors()` into a fault with a fix.
+def faults_from_pydantic(
+    error: ValidationError, model: type[BaseModel]
+) -> list[tuple[ErrorDetails, ConfigFault]]:
+    """Turn what pydantic found into faults, each with a fix.
 
     Args:
-        error: the item, with `loc`, `type`, `msg`, `input` and `ctx`.
-        fields: the known keys at the top level with their pydantic `FieldInfo`, to suggest one
-            for a misspelt key and to tell what a key means.
+        error: what the validation raised.
+        model: the model that was validated; its keys and their descriptions make the fixes.
 
     Returns:
-        The fault.
+        Each of the error's items with its fault.
     """
-    location = error["loc"]
-    kind = error["type"]
-    value = error["input"]
+    return [
+        (item, _fault(item, model))
+        for item in error.errors()
+        # A list whose items are all wrong counts as empty for pydantic.
+        if item["type"] != "too_short" or not item["input"]
+    ]
+
+
+def _fault(item: ErrorDetails, model: type[BaseModel]) -> ConfigFault:
+    location, kind, value = item["loc"], item["type"], item["input"]
     # Pydantic marks a fault of a key itself by a last part of this name.
     of_key = len(location) > 2 and location[-1] == "[key]"
     path = dotted_path(location[:-1] if of_key else location)
+    meaning, siblings = _meaning_and_siblings(location, model)
     if kind == "extra_forbidden":
-        near = _nearest(str(location[-1]), _keys_beside(location, fields))
-        fix = f'did you mean "{near}"? otherwise remove it' if near else "remove it"
+        words = re.sub(r"[- ]", "_", str(location[-1]).strip().lower())
+        near = difflib.get_close_matches(words, siblings, n=1)
+        fix = f'did you mean "{near[0]}"? otherwise remove it' if near else "remove it"
         return ConfigFault(path, value, "is an unknown key", fix)
     if kind == "missing":
-        return ConfigFault(path, MISSING, "is missing", f"add it: {_meaning(error, fields)}")
-    context = error.get("ctx", {})
-    form = TEXT_FORMS.get(context.get("pattern", ""))
-    if form is not None:
-        problem, fix = form.describe_problem(value), form.fix
+        return ConfigFault(path, MISSING, "is missing", f"add it: {meaning}")
+    context = item.get("ctx", {})
+    if (pattern := context.get("pattern")) in TEXT_FORMS:
+        problem, fix = f"has the wrong form{_foreign(value, pattern)}", TEXT_FORMS[pattern]
+    elif kind in _FAULTS:
+        problem, fix = (words.format(**context) for words in _FAULTS[kind])
     else:
-        problem = _PROBLEMS.get(kind, "{message}").format(message=error["msg"], **context)
-        meaning = f"it means: {_meaning(error, fields)}"
-        known_fix = _FIXES.get(kind)
-        fix = known_fix.format(**context) if known_fix else str(context.get("fix", meaning))
+        problem, fix = item["msg"], context.get("fix", "")
     if of_key:
         return ConfigFault(path, value, f"has a key that {problem}", "name the key after a feature")
-    return ConfigFault(path, value, problem, fix)
+    return ConfigFault(path, value, problem, fix or f"it means: {meaning}")
 
 
-_PROBLEMS = {
-    "string_too_short": "is empty",
-    "string_too_long": "is longer than {max_length} characters",
-    "string_unicode": "contains half of a surrogate pair, which is no character",
-    "string_type": "is not text",
-    "greater_than": "is not greater than {gt:g}",
-    "greater_than_equal": "is less than {ge:g}",
-    "less_than_equal": "is greater than {le:g}",
-    "finite_number": "is not a finite number",
-    "too_short": "is empty",
-    "bool_type": "is neither true nor false",
-    "float_type": "is not a number",
-    "int_type": "is not a whole number",
-    "tuple_type": "is not a list",
-    "dict_type": "is not an object",
-    "model_type": "is not an object",
-    "literal_error": "is not {expected}",
-}
-
-_FIXES = {
-    "string_unicode": "write the character itself",
-    "string_type": "write text in quotes",
-    "greater_than": "write a number above {gt:g} and at most 1",
-    "greater_than_equal": "write {ge:g} or more",
-    "less_than_equal": "write {le:g} or less",
-    "finite_number": "write a number such as 0.3",
-    "bool_type": "write true or false without quotes",
-    "float_type": "write a number without quotes, e.g. 0.3",
-    "int_type": "write a whole number without quotes",
-    "tuple_type": "write a list: [ ... ]",
-    "dict_type": "write an object: {{ ... }}",
-    "model_type": "write an object: {{ ... }}",
-    "literal_error": "write {expected}",
-}
+def _meaning_and_siblings(
+    location: Sequence[str | int], model: type[BaseModel]
+) -> tuple[str, list[str]]:
+    """Return the description of the key that a location leads into, and the keys beside its end."""
+    meaning, siblings, section = "a permitted value", [], model
+    for part in location:
+        siblings = list(section.model_fields) if section else []
+        if section is None or part not in siblings:
+            break
+        field = section.model_fields[str(part)]
+        meaning = " ".join((field.description or meaning).split()).rstrip(".")
+        kinds = (field.annotation, *get_args(field.annotation))
+        section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+    return meaning, siblings
 
 
-def _keys_beside(location: Sequence[str | int], fields: Mapping[str, Any]) -> list[str]:
-    for part in location[:-1]:
-        section = getattr(fields.get(str(part)), "annotation", None)
-        fields = getattr(section, "model_fields", {})
-    return list(fields)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str | None:
-    words = name.strip().lower().replace("-", "_").replace(" ", "_")
-    return next(iter(difflib.get_close_matches(words, known, n=1)), None)
-
-
-def _meaning(error: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
-    location = error["loc"]
-    description = getattr(fields.get(str(location[0])) if location else None, "description", None)
-    return str(description).rstrip(".") if description else "a permitted value"
+def _foreign(value: Any, pattern: str) -> str:
+    """Name the first character that only looks right, where a form takes none but ASCII."""
+    foreign = next((c for c in value if not c.isascii()), None) if "[^" not in pattern else None
+    if foreign is None:
+        return ""
+    return f": it contains the character {unicodedata.name(foreign, f'U+{ord(foreign):04X}')}"
 
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     # What a terminal cannot print, or would obey, is escaped.
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+    if len(text) > MAX_SHOWN_CHARACTERS:
+        return f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
+    return text

@@ -5,15 +5,22 @@ One file describes one monitored model. Every cloud name the project uses comes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from transak_drift.config.document import read_config_document
-from transak_drift.config.errors import ConfigError, ConfigFault, fault_from_pydantic
+from transak_drift.config.document import read_document
+from transak_drift.config.errors import (
+    ConfigError,
+    ConfigFault,
+    dotted_path,
+    faults_from_pydantic,
+)
 from transak_drift.config.fields import (
     AssetPrefix,
     CalendarDay,
@@ -28,50 +35,33 @@ from transak_drift.config.fields import (
     ProjectId,
     ProjectNumber,
     PubSubId,
+    Section,
     Threshold,
 )
 from transak_drift.config.notification_config import NotificationConfig
-from transak_drift.config.rules import (
-    DEFAULTS,
-    DERIVED_FROM,
-    settings_that_disagree,
-    with_derived_names,
-)
 from transak_drift.config.vertex_config import VertexConfig
 
+DEFAULT_TRIGGER_TOPIC = "ps-transak-i1-train-trigger"
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
 
+FeatureType = Literal["categorical", "numerical"]
+PositiveCount = Annotated[int, Field(ge=1, strict=True)]
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class RetrainPolicy(_Section):
+class RetrainPolicy(Section):
     """When a drift event that is real may start a training."""
 
-    cooldown_minutes: int = Field(
-        default=0,
-        ge=0,
-        le=525_600,
-        strict=True,
-        description="Minutes after a training's start in which a further drift event is held.",
-    )
-    maximum_trainings_in_flight: int = Field(
-        default=1,
-        ge=1,
-        le=1_000,
-        strict=True,
-        description="Trainings that may be queued or running at once; further events are held.",
-    )
-    minimum_anomalous_features: int = Field(
-        default=1,
-        ge=1,
-        strict=True,
-        description="Features of one monitoring job that must drift before it trains.",
-    )
+    cooldown_minutes: Annotated[int, Field(ge=0, le=525_600, strict=True)] = 0
+    """Minutes after a training's start in which a further drift event is held."""
+
+    maximum_trainings_in_flight: Annotated[PositiveCount, Field(le=1_000)] = 1
+    """Trainings that may be queued or running at once; further events are held."""
+
+    minimum_anomalous_features: PositiveCount = 1
+    """Features of one monitoring job that must drift before it trains."""
 
 
-class MonitoringConfig(_Section):
+class MonitoringConfig(Section):
     """Configuration of the monitoring and retraining of one model.
 
     The first seven keys are required; every other key has a default. Unknown keys are refused.
@@ -79,152 +69,105 @@ class MonitoringConfig(_Section):
 
     model_config = ConfigDict(title="transak_drift monitoring configuration")
 
-    project_id: ProjectId = Field(description="Google Cloud project id, e.g. af-finanzen.")
-    location: Location = Field(description="Google Cloud region, e.g. europe-west6.")
-    model_name: DisplayName = Field(description="Display name of the model in Vertex AI.")
-    monitoring_job_display_name: DisplayName = Field(
-        description="Display name of the Vertex AI ModelMonitor that is created or updated."
-    )
-    notification_channels: tuple[NotificationChannel, ...] = Field(
-        description="Cloud Monitoring channels, projects/<project>/notificationChannels/<id>."
-    )
-    drift_thresholds: dict[FeatureName, Threshold] = Field(
-        min_length=1,
-        description="Greatest allowed distance for each monitored feature, in (0, 1].",
-    )
-    log_anomalies: bool = Field(
-        strict=True, description="Write anomalies to Cloud Logging; the trigger needs true."
-    )
+    project_id: ProjectId
+    """Google Cloud project id, e.g. af-finanzen."""
 
-    asset_prefix: AssetPrefix | None = Field(
-        default=None,
-        description=(
-            "Prefix of the model's assets, jobs and sensors in Dagster, which tells several models "
-            "apart; by default the name of a file in monitoring_configs, and none otherwise."
-        ),
-    )
-    project_number: ProjectNumber | None = Field(
-        default=None,
-        description="Number of the project; Vertex AI names resources by it in log entries.",
-    )
-    model_monitor_id: ModelMonitorId = Field(
-        default="",
-        validate_default=False,
-        description="Id of the ModelMonitor; by default made from monitoring_job_display_name.",
-    )
-    model_alias: ModelAlias = Field(
-        default="default",
-        description="Which version of the model is monitored: the one that bears this alias.",
-    )
-    further_model_monitor_ids: tuple[ModelMonitorId, ...] = Field(
-        default=(),
-        description=(
-            "Other monitors of this model, by id or number, whose anomalies the log sink lets "
-            "through as well."
-        ),
-    )
-    user_emails: tuple[EmailAddress, ...] = Field(
-        default=(), description="Addresses that Vertex AI mails when a feature drifts."
-    )
-    feature_types: dict[FeatureName, Literal["categorical", "numerical"]] = Field(
-        default_factory=dict,
-        description=(
-            "Type of a feature where its column does not tell: description and type are "
-            "categorical, any other is taken from the data's column type."
-        ),
-    )
-    training_pipeline: PipelineName = Field(
-        default="pipeline-train", description="Name of the training pipeline."
-    )
-    trigger_topic: PubSubId = Field(
-        default=DEFAULTS["trigger_topic"],
-        description="Pub/Sub topic that the log sink publishes drift anomalies to.",
-    )
-    trigger_subscription: PubSubId = Field(
-        default="",
-        validate_default=False,
-        description="Subscription the sensor pulls; by default <trigger_topic>-subscription.",
-    )
-    dead_letter_topic: PubSubId = Field(
-        default="",
-        validate_default=False,
-        description="Topic for rejected messages; by default <trigger_topic>-dead-letter.",
-    )
-    dead_letter_subscription: PubSubId = Field(
-        default="",
-        validate_default=False,
-        description="Keeps rejected messages; by default <dead_letter_topic>-subscription.",
-    )
-    retrain_policy: RetrainPolicy = Field(
-        default_factory=RetrainPolicy, description="When real drift may start a training."
-    )
-    maximum_training_days: int = Field(
-        default=28,
-        ge=1,
-        le=3_660,
-        strict=True,
-        description="Days of transactions a training uses at most.",
-    )
-    maximum_training_minutes: int = Field(
-        default=360,
-        ge=1,
-        le=43_200,
-        strict=True,
-        description="Minutes after which a training run counts as failed.",
-    )
-    message_grace_minutes: int = Field(
-        default=60,
-        ge=1,
-        le=10_080,
-        strict=True,
-        description=(
-            "Minutes after which drift that was read from the platform, but of which no message "
-            "came, makes a check fail."
-        ),
-    )
-    start_date: CalendarDay = Field(
-        default=date(2026, 1, 1),
-        description="First day that is monitored: the first of the daily partitions.",
-    )
-    label_column: FeatureName = Field(
-        default=DEFAULTS["label_column"],
-        description="Column that the classifier learns to predict.",
-    )
-    date_column: FeatureName = Field(
-        default=DEFAULTS["date_column"],
-        description="Column with the booking day, in data not split by day.",
-    )
-    transactions: str | None = Field(
-        default=None,
-        min_length=1,
-        description=(
-            "Your own Parquet or CSV in place of generated transactions on the local platform: "
-            "a path with {date}, a directory of days, or one file with a date column."
-        ),
-    )
-    notifications: NotificationConfig | None = Field(
-        default=None,
-        description="Whom Dagster itself tells of drift and of trainings, in Slack or by e-mail.",
-    )
-    vertex: VertexConfig = Field(
-        default_factory=VertexConfig,
-        description="Data and training pipeline on Vertex AI; only the gcp platform reads it.",
-    )
+    location: Location
+    """Google Cloud region, e.g. europe-west6."""
+
+    model_name: DisplayName
+    """Display name of the model in Vertex AI."""
+
+    monitoring_job_display_name: DisplayName
+    """Display name of the Vertex AI ModelMonitor that is created or updated."""
+
+    notification_channels: tuple[NotificationChannel, ...]
+    """Cloud Monitoring channels, projects/<project>/notificationChannels/<id>."""
+
+    drift_thresholds: dict[FeatureName, Threshold] = Field(min_length=1)
+    """Greatest allowed distance for each monitored feature, in (0, 1]."""
+
+    log_anomalies: Annotated[bool, Field(strict=True)]
+    """Write anomalies to Cloud Logging; the trigger needs true."""
+
+    asset_prefix: AssetPrefix | None = None
+    """Prefix of the model's assets, jobs and sensors in Dagster, which tells several models apart;
+    by default the name of a file in monitoring_configs, and none otherwise."""
+
+    project_number: ProjectNumber | None = None
+    """Number of the project; Vertex AI names resources by it in log entries."""
+
+    model_monitor_id: ModelMonitorId = Field(default="", validate_default=False)
+    """Id of the ModelMonitor; by default made from monitoring_job_display_name."""
+
+    model_alias: ModelAlias = "default"
+    """Which version of the model is monitored: the one that bears this alias."""
+
+    further_model_monitor_ids: tuple[ModelMonitorId, ...] = ()
+    """Other monitors of this model, by id or number, whose anomalies the log sink lets through as
+    well."""
+
+    user_emails: tuple[EmailAddress, ...] = ()
+    """Addresses that Vertex AI mails when a feature drifts."""
+
+    feature_types: dict[FeatureName, FeatureType] = Field(default_factory=dict)
+    """Type of a feature where its column does not tell: description and type are categorical, any
+    other is taken from the data's column type."""
+
+    training_pipeline: PipelineName = "pipeline-train"
+    """Name of the training pipeline."""
+
+    trigger_topic: PubSubId = DEFAULT_TRIGGER_TOPIC
+    """Pub/Sub topic that the log sink publishes drift anomalies to."""
+
+    trigger_subscription: PubSubId = Field(default="", validate_default=False)
+    """Subscription the sensor pulls; by default <trigger_topic>-subscription."""
+
+    dead_letter_topic: PubSubId = Field(default="", validate_default=False)
+    """Topic for rejected messages; by default <trigger_topic>-dead-letter."""
+
+    dead_letter_subscription: PubSubId = Field(default="", validate_default=False)
+    """Keeps rejected messages; by default <dead_letter_topic>-subscription."""
+
+    retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy)
+    """When real drift may start a training."""
+
+    maximum_training_days: Annotated[PositiveCount, Field(le=3_660)] = 28
+    """Days of transactions a training uses at most."""
+
+    maximum_training_minutes: Annotated[PositiveCount, Field(le=43_200)] = 360
+    """Minutes after which a training run counts as failed."""
+
+    message_grace_minutes: Annotated[PositiveCount, Field(le=10_080)] = 60
+    """Minutes after which drift that was read from the platform, but of which no message came,
+    makes a check fail."""
+
+    start_date: CalendarDay = date(2026, 1, 1)
+    """First day that is monitored: the first of the daily partitions."""
+
+    label_column: FeatureName = "category"
+    """Column that the classifier learns to predict."""
+
+    date_column: FeatureName = "date"
+    """Column with the booking day, in data not split by day."""
+
+    transactions: Annotated[str, Field(min_length=1)] | None = None
+    """Your own Parquet or CSV in place of generated transactions on the local platform: a path
+    with {date}, a directory of days, or one file with a date column."""
+
+    notifications: NotificationConfig | None = None
+    """Whom Dagster itself notifies of drift and of trainings, in Slack or by e-mail."""
+
+    vertex: VertexConfig = Field(default_factory=VertexConfig)
+    """Data and training pipeline on Vertex AI; only the gcp platform reads it."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_derived_names(cls, values: Any) -> Any:
-        """Fill names that follow from another name, so that defaults are validated as well."""
-        return with_derived_names(values) if isinstance(values, Mapping) else values
+        """Fill names that follow from another name, so that they are validated as well."""
+        return _with_derived_names(values) if isinstance(values, Mapping) else values
 
-    @model_validator(mode="after")
-    def _settings_agree(self) -> MonitoringConfig:
-        faults = settings_that_disagree(self.model_dump())
-        if faults:
-            raise ValueError("; ".join(str(fault) for fault in faults))
-        return self
-
-    def feature_type(self, feature: str) -> Literal["categorical", "numerical"] | None:
+    def feature_type(self, feature: str) -> FeatureType | None:
         """Return how a feature is measured, or None where its column's type decides.
 
         Args:
@@ -237,6 +180,83 @@ class MonitoringConfig(_Section):
         if declared is None and feature in CATEGORICAL_BY_DEFAULT:
             return "categorical"
         return declared
+
+
+def default_model_monitor_id(display_name: str) -> str:
+    """Make a ModelMonitor id from its display name: lower case, other characters as hyphens.
+
+    Args:
+        display_name: the monitor's display name, e.g. `transak_i1_data_drift_monitor`.
+
+    Returns:
+        An id of at most 63 characters from [a-z0-9-], e.g. `transak-i1-data-drift-monitor`.
+        Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
+    """
+    return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
+
+
+# Each name that follows from another where it is not given.
+_DERIVED: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "model_monitor_id": ("monitoring_job_display_name", default_model_monitor_id),
+    "trigger_subscription": ("trigger_topic", "{}-subscription".format),
+    "dead_letter_topic": ("trigger_topic", "{}-dead-letter".format),
+    "dead_letter_subscription": ("dead_letter_topic", "{}-subscription".format),
+}
+
+
+def _with_derived_names(document: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {"trigger_topic": DEFAULT_TRIGGER_TOPIC, **document}
+    for name, (source, derive) in _DERIVED.items():
+        if name not in filled and isinstance(filled.get(source), str):
+            filled[name] = derive(filled[source])
+    return filled
+
+
+def _disagreements(document: Mapping[str, Any]) -> Iterator[ConfigFault]:
+    """Find settings that are each right but do not go together, passing over wrong types."""
+    thresholds, types = document.get("drift_thresholds"), document.get("feature_types")
+    policy = document.get("retrain_policy")
+    if isinstance(thresholds, dict) and isinstance(types, dict):
+        for name in sorted(types.keys() - thresholds.keys()):
+            yield ConfigFault(
+                dotted_path(("feature_types", name)),
+                types[name],
+                "is the type of a feature without a threshold",
+                f"add {dotted_path(('drift_thresholds', name))} or remove the type",
+            )
+    minimum = policy.get("minimum_anomalous_features") if isinstance(policy, dict) else None
+    if isinstance(minimum, int) and isinstance(thresholds, dict) and 0 < len(thresholds) < minimum:
+        yield ConfigFault(
+            "retrain_policy.minimum_anomalous_features",
+            minimum,
+            f"is more than the {len(thresholds)} monitored features, so nothing could train",
+            f"write {len(thresholds)} or less",
+        )
+    defaults = {name: field.default for name, field in MonitoringConfig.model_fields.items()}
+    names = {**defaults, **_with_derived_names(document)}
+    same_topic = names["dead_letter_topic"] == names["trigger_topic"]
+    if same_topic and names["trigger_topic"]:
+        problem = "is the trigger topic itself: rejected messages would return for ever"
+        yield _not_another("dead_letter_topic", names, problem, "trigger_topic")
+    subscription = names["dead_letter_subscription"]
+    # Made from one topic, the subscriptions are one as well: naming another topic is enough.
+    is_consequence = same_topic and "dead_letter_subscription" not in document
+    if subscription and subscription == names["trigger_subscription"] and not is_consequence:
+        problem = "is the trigger subscription itself: it cannot be bound to both topics"
+        yield _not_another("dead_letter_subscription", names, problem, "trigger_subscription")
+    if names["date_column"] and names["date_column"] == names["label_column"]:
+        problem = "is the label column itself: a day is no category"
+        yield _not_another("date_column", names, problem, "label_column")
+    further = names.get("further_model_monitor_ids")
+    known = {str(names.get("model_monitor_id")): "model_monitor_id"}
+    for index, monitor in enumerate(further if isinstance(further, list) else ()):
+        path = f"further_model_monitor_ids[{index}]"
+        if isinstance(monitor, str) and known.setdefault(monitor, path) != path:
+            yield ConfigFault(path, monitor, f"is {known[monitor]} already", "remove it")
+
+
+def _not_another(name: str, names: Mapping[str, Any], problem: str, other: str) -> ConfigFault:
+    return ConfigFault(name, names[name], problem, f"name another than {other}")
 
 
 def parse_config(text: str, source: str) -> MonitoringConfig:
@@ -252,44 +272,34 @@ def parse_config(text: str, source: str) -> MonitoringConfig:
     Raises:
         ConfigError: lists every fault with its path, value and fix.
     """
-    document, faults = read_config_document(text, source)
-    schema_reference = document.pop("$schema", None)
-    if schema_reference is not None and not isinstance(schema_reference, str):
-        faults.append(
-            ConfigFault("$schema", schema_reference, "is not text", "name the schema file's path")
-        )
-    faults += settings_that_disagree(document)
+    document, faults = read_document(text, source)
+    schema = document.pop("$schema", None)
+    if schema is not None and not isinstance(schema, str):
+        faults.append(ConfigFault("$schema", schema, "is not text", "name the schema file's path"))
+    faults += _disagreements(document)
     try:
         config = MonitoringConfig.model_validate(document)
     except ValidationError as error:
         faults += _field_faults(error, document)
-        raise ConfigError(source, faults) from None
     if faults:
         raise ConfigError(source, faults)
     return config
 
 
-def _field_faults(error: ValidationError, document: Mapping[str, Any]) -> list[ConfigFault]:
-    # Settings that disagree are reported by parse_config already, field by field.
-    items = [item for item in error.errors() if item["loc"]]
-    wrong = {item["loc"][0] for item in items}
-    faults = []
-    for item in items:
+def _field_faults(error: ValidationError, document: Mapping[str, Any]) -> Iterator[ConfigFault]:
+    found = faults_from_pydantic(error, MonitoringConfig)
+    wrong = {item["loc"][0] for item, _ in found}
+    for item, fault in found:
         name = str(item["loc"][0])
-        fault = fault_from_pydantic(item, MonitoringConfig.model_fields)
-        if name in DERIVED_FROM and name not in document:
-            source = DERIVED_FROM[name]
-            if source in wrong:
-                # It is wrong only because its source is: mending the source mends it.
-                continue
-            fault = ConfigFault(
-                fault.path,
-                fault.value,
-                f"is made from {source} and {fault.problem}",
-                f"set {name}, or change {source}; {fault.fix}",
-            )
-        faults.append(fault)
-    return faults
+        if name in document or name not in _DERIVED:
+            yield fault
+            continue
+        source, _ = _DERIVED[name]
+        # Where its source is wrong too, fixing that is enough.
+        if source not in wrong:
+            problem = f"is made from {source} and {fault.problem}"
+            fix = f"set {name}, or change {source}; {fault.fix}"
+            yield ConfigFault(fault.path, fault.value, problem, fix)
 
 
 def load_config(path: Path) -> MonitoringConfig:
@@ -309,24 +319,15 @@ def load_config(path: Path) -> MonitoringConfig:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         fix = "create it, or name another with TRANSAK_DRIFT_CONFIG"
-        raise ConfigError(
-            str(path), [ConfigFault("(file)", str(path), "does not exist", fix)]
-        ) from None
+        fault = ConfigFault("(file)", str(path), "does not exist", fix)
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            str(path),
-            [ConfigFault("(file)", f"byte {error.start}", "is not UTF-8", "save it as UTF-8")],
-        ) from None
-    except IsADirectoryError:
-        raise ConfigError(
-            str(path), [ConfigFault("(file)", str(path), "is a directory", "name a file in it")]
-        ) from None
+        fault = ConfigFault("(file)", f"byte {error.start}", "is not UTF-8", "save it as UTF-8")
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-        raise ConfigError(
-            str(path), [ConfigFault("(file)", str(path), problem, "make it a readable file")]
-        ) from None
-    return parse_config(text, str(path))
+        fault = ConfigFault("(file)", str(path), problem, "name a readable file")
+    else:
+        return parse_config(text, str(path))
+    raise ConfigError(str(path), [fault])
 
 
 def config_json_schema() -> dict[str, Any]:
@@ -335,9 +336,10 @@ def config_json_schema() -> dict[str, Any]:
     Returns:
         The schema as plain dictionaries; `$schema` is allowed so that a file can name it.
     """
-    schema = MonitoringConfig.model_json_schema(mode="validation")
+    document = json.dumps(MonitoringConfig.model_json_schema(mode="validation"))
+    schema: dict[str, Any] = json.loads(re.sub(r"(\\n)+", " ", document))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    for name in DERIVED_FROM:
+    for name in _DERIVED:
         # The empty default only stands for "made from another name"; no editor should write it.
         del schema["properties"][name]["default"]
     for field in schema["properties"].values():

@@ -6,82 +6,99 @@ step cannot do without is asked for by that step, with the name of the key.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from transak_drift.config.fields import (
-    DATASET_ADDRESS,
-    GCS_DIRECTORY,
-    LABEL_KEY,
-    LABEL_VALUE,
-    NETWORK,
-    PARAMETER_NAME,
-    PIPELINE_TEMPLATE,
-    PREDICTION_DATASET,
-    EmailAddress,
+from transak_drift.config.fields import EmailAddress, Section, text
+
+# A table may hold letters, digits, _ and -, and the placeholders of a day or of a model version.
+_TABLE = r"bq://[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+\.[A-Za-z0-9_{}:%-]+"
+_BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+_FILES = rf"{_BUCKET}/[^\s]+\.(csv|jsonl|tfrecord)"
+# Only Artifact Registry may be asked over https, since it is sent an access token.
+_ARTIFACT_REGISTRY = r"https://[a-z0-9-]+-kfp\.pkg\.dev/[^\s]+"
+_DATASET = (
+    "write bq://project.dataset.table, or gs://bucket/path that ends in .csv, .jsonl or .tfrecord"
 )
 
+TrainingDataset = Annotated[str, text(rf"^({_TABLE}|{_FILES})$", _DATASET)]
+PredictionDataset = Annotated[
+    str,
+    text(
+        rf"^({_TABLE}|{_FILES}|batchPredictionJobs/[^/\x00-\x1f]+)$",
+        f"{_DATASET}, or batchPredictionJobs/<display name>",
+    ),
+]
+GcsDirectory = Annotated[str, text(rf"^{_BUCKET}(/[^\s]*)?$", "write gs://bucket/path")]
+PipelineTemplate = Annotated[
+    str,
+    text(
+        rf"^({_BUCKET}/[^\s]+|{_ARTIFACT_REGISTRY}|[^:\x00-\x1f]+\.(ya?ml|json))$",
+        "write a .yaml or .json file, gs://bucket/path, or "
+        "https://<region>-kfp.pkg.dev/<project>/<repository>/<package>/<version>",
+    ),
+]
+Network = Annotated[
+    str,
+    text(
+        r"^projects/[^/\s]+/global/networks/[^/\s]+$",
+        "write projects/<number>/global/networks/<name>",
+    ),
+]
+ParameterName = Annotated[
+    str, text(r"^[A-Za-z_][A-Za-z0-9_-]*$", "write its name as the pipeline's function has it")
+]
+_LABEL = "write at most 63 lower-case letters, digits, _ or -"
+LabelKey = Annotated[str, text(r"^[a-z][a-z0-9_-]{0,62}$", f"{_LABEL}, a letter first")]
+LabelValue = Annotated[str, text(r"^[a-z0-9_-]{0,63}$", _LABEL)]
 ParameterValue = str | bool | int | float
 
 
-class VertexConfig(BaseModel):
+def _scalar(value: Any) -> Any:
+    # Otherwise pydantic reports a wrong value once for each type that it is not.
+    if isinstance(value, str | bool | int | float):
+        return value
+    fix = "write text in quotes, a number, true or false"
+    raise PydanticCustomError("parameter_value", "is no single value", {"fix": fix})
+
+
+class VertexConfig(Section):
     """Data and pipeline of the monitored model on Vertex AI."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    training_dataset: TrainingDataset | None = None
+    """Baseline: the data that the model was trained on, as bq://project.dataset.table or
+    gs://bucket/path with the ending .csv, .jsonl or .tfrecord. {model_version} stands for the
+    version that predicts, so that each version has its own baseline."""
 
-    training_dataset: Annotated[str, StringConstraints(pattern=DATASET_ADDRESS)] | None = Field(
-        default=None,
-        description=(
-            "Baseline: the data that the model was trained on, as bq://project.dataset.table or "
-            "gs://bucket/path with the ending .csv, .jsonl or .tfrecord. {model_version} stands "
-            "for the version that predicts, so that each version has its own baseline."
-        ),
-    )
-    prediction_dataset: Annotated[str, StringConstraints(pattern=PREDICTION_DATASET)] | None = (
-        Field(
-            default=None,
-            description=(
-                "What is monitored each day: bq://project.dataset.table, gs://bucket/path, or "
-                "batchPredictionJobs/<display name>. {date} stands for the day, {date:%Y%m%d} for "
-                "the day in another form; without it the rows are chosen by date_column."
-            ),
-        )
-    )
-    monitoring_output: Annotated[str, StringConstraints(pattern=GCS_DIRECTORY)] | None = Field(
-        default=None,
-        description=(
-            "Directory gs://bucket/path for statistics and report pages; by default Vertex AI "
-            "makes one for the statistics, and there are no pages."
-        ),
-    )
-    pipeline_template: Annotated[str, StringConstraints(pattern=PIPELINE_TEMPLATE)] | None = Field(
-        default=None,
-        description=(
-            "Compiled training pipeline: a local .yaml or .json file, gs://bucket/path, or "
-            "https://<region>-kfp.pkg.dev/<project>/<repository>/<package>/<version>."
-        ),
-    )
-    pipeline_root: Annotated[str, StringConstraints(pattern=GCS_DIRECTORY)] | None = Field(
-        default=None, description="Directory gs://bucket/path for what the pipeline puts out."
-    )
+    prediction_dataset: PredictionDataset | None = None
+    """What is monitored each day: bq://project.dataset.table, gs://bucket/path, or
+    batchPredictionJobs/<display name>. {date} stands for the day, {date:%Y%m%d} for the day in
+    another form; without it the rows are chosen by date_column."""
+
+    monitoring_output: GcsDirectory | None = None
+    """Directory gs://bucket/path for statistics and report pages; by default Vertex AI makes one
+    for the statistics, and there are no pages."""
+
+    pipeline_template: PipelineTemplate | None = None
+    """Compiled training pipeline: a local .yaml or .json file, gs://bucket/path, or
+    https://<region>-kfp.pkg.dev/<project>/<repository>/<package>/<version>."""
+
+    pipeline_root: GcsDirectory | None = None
+    """Directory gs://bucket/path for what the pipeline puts out."""
+
     pipeline_parameters: dict[
-        Annotated[str, StringConstraints(pattern=PARAMETER_NAME)], ParameterValue
-    ] = Field(
-        default_factory=dict,
-        description=(
-            "Parameters of the pipeline. In text {model_name}, {drift_event}, {first_day} and "
-            "{last_day} stand for the model, the drift event and the days to train on."
-        ),
-    )
-    pipeline_service_account: EmailAddress | None = Field(
-        default=None, description="Service account that the pipeline runs as."
-    )
-    pipeline_network: Annotated[str, StringConstraints(pattern=NETWORK)] | None = Field(
-        default=None,
-        description="Network of the pipeline: projects/<number>/global/networks/<name>.",
-    )
-    pipeline_labels: dict[
-        Annotated[str, StringConstraints(pattern=LABEL_KEY)],
-        Annotated[str, StringConstraints(pattern=LABEL_VALUE)],
-    ] = Field(default_factory=dict, description="Labels of the PipelineJob, e.g. for costs.")
+        ParameterName, Annotated[ParameterValue, BeforeValidator(_scalar)]
+    ] = Field(default_factory=dict)
+    """Parameters of the pipeline. In text {model_name}, {drift_event}, {first_day} and {last_day}
+    stand for the model, the drift event and the days to train on."""
+
+    pipeline_service_account: EmailAddress | None = None
+    """Service account that the pipeline runs as."""
+
+    pipeline_network: Network | None = None
+    """Network of the pipeline: projects/<number>/global/networks/<name>."""
+
+    pipeline_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """Labels of the PipelineJob, e.g. for costs."""

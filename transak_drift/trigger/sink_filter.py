@@ -46,8 +46,8 @@ def sink_filter(model_monitor_id: str, further_model_monitor_ids: Sequence[str] 
     """
     for value in (model_monitor_id, *further_model_monitor_ids):
         if re.fullmatch(MODEL_MONITOR_ID, value, re.ASCII) is None:
-            form = TEXT_FORMS[MODEL_MONITOR_ID]
-            raise ValueError(f"model_monitor_id = {value!r} {form.problem}; fix: {form.fix}")
+            fix = TEXT_FORMS[MODEL_MONITOR_ID]
+            raise ValueError(f"model_monitor_id = {value!r} has the wrong form; fix: {fix}")
     # An id holds no character that means something else in a regular expression.
     alternatives = [f"{model_monitor_id}(-v[0-9]+)?", *further_model_monitor_ids]
     return _template().substitute(model_monitor_pattern=f"^({'|'.join(alternatives)})$")
