@@ -109,6 +109,7 @@ resource "google_cloudfunctions2_function" "trigger" {
   }
 
   depends_on = [
+    google_project_iam_member.cloud_function_reading,
     google_project_iam_member.cloud_function_retraining,
     google_pubsub_topic_iam_member.cloud_function_dead_letter_publisher,
     google_service_account_iam_member.cloud_function_acts_as_pipeline,
@@ -122,6 +123,14 @@ resource "google_cloud_run_v2_service_iam_member" "cloud_function_invoker" {
   location = local.location
   role     = "roles/run.invoker"
   member   = google_service_account.cloud_function[each.key].member
+}
+
+resource "google_project_iam_member" "cloud_function_reading" {
+  for_each = local.pushed_queues
+
+  project = local.project_id
+  role    = google_project_iam_custom_role.reading.id
+  member  = google_service_account.cloud_function[each.key].member
 }
 
 resource "google_project_iam_member" "cloud_function_retraining" {

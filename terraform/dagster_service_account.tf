@@ -46,6 +46,12 @@ resource "google_pubsub_topic_iam_member" "dagster_trigger_publisher" {
   member = google_service_account.dagster.member
 }
 
+resource "google_project_iam_member" "dagster_reading" {
+  project = local.project_id
+  role    = google_project_iam_custom_role.reading.id
+  member  = google_service_account.dagster.member
+}
+
 resource "google_project_iam_member" "dagster_monitoring" {
   project = local.project_id
   role    = google_project_iam_custom_role.monitoring.id

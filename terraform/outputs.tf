@@ -1,10 +1,11 @@
 output "dagster_environment" {
   description = "Environment variables of the Dagster process; `terraform output -json dagster_environment`."
   value = {
-    TRANSAK_DRIFT_PLATFORM = "gcp"
-    TRANSAK_DRIFT_CONFIG   = abspath(local.config_path)
-    TRANSAK_DRIFT_TRIGGER  = var.trigger
-    GOOGLE_CLOUD_PROJECT   = local.project_id
+    TRANSAK_DRIFT_PLATFORM         = "gcp"
+    TRANSAK_DRIFT_CONFIG           = abspath(local.config_path)
+    TRANSAK_DRIFT_TRIGGER          = var.trigger
+    TRANSAK_DRIFT_TRIGGER_CHANNELS = jsonencode(local.trigger_channels)
+    GOOGLE_CLOUD_PROJECT           = local.project_id
   }
 }
 
@@ -62,6 +63,7 @@ output "queues" {
       dead_letter_topic        = google_pubsub_topic.dead_letter[queue.dead_letter_topic].id
       dead_letter_subscription = google_pubsub_subscription.dead_letter[queue.dead_letter_subscription].id
       cloud_function           = var.trigger == "cloud_function" ? google_cloudfunctions2_function.trigger[topic].id : null
+      notification_channel     = lookup(local.trigger_channels, topic, null)
     }
   }
 }

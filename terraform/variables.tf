@@ -24,6 +24,18 @@ variable "trigger" {
   }
 }
 
+variable "trigger_channel" {
+  type        = bool
+  default     = true
+  nullable    = false
+  description = "Whether a notification channel publishes Vertex AI's notices of anomalies to the trigger topic, beside the log sink."
+
+  validation {
+    condition     = contains([true, false], var.trigger_channel)
+    error_message = "trigger_channel must be true or false."
+  }
+}
+
 variable "message_retention_days" {
   type        = number
   default     = 7

@@ -8,20 +8,31 @@ locals {
 resource "google_project_iam_custom_role" "monitoring" {
   role_id     = "${local.role_prefix}_monitoring"
   title       = "Model monitoring of ${local.monitors_in_words}"
-  description = "Create and run a Vertex AI ModelMonitor and read its results."
+  description = "Create, update and run a Vertex AI ModelMonitor."
 
   permissions = [
     "aiplatform.batchPredictionJobs.list",
     "aiplatform.modelEvaluations.list",
     "aiplatform.modelMonitoringJobs.create",
+    "aiplatform.modelMonitors.create",
+    "aiplatform.modelMonitors.update",
+  ]
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_project_iam_custom_role" "reading" {
+  role_id     = "${local.role_prefix}_reading"
+  title       = "Model monitoring, read only, of ${local.monitors_in_words}"
+  description = "Read Vertex AI ModelMonitors, their jobs and what the jobs found."
+
+  permissions = [
     "aiplatform.modelMonitoringJobs.get",
     "aiplatform.modelMonitoringJobs.list",
-    "aiplatform.modelMonitors.create",
     "aiplatform.modelMonitors.get",
     "aiplatform.modelMonitors.list",
     "aiplatform.modelMonitors.searchModelMonitoringAlerts",
     "aiplatform.modelMonitors.searchModelMonitoringStats",
-    "aiplatform.modelMonitors.update",
     "aiplatform.models.get",
     "aiplatform.models.list",
   ]
@@ -35,8 +46,6 @@ resource "google_project_iam_custom_role" "retraining" {
   description = "Start ${local.pipelines_in_words} and follow it."
 
   permissions = [
-    "aiplatform.models.get",
-    "aiplatform.models.list",
     "aiplatform.pipelineJobs.cancel",
     "aiplatform.pipelineJobs.create",
     "aiplatform.pipelineJobs.get",

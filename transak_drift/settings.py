@@ -8,10 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, SecretStr, ValidationError
+from pydantic import Field, Json, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transak_drift.config.errors import ConfigError, ConfigFault, faults_from_pydantic
+from transak_drift.config.fields import NotificationChannel, PubSubId
 from transak_drift.config.model_configs import load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 
@@ -33,6 +34,12 @@ class Settings(BaseSettings):
 
     trigger: Literal["dagster", "cloud_function"] = "dagster"
     """What starts a training; with cloud_function Dagster has no such sensor."""
+
+    trigger_channels: Json[dict[PubSubId, NotificationChannel]] = Field(
+        default_factory=dict, validate_default=False
+    )
+    """JSON object of notification channels by the trigger topic that they publish to, as Terraform
+    outputs it; Vertex AI notifies them besides `notification_channels`."""
 
     config: Path = Path("monitoring_config.json")
     """The monitoring configuration, beside which a folder monitoring_configs may hold one for each
@@ -112,7 +119,7 @@ class Settings(BaseSettings):
             ConfigError: lists every fault of the files, or says why there are no transactions, or
                 that notifications would never be sent.
         """
-        configs = load_configs(self.config)
+        configs = tuple(map(self._with_trigger_channel, load_configs(self.config)))
         self._refuse_unsent_notifications(configs)
         if self.transactions is not None:
             if len(configs) > 1:
@@ -124,6 +131,13 @@ class Settings(BaseSettings):
         if self.platform != "local":
             return configs
         return tuple(_from_first_day(config) for config in configs)
+
+    def _with_trigger_channel(self, config: MonitoringConfig) -> MonitoringConfig:
+        channel = self.trigger_channels.get(config.trigger_topic)
+        if channel is None or channel in config.notification_channels:
+            return config
+        channels = (*config.notification_channels, channel)
+        return config.model_copy(update={"notification_channels": channels})
 
     def _refuse_unsent_notifications(self, configs: tuple[MonitoringConfig, ...]) -> None:
         if self.trigger == "dagster":
@@ -185,8 +199,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         faults = []
-        for _, fault in faults_from_pydantic(error, Settings):
-            name = f"{ENVIRONMENT_PREFIX}{fault.path.upper()}"
+        for item, fault in faults_from_pydantic(error, Settings):
+            name = f"{ENVIRONMENT_PREFIX}{item['loc'][0]}".upper()
             faults.append(replace(fault, path=name, value=os.environ.get(name, fault.value)))
         raise ConfigError("the environment", faults) from None
 

@@ -17,7 +17,10 @@ from transak_drift.defs.gcp_resources import (
     gcp_trigger_queue_resource,
 )
 from transak_drift.settings import load_settings
+from transak_drift.vertex.monitor_spec import notification_spec
 from transak_drift_tests.config.configurations import CONFIG_FILE, REPOSITORY
+
+OWN_CHANNEL = "projects/af-finanzen/notificationChannels/77"
 
 # Every socket is refused, so that a single call would end the process with an error.
 LOAD = """
@@ -83,6 +86,39 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
     assert queue.endpoint() == "127.0.0.1:9"
 
 
+def test_vertex_ai_tells_the_channel_of_the_trigger_topic(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As `terraform output dagster_environment` names it, for each model by its own topic."""
+    channels = {
+        "ps-transak-i1-train-trigger": "projects/af-finanzen/notificationChannels/1",
+        "ps-transak-i2-train-trigger": "projects/af-finanzen/notificationChannels/2",
+    }
+    first = {**json.loads(CONFIG_FILE.read_text()), "notification_channels": [OWN_CHANNEL]}
+    second = {
+        **first,
+        "model_name": "transak-i2",
+        "monitoring_job_display_name": "transak_i2_drift",
+        "trigger_topic": "ps-transak-i2-train-trigger",
+    }
+    (tmp_path / "a.json").write_text(json.dumps(first))
+    (tmp_path / "b.json").write_text(json.dumps(second))
+    monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(tmp_path))
+    monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", json.dumps(channels))
+
+    told = [
+        [
+            item.notification_channel
+            for item in notification_spec(config).notification_channel_configs
+        ]
+        for config in load_settings().load_configs()
+    ]
+    assert told == [[OWN_CHANNEL, channel] for channel in channels.values()]
+
+    monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", "")
+    assert load_settings().load_configs()[0].notification_channels == (OWN_CHANNEL,)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -90,11 +126,14 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
         ("TRANSAK_DRIFT_IMPERSONATE_SERVICE_ACCOUNT", "somebody@example.com"),
         ("TRANSAK_DRIFT_CANCEL_TRAINING_WITH_RUN", "perhaps"),
         ("TRANSAK_DRIFT_GOOGLE_APIS_URL", "127.0.0.1"),
+        ("TRANSAK_DRIFT_TRIGGER_CHANNELS", "projects/p/notificationChannels/1"),
+        ("TRANSAK_DRIFT_TRIGGER_CHANNELS", '{"ps-topic": "channel 1"}'),
+        ("TRANSAK_DRIFT_TRIGGER_CHANNELS", '{"a topic": "projects/p/notificationChannels/1"}'),
     ],
 )
 def test_a_wrong_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ConfigError, match=variable):
+    with pytest.raises(ConfigError, match=rf"{variable} = "):
         load_settings()

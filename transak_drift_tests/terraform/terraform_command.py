@@ -126,9 +126,9 @@ def planned_resources(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def planned_outputs(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs whose values are known before anything is created."""
+    """Return what is known of the outputs before anything is created."""
     return {
-        name: output["value"]
-        for name, output in plan["planned_values"]["outputs"].items()
-        if "value" in output
+        name: output["after"]
+        for name, output in plan["output_changes"].items()
+        if "after" in output
     }

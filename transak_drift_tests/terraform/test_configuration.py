@@ -78,6 +78,7 @@ def test_no_right_on_the_project_is_given_with_a_predefined_role() -> None:
         if block.labels[0] != "google_project_iam_custom_role"
     }
     assert roles == {
+        "${google_project_iam_custom_role.reading.id}",
         "${google_project_iam_custom_role.monitoring.id}",
         "${google_project_iam_custom_role.retraining.id}",
     }

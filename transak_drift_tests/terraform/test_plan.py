@@ -15,6 +15,11 @@ import pytest
 from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.google_cloud.project_access import (
+    BATCH_PREDICTION_PERMISSIONS,
+    CANCEL_PERMISSIONS,
+    VERTEX_PERMISSIONS,
+)
 from transak_drift.pubsub import trigger_queue
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
 from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
@@ -48,6 +53,13 @@ EVERY_NAME: dict[str, Any] = {
     "dead_letter_topic": "zz-rejected",
     "dead_letter_subscription": "zz-rejected-pull",
 }
+NOTIFICATION_AGENT = (
+    f"serviceAccount:service-{PROJECT_NUMBER}"
+    "@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+)
+MONITORING_AGENT = (
+    f"serviceAccount:service-{PROJECT_NUMBER}@gcp-sa-vertex-mm.iam.gserviceaccount.com"
+)
 TOPIC = "ps-transak-i1-train-trigger"
 DISPLAY_NAMES = [
     "transak_i1_data_drift_monitor",
@@ -218,6 +230,101 @@ def test_every_grant_refers_to_what_it_is_meant_for(copied: TerraformCopy) -> No
     }
 
 
+def test_the_notification_channel_publishes_to_the_trigger_topic(copied: TerraformCopy) -> None:
+    plan = copied.plan()
+    resources = planned_resources(plan)
+    channel = resources[f'google_monitoring_notification_channel.trigger["{TOPIC}"]']
+    assert channel["type"] == "pubsub"
+    (declared,) = (
+        resource
+        for resource in plan["configuration"]["root_module"]["resources"]
+        if resource["type"] == "google_monitoring_notification_channel"
+    )
+    assert "google_pubsub_topic.trigger" in declared["expressions"]["labels"]["references"]
+    publisher = resources[f'google_pubsub_topic_iam_member.channel_publisher["{TOPIC}"]']
+    assert publisher["role"] == "roles/pubsub.publisher"
+    assert publisher["member"] == NOTIFICATION_AGENT
+    # Its name is known once it exists, and with it the variable that Dagster takes it from.
+    unknown = plan["output_changes"]["dagster_environment"]["after_unknown"]
+    assert unknown == {"TRANSAK_DRIFT_TRIGGER_CHANNELS": True}
+
+    without = copied.plan(trigger_channel=False)
+    assert not any("channel" in address for address in planned_resources(without))
+    environment = planned_outputs(without)["dagster_environment"]
+    assert environment["TRANSAK_DRIFT_TRIGGER_CHANNELS"] == "{}"
+
+
+def test_no_alert_comes_to_the_trigger_topic(copied: TerraformCopy) -> None:
+    plan = copied.plan()
+    for resource in plan["configuration"]["root_module"]["resources"]:
+        if resource["type"] == "google_monitoring_alert_policy":
+            assert resource["expressions"]["notification_channels"]["references"] == [
+                "each.value.notification_channels",
+                "each.value",
+            ]
+
+
+def test_the_named_output_is_open_to_the_monitoring_agent_and_to_dagster(
+    copied: TerraformCopy,
+) -> None:
+    def bucket_grants() -> dict[str, tuple[str, str, str | None]]:
+        return {
+            address: (values["bucket"], values["role"], values.get("member"))
+            for address, values in planned_resources(copied.plan()).items()
+            if address.startswith("google_storage_bucket_iam_member.")
+        }
+
+    assert bucket_grants() == {}
+    copied.write_config({**CONFIG, "vertex": {"monitoring_output": "gs://af-monitoring/drift"}})
+    second = {**CONFIG, "model_name": "i2", "monitoring_job_display_name": "i2"}
+    second["vertex"] = {"monitoring_output": "gs://af-monitoring"}
+    copied.write_further_config("i2.json", second)
+    role = "roles/storage.objectUser"
+    assert bucket_grants() == {
+        'google_storage_bucket_iam_member.monitoring_agent_output["af-monitoring"]': (
+            "af-monitoring",
+            role,
+            MONITORING_AGENT,
+        ),
+        # Its member is known once Dagster's account exists.
+        'google_storage_bucket_iam_member.dagster_output["af-monitoring"]': (
+            "af-monitoring",
+            role,
+            None,
+        ),
+    }
+
+
+def test_the_roles_hold_what_is_called_once_each(copied: TerraformCopy) -> None:
+    copied.write_config(DEPLOYABLE_CONFIG)
+    plan = copied.plan(trigger="cloud_function")
+    roles = {
+        address.rpartition(".")[2]: set(values["permissions"])
+        for address, values in planned_resources(plan).items()
+        if address.startswith("google_project_iam_custom_role.")
+    }
+    granted = {
+        member: {
+            resource["expressions"]["role"]["references"][1].rpartition(".")[2]
+            for resource in plan["configuration"]["root_module"]["resources"]
+            if resource["type"] == "google_project_iam_member"
+            and f"google_service_account.{member}"
+            in resource["expressions"]["member"]["references"]
+        }
+        for member in ("dagster", "cloud_function")
+    }
+    assert granted == {
+        "dagster": {"reading", "monitoring", "retraining"},
+        "cloud_function": {"reading", "retraining"},
+    }
+    assert sum(map(len, roles.values())) == len(set().union(*roles.values()))
+    needed = set(VERTEX_PERMISSIONS + BATCH_PREDICTION_PERMISSIONS + CANCEL_PERMISSIONS)
+    assert set().union(*roles.values()) - needed == {"aiplatform.pipelineJobs.list"}
+    assert needed <= set().union(*roles.values())
+    writing = ("create", "update", "delete", "cancel")
+    assert not any(name.endswith(writing) for name in roles["reading"])
+
+
 def test_dagster_may_do_what_it_needs_and_no_more(copied: TerraformCopy) -> None:
     resources = planned_resources(
         copied.plan(
@@ -239,6 +346,7 @@ def test_dagster_may_do_what_it_needs_and_no_more(copied: TerraformCopy) -> None
         f'dagster_trigger_publisher["{TOPIC}"]': "roles/pubsub.publisher",
         f'dagster_trigger_subscriber["{TOPIC}"]': "roles/pubsub.subscriber",
         # Known after apply: the custom roles.
+        "dagster_reading": None,
         "dagster_monitoring": None,
         "dagster_retraining": None,
         "dagster_acts_as_pipeline": "roles/iam.serviceAccountUser",

@@ -95,6 +95,8 @@ def test_each_model_has_a_sink_and_each_queue_all_else(
         "google_pubsub_topic.trigger",
         "google_pubsub_subscription.trigger",
         "google_pubsub_topic_iam_member.sink_publisher",
+        "google_pubsub_topic_iam_member.channel_publisher",
+        "google_monitoring_notification_channel.trigger",
         "google_pubsub_topic_iam_member.dagster_trigger_publisher",
         "google_pubsub_subscription_iam_member.dagster_trigger_subscriber",
         "google_pubsub_subscription_iam_member.service_agent_trigger_subscriber",
@@ -136,7 +138,14 @@ def test_further_models_change_nothing_of_the_first(
     def of_first(resources: dict[str, dict[str, Any]]) -> dict[str, Any]:
         names = {key: values for key, values in resources.items() if "terraform_data" not in key}
         # Who is told, and what is described, may concern several models.
-        told = ("labels", "notification_channels", "documentation", "display_name", "title")
+        told = (
+            "labels",
+            "user_labels",
+            "notification_channels",
+            "documentation",
+            "display_name",
+            "title",
+        )
         return {
             key: {name: value for name, value in values.items() if name not in told}
             for key, values in names.items()
@@ -202,6 +211,7 @@ def test_each_queue_has_one_function_with_an_account_of_its_own(
         assert f'"{name}"' in condition["condition_threshold"][0]["filter"]
     for address in (
         "google_cloud_run_v2_service_iam_member.cloud_function_invoker",
+        "google_project_iam_member.cloud_function_reading",
         "google_project_iam_member.cloud_function_retraining",
         "google_pubsub_topic_iam_member.cloud_function_dead_letter_publisher",
         "google_service_account_iam_member.cloud_function_acts_as_pipeline",
