@@ -1,8 +1,9 @@
-"""Cloud Logging's sinks and the Resource Manager's permission test on loopback, over HTTP."""
+"""Cloud Logging and the Resource Manager's permission test on loopback, over HTTP."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -11,11 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class LoopbackGoogleApis:
-    """Serves sinks and permissions.
+    """Serves sinks, log entries and permissions.
 
     Attributes:
         url: `http://127.0.0.1:port`.
         sinks: the project's sinks, as the API has them.
+        entries: the project's log, oldest first.
         missing: permissions that the caller lacks.
         denied: services whose calls answer 403, by the word in their path.
         failures: how many calls answer 503 first.
@@ -24,6 +26,7 @@ class LoopbackGoogleApis:
 
     def __init__(self) -> None:
         self.sinks: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
         self.missing: set[str] = set()
         self.denied: set[str] = set()
         self.failures = 0
@@ -47,6 +50,40 @@ class LoopbackGoogleApis:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _page_of_entries(entries: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
+    """Answer entries.list as "Cloud Logging API v2" defines it: an empty page first, then one each.
+
+    Of the query language it knows what stands alone, `=` and `>=` on text, AND, and OR in
+    parentheses.
+    """
+    matching = [entry for entry in entries if _matches(request["filter"], entry)]
+    matching.sort(key=lambda entry: entry["timestamp"])
+    if request.get("orderBy") == "timestamp desc":
+        matching.reverse()
+    index = int(request.get("pageToken", "-1"))
+    page: dict[str, Any] = {"entries": [matching[index]]} if 0 <= index < len(matching) else {}
+    if index + 1 < len(matching):
+        page["nextPageToken"] = str(index + 1)
+    return page
+
+
+def _matches(query: str, entry: dict[str, Any]) -> bool:
+    for clause in query.split("\nAND "):
+        comparison = re.fullmatch(r'([\w.]+) (=|>=) "([^"]*)"', clause)
+        if comparison is not None:
+            path, operator, expected = comparison.groups()
+            value: Any = entry
+            for name in path.split("."):
+                value = value.get(name, "")
+            if not (value == expected if operator == "=" else value >= expected):
+                return False
+        else:
+            terms = [json.loads(term) for term in clause.strip("()").split(" OR ")]
+            if not any(term in json.dumps(entry) for term in terms):
+                return False
+    return True
 
 
 def _handler(apis: LoopbackGoogleApis) -> type[BaseHTTPRequestHandler]:
@@ -74,6 +111,8 @@ def _handler(apis: LoopbackGoogleApis) -> type[BaseHTTPRequestHandler]:
                 if start + 1 < len(apis.sinks):
                     document["nextPageToken"] = str(start + 1)
                 self._answer(200, document)
+            elif address.path == "/v2/entries:list":
+                self._answer(200, _page_of_entries(apis.entries, json.loads(body)))
             elif address.path.endswith(":testIamPermissions"):
                 asked = json.loads(body)["permissions"]
                 self._answer(
