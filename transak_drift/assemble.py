@@ -7,36 +7,29 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.drift_event import build_drift_event
-from transak_drift.defs.drift_history import build_drift_history
-from transak_drift.defs.drift_history_sensor import build_drift_history_sensor
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.drift_notification_sensor import build_drift_notification_sensor
-from transak_drift.defs.drift_report import build_drift_report
-from transak_drift.defs.jobs import (
-    AssetJob,
-    build_daily_monitoring_job,
-    build_daily_schedule,
-    build_drift_history_job,
-    build_prepare_job,
-    build_retrain_job,
-)
+from transak_drift.defs.history import history_definitions
+from transak_drift.defs.keys import DATA_GROUP, MONITORING_GROUP, TRAINING_GROUP
 from transak_drift.defs.message_way import build_message_way_check
-from transak_drift.defs.model_monitor import build_model_monitor
+from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
-from transak_drift.defs.monitoring_run import build_monitoring_run
-from transak_drift.defs.names import daily_partitions
 from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.predictions import build_predictions
-from transak_drift.defs.registered_model import build_registered_model
-from transak_drift.defs.trained_model import build_trained_model
-from transak_drift.defs.transactions import build_transactions
+from transak_drift.defs.training import AssetJob, retrain_job, training_assets
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings
 
-_LOCAL_KINDS = {"data": {"parquet"}, "monitoring": {"duckdb"}, "training": {"scikitlearn"}}
-_GCP_KINDS = {"data": {"bigquery"}, "monitoring": {"vertexai"}, "training": {"vertexai"}}
+_LOCAL_KINDS = {
+    DATA_GROUP: {"parquet"},
+    MONITORING_GROUP: {"duckdb"},
+    TRAINING_GROUP: {"scikitlearn"},
+}
+_GCP_KINDS = {
+    DATA_GROUP: {"bigquery"},
+    MONITORING_GROUP: {"vertexai"},
+    TRAINING_GROUP: {"vertexai"},
+}
 
 
 def assemble_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -> dg.Definitions:
@@ -49,12 +42,21 @@ def assemble_definitions(settings: Settings, configs: Sequence[MonitoringConfig]
     Returns:
         The definitions. Nothing is read but the configuration, and no call is made.
     """
-    retrain = {config.model_monitor_id: build_retrain_job(config) for config in configs}
-    models = [_model_definitions(settings, config) for config in configs]
+    retrain = {config.model_monitor_id: retrain_job(config) for config in configs}
+    kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
+    interval = settings.sensor_interval_seconds
     shared = dg.Definitions(
+        assets=[asset for config in configs for asset in training_assets(config, kinds)],
+        asset_checks=[build_message_way_check(config) for config in configs],
         jobs=list(retrain.values()),
         sensors=[
             *_message_sensors(settings, configs, retrain),
+            *(
+                build_monitoring_results_sensor(
+                    config, interval, triggers=settings.trigger == "dagster"
+                )
+                for config in configs
+            ),
             *_notification_sensors(settings, configs),
         ],
         resources={
@@ -64,36 +66,10 @@ def assemble_definitions(settings: Settings, configs: Sequence[MonitoringConfig]
         },
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(*models, shared)
-
-
-def _model_definitions(settings: Settings, config: MonitoringConfig) -> dg.Definitions:
-    kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
-    partitions = daily_partitions(config.start_date)
-    daily = build_daily_monitoring_job(config)
-    refresh = build_drift_history_job(config)
-    sensors = [
-        build_drift_history_sensor(config, refresh, settings.sensor_interval_seconds),
-        build_monitoring_results_sensor(
-            config, settings.sensor_interval_seconds, triggers=settings.trigger == "dagster"
-        ),
-    ]
-    return dg.Definitions(
-        assets=[
-            build_transactions(config, partitions, kinds["data"]),
-            build_registered_model(config, kinds["training"]),
-            build_predictions(config, partitions, kinds["data"]),
-            build_model_monitor(config, kinds["monitoring"]),
-            build_monitoring_run(config, partitions, kinds["monitoring"]),
-            build_drift_report(config, partitions, kinds["monitoring"]),
-            build_drift_history(config, kinds["monitoring"]),
-            build_drift_event(config),
-            build_trained_model(config, kinds["training"]),
-        ],
-        asset_checks=[build_message_way_check(config)],
-        jobs=[build_prepare_job(config), daily, refresh],
-        schedules=[build_daily_schedule(config, daily)],
-        sensors=sensors,
+    return dg.Definitions.merge(
+        shared,
+        *(monitoring_definitions(config, kinds) for config in configs),
+        *(history_definitions(config, kinds, interval) for config in configs),
     )
 
 

@@ -209,7 +209,7 @@ def write_tree(root: Path, files: Mapping[str, str]) -> Path:
     ("module", "text"),
     [
         ("config/a.py", "from transak_drift import local"),
-        ("config/a.py", "import transak_drift.defs.names"),
+        ("config/a.py", "import transak_drift.defs.keys"),
         ("config/a.py", "from transak_drift import settings"),
         ("config/a.py", "from .. import defs"),
         ("config/deep/a.py", "from ...defs.b import c"),
@@ -256,7 +256,7 @@ def test_imports_downwards_are_no_fault(tmp_path: Path) -> None:
             "config/b.py": "from transak_drift.config.a import x\nfrom .a import y",
             "pubsub/a.py": "from google.cloud import pubsub_v1\nimport google.pubsub_v1",
             "local/pubsub_server/a.py": "from google.pubsub_v1 import types",
-            "defs/a.py": "import dagster\nfrom transak_drift.defs.names import x",
+            "defs/a.py": "import dagster\nfrom transak_drift.defs.keys import x",
         },
     )
     assert upward_imports(source) == unconfined_imports(source, CONFINED) == []

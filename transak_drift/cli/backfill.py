@@ -26,9 +26,10 @@ from transak_drift.cli.output import (
     print_json,
 )
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.drift_history import onset_sentences
-from transak_drift.defs.names import ModelNames
-from transak_drift.drift.recorded_history import RecordedDay, RecordedHistory
+from transak_drift.defs.keys import (
+    ModelNames,
+)
+from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.settings import load_settings
 
 FAILED = 1
@@ -45,7 +46,7 @@ class _Backfill:
     config: MonitoringConfig
     days: DaysToMonitor
     monitored: list[MonitoredDay] = field(default_factory=list)
-    history: RecordedHistory | None = None
+    history: DriftHistory | None = None
     interrupted: bool = False
 
     @property
@@ -166,18 +167,8 @@ def _sentence(outcome: MonitoredDay) -> str:
         return f"{outcome.day} failed"
     if outcome.report is None:
         return f"{outcome.day} its monitoring job runs"
-    return f"{outcome.day} {_distances(outcome.report)}"
-
-
-def _distances(report: RecordedDay) -> str:
-    parts = []
-    for feature, found in report.distances.items():
-        if found.distance is None:
-            parts.append(f"{feature} no data")
-        else:
-            sign = ">" if found.drifted else "<="
-            parts.append(f"{feature} {found.distance:.4f} {sign} {found.threshold:g}")
-    return ", ".join(parts)
+    distances = ", ".join(feature.summary() for feature in outcome.report.result.features)
+    return f"{outcome.day} {distances}"
 
 
 def _print(done: _Backfill) -> None:
@@ -202,8 +193,8 @@ def _print(done: _Backfill) -> None:
     if done.history is not None and not done.history.days:
         say("no day has a report yet")
     elif done.history is not None:
-        for sentence in onset_sentences(done.config, done.history):
-            say(sentence)
+        for feature in done.config.drift_thresholds:
+            say(done.history.summary(feature))
     for day in done.failed:
         print_error(f"{day.day} failed (run {day.run_id}): {day.error}")
     if done.interrupted:
@@ -224,12 +215,12 @@ def _document(done: _Backfill) -> dict[str, Any]:
                 if day.report is None
                 else [
                     {
-                        "feature": feature,
+                        "feature": found.feature,
                         "distance": found.distance,
                         "threshold": found.threshold,
                         "drifted": found.drifted,
                     }
-                    for feature, found in day.report.distances.items()
+                    for found in day.report.result.features
                 ],
             }
             for day in done.monitored
@@ -243,22 +234,18 @@ def _document(done: _Backfill) -> dict[str, Any]:
         document["history"] = [
             {
                 "feature": feature,
-                "sentence": sentence,
-                "stretches": [
+                "summary": done.history.summary(feature),
+                "episodes": [
                     {
-                        "from": stretch.onset.day,
-                        "to": stretch.last.day,
-                        "peak": stretch.peak.distance,
-                        "peak_day": stretch.peak.day,
-                        "stands": stretch.stands,
+                        "from": episode.onset.day,
+                        "to": episode.last.day,
+                        "peak": episode.peak.distance,
+                        "peak_day": episode.peak.day,
+                        "ongoing": episode.ongoing,
                     }
-                    for stretch in done.history.stretches(feature)
+                    for episode in done.history.episodes(feature)
                 ],
             }
-            for feature, sentence in zip(
-                done.config.drift_thresholds,
-                onset_sentences(done.config, done.history),
-                strict=True,
-            )
+            for feature in done.config.drift_thresholds
         ]
     return document

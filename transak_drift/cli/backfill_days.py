@@ -10,7 +10,12 @@ import dagster as dg
 
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.names import JOB_NAME_METADATA, ModelNames
+from transak_drift.defs.keys import (
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MONITORING_RUN,
+    ModelNames,
+)
 
 DEFAULT_DAYS = 60
 
@@ -103,10 +108,10 @@ def days_to_monitor(
     """
     if again:
         return DaysToMonitor(tuple(days), (), ())
-    reported = instance.get_materialized_partitions(names.drift_report)
+    reported = instance.get_materialized_partitions(names.asset(DRIFT_REPORT))
     awaited: set[str] = set()
     if results_follow:
-        started = instance.get_materialized_partitions(names.monitoring_run) - reported
+        started = instance.get_materialized_partitions(names.asset(MONITORING_RUN)) - reported
         awaited = {key for key in started if not _has_failed(instance, names, key)}
     return DaysToMonitor(
         due=tuple(day for day in days if str(day) not in reported | awaited),
@@ -118,7 +123,8 @@ def days_to_monitor(
 def _has_failed(instance: dg.DagsterInstance, names: ModelNames, partition: str) -> bool:
     """Tell whether the sensor has recorded that the newest job of a day gave no result."""
     records = instance.fetch_observations(
-        dg.AssetRecordsFilter(asset_key=names.drift_report, asset_partitions=[partition]), limit=1
+        dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[partition]),
+        limit=1,
     ).records
     observation = records[0].asset_observation if records else None
     if observation is None:
@@ -129,7 +135,8 @@ def _has_failed(instance: dg.DagsterInstance, names: ModelNames, partition: str)
 def _newest_job(instance: dg.DagsterInstance, names: ModelNames, day: date) -> str | None:
     """Return the monitoring job that was started last for a day, or None."""
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.monitoring_run, asset_partitions=[str(day)]), limit=1
+        dg.AssetRecordsFilter(asset_key=names.asset(MONITORING_RUN), asset_partitions=[str(day)]),
+        limit=1,
     ).records
     materialization = records[0].asset_materialization if records else None
     return None if materialization is None else _job_name(materialization)

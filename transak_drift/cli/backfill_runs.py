@@ -9,10 +9,18 @@ import dagster as dg
 
 from transak_drift.assemble import assemble_definitions, platform_resource
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.drift_history import history_read_until
-from transak_drift.defs.names import MODEL_TAG, ModelNames
-from transak_drift.defs.recorded_reports import newest_record, read_recorded_history, recorded_day
-from transak_drift.drift.recorded_history import RecordedDay, RecordedHistory
+from transak_drift.defs.history import history_read_until
+from transak_drift.defs.keys import (
+    DAILY_MONITORING_JOB,
+    DRIFT_HISTORY_JOB,
+    DRIFT_REPORT,
+    MODEL_TAG,
+    MONITORING_RUN,
+    PREPARE_JOB,
+    ModelNames,
+)
+from transak_drift.defs.recorded_reports import newest_record, read_drift_history, recorded_day
+from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.settings import Settings
 
 BACKFILL_TAG = "transak_drift/backfill"
@@ -76,7 +84,7 @@ class BackfillRuns:
         """
         platform = platform_resource(self._settings).open(self._config)
         if platform.overview(self._config).model_monitor is None:
-            self._run(self._names.prepare_job)
+            self._run(self._names.name(PREPARE_JOB))
 
     def monitor(self, day: date) -> MonitoredDay:
         """Monitor one day.
@@ -87,20 +95,20 @@ class BackfillRuns:
         Returns:
             What became of it; a failure is no exception, since the next day may succeed.
         """
-        outcome = self._execute(self._names.daily_monitoring_job, str(day))
+        outcome = self._execute(self._names.name(DAILY_MONITORING_JOB), str(day))
         report: RecordedDay | None = None
         message: str | None = None
         for event in outcome.get_asset_materialization_events():
             materialization = event.step_materialization_data.materialization
-            if event.asset_key == self._names.drift_report:
-                report = recorded_day(materialization, list(self._config.drift_thresholds))
-            elif event.asset_key == self._names.monitoring_run:
+            if event.asset_key == self._names.asset(DRIFT_REPORT):
+                report = recorded_day(materialization)
+            elif event.asset_key == self._names.asset(MONITORING_RUN):
                 published = materialization.metadata.get("drift message")
                 message = None if published is None else str(published.value)
         error = "" if outcome.success else _failure(outcome)
         return MonitoredDay(day, report, message, error, outcome.run_id)
 
-    def refresh_history(self) -> RecordedHistory:
+    def refresh_history(self) -> DriftHistory:
         """Materialize the drift history, unless it has each report already.
 
         Returns:
@@ -111,10 +119,8 @@ class BackfillRuns:
         """
         read_until = history_read_until(self._instance, self._names)
         if newest_record(self._instance, self._names) > read_until:
-            self._run(self._names.drift_history_job)
-        return read_recorded_history(
-            self._instance, self._names, list(self._config.drift_thresholds)
-        )
+            self._run(self._names.name(DRIFT_HISTORY_JOB))
+        return read_drift_history(self._instance, self._names)
 
     def _run(self, job: str) -> None:
         outcome = self._execute(job, None)

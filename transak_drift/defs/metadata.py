@@ -1,16 +1,21 @@
-"""How results are shown: one place for the metadata that people read in the Dagster UI."""
+"""How results and errors are shown: metadata that people read in the Dagster UI."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
+from transak_drift.defs.keys import PAGE_METADATA
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.platform import Dataset, PlatformError
 
 MOST_TABLE_ROWS = 100
+# Distances, shares and metrics are shown with so many decimal places.
+SHOWN_DIGITS = 6
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
@@ -18,7 +23,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMeta
 
     Args:
         columns: the headings.
-        rows: the cells of each row, in the order of the headings; at most the first 100 are shown.
+        rows: the cells of each row, in the order of the headings; at most the first 100 are shown,
+            numbers with six decimal places.
 
     Returns:
         The table, which may be empty.
@@ -42,7 +48,7 @@ def feature_table(result: MonitoringResult) -> dg.TableMetadataValue:
             (
                 feature.feature,
                 feature.metric,
-                None if feature.distance is None else round(feature.distance, 6),
+                feature.distance,
                 feature.threshold,
                 feature.verdict,
                 _greatest_change(feature),
@@ -65,6 +71,44 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
     }
 
 
+def dataset_metadata(dataset: Dataset) -> dict[str, Any]:
+    """Return where rows lie, and how many they are where that is known."""
+    metadata: dict[str, Any] = {"location": dg.MetadataValue.path(dataset.uri)}
+    if dataset.rows is not None:
+        metadata["dagster/row_count"] = dataset.rows
+    return metadata
+
+
+def page_metadata(store: Callable[[], str | None]) -> dict[str, dg.MetadataValue]:
+    """Store a page and return where it is; what it shows is recorded even where that fails.
+
+    Args:
+        store: stores the page and returns its path or https address, or None.
+    """
+    try:
+        address = store()
+    except PlatformError as error:
+        return {PAGE_METADATA: dg.MetadataValue.text(f"not written: {error}")}
+    if address is None:
+        return {}
+    if address.startswith("https://"):
+        return {PAGE_METADATA: dg.MetadataValue.url(address)}
+    return {PAGE_METADATA: dg.MetadataValue.path(address)}
+
+
+@contextmanager
+def as_failure() -> Generator[None]:
+    """Turn a `PlatformError` into a Dagster failure.
+
+    Raises:
+        dagster.Failure: with the error's message; not retried, since a person has to act.
+    """
+    try:
+        yield
+    except PlatformError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
 def _greatest_change(feature: FeatureDrift) -> str:
     if feature.note or not feature.contributors:
         return feature.note
@@ -82,4 +126,6 @@ def _column_type(cells: Sequence[Any]) -> str:
 
 
 def _cell(value: Any) -> str | int | float | bool | None:
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, float):
+        return round(value, SHOWN_DIGITS)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -7,6 +7,24 @@ from datetime import UTC, date, datetime, time, timedelta
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
+def comparison(distance: float, threshold: float, digits: int = 4) -> str:
+    """Write a distance beside its threshold.
+
+    Args:
+        distance: the distance.
+        threshold: greatest allowed distance.
+        digits: decimal places of the distance; more where it would otherwise look allowed.
+
+    Returns:
+        For example `0.5200 > 0.3` or `0.0024 <= 0.3`.
+    """
+    if distance <= threshold:
+        return f"{distance:.{digits}f} <= {threshold:g}"
+    while digits < 15 and round(distance, digits) <= threshold:
+        digits += 1
+    return f"{distance:.{digits}f} > {threshold:g}"
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,6 +80,12 @@ class FeatureDrift(_Record):
             return "no data"
         return "drift" if self.drifted else "ok"
 
+    def summary(self) -> str:
+        """Say what was found, for example `description 0.5200 > 0.3`."""
+        if self.distance is None:
+            return f"{self.feature} no data"
+        return f"{self.feature} {comparison(self.distance, self.threshold)}"
+
 
 class MonitoringResult(_Record):
     """What one monitoring run found.
@@ -101,3 +125,9 @@ class MonitoringResult(_Record):
     def drifted(self) -> tuple[FeatureDrift, ...]:
         """The features above their threshold."""
         return tuple(feature for feature in self.features if feature.drifted)
+
+    @property
+    def verdict(self) -> str:
+        """`no drift`, or `drift in` and the features that drifted."""
+        names = ", ".join(feature.feature for feature in self.drifted)
+        return f"drift in {names}" if names else "no drift"

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transak_drift.drift.recorded_history import RecordedHistory
+from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.reports.report_charts import LIGHT, Palette, printable, svg_picture
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _MARKDOWN_WIDTH_INCHES = 9.0
 _MARKDOWN_PANEL_INCHES = 2.4
 
 
-def history_chart_markdown(history: RecordedHistory, features: Sequence[str]) -> str:
+def history_chart_markdown(history: DriftHistory, features: Sequence[str]) -> str:
     """Draw the history of all features.
 
     Args:
@@ -51,7 +51,7 @@ def history_chart_markdown(history: RecordedHistory, features: Sequence[str]) ->
     return f"![Distance of each feature over the days](data:image/png;base64,{encoded})"
 
 
-def history_chart(history: RecordedHistory, feature: str, palette: Palette) -> bytes:
+def history_chart(history: DriftHistory, feature: str, palette: Palette) -> bytes:
     """Draw the history of one feature for a page.
 
     Args:
@@ -69,7 +69,7 @@ def history_chart(history: RecordedHistory, feature: str, palette: Palette) -> b
     return svg_picture(_PAGE_SIZE_INCHES, draw)
 
 
-def _draw(axes: Axes, history: RecordedHistory, feature: str, palette: Palette) -> None:
+def _draw(axes: Axes, history: DriftHistory, feature: str, palette: Palette) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     days = [day for day in history.distances(feature) if day.distance is not None]

@@ -7,17 +7,16 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from transak_drift.drift.drift_onset import onset_sentence
-from transak_drift.drift.recorded_history import RecordedDay, RecordedHistory
+from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.reports.history_charts import history_chart
 from transak_drift.reports.page_template import page_template
 from transak_drift.reports.report_charts import LIGHT, chart_uris
 
-MOST_DAYS = 90
-MOST_STRETCHES = 12
+MAX_DAYS = 90
+MAX_EPISODES = 12
 
 
-def drift_history_page(model_name: str, history: RecordedHistory, features: Sequence[str]) -> str:
+def drift_history_page(model_name: str, history: DriftHistory, features: Sequence[str]) -> str:
     """Write the history of a model for people.
 
     Args:
@@ -33,22 +32,22 @@ def drift_history_page(model_name: str, history: RecordedHistory, features: Sequ
     return page_template("history_page.html.j2").render(
         model=model_name,
         features=[_feature_view(history, feature) for feature in features],
-        promotions=list(reversed(history.promotions))[:MOST_STRETCHES],
+        promotions=list(reversed(history.promotions))[:MAX_EPISODES],
         number_of_days=f"{len(history.days):,}",
-        days=[_day_view(day, features) for day in reversed(history.days[-MOST_DAYS:])],
+        days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
     )
 
 
-def _feature_view(history: RecordedHistory, feature: str) -> dict[str, Any]:
-    stretches = history.stretches(feature)
+def _feature_view(history: DriftHistory, feature: str) -> dict[str, Any]:
+    episodes = history.episodes(feature)
     light = dark = None
     if any(day.distance is not None for day in history.distances(feature)):
         light, dark = chart_uris(history_chart(history, feature, LIGHT))
     return {
         "name": feature,
-        "sentence": onset_sentence(feature, stretches),
-        "stands": bool(stretches) and stretches[-1].stands,
-        "stretches": list(reversed(stretches))[:MOST_STRETCHES],
+        "summary": history.summary(feature),
+        "ongoing": bool(episodes) and episodes[-1].ongoing,
+        "episodes": list(reversed(episodes))[:MAX_EPISODES],
         "light_chart": light,
         "dark_chart": dark,
     }
@@ -57,7 +56,7 @@ def _feature_view(history: RecordedHistory, feature: str) -> dict[str, Any]:
 def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
     cells = []
     for feature in features:
-        found = day.distances.get(feature)
+        found = day.feature(feature)
         if found is None or found.distance is None:
             cells.append({"kind": "absent", "text": "–"})
         else:

@@ -23,10 +23,12 @@ from transak_drift.cli.backfill_runs import BACKFILL_TAG
 from transak_drift.cli.main import app
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
+    DRIFT_REPORT,
     JOB_NAME_METADATA,
+    MONITORING_RUN,
     PREPARE_JOB,
     ModelNames,
 )
@@ -103,7 +105,7 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert [day["day"] for day in said["monitored"]] == [str(day) for day in DAYS]
     drifted = [day["day"] for day in said["monitored"] if day["drift_message"]]
     assert drifted == [str(DRIFTED)]
-    sentences = {item["feature"]: item["sentence"] for item in said["history"]}
+    sentences = {item["feature"]: item["summary"] for item in said["history"]}
     assert sentences == {
         "description": "drift of description began on 2026-03-05 (0.40 > 0.3) and ended: its last "
         "day was 2026-03-05, its peak 0.40 > 0.3",
@@ -147,7 +149,7 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
     assert "Traceback" not in errors
 
     with project.instance() as instance:
-        before = instance.get_materialized_partitions(NAMES.drift_report)
+        before = instance.get_materialized_partitions(NAMES.asset(DRIFT_REPORT))
         assert str(DAYS[0]) in before
         left = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
         assert str(DAYS[-1]) not in before
@@ -207,16 +209,18 @@ def test_a_range_that_cannot_be_is_refused_with_what_to_ask_for(
 
 def test_where_results_follow_a_started_job_is_awaited_until_it_has_failed() -> None:
     def record(key: dg.AssetKey, day: date, job: str) -> None:
-        kind = dg.AssetMaterialization if key == NAMES.monitoring_run else dg.AssetObservation
+        kind = (
+            dg.AssetMaterialization if key == NAMES.asset(MONITORING_RUN) else dg.AssetObservation
+        )
         instance.report_runless_asset_event(
             kind(key, partition=str(day), metadata={JOB_NAME_METADATA: job})
         )
 
     with dg.instance_for_test() as instance:
         for number, day in enumerate(DAYS[:3]):
-            record(NAMES.monitoring_run, day, f"job-{number}")
-        record(NAMES.drift_report, DAYS[1], "job-1")
-        record(NAMES.drift_report, DAYS[2], "an-earlier-job")
+            record(NAMES.asset(MONITORING_RUN), day, f"job-{number}")
+        record(NAMES.asset(DRIFT_REPORT), DAYS[1], "job-1")
+        record(NAMES.asset(DRIFT_REPORT), DAYS[2], "an-earlier-job")
         on_gcp = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=True)
         local = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
         again = days_to_monitor(instance, NAMES, DAYS, again=True, results_follow=True)

@@ -12,8 +12,10 @@ from typer.testing import CliRunner, Result
 
 from transak_drift.assemble import assemble_definitions, platform_resource
 from transak_drift.cli.main import app
+from transak_drift.defs.keys import (
+    ModelNames,
+)
 from transak_drift.defs.monitoring_results_sensor import SENSOR_NAME
-from transak_drift.defs.names import ModelNames
 from transak_drift.settings import load_settings
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex

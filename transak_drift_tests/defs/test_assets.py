@@ -13,10 +13,15 @@ import pytest
 
 from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
     DAILY_MONITORING_JOB,
+    DRIFT_REPORT,
+    MODEL_MONITOR,
+    MONITORING_RUN,
     PREPARE_JOB,
     RETRAIN_JOB,
+    TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.settings import Settings
@@ -77,11 +82,11 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
 def test_the_configuration_is_applied_once_and_a_change_shows_the_difference(
     project: Project,
 ) -> None:
-    first = metadata(project.run(PREPARE_JOB), NAMES.model_monitor)
-    again = metadata(project.run(PREPARE_JOB), NAMES.model_monitor)
+    first = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
+    again = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
     thresholds = {"description": 0.25, "type": 0.3}
     changed_config = project.config.model_copy(update={"drift_thresholds": thresholds})
-    changed = metadata(project.run(PREPARE_JOB, config=changed_config), NAMES.model_monitor)
+    changed = metadata(project.run(PREPARE_JOB, config=changed_config), NAMES.asset(MODEL_MONITOR))
 
     assert first["action"] == "created"
     assert (again["action"], again["changed settings"]) == ("unchanged", 0)
@@ -101,9 +106,9 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     quiet = project.run(DAILY_MONITORING_JOB, START)
     drifted = project.run(DAILY_MONITORING_JOB, DRIFT_DAY)
 
-    assert metadata(quiet, NAMES.drift_report)["verdict"] == "no drift"
+    assert metadata(quiet, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
     assert all(check.passed for check in quiet.get_asset_check_evaluations())
-    report = metadata(drifted, NAMES.drift_report)
+    report = metadata(drifted, NAMES.asset(DRIFT_REPORT))
     assert report["verdict"] == "drift in description, type"
     assert report["type distance"] > report["type threshold"] == 0.3
     assert report["picture"].startswith("![")
@@ -113,8 +118,8 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         "type_drift": False,
     }
     assert checks["type_drift"].severity == dg.AssetCheckSeverity.WARN
-    assert "drift message" in metadata(drifted, NAMES.monitoring_run)
-    assert "drift message" not in metadata(quiet, NAMES.monitoring_run)
+    assert "drift message" in metadata(drifted, NAMES.asset(MONITORING_RUN))
+    assert "drift message" not in metadata(quiet, NAMES.asset(MONITORING_RUN))
 
     event = {
         "drift_event": "monitor/job-1",
@@ -123,23 +128,23 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     run_config = {"ops": {"train": {"config": event}}}
     trained = project.run(RETRAIN_JOB, run_config=run_config)
     repeated = project.run(RETRAIN_JOB, run_config=run_config)
-    model = metadata(trained, NAMES.trained_model)
+    model = metadata(trained, NAMES.asset(TRAINED_MODEL))
     assert (model["version"], model["promoted"], model["adopted"]) == ("2", True, False)
-    assert metadata(trained, NAMES.baseline_dataset)["last day"] == str(DRIFT_DAY)
+    assert metadata(trained, NAMES.asset(BASELINE_DATASET))["last day"] == str(DRIFT_DAY)
     assert model["drift report"] == "/assets/drift_report?view=partitions&partition=2026-03-04"
     assert model["trained until"] == datetime(2026, 3, 5, tzinfo=UTC).timestamp()
-    assert metadata(repeated, NAMES.trained_model)["adopted"] is True
-    assert metadata(repeated, NAMES.trained_model)["version"] == "2"
+    assert metadata(repeated, NAMES.asset(TRAINED_MODEL))["adopted"] is True
+    assert metadata(repeated, NAMES.asset(TRAINED_MODEL))["version"] == "2"
 
     after = project.run(DAILY_MONITORING_JOB, DRIFT_DAY + timedelta(days=1))
-    assert metadata(after, NAMES.drift_report)["verdict"] == "no drift"
+    assert metadata(after, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
     assert all(check.passed for check in after.get_asset_check_evaluations())
 
 
 def test_the_same_day_monitored_again_is_the_same_drift_event(project: Project) -> None:
     assert project.run(PREPARE_JOB).success
-    first = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.monitoring_run)
-    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.monitoring_run)
+    first = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
+    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
     assert first["monitoring job"] == again["monitoring job"]
     assert first["drift message"] != again["drift message"]
 
@@ -154,8 +159,8 @@ def test_anomalies_are_not_logged_when_the_configuration_says_so(project: Projec
     silent = project.config.model_copy(update={"log_anomalies": False})
     assert project.run(PREPARE_JOB, config=silent).success
     result = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, config=silent)
-    assert metadata(result, NAMES.drift_report)["verdict"] == "drift in description, type"
-    assert "drift message" not in metadata(result, NAMES.monitoring_run)
+    assert metadata(result, NAMES.asset(DRIFT_REPORT))["verdict"] == "drift in description, type"
+    assert "drift message" not in metadata(result, NAMES.asset(MONITORING_RUN))
 
 
 def test_the_log_entry_is_what_cloud_logging_would_hold(project: Project, tmp_path: Path) -> None:

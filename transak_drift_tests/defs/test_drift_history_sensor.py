@@ -12,16 +12,27 @@ import pytest
 
 from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import load_config
-from transak_drift.defs.drift_history_sensor import SENSOR_NAME
-from transak_drift.defs.names import (
+from transak_drift.defs.history import SENSOR_NAME
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
     DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
+    DRIFT_REPORT,
     PAGE_METADATA,
     TRAINED_UNTIL_METADATA,
     ModelNames,
 )
-from transak_drift.defs.recorded_reports import read_recorded_history
+from transak_drift.defs.local_resources import local_platform_resource
+from transak_drift.defs.recorded_reports import (
+    RESULT_METADATA,
+    check_result,
+    read_drift_history,
+    recorded_day,
+    report_metadata,
+)
+from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.settings import Settings
+from transak_drift_tests.reports.report_results import DRIFTED, result_of
 
 NAMES = ModelNames()
 FIRST = date(2026, 4, 10)
@@ -49,22 +60,28 @@ class Reports:
         self, day: date, description: float | None, type_: float = 0.1, names: ModelNames = NAMES
     ) -> None:
         """Record a report as `monitoring_results_sensor` does."""
-        metadata: dict[str, Any] = {
-            "verdict": "as it is",
-            "description threshold": 0.3,
-            "type threshold": 0.3,
-            "type distance": type_,
-        }
-        if description is not None:
-            metadata["description distance"] = description
+        result = result_of(
+            FeatureDrift(
+                feature="description", metric="l_infinity", distance=description, threshold=0.3
+            ),
+            FeatureDrift(feature="type", metric="l_infinity", distance=type_, threshold=0.3),
+            day=day,
+        )
+        metadata = {RESULT_METADATA: dg.MetadataValue.json(result.model_dump(mode="json"))}
+        self.record_metadata(day, metadata, names)
+
+    def record_metadata(
+        self, day: date, metadata: dict[str, Any], names: ModelNames = NAMES
+    ) -> None:
+        key = names.asset(DRIFT_REPORT)
         self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(names.drift_report, partition=str(day), metadata=metadata)
+            dg.AssetMaterialization(key, partition=str(day), metadata=metadata)
         )
 
     def promote(self, until: datetime) -> None:
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
-                NAMES.baseline_dataset,
+                NAMES.asset(BASELINE_DATASET),
                 metadata={
                     "model version": "2",
                     TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(until),
@@ -161,7 +178,51 @@ def test_the_newest_report_of_a_day_counts_and_no_record_is_passed_over(
         reports.record(FIRST + timedelta(days=number), 0.9)
     reports.record(FIRST, 0.1)
     reports.promote(datetime(2026, 4, 13, tzinfo=UTC))
-    history = read_recorded_history(reports.instance, NAMES, ["description"])
-    found = [day.distances["description"].distance for day in history.days]
+    history = read_drift_history(reports.instance, NAMES)
+    found = [day.distance for day in history.distances("description")]
     assert found == [0.1, 0.9, 0.9, 0.9, 0.9]
     assert [(item.day, item.version) for item in history.promotions] == [(date(2026, 4, 13), "2")]
+
+
+@pytest.mark.parametrize("result", [None, {"job_name": "of a later version"}])
+def test_a_report_without_a_readable_result_still_gives_distance_and_threshold(
+    reports: Reports, result: dict[str, str] | None
+) -> None:
+    metadata: dict[str, Any] = {
+        "verdict": "drift in description",
+        "description threshold": 0.3,
+        "description distance": 0.52,
+        "type threshold": 0.3,
+    }
+    if result is not None:
+        metadata[RESULT_METADATA] = dg.MetadataValue.json(result)
+    reports.record_metadata(FIRST, metadata)
+    history = read_drift_history(reports.instance, NAMES)
+    [day] = history.days
+    assert day.day == FIRST
+    assert [(f.feature, f.distance, f.threshold) for f in day.result.features] == [
+        ("description", 0.52, 0.3),
+        ("type", None, 0.3),
+    ]
+    assert day.result.verdict == "drift in description"
+
+
+def test_a_report_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
+    config = load_config(Path(__file__).parents[2] / "monitoring_config.json")
+    platform = local_platform_resource(Settings(home=tmp_path))
+    exact = DRIFTED.model_copy(
+        update={"features": (DRIFTED.features[0].model_copy(update={"distance": 0.3 + 1e-13}),)}
+    )
+    metadata = report_metadata(config, platform, exact)
+    recorded = recorded_day(
+        dg.AssetMaterialization("drift_report", partition=str(exact.day), metadata=metadata)
+    )
+    assert recorded.result == exact
+    assert recorded.page == str(metadata[PAGE_METADATA].value)
+    # People read fewer digits.
+    assert metadata["description distance"] == 0.3
+    check = check_result(config, exact.features[0])
+    assert not check.passed
+    assert check.description is not None
+    assert check.description.startswith("0.3000000000001 > 0.3: ")
+    assert check.metadata["distance"].value == 0.3

@@ -13,17 +13,15 @@ import grpc
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.drift_report import build_drift_report
 from transak_drift.defs.gcp_resources import GcpPlatformResource
+from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import (
     PollBounds,
     build_monitoring_results_sensor,
 )
-from transak_drift.defs.monitoring_run import build_monitoring_run
 from transak_drift.defs.names import (
     JOB_NAME_METADATA,
     ModelNames,
-    daily_partitions,
 )
 from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
@@ -46,11 +44,9 @@ class Watch:
         self.instance = instance
         self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
         self.sensor = build_monitoring_results_sensor(self.config, 1, bounds)
-        partitions = daily_partitions(date(2026, 1, 1))
-        self.assets = [
-            build_monitoring_run(self.config, partitions, {"vertexai"}),
-            build_drift_report(self.config, partitions, {"vertexai"}),
-        ]
+        kinds = {"data": {"bigquery"}, "monitoring": {"vertexai"}}
+        definitions = monitoring_definitions(self.config, kinds)
+        self.assets = [a for a in definitions.assets or [] if isinstance(a, dg.AssetsDefinition)]
         self.cursor: str | None = None
         self.platform.open(self.config).apply_model_monitor(self.config)
 
@@ -69,6 +65,7 @@ class Watch:
         self.write_predictions(day, drifted=drifted)
         outcome = dg.materialize(
             self.assets,
+            selection=[NAMES.monitoring_run, NAMES.drift_report],
             resources={"platform": self.platform},
             instance=self.instance,
             partition_key=str(day),
@@ -186,7 +183,7 @@ def test_the_checks_are_those_that_the_asset_evaluates(
         ("type_drift", True, dg.AssetCheckSeverity.WARN),
     ]
     assert checks[0].description is not None
-    assert checks[0].description.startswith("0.4000 is above 0.3")
+    assert checks[0].description.startswith("0.4000 > 0.3: ")
 
 
 def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) -> None:

@@ -10,10 +10,12 @@ from urllib.parse import quote
 import dagster as dg
 import pytest
 
-from transak_drift.defs.drift_report import report_metadata
 from transak_drift.defs.gcp_resources import GcpPlatformResource
+from transak_drift.defs.keys import (
+    PAGE_METADATA,
+)
 from transak_drift.defs.local_resources import local_platform_resource
-from transak_drift.defs.names import PAGE_METADATA
+from transak_drift.defs.recorded_reports import report_metadata
 from transak_drift.platform import PlatformError
 from transak_drift.reports.report_page import drift_report_page
 from transak_drift.settings import Settings

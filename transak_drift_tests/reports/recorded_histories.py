@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from transak_drift.drift.drift_onset import DayDistance
-from transak_drift.drift.recorded_history import Promotion, RecordedDay, RecordedHistory
-from transak_drift_tests.reports.report_results import HOSTILE
+from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
+from transak_drift.drift.monitoring_result import FeatureDrift
+from transak_drift_tests.reports.report_results import HOSTILE, result_of
 
 FIRST = date(2026, 3, 1)
 
 
-def history_of(distances: Mapping[str, list[float | None]], **fields: str) -> RecordedHistory:
+def history_of(distances: Mapping[str, list[float | None]], **fields: str) -> DriftHistory:
     """Return one day after the other, with a threshold of 0.3 and one promotion."""
     length = max(len(values) for values in distances.values())
     days = [FIRST + timedelta(days=number) for number in range(length)]
-    return RecordedHistory(
+    return DriftHistory(
         days=[
             RecordedDay(
-                day=day,
-                distances={
-                    feature: DayDistance(day, values[number], 0.3)
-                    for feature, values in distances.items()
-                    if number < len(values)
-                },
-                verdict="",
+                result_of(
+                    *(
+                        FeatureDrift(
+                            feature=feature,
+                            metric="l_infinity",
+                            distance=values[number],
+                            threshold=0.3,
+                        )
+                        for feature, values in distances.items()
+                        if number < len(values)
+                    ),
+                    day=day,
+                ),
                 page=fields.get("page"),
             )
             for number, day in enumerate(days)

@@ -18,11 +18,12 @@ def result_of(
     *features: FeatureDrift,
     baseline_name: str = "training data of model v1",
     alerts: tuple[str, ...] = (),
+    day: date = date(2026, 3, 4),
 ) -> MonitoringResult:
     """Return a result with these features."""
     return MonitoringResult(
         job_name=JOB_NAME,
-        day=date(2026, 3, 4),
+        day=day,
         baseline_name=baseline_name,
         baseline_rows=140_000,
         target_rows=5_000,

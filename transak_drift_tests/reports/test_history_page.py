@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.drift.recorded_history import RecordedHistory
+from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.reports.history_charts import history_chart_markdown
-from transak_drift.reports.history_page import MOST_DAYS, drift_history_page
+from transak_drift.reports.history_page import MAX_DAYS, drift_history_page
 from transak_drift.reports.report_charts import printable
 from transak_drift_tests.reports.recorded_histories import FEATURES, HISTORY, history_of
 from transak_drift_tests.reports.report_results import HOSTILE
 from transak_drift_tests.reports.test_report_page import Page
 
-NOTHING = RecordedHistory(days=[], promotions=[], read_until=0)
+NOTHING = DriftHistory(days=[], promotions=[], read_until=0)
 
 
 def test_it_tells_when_drift_began_and_what_was_before() -> None:
     page = Page(drift_history_page("transak-i1", HISTORY, FEATURES))
     assert "drift of description began on 2026-04-10 (0.52 > 0.3) and still stands" in page.text
     assert f"no day has drift of {HOSTILE}" in page.text
-    # The stretch before, which a day without data did not break.
+    # The episode before, which a day without data did not break.
     assert "2026-04-04 2026-04-07 0.5000" in page.text
     assert "2026-04-10 2026-04-11 stands 0.6000" in page.text
     assert "Days with a report: 42, the newest 2026-04-11." in page.text
@@ -37,9 +37,9 @@ def test_each_day_links_to_its_report_on_either_platform() -> None:
 
 
 def test_only_the_newest_days_are_listed() -> None:
-    history = history_of({"type": [0.1] * (MOST_DAYS + 10)}, page="x.html")
+    history = history_of({"type": [0.1] * (MAX_DAYS + 10)}, page="x.html")
     page = Page(drift_history_page("m", history, ["type"]))
-    assert len([name for name, _ in page.attributes if name == "href"]) == MOST_DAYS
+    assert len([name for name, _ in page.attributes if name == "href"]) == MAX_DAYS
     assert "Days with a report: 100, the newest 2026-06-08." in page.text
 
 

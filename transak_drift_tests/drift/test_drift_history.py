@@ -1,4 +1,4 @@
-"""Stretches of drift, against a definition that looks at every pair of days."""
+"""Episodes of drift, against a definition that looks at every pair of days."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transak_drift.drift.drift_onset import DayDistance, drift_stretches, onset_sentence
+from transak_drift.drift.drift_history import DayDistance, drift_episodes, drift_summary
 
 FIRST = date(2026, 4, 1)
 
@@ -32,10 +32,10 @@ histories = st.lists(day_distances, max_size=25, unique_by=lambda day: day.day)
 
 
 @given(histories, st.randoms(use_true_random=False))
-def test_stretches_are_the_longest_spans_without_a_day_below(history, random) -> None:
+def test_episodes_are_the_longest_spans_without_a_day_below(history, random) -> None:
     shuffled = list(history)
     random.shuffle(shuffled)
-    found = [(s.onset.day, s.last.day) for s in drift_stretches(shuffled)]
+    found = [(s.onset.day, s.last.day) for s in drift_episodes(shuffled)]
 
     drifted = [day.day for day in history if day.drifted]
     quiet = [day.day for day in history if day.distance is not None and not day.drifted]
@@ -53,36 +53,36 @@ def test_stretches_are_the_longest_spans_without_a_day_below(history, random) ->
 
 
 @given(histories)
-def test_each_stretch_names_its_peak_and_only_the_newest_can_stand(history) -> None:
-    found = drift_stretches(history)
+def test_each_episode_names_its_peak_and_only_the_newest_can_be_ongoing(history) -> None:
+    found = drift_episodes(history)
     by_day = {day.day: day for day in history}
-    for stretch in found:
+    for episode in found:
         within = [
             day
             for day in history
-            if day.drifted and stretch.onset.day <= day.day <= stretch.last.day
+            if day.drifted and episode.onset.day <= day.day <= episode.last.day
         ]
         greatest = max(day.distance or 0.0 for day in within)
-        assert stretch.peak.distance == greatest
-        assert stretch.peak.day == min(d.day for d in within if d.distance == greatest)
-        assert by_day[stretch.onset.day] == stretch.onset
+        assert episode.peak.distance == greatest
+        assert episode.peak.day == min(d.day for d in within if d.distance == greatest)
+        assert by_day[episode.onset.day] == episode.onset
     newest = max((d for d in history if d.distance is not None), key=lambda d: d.day, default=None)
-    assert [s.stands for s in found] == [False] * (len(found) - 1) + (
+    assert [s.ongoing for s in found] == [False] * (len(found) - 1) + (
         [newest is not None and newest.drifted] if found else []
     )
 
 
-def test_a_day_without_data_neither_begins_nor_ends_a_stretch() -> None:
-    [stretch] = drift_stretches(days(0.1, None, 0.52, None, 0.6, None))
-    assert (stretch.onset.day, stretch.last.day) == (date(2026, 4, 3), date(2026, 4, 5))
-    assert stretch.stands
+def test_a_day_without_data_neither_begins_nor_ends_a_episode() -> None:
+    [episode] = drift_episodes(days(0.1, None, 0.52, None, 0.6, None))
+    assert (episode.onset.day, episode.last.day) == (date(2026, 4, 3), date(2026, 4, 5))
+    assert episode.ongoing
     with_gap = days(0.1, 0.52, 0.2, 0.6)
     del with_gap[2]
-    assert len(drift_stretches(with_gap)) == 1
+    assert len(drift_episodes(with_gap)) == 1
 
 
 def test_a_distance_equal_to_the_threshold_is_no_drift() -> None:
-    assert drift_stretches(days(0.3, 0.3)) == ()
+    assert drift_episodes(days(0.3, 0.3)) == ()
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_a_distance_equal_to_the_threshold_is_no_drift() -> None:
         ((), "no day has drift of type"),
     ],
 )
-def test_the_sentence(distances: tuple[float | None, ...], sentence: str) -> None:
-    assert onset_sentence("type", drift_stretches(days(*distances))) == sentence
+def test_the_summary(distances: tuple[float | None, ...], sentence: str) -> None:
+    assert drift_summary("type", drift_episodes(days(*distances))) == sentence

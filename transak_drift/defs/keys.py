@@ -1,0 +1,105 @@
+"""Names that the model's assets, jobs, tags and metadata have in Dagster.
+
+Not here: what a name stands for. Imports no other module of `defs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+
+OWNERS = ["team:mlops"]
+
+TRANSACTIONS = "transactions"
+PREDICTIONS = "predictions"
+MODEL_MONITOR = "model_monitor"
+MONITORING_RUN = "monitoring_run"
+DRIFT_REPORT = "drift_report"
+DRIFT_HISTORY = "drift_history"
+DRIFT_EVENT = "drift_event"
+REGISTERED_MODEL = "registered_model"
+TRAINED_MODEL = "trained_model"
+BASELINE_DATASET = "baseline_dataset"
+
+DATA_GROUP = "data"
+MONITORING_GROUP = "monitoring"
+TRAINING_GROUP = "training"
+
+PREPARE_JOB = "prepare_monitoring"
+DAILY_MONITORING_JOB = "daily_monitoring"
+RETRAIN_JOB = "retrain"
+DRIFT_HISTORY_JOB = "refresh_drift_history"
+# The operation of the retrain job, which its run configuration names.
+TRAIN_OPERATION = "train"
+
+DRIFT_EVENT_TAG = "transak_drift/drift_event"
+MONITORING_JOB_TAG = "transak_drift/monitoring_job"
+MODEL_TAG = "transak_drift/model"
+REPORT_TAG = "transak_drift/report"
+MONITOR_PAGE_TAG = "transak_drift/monitor_page"
+FEATURE_PAGE_TAG = "transak_drift/feature_page"
+
+JOB_NAME_METADATA = "monitoring job"
+PAGE_METADATA = "report page"
+TRAINED_UNTIL_METADATA = "trained until"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNames:
+    """Names of what Dagster has of one monitored model.
+
+    Args:
+        prefix: the model's `asset_prefix`, or None: its names stand alone then.
+    """
+
+    prefix: str | None = None
+
+    @classmethod
+    def of(cls, config: MonitoringConfig) -> ModelNames:
+        """Return the names of a monitored model."""
+        return cls(config.asset_prefix)
+
+    def name(self, name: str) -> str:
+        """Return a name of a job, sensor, schedule, group or operation of this model."""
+        return name if self.prefix is None else f"{self.prefix}_{name}"
+
+    def asset(self, name: str) -> dg.AssetKey:
+        """Return the key of an asset of this model."""
+        return dg.AssetKey(name if self.prefix is None else [self.prefix, name])
+
+
+def check_names(features: Iterable[str]) -> dict[str, str]:
+    """Name the asset check of each feature.
+
+    Args:
+        features: names of features, which may hold any character.
+
+    Returns:
+        By feature a name of letters, digits and underscores, different for each.
+    """
+    names: dict[str, str] = {}
+    for feature in features:
+        base = re.sub(r"[^A-Za-z0-9_]", "_", feature) + "_drift"
+        name, number = base, 2
+        while name in names.values():
+            name, number = f"{base}_{number}", number + 1
+        names[feature] = name
+    return names
+
+
+def partition_day(partition_key: str) -> date:
+    """Return the day of a daily partition."""
+    return date.fromisoformat(partition_key)
+
+
+def daily_partitions(start: date) -> dg.DailyPartitionsDefinition:
+    """Return the daily partitions (UTC) from a day on."""
+    return dg.DailyPartitionsDefinition(
+        start_date=datetime(start.year, start.month, start.day, tzinfo=UTC)
+    )

@@ -1,0 +1,284 @@
+"""Monitoring of one model: each day's data, its monitoring run and its drift report.
+
+Not here: training (`training`), the reports of all days together (`history`), and what becomes of
+drift (`drift_message_sensor`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.keys import (
+    DAILY_MONITORING_JOB,
+    DATA_GROUP,
+    DRIFT_EVENT,
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MODEL_MONITOR,
+    MONITORING_GROUP,
+    MONITORING_RUN,
+    OWNERS,
+    PREDICTIONS,
+    PREPARE_JOB,
+    REGISTERED_MODEL,
+    TRANSACTIONS,
+    ModelNames,
+    check_names,
+    daily_partitions,
+    partition_day,
+)
+from transak_drift.defs.metadata import as_failure, dataset_metadata, table
+from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.recorded_reports import check_result, report_metadata
+from transak_drift.platform import AppliedModelMonitor
+
+
+def monitoring_definitions(
+    config: MonitoringConfig, kinds: Mapping[str, set[str]]
+) -> dg.Definitions:
+    """Build the daily assets of a model, the jobs over them, and the schedule.
+
+    Args:
+        config: the monitored model; each of its features gets an asset check.
+        kinds: what the platform is made of, as shown in the UI, by group.
+
+    Returns:
+        The definitions; they need the resource `platform`.
+    """
+    names = ModelNames.of(config)
+    checks = check_names(config.drift_thresholds)
+    daily = daily_partitions(config.start_date)
+    data: dict[str, Any] = {
+        "group_name": names.name(DATA_GROUP),
+        "kinds": kinds[DATA_GROUP],
+        "owners": OWNERS,
+    }
+    monitoring: dict[str, Any] = {
+        "group_name": names.name(MONITORING_GROUP),
+        "kinds": kinds[MONITORING_GROUP],
+        "owners": OWNERS,
+    }
+
+    @dg.asset(
+        key=names.asset(TRANSACTIONS),
+        partitions_def=daily,
+        **data,
+        description=(
+            "The day's bank transactions: your own Parquet or CSV where `transactions` is set, "
+            "otherwise synthetic Swiss and Austrian transactions from a seeded generator."
+        ),
+    )
+    def transactions(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            landed = platform.open(config).land_transactions(
+                config, partition_day(context.partition_key)
+            )
+        return dg.MaterializeResult(metadata=dataset_metadata(landed))
+
+    @dg.asset(
+        key=names.asset(PREDICTIONS),
+        deps=[names.asset(TRANSACTIONS), names.asset(REGISTERED_MODEL)],
+        partitions_def=daily,
+        **data,
+        description="The day's transactions with the category that the present model predicts.",
+    )
+    def predictions(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            predicted = platform.open(config).predict(config, partition_day(context.partition_key))
+        if predicted.model_version is None:
+            context.log.warning(
+                f"no model could be trained without the label column {config.label_column!r}: the "
+                "transactions are monitored without predictions"
+            )
+        return dg.MaterializeResult(
+            metadata={
+                **dataset_metadata(predicted.dataset),
+                "model version": predicted.model_version or "none",
+                "categories": table(
+                    ("category", "transactions"), list(predicted.category_counts.items())
+                ),
+            }
+        )
+
+    @dg.asset(
+        key=names.asset(MODEL_MONITOR),
+        deps=[names.asset(REGISTERED_MODEL)],
+        **monitoring,
+        description=(
+            "The monitoring configuration as applied. Materializing it twice changes nothing; "
+            "after a change of the file it updates the ModelMonitor and shows the difference."
+        ),
+    )
+    def model_monitor(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            applied = platform.open(config).apply_model_monitor(config)
+        metadata = _monitor_metadata(config, applied)
+        context.log.info(f"{applied.resource_name}: {metadata['action']}")
+        return dg.MaterializeResult(metadata=metadata)
+
+    @dg.asset(
+        key=names.asset(MONITORING_RUN),
+        deps=[names.asset(PREDICTIONS), names.asset(MODEL_MONITOR)],
+        partitions_def=daily,
+        **monitoring,
+        description=(
+            "Compares the day's transactions with the baseline. A feature above its threshold "
+            "writes an anomaly log entry; the log sink passes it on to the trigger topic."
+        ),
+    )
+    def monitoring_run(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            run = platform.open(config).start_monitoring_run(
+                config, partition_day(context.partition_key)
+            )
+        context.log.info(f"started {run.job_name}")
+        metadata = {JOB_NAME_METADATA: run.job_name}
+        if run.message_id is not None:
+            metadata["drift message"] = run.message_id
+            context.log.warning(f"drift: message {run.message_id} published")
+        return dg.MaterializeResult(metadata=metadata)
+
+    # Of a job that still runs neither report nor checks are made: only a subsettable asset may
+    # leave both out.
+    @dg.multi_asset(
+        name=names.name(DRIFT_REPORT),
+        specs=[
+            dg.AssetSpec(
+                names.asset(DRIFT_REPORT),
+                deps=[names.asset(MONITORING_RUN)],
+                **monitoring,
+                skippable=True,
+                description=(
+                    "Distance, threshold and verdict of each feature, and which values changed "
+                    "most. Where the monitoring job still runs, the report follows when it ends."
+                ),
+            )
+        ],
+        partitions_def=daily,
+        can_subset=True,
+        check_specs=[
+            dg.AssetCheckSpec(
+                name=checks[feature],
+                asset=names.asset(DRIFT_REPORT),
+                description=f"The distance of {feature} is at most {threshold:g}.",
+            )
+            for feature, threshold in config.drift_thresholds.items()
+        ],
+    )
+    def drift_report(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> Iterator[dg.MaterializeResult]:
+        with as_failure():
+            job_name = _started_job(context, names)
+            result = platform.open(config).monitoring_result(config, job_name)
+        if result is None:
+            context.log.info(
+                f"{job_name} still runs; the report of {context.partition_key} follows when it ends"
+            )
+            return
+        for feature in result.features:
+            context.log.info(f"{feature.feature}: {feature.distance} ({feature.verdict})")
+        yield dg.MaterializeResult(
+            metadata=report_metadata(config, platform, result),
+            check_results=[check_result(config, feature) for feature in result.features],
+        )
+
+    # Not computed here: the drift message sensor observes it.
+    drift_event = dg.AssetSpec(
+        names.asset(DRIFT_EVENT),
+        deps=[names.asset(DRIFT_REPORT)],
+        group_name=names.name(MONITORING_GROUP),
+        kinds={"googlecloud", "pubsub"},
+        owners=OWNERS,
+        description=(
+            "Drift that a monitoring job found, as it arrives on the trigger subscription. Each "
+            "observation says what became of it: training requested, held (and why), superseded, "
+            "not drift, duplicate or dead-lettered (and why)."
+        ),
+    )
+    daily_job = dg.define_asset_job(
+        names.name(DAILY_MONITORING_JOB),
+        selection=[transactions, predictions, monitoring_run, drift_report],
+        description="Predicts and monitors one day.",
+    )
+    return dg.Definitions(
+        assets=[
+            transactions,
+            predictions,
+            model_monitor,
+            monitoring_run,
+            drift_report,
+            drift_event,
+        ],
+        jobs=[
+            daily_job,
+            dg.define_asset_job(
+                names.name(PREPARE_JOB),
+                selection=[names.asset(REGISTERED_MODEL), names.asset(MODEL_MONITOR)],
+                description="Finds the registered model and applies the monitoring configuration.",
+            ),
+        ],
+        schedules=[
+            # Each day once it is over, at 03:00 UTC.
+            dg.build_schedule_from_partitioned_job(
+                daily_job,
+                name=names.name("daily_monitoring_schedule"),
+                hour_of_day=3,
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+                description="Monitors each new day.",
+            )
+        ],
+    )
+
+
+def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) -> dict[str, Any]:
+    changed = "updated" if applied.changes else "unchanged"
+    return {
+        "resource name": applied.resource_name,
+        "action": "created" if applied.created else changed,
+        "changed settings": len(applied.changes),
+        "changes": table(
+            ("setting", "before", "after"),
+            [
+                (
+                    change.path,
+                    *(
+                        "-" if value is None else str(value)
+                        for value in (change.before, change.after)
+                    ),
+                )
+                for change in applied.changes
+            ],
+        ),
+        "thresholds": table(("feature", "threshold"), list(config.drift_thresholds.items())),
+        "log anomalies": config.log_anomalies,
+        "notification channels": len(config.notification_channels),
+        "mailed addresses": len(config.user_emails),
+    }
+
+
+def _started_job(context: dg.AssetExecutionContext, names: ModelNames) -> str:
+    run = names.asset(MONITORING_RUN)
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=run, asset_partitions=[context.partition_key]), limit=1
+    ).records
+    materialization = records[0].asset_materialization if records else None
+    if materialization is None:
+        raise dg.Failure(
+            description=(
+                f"no monitoring run of {context.partition_key} is recorded; materialize "
+                f"{run.to_user_string()} for that day first"
+            ),
+            allow_retries=False,
+        )
+    return str(materialization.metadata[JOB_NAME_METADATA].value)

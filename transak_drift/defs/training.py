@@ -1,0 +1,210 @@
+"""Training of one model: the champion, the challenger, and the baseline of the next days.
+
+Not here: when a training is due (`drift_message_sensor`), and how one is done (the platforms).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import dagster as dg
+from pydantic import Field
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
+    DRIFT_EVENT,
+    DRIFT_REPORT,
+    OWNERS,
+    REGISTERED_MODEL,
+    RETRAIN_JOB,
+    TRAIN_OPERATION,
+    TRAINED_MODEL,
+    TRAINED_UNTIL_METADATA,
+    TRAINING_GROUP,
+    TRANSACTIONS,
+    ModelNames,
+)
+from transak_drift.defs.metadata import as_failure, table
+from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.drift.drift_event import last_day
+from transak_drift.platform import RegisteredModel, TrainingRequest, TrainingResult
+from transak_drift.reports.links import asset_partition_page
+
+# What `define_asset_job` returns has no public name.
+AssetJob: TypeAlias = Any
+
+
+class TrainingConfig(dg.Config):
+    """What a retrain run is for; empty fields mean a training that a person started."""
+
+    drift_event: str = Field(default="", description="Key of the drift event that is answered.")
+    window_end: str = Field(
+        default="", description="End of the window that drifted, ISO 8601; by default now."
+    )
+
+
+def retrain_job(config: MonitoringConfig) -> AssetJob:
+    """Return the job that trains a challenger and, if it is not worse, promotes it."""
+    names = ModelNames.of(config)
+    return dg.define_asset_job(
+        names.name(RETRAIN_JOB),
+        selection=[names.asset(TRAINED_MODEL), names.asset(BASELINE_DATASET)],
+        description="Trains a challenger on fresh data; promoted, its data are the new baseline.",
+    )
+
+
+def training_assets(
+    config: MonitoringConfig, kinds: Mapping[str, set[str]]
+) -> list[dg.AssetsDefinition]:
+    """Build the assets of a model's training.
+
+    Args:
+        config: the monitored model.
+        kinds: what the platform is made of, as shown in the UI, by group.
+
+    Returns:
+        The assets; they need the resource `platform`.
+    """
+    monitoring_config = config
+    names = ModelNames.of(config)
+    shared: dict[str, Any] = {
+        "group_name": names.name(TRAINING_GROUP),
+        "kinds": kinds[TRAINING_GROUP],
+        "owners": OWNERS,
+    }
+
+    @dg.asset(
+        key=names.asset(REGISTERED_MODEL),
+        **shared,
+        description=(
+            f"The version of {config.model_name} that predicts. On the local platform the first "
+            "materialization trains version 1 and makes its training data the first baseline; on "
+            "gcp the model is found by its name."
+        ),
+    )
+    def registered_model(
+        context: dg.AssetExecutionContext, platform: PlatformResource
+    ) -> dg.MaterializeResult:
+        with as_failure():
+            model = platform.open(monitoring_config).ensure_registered_model(monitoring_config)
+        context.log.info(model.detail)
+        return dg.MaterializeResult(metadata=_registered_metadata(monitoring_config, model))
+
+    @dg.multi_asset(
+        name=names.name(TRAIN_OPERATION),
+        specs=[
+            dg.AssetSpec(
+                names.asset(TRAINED_MODEL),
+                deps=[names.asset(DRIFT_EVENT), names.asset(TRANSACTIONS)],
+                **shared,
+                description=(
+                    "A challenger trained on fresh data. It replaces the champion only if it is "
+                    "not worse on held-out recent data. Each drift event trains once."
+                ),
+            ),
+            dg.AssetSpec(
+                names.asset(BASELINE_DATASET),
+                deps=[names.asset(TRAINED_MODEL)],
+                **shared,
+                skippable=True,
+                description=(
+                    "The data that the champion learned from: what the next days are compared "
+                    "with. It changes only when a challenger is promoted."
+                ),
+            ),
+        ],
+    )
+    def train(
+        context: dg.AssetExecutionContext, config: TrainingConfig, platform: PlatformResource
+    ) -> Iterator[dg.MaterializeResult]:
+        request = TrainingRequest(
+            drift_event_key=config.drift_event or None,
+            window_end=_window_end(config.window_end),
+            run_id=context.run.run_id,
+        )
+        with as_failure():
+            result = platform.open(monitoring_config).train(
+                monitoring_config, request, context.log.info
+            )
+        context.log.info(result.reason)
+        yield dg.MaterializeResult(
+            names.asset(TRAINED_MODEL), metadata=_trained_metadata(names, result, request)
+        )
+        if result.promoted:
+            yield dg.MaterializeResult(
+                names.asset(BASELINE_DATASET), metadata=_baseline_metadata(result)
+            )
+
+    return [registered_model, train]
+
+
+def _window_end(text: str) -> datetime:
+    if not text:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise dg.Failure(
+            description=f"window_end is {text!r}, not an ISO 8601 time such as 2026-05-01T00:00Z",
+            allow_retries=False,
+        ) from error
+
+
+def _registered_metadata(config: MonitoringConfig, model: RegisteredModel) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "model": config.model_name,
+        "version": model.version or "none",
+        "created by this run": model.created,
+        "detail": model.detail,
+        **{name: float(value) for name, value in model.metrics.items()},
+    }
+    if model.trained_until is not None:
+        metadata[TRAINED_UNTIL_METADATA] = dg.MetadataValue.timestamp(model.trained_until)
+    return metadata
+
+
+def _trained_metadata(
+    names: ModelNames, result: TrainingResult, request: TrainingRequest
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "version": result.version,
+        "promoted": result.promoted,
+        "reason": result.reason,
+        "champion before": result.champion_before or "none",
+        "champion after": result.champion_after,
+        "adopted": result.adopted,
+        "drift event": request.drift_event_key or "none: started by a person",
+        **_data_metadata(result),
+        "training rows": result.training_rows,
+        "evaluation": table(
+            ("metric", "challenger", "champion"),
+            [
+                (name, value, result.champion_metrics.get(name))
+                for name, value in result.metrics.items()
+            ],
+        ),
+        **{name: float(value) for name, value in result.metrics.items()},
+    }
+    if result.console_url:
+        metadata["console"] = dg.MetadataValue.url(result.console_url)
+    if request.drift_event_key is not None:
+        day = last_day(request.window_end)
+        page = asset_partition_page(names.asset(DRIFT_REPORT).path, str(day))
+        metadata["drift report"] = dg.MetadataValue.url(page)
+    return metadata
+
+
+def _baseline_metadata(result: TrainingResult) -> dict[str, Any]:
+    metadata = {"model version": result.version, **_data_metadata(result)}
+    if result.training_rows is not None:
+        metadata["dagster/row_count"] = result.training_rows
+    return metadata
+
+
+def _data_metadata(result: TrainingResult) -> dict[str, Any]:
+    return {
+        "first day": str(result.training_days[0]),
+        "last day": str(result.training_days[1]),
+        TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
+    }
