@@ -1,7 +1,5 @@
 """Asset check: does a message come of each drift, or is the way from log to Pub/Sub broken?"""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 
