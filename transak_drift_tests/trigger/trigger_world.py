@@ -1,10 +1,11 @@
-"""A model of what surrounds the trigger's plan: Pub/Sub, Dagster's daemon and storage, a clock.
+"""A model of what surrounds the trigger's decisions: Pub/Sub, the platform, Dagster, a clock.
 
 It models what each may do at its worst and still be what its documentation says: Pub/Sub delivers
 at least once, in any order, and may lose an acknowledgement ("Pub/Sub: Subscription overview");
-the daemon dies between any two durable writes, and then resumes a tick whose run requests it had
-stored, or, when it was away for long, evaluates afresh (`dagster._daemon.sensor`). Bodies are real
-and go through the real assessment; the cursor is real text.
+the platform answers late or not at all; the daemon dies between any two durable writes, and then
+resumes a tick whose run requests it had stored, or, when it was away for long, evaluates afresh
+(`dagster._daemon.sensor`). Bodies are real and go through the real assessment; the cursor is real
+text; the event log is all that is remembered where it is lost.
 """
 
 from __future__ import annotations
@@ -15,25 +16,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from transak_drift.trigger.message_assessment import assess_message
-from transak_drift.trigger.trigger_plan import (
-    ModelTrainings,
-    Outcome,
-    RunStorage,
-    TickPlan,
-    events_to_look_up,
-    plan_tick,
-)
-from transak_drift.trigger.trigger_state import TriggerState
-
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
+from transak_drift.platform import TemporaryPlatformError
+from transak_drift.trigger.assessment import Assessor, drift_event_of
+from transak_drift.trigger.decision import TrainingRuns, decide
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor, TriggerRecord
+from transak_drift.trigger.intake import Intake, look_again, take_in
 from transak_drift.trigger.message import ReceivedMessage
 from transak_drift.trigger.retrain_policy import TrainingHistory
-from transak_drift_tests.trigger.drift_messages import MAY_1
+from transak_drift_tests.trigger.drift_messages import MAY_1, monitoring_result
 
 LEASE_SECONDS = 60.0
-EXTENSION_SECONDS = 90.0
+KEY = "drift_event"
 
 
 @dataclass(slots=True)
@@ -85,11 +80,6 @@ class Subscription:
         message.acknowledged = True
         return message_id
 
-    def extend(self, ack_id: str) -> None:
-        _, message = self._leased(ack_id)
-        if message is not None:
-            message.leased_until = self.seconds + EXTENSION_SECONDS
-
     def _leased(self, ack_id: str) -> tuple[str, StoredMessage | None]:
         message_id, delivery = ack_id.split("/")
         message = self.messages[message_id]
@@ -109,18 +99,57 @@ class RunStatus(Enum):
 class Run:
     """A training run in Dagster's run storage."""
 
-    event: DriftEvent
+    key: str
+    window_end: datetime
     created: datetime
     status: RunStatus = RunStatus.NOT_STARTED
     launches: int = 0
+
+
+class Platform:
+    """The platform's answers: the jobs of one monitor, or none at all."""
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.jobs: dict[str, MonitoringJob] = {}
+        self.is_out = False
+
+    def put(self, job: str, distances: dict[str, float], end: datetime, state: JobState) -> None:
+        done = state == JobState.SUCCEEDED
+        self.jobs[job] = MonitoringJob(
+            f"name of {job}",
+            self.monitor,
+            job,
+            state,
+            "its data are gone" if state == JobState.FAILED else "",
+            monitoring_result(job, distances, end=end) if done else None,
+        )
+
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
+        self._answer()
+        return OwnMonitors(frozenset({config.project_id}), config.location, (self.monitor,))
+
+    def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
+        raise NotImplementedError
+
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
+        self._answer()
+        missing = MonitoringJob("name", model_monitor_id, monitoring_job_id, JobState.MISSING, "-")
+        return self.jobs.get(monitoring_job_id, missing)
+
+    def _answer(self) -> None:
+        if self.is_out:
+            raise TemporaryPlatformError("the platform does not answer")
 
 
 class Write(Enum):
     """What a tick makes durable, in this order."""
 
     DEAD_LETTER = "dead letter"
+    RECORD = "record"
     ACKNOWLEDGEMENT = "acknowledgement"
-    OUTCOME = "outcome"
     REQUESTS = "requests"
     RUN = "run"
     LAUNCH = "launch"
@@ -139,6 +168,8 @@ class Fault:
         delivers_anything: Pub/Sub delivers again what is leased or acknowledged.
         launches_fail: runs are created, but cannot be launched.
         submits_at_most: the sensor is switched off after so many run requests.
+        is_out: the platform does not answer.
+        loses_cursor: somebody resets the cursor before the tick.
     """
 
     dies_before: Write | None = None
@@ -148,6 +179,8 @@ class Fault:
     delivers_anything: bool = False
     launches_fail: bool = False
     submits_at_most: int | None = None
+    is_out: bool = False
+    loses_cursor: bool = False
 
 
 class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the program
@@ -158,11 +191,11 @@ class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the prog
 class UnfinishedTick:
     """A tick whose run requests are stored, so that a restarted daemon resumes it."""
 
-    requests: Sequence[DriftEvent]
+    requests: Sequence[tuple[str, datetime]]
     cursor: str
 
 
-@dataclass(slots=True)
+@dataclass
 class TriggerWorld:
     """Everything durable, and the one sensor that works on it."""
 
@@ -172,7 +205,7 @@ class TriggerWorld:
     cursor: str | None = None
     unfinished: UnfinishedTick | None = None
     runs: dict[str, Run] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
+    log: list[list[TriggerRecord]] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     trained_until: datetime | None = None
     fault: Fault = Fault()
@@ -180,10 +213,18 @@ class TriggerWorld:
     deaths: int = 0
     on_acknowledged: Callable[[str], None] = lambda message_id: None
 
-    @property
-    def state(self) -> TriggerState:
-        """What the next evaluation of the sensor will remember."""
-        return TriggerState.from_cursor(self.cursor)
+    def __post_init__(self) -> None:
+        self.platform = Platform(self.config.model_monitor_id)
+
+    def inbox(self) -> Inbox:
+        """What the event log holds."""
+        inbox = Inbox()
+        self._catch_up(inbox)
+        return inbox
+
+    def records(self) -> list[TriggerRecord]:
+        """Every record, oldest first."""
+        return [record for records in self.log for record in records]
 
     def history(self) -> TrainingHistory:
         unfinished = [run for run in self.runs.values() if run.status != RunStatus.FINISHED]
@@ -193,24 +234,36 @@ class TriggerWorld:
             trained_until=self.trained_until,
         )
 
+    def poll(self, job_id: str) -> None:
+        """Do what the sensor of monitoring results does with a finished job."""
+        job, inbox = self.platform.jobs[job_id], self.inbox()
+        event = drift_event_of(job, job.result, self.config) if job.result else None
+        if event is not None and not inbox.knows(event.key):
+            self.log.append(
+                [
+                    TriggerRecord(
+                        kind=OutcomeKind.DRIFT, key=event.key, detail="", at=self.now, event=event
+                    )
+                ]
+            )
+
     def tick(
         self, maximum: int, shuffle: Callable[[list[str]], None], fault: Fault | None = None
-    ) -> TickPlan | None:
-        """Run one tick of the daemon; None when it died or only resumed an earlier tick."""
+    ) -> bool:
+        """Run one tick of the daemon; False when it died or only resumed an earlier tick."""
         self.fault = fault or Fault()
         self.writes.clear()
+        self.platform.is_out = self.fault.is_out
+        if self.fault.loses_cursor:
+            self.cursor = None
         try:
             if self.unfinished is not None:
                 self._submit(self.unfinished)
-                return None
-            plan = self._evaluate(maximum, shuffle)
-            for outcome in plan.outcomes:
-                self._write(Write.OUTCOME)
-                self.outcomes.append(outcome)
-            cursor = plan.state.to_cursor()
-            if plan.request:
+                return False
+            requests, cursor = self._evaluate(maximum, shuffle)
+            if requests:
                 self._write(Write.REQUESTS)
-                self.unfinished = UnfinishedTick(tuple(plan.request), cursor)
+                self.unfinished = UnfinishedTick(requests, cursor)
                 self._submit(self.unfinished)
             else:
                 self._write(Write.CURSOR)
@@ -219,62 +272,87 @@ class TriggerWorld:
             self.deaths += 1
             if self.fault.stays_away:
                 self.unfinished = None
-            return None
-        return plan
+            return False
+        return True
 
-    def _evaluate(self, maximum: int, shuffle: Callable[[list[str]], None]) -> TickPlan:
-        state = self.state
+    def _evaluate(
+        self, maximum: int, shuffle: Callable[[list[str]], None]
+    ) -> tuple[list[tuple[str, datetime]], str]:
+        cursor = TriggerCursor.read(self.cursor)
+        inbox = cursor.inboxes.setdefault(KEY, Inbox())
+        self._catch_up(inbox)
+        monitor = self.config.model_monitor_id
+        assessor = Assessor([(self.config, self.platform)], self.now)
         messages = self.subscription.pull(
             maximum, shuffle, even_if_leased=self.fault.delivers_anything
         )
-        assessed = [(message, assess_message(message.data, self.config)) for message in messages]
-        keys = events_to_look_up(state, assessed)
-        runs = RunStorage(
-            created={key for key in keys if key in self.runs},
-            launched={
-                key
-                for key in keys
-                if key in self.runs and self.runs[key].status != RunStatus.NOT_STARTED
-            },
-        )
-        plan = plan_tick(
-            state,
-            assessed,
-            runs,
-            {
-                self.config.model_monitor_id: ModelTrainings(
-                    self.config.retrain_policy, self.history()
-                )
-            },
+        assessed = [(message, assessor.assess(message.data)) for message in messages]
+        self._settle(inbox, take_in(assessed, {monitor: inbox}, [self.config], self.now))
+        for key, item in list(inbox.waiting().items()):
+            kept = next(
+                record.message
+                for record in self.log[item.record - 1]
+                if record.key == key and record.message is not None
+            )
+            again = assessor.assess(kept.body.encode())
+            self._settle(inbox, look_again(key, item.since, kept, again, self.config, self.now))
+        undecided = inbox.undecided()
+        decisions = decide(
+            inbox,
+            self.config.retrain_policy,
+            self.history(),
+            TrainingRuns(
+                created={key for key in undecided if key in self.runs},
+                launched={
+                    key
+                    for key in undecided
+                    if key in self.runs and self.runs[key].status != RunStatus.NOT_STARTED
+                },
+            ),
             self.now,
         )
-        for letter in plan.dead_letters:
-            self._write(Write.DEAD_LETTER)
-            self.dead_letters.append((letter.message.message_id, letter.rejection.reason))
-            self._acknowledge(letter.message.ack_id)
-        for ack_id in plan.acknowledge:
-            self._acknowledge(ack_id)
-        for ack_id in plan.extend:
-            self.subscription.extend(ack_id)
-        return plan
+        for step in decisions.steps:
+            self._record(
+                [TriggerRecord(kind=step.kind, key=step.key, detail=step.detail, at=self.now)]
+            )
+        self._catch_up(inbox)
+        ends = {key: item.window_end for key, item in undecided.items()}
+        requests = [(key, end) for key in decisions.request if (end := ends[key]) is not None]
+        return requests, cursor.model_dump_json(exclude_defaults=True)
 
-    def _acknowledge(self, ack_id: str) -> None:
-        self._write(Write.ACKNOWLEDGEMENT)
-        if self.fault.loses_acknowledgements:
-            return
-        message_id = self.subscription.acknowledge(ack_id)
-        if message_id is not None:
-            self.on_acknowledged(message_id)
+    def _settle(self, inbox: Inbox, intake: Intake) -> None:
+        for letter in intake.dead_letters:
+            self._write(Write.DEAD_LETTER)
+            self.dead_letters.append((letter.message.message_id, letter.reason))
+        for records in intake.records.values():
+            self._record(records)
+        letters = [letter.message.ack_id for letter in intake.dead_letters]
+        for ack_id in [*filter(None, letters), *intake.acknowledge]:
+            self._write(Write.ACKNOWLEDGEMENT)
+            if not self.fault.loses_acknowledgements:
+                message_id = self.subscription.acknowledge(ack_id)
+                if message_id is not None:
+                    self.on_acknowledged(message_id)
+        self._catch_up(inbox)
+
+    def _record(self, records: list[TriggerRecord]) -> None:
+        self._write(Write.RECORD)
+        # As JSON, which is how the event log has them.
+        self.log.append([TriggerRecord.model_validate_json(r.model_dump_json()) for r in records])
+
+    def _catch_up(self, inbox: Inbox) -> None:
+        for storage_id in range(inbox.read_until + 1, len(self.log) + 1):
+            inbox.add(storage_id, self.log[storage_id - 1])
 
     def _submit(self, tick: UnfinishedTick) -> None:
-        for position, event in enumerate(tick.requests):
+        for position, (key, window_end) in enumerate(tick.requests):
             if position == self.fault.submits_at_most:
                 # Dagster then drops the rest of the requests and keeps the cursor.
                 break
-            if event.key not in self.runs:
+            if key not in self.runs:
                 self._write(Write.RUN)
-                self.runs[event.key] = Run(event, self.now)
-            run = self.runs[event.key]
+                self.runs[key] = Run(key, window_end, self.now)
+            run = self.runs[key]
             if run.status == RunStatus.NOT_STARTED and not self.fault.launches_fail:
                 self._write(Write.LAUNCH)
                 run.status = RunStatus.LAUNCHED
