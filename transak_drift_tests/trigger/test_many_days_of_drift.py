@@ -9,73 +9,63 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transak_drift.trigger.message_assessment import Drift
-from transak_drift.trigger.trigger_plan import (
-    ModelTrainings,
-    OutcomeKind,
-    RunStorage,
-    events_to_look_up,
-    plan_tick,
-)
-from transak_drift.trigger.trigger_state import TriggerState
 
 from transak_drift.config.monitoring_config import RetrainPolicy
-from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.trigger.message import ReceivedMessage
+from transak_drift.trigger.decision import TrainingRuns, decide
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 from transak_drift.trigger.retrain_policy import TrainingHistory, is_past
-from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
+from transak_drift_tests.trigger.drift_messages import MAY_1, DriftEvent, drift_event
 
 DAYS = 30
 EVENTS = [drift_event(f"job-{n}", end=MAY_1 + timedelta(days=n)) for n in range(1, DAYS + 1)]
+NOW = MAY_1 + timedelta(days=DAYS + 1)
 
 
 class Trigger:
     """The sensor's decisions with the default policy, and trainings that take some ticks."""
 
     def __init__(self, ticks_of_a_training: int, *, promotes: bool) -> None:
-        self.state = TriggerState()
+        self.inbox = Inbox()
         self.trained: list[DriftEvent] = []
-        self.superseded: list[DriftEvent] = []
+        self.superseded: list[str] = []
+        self._events: dict[str, DriftEvent] = {}
         self._ticks = ticks_of_a_training
         self._promotes = promotes
         self._running: dict[str, int] = {}
         self._judged_until: datetime | None = None
 
     def tick(self, events: list[DriftEvent]) -> None:
-        """Pull messages, decide, launch what is requested; trainings go on by a tick."""
-        assessed = [
-            (ReceivedMessage(f"m-{e.monitoring_job_id}", f"a-{e.monitoring_job_id}", b"", {}), e)
-            for e in events
-        ]
-        messages = [(message, Drift(event)) for message, event in assessed]
+        """Record events, decide, launch what is requested; trainings go on by a tick."""
+        for event in events:
+            self._events[event.key] = event
+            self._record(OutcomeKind.DRIFT, event.key, event)
         done = {event.key for event in self.trained}
-        assert events_to_look_up(self.state, messages) >= {event.key for event in events}
         history = TrainingHistory(
             in_flight=len(self._running),
             last_start=MAY_1 if done else None,
             trained_until=self._judged_until if self._promotes else None,
             judged_until=self._judged_until,
         )
-        models = {MONITOR: ModelTrainings(RetrainPolicy(), history)}
-        now = MAY_1 + timedelta(days=DAYS + 1)
-        plan = plan_tick(self.state, messages, RunStorage(done, done), models, now)
-        self.state = plan.state
-        self.superseded += [
-            outcome.event
-            for outcome in plan.outcomes
-            if outcome.kind == OutcomeKind.SUPERSEDED and outcome.event is not None
-        ]
-        for event in plan.request:
-            if event.key not in done:
-                self.trained.append(event)
-                self._running[event.key] = self._ticks
+        decisions = decide(self.inbox, RetrainPolicy(), history, TrainingRuns(done, done), NOW)
+        for step in decisions.steps:
+            self._record(step.kind, step.key)
+            if step.kind == OutcomeKind.SUPERSEDED:
+                self.superseded.append(step.key)
+        for key in decisions.request:
+            if key not in done:
+                self.trained.append(self._events[key])
+                self._running[key] = self._ticks
         self._go_on()
+
+    def _record(self, kind: OutcomeKind, key: str, event: DriftEvent | None = None) -> None:
+        record = TriggerRecord(kind=kind, key=key, detail="", at=NOW, messages=1, event=event)
+        self.inbox.add(self.inbox.read_until + 1, [record])
 
     def settle(self) -> None:
         """Tick until nothing is held and nothing runs."""
         for _ in range(2 * DAYS * self._ticks + 4):
             self.tick([])
-        assert self.state.held == {}
+        assert self.inbox.open == {}
         assert self._running == {}
 
     def _go_on(self) -> None:
@@ -99,7 +89,7 @@ def test_thirty_drifted_days_in_one_pull_train_twice_at_most(
     trigger.settle()
     expected = [shuffled[0]] if shuffled[0] == EVENTS[-1] else [shuffled[0], EVENTS[-1]]
     assert trigger.trained == expected
-    answered = [event.key for event in (*trigger.trained, *trigger.superseded)]
+    answered = [*(event.key for event in trigger.trained), *trigger.superseded]
     assert sorted(answered) == sorted(event.key for event in EVENTS)
 
 
@@ -121,7 +111,7 @@ def test_days_that_come_in_several_pulls_train_at_most_once_a_pull_and_once_more
     assert len(trigger.trained) <= len(bounds)
     assert EVENTS[-1] in trigger.trained
     # Each day is answered, and by one of the two.
-    answered = [event.key for event in (*trigger.trained, *trigger.superseded)]
+    answered = [*(event.key for event in trigger.trained), *trigger.superseded]
     assert sorted(answered) == sorted(event.key for event in EVENTS)
 
 

@@ -1,0 +1,215 @@
+"""Monitoring job to verdict: the platform's answer and our thresholds decide, not the message."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
+from transak_drift.drift.monitoring_result import FeatureDrift
+from transak_drift.platform import PlatformError, TemporaryPlatformError
+from transak_drift.trigger.assessment import Assessor, Verdict
+from transak_drift.trigger.message import RejectionReason
+from transak_drift_tests.config.configurations import REPOSITORY, configuration
+from transak_drift_tests.trigger.drift_messages import (
+    MAY_1,
+    MONITOR,
+    drift_event,
+    message_body,
+    monitoring_result,
+)
+from transak_drift_tests.trigger.trigger_world import Platform
+
+NOW = MAY_1 + timedelta(days=30)
+CONFIG = configuration()
+SECOND = configuration(model_name="cards", monitoring_job_display_name="cards")
+FIELD = REPOSITORY.parent / "shared" / "cases" / "field"
+
+
+@pytest.fixture
+def platform() -> Platform:
+    platform = Platform(MONITOR)
+    drift = {"description": 0.6, "type": 0.1}
+    platform.put("job-1", drift, MAY_1 + timedelta(days=1), JobState.SUCCEEDED)
+    return platform
+
+
+def test_drift_is_what_the_platform_says_and_our_thresholds_decide(platform: Platform) -> None:
+    lie = message_body(drift_event("job-1", {"type": 0.99, "description": 0.0}))
+    answer = Assessor([(CONFIG, platform)], NOW).assess(lie)
+    assert (answer.verdict, answer.reason) == (Verdict.DRIFT, "description 0.6000 > 0.3")
+    assert answer.event == drift_event("job-1")
+    lenient = configuration(drift_thresholds={"description": 0.7, "type": 0.3})
+    answer = Assessor([(lenient, platform)], NOW).assess(lie)
+    assert answer.verdict == Verdict.NOT_DRIFT
+    assert [item.threshold for item in answer.features] == [0.7, 0.3]
+    strict = configuration(drift_thresholds={"type": 0.05})
+    answer = Assessor([(strict, platform)], NOW).assess(lie)
+    assert answer.reason == "type 0.1000 > 0.05"
+
+
+def test_a_distance_at_its_threshold_is_no_drift_and_one_without_threshold_is_left_out(
+    platform: Platform,
+) -> None:
+    distances = {"description": 0.3, "amount": 0.9}
+    platform.put("job-1", distances, MAY_1 + timedelta(days=1), JobState.SUCCEEDED)
+    answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
+    assert answer.verdict == Verdict.NOT_DRIFT
+    assert [item.feature for item in answer.features] == ["description"]
+
+
+def test_a_distance_that_rounding_puts_above_one_is_one(platform: Platform) -> None:
+    result = monitoring_result("job-1", {"description": 1.0000000000000002})
+    missing = FeatureDrift(feature="type", metric="l_infinity", distance=None, threshold=0.3)
+    result = result.model_copy(update={"features": (*result.features, missing)})
+    platform.jobs["job-1"] = MonitoringJob(
+        "name", MONITOR, "job-1", JobState.SUCCEEDED, result=result
+    )
+    answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
+    assert answer.event is not None
+    assert [item.distance for item in answer.event.features] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "rejection"),
+    [
+        (JobState.UNFINISHED, Verdict.WAITING, None),
+        (JobState.FAILED, Verdict.REJECTED, RejectionReason.JOB_FAILED),
+        (JobState.MISSING, Verdict.REJECTED, RejectionReason.JOB_MISSING),
+    ],
+)
+def test_a_job_without_a_result(
+    platform: Platform, state: JobState, verdict: Verdict, rejection: RejectionReason | None
+) -> None:
+    platform.put("job-1", {}, MAY_1, state)
+    answer = Assessor([(CONFIG, platform)], NOW).assess(message_body(drift_event()))
+    assert (answer.verdict, answer.rejection) == (verdict, rejection)
+    assert answer.config is CONFIG
+
+
+@pytest.mark.parametrize(
+    ("body", "rejection"),
+    [
+        (message_body(drift_event(project="af-versicherung")), RejectionReason.OTHER_PROJECT),
+        (message_body(drift_event(monitor="churn")), RejectionReason.OTHER_MONITOR),
+        (
+            message_body(drift_event()).replace(b"europe-west6", b"europe-west1"),
+            RejectionReason.OTHER_LOCATION,
+        ),
+        (b"{}", RejectionReason.NO_JOB),
+        (b"{", RejectionReason.NOT_JSON),
+    ],
+)
+def test_what_is_not_ours_is_rejected_with_its_reason(
+    platform: Platform, body: bytes, rejection: RejectionReason
+) -> None:
+    answer = Assessor([(CONFIG, platform)], NOW).assess(body)
+    assert (answer.verdict, answer.rejection) == (Verdict.REJECTED, rejection)
+    assert answer.event is None
+
+
+def test_the_one_of_several_jobs_that_is_ours_counts(platform: Platform) -> None:
+    ours, foreign = drift_event("job-1"), drift_event("job-9", project="af-versicherung")
+    names = [json.loads(message_body(event))["jsonPayload"] for event in (foreign, ours)]
+    body = json.dumps([item["modelMonitoringJob"] for item in names]).encode()
+    assert Assessor([(CONFIG, platform)], NOW).assess(body).event == drift_event("job-1")
+    both = body.replace(b"af-versicherung", b"af-finanzen")
+    answer = Assessor([(CONFIG, platform)], NOW).assess(both)
+    assert answer.rejection == RejectionReason.SEVERAL_JOBS
+    assert "job-1" in answer.reason
+    assert "job-9" in answer.reason
+
+
+def test_the_monitor_decides_which_of_several_models_it_is_about(platform: Platform) -> None:
+    cards = Platform("cards")
+    cards.put("job-1", {"type": 0.9}, MAY_1, JobState.SUCCEEDED)
+    models = [(CONFIG, platform), (SECOND, cards)]
+    answer = Assessor(models, NOW).assess(message_body(drift_event(monitor="cards")))
+    assert answer.config is SECOND
+    platform.is_out = True
+    assert Assessor(models, NOW).assess(message_body(drift_event(monitor="cards"))).event
+    answer = Assessor(models, NOW).assess(message_body(drift_event()))
+    assert answer.verdict == Verdict.UNAVAILABLE
+
+
+class Failing(Platform):
+    """Answers about monitors, and raises about jobs."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(MONITOR)
+        self.error = error
+        self.asked = 0
+
+    def read_monitoring_job(self, *names: object) -> MonitoringJob:
+        self.asked += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (TemporaryPlatformError("no answer in time"), 1),
+        (PlatformError("permission denied: grant roles/aiplatform.viewer"), 2),
+        (ValueError("a fault of one job"), 2),
+    ],
+)
+def test_a_job_that_cannot_be_read_is_unavailable_and_says_why(
+    error: Exception, asked: int
+) -> None:
+    platform = Failing(error)
+    assessor = Assessor([(CONFIG, platform)], NOW)
+    for job in ("job-1", "job-2", "job-1"):
+        answer = assessor.assess(message_body(drift_event(job)))
+        assert answer.verdict == Verdict.UNAVAILABLE
+        assert str(error) in answer.reason
+    assert platform.asked == asked, "each job once, and none after an outage"
+
+
+def test_without_time_a_job_of_ours_waits(platform: Platform) -> None:
+    assessor = Assessor([(CONFIG, platform)], NOW, may_ask=lambda: False)
+    assert assessor.assess(message_body(drift_event())).verdict == Verdict.WAITING
+
+
+@pytest.mark.parametrize(
+    ("end", "is_possible"),
+    [
+        (NOW + timedelta(days=1), True),
+        (NOW + timedelta(days=1, seconds=1), False),
+        (MAY_1.replace(month=1, day=1), False),
+        (MAY_1.replace(month=1, day=1, second=1), True),
+        (MAY_1.replace(year=9999), False),
+        (MAY_1.replace(year=1), False),
+    ],
+)
+def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
+    platform: Platform, end: object, is_possible: bool
+) -> None:
+    platform.put("job-1", {"type": 0.9}, end, JobState.SUCCEEDED)  # ty: ignore
+    answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
+    assert (answer.event is not None) == is_possible
+    assert answer.rejection == (None if is_possible else RejectionReason.WINDOW_OUT_OF_RANGE)
+
+
+class FieldPlatform(Platform):
+    """Our project by its number, and a monitor to which Google gave an id."""
+
+    def own_monitors(self, config: object) -> OwnMonitors:
+        projects = frozenset({"af-finanzen", "123456789012"})
+        return OwnMonitors(projects, "europe-west6", (self.monitor,))
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="shared/cases/field is not there")
+def test_the_recorded_message_of_a_channel_is_drift_of_our_model() -> None:
+    platform = FieldPlatform("4412345678901234567")
+    platform.put("2203317554485133312", {"type": 0.48768}, MAY_1, JobState.SUCCEEDED)
+
+    def assess(file: str) -> Verdict:
+        body = Path(FIELD / file).read_bytes()
+        return Assessor([(CONFIG, platform)], NOW).assess(body).verdict
+
+    assert assess("notification_channel_message.json") == Verdict.DRIFT
+    assert assess("alert.json") == Verdict.DRIFT
+    assert assess("anomalies.json") == Verdict.REJECTED

@@ -1,0 +1,126 @@
+"""The inbox is the sum of the records, in whatever parts it is read, and stays small."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transak_drift.trigger.inbox import (
+    MAX_ANSWERED_EVENTS,
+    MAX_OPEN_EVENTS,
+    Inbox,
+    KeptMessage,
+    OutcomeKind,
+    TriggerCursor,
+    TriggerRecord,
+)
+from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
+
+
+def record(
+    kind: OutcomeKind, job: str = "job-1", *, messages: int = 1, waits: bool = False
+) -> TriggerRecord:
+    return TriggerRecord(
+        kind=kind,
+        key=f"{MONITOR}/{job}",
+        detail="why",
+        at=MAY_1,
+        messages=messages,
+        event=drift_event(job) if kind == OutcomeKind.DRIFT else None,
+        message=KeptMessage(message_id="1", body="{}") if waits else None,
+    )
+
+
+def inbox_of(*records: TriggerRecord) -> Inbox:
+    inbox = Inbox()
+    for number, item in enumerate(records, 1):
+        inbox.add(number, [item])
+    return inbox
+
+
+def test_an_event_is_open_until_it_is_trained_or_superseded() -> None:
+    for end in (OutcomeKind.TRAINING_STARTED, OutcomeKind.SUPERSEDED):
+        inbox = inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.HELD))
+        [(key, item)] = inbox.undecided().items()
+        assert (item.kind, item.features, item.most_drifted) == (OutcomeKind.HELD, 1, "description")
+        inbox.add(3, [record(end)])
+        assert not inbox.open
+        assert inbox.knows(key)
+        # The other sensor's record of the same event may come late.
+        inbox.add(4, [record(OutcomeKind.DRIFT), record(OutcomeKind.HELD)])
+        assert not inbox.open
+
+
+def test_a_job_waits_until_it_is_known_what_it_found() -> None:
+    waiting = record(OutcomeKind.WAITING, waits=True)
+    inbox = inbox_of(waiting, waiting)
+    assert [item.record for item in inbox.waiting().values()] == [1]
+    inbox.add(3, [record(OutcomeKind.DRIFT)])
+    assert not inbox.waiting()
+    assert [item.since for item in inbox.undecided().values()] == [MAY_1]
+    for end in (OutcomeKind.NOT_DRIFT, OutcomeKind.DEAD_LETTERED, OutcomeKind.NOTICE):
+        assert not inbox_of(waiting, record(end)).open
+    assert inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.NOT_DRIFT)).open
+
+
+def test_an_error_stays_with_its_event_until_a_step_succeeds() -> None:
+    inbox = inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.FAILED))
+    assert [item.error for item in inbox.open.values()] == ["why"]
+    inbox.add(3, [record(OutcomeKind.HELD)])
+    assert [item.error for item in inbox.open.values()] == [""]
+
+
+def test_drift_without_a_message_is_unannounced_until_one_comes() -> None:
+    polled = record(OutcomeKind.DRIFT, messages=0)
+    inbox = inbox_of(polled)
+    assert list(inbox.unannounced) == [polled.key]
+    inbox.add(2, [record(OutcomeKind.DUPLICATE)])
+    assert not inbox.unannounced
+    assert not inbox_of(record(OutcomeKind.DRIFT), polled).unannounced
+    waited = polled.model_copy(update={"message": KeptMessage(message_id="1", body="{}")})
+    assert not inbox_of(waited).unannounced
+
+
+_RECORDS = st.lists(
+    st.builds(
+        record,
+        st.sampled_from(OutcomeKind),
+        st.sampled_from(["job-1", "job-2", "job-3"]),
+        messages=st.integers(0, 2),
+        waits=st.booleans(),
+    ),
+    max_size=20,
+)
+
+
+@given(_RECORDS, st.integers(0, 20))
+def test_reading_in_two_parts_or_through_the_cursor_or_twice_is_the_same(
+    records: list[TriggerRecord], cut: int
+) -> None:
+    whole = inbox_of(*records)
+    part = inbox_of(*records[:cut])
+    cursor = TriggerCursor(inboxes={"drift_event": part})
+    resumed = TriggerCursor.read(cursor.model_dump_json(exclude_defaults=True))
+    continued = resumed.inboxes.get("drift_event", Inbox())
+    for number, item in list(enumerate(records, 1))[cut:]:
+        continued.add(number, [TriggerRecord.model_validate_json(item.model_dump_json())])
+    assert continued.open == whole.open
+    assert continued.answered == whole.answered
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    jobs = range(MAX_ANSWERED_EVENTS + MAX_OPEN_EVENTS)
+    inbox = inbox_of(*[record(OutcomeKind.DRIFT, f"job-{n}", messages=0) for n in jobs])
+    assert len(inbox.unannounced) == MAX_OPEN_EVENTS
+    for number in jobs:
+        inbox.add(10_000 + number, [record(OutcomeKind.SUPERSEDED, f"job-{number}")])
+    assert len(inbox.answered) == MAX_ANSWERED_EVENTS
+    assert inbox.answered[-1].endswith(f"/job-{jobs[-1]}")
+
+
+def test_a_cursor_of_something_else_begins_from_the_log() -> None:
+    for text in (None, "", "{", '{"of": "else"}', "[]"):
+        assert TriggerCursor.read(text) == TriggerCursor()
+    assert MAY_1 + timedelta(0) == MAY_1
