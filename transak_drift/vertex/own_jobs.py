@@ -14,6 +14,7 @@ from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJo
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model
+from transak_drift.vertex.monitoring_job import monitored_day
 from transak_drift.vertex.monitoring_results import read_monitoring_result
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def look_up_job(
     )
 
     def job(state: JobState, detail: str = "") -> MonitoringJob:
-        return MonitoringJob(name, model_monitor_id, monitoring_job_id, state, detail)
+        day = monitored_day(name)
+        return MonitoringJob(name, model_monitor_id, monitoring_job_id, state, detail, day=day)
 
     try:
         result = read_monitoring_result(connection, config, name)

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.gcp_resources import GcpPlatformResource
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import (
@@ -23,6 +24,7 @@ from transak_drift.defs.names import (
     JOB_NAME_METADATA,
     ModelNames,
 )
+from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -168,6 +170,9 @@ def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, wa
     watch.cursor = None
     watch.tick()
     (by_sensor,) = watch.reports(FIRST_DAY)
+    for report in (by_sensor, by_asset):
+        # The project stands in it by its id or by its number.
+        report[JOB_NAME_METADATA] = str(report[JOB_NAME_METADATA].value).partition("/locations")[2]
     assert by_sensor == by_asset
 
 
@@ -206,7 +211,7 @@ def test_many_jobs_in_flight_are_looked_at_in_turn(
         watch.tick()
         looked.append(len(vertex.recorder.requests("GetModelMonitoringJob")))
         vertex.recorder.clear()
-    assert looked == [3, 3, 3, 3, 3]
+    assert looked == [3, 3, 3, 3, 3], "each tick its bound, in turn"
     assert sorted(watch.waiting()) == [str(day) for day in days]
     finish(vertex, *days)
     for _ in range(3):
@@ -297,6 +302,44 @@ def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch
     assert [len(watch.reports(day)) for day in days] == [1, 1]
 
 
+def test_drift_enters_the_trigger_once_whether_or_not_the_cursor_is_lost(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.start(FIRST_DAY, drifted=True)
+    watch.start(FIRST_DAY + timedelta(days=1))
+    finish(vertex, FIRST_DAY, FIRST_DAY + timedelta(days=1))
+    watch.tick()
+    watch.cursor = None
+    watch.tick()
+    found = read_records(watch.instance, NAMES.drift_event)
+    [record] = [record for _, records in found for record in records]
+    assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 0)
+    assert record.event is not None
+    assert record.event.summary() == "description 0.4000 > 0.3"
+    assert record.event.window_end.date() == FIRST_DAY + timedelta(days=1)
+
+
+def test_where_a_cloud_function_trains_drift_is_only_reported(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.sensor = build_monitoring_results_sensor(watch.config, 1, triggers=False)
+    watch.start(FIRST_DAY, drifted=True)
+    finish(vertex, FIRST_DAY)
+    watch.tick()
+    assert len(watch.reports(FIRST_DAY)) == 1
+    assert read_records(watch.instance, NAMES.drift_event) == []
+
+
+def test_a_job_that_nobody_in_dagster_started_is_found_and_reported(
+    vertex: LoopbackVertex, watch: Watch
+) -> None:
+    watch.write_predictions(FIRST_DAY, drifted=True)
+    watch.platform.open(watch.config).start_monitoring_run(watch.config, FIRST_DAY)
+    finish(vertex, FIRST_DAY)
+    watch.tick()
+    assert len(watch.reports(FIRST_DAY)) == 1
+
+
 def test_a_job_that_never_ends_is_given_up_visibly(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
@@ -304,7 +347,7 @@ def test_a_job_that_never_ends_is_given_up_visibly(
     watch.start(FIRST_DAY)
     (observation, *_) = watch.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)
-    assert "watched no longer" in (observation.description or "")
+    assert "awaited no longer" in (observation.description or "")
     assert watch.waiting() == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions, trigger_queue_resource
+from transak_drift.assemble import assemble_definitions, platform_resource, trigger_queue_resource
 from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.names import ModelNames
@@ -51,6 +51,7 @@ class Deployment:
         configs = settings.load_configs()
         self.configs: dict[str | None, MonitoringConfig] = {c.asset_prefix: c for c in configs}
         self.trigger_queue = trigger_queue_resource(settings)
+        self.platform = platform_resource(settings)
         self.definitions = assemble_definitions(settings, configs)
         self.cursors: dict[str, str | None] = {}
 
@@ -64,7 +65,7 @@ class Deployment:
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(sensor),
-            resources={"trigger_queue": self.trigger_queue},
+            resources={"trigger_queue": self.trigger_queue, "platform": self.platform},
         ) as context:
             result = definition(context)
         assert isinstance(result, dg.SensorResult)
@@ -127,4 +128,5 @@ def test_drift_of_one_model_trains_it_and_no_other(deployment: Deployment) -> No
         )
         for prefix in (None, "transak_i2", "cards")
     }
-    assert recorded == {None: 0, "transak_i2": 1, "cards": 1}
+    # Of the second: drift, requested, started; of the third, which no daemon launched, two.
+    assert recorded == {None: 0, "transak_i2": 3, "cards": 2}

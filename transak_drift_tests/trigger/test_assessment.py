@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.platform import PlatformError, TemporaryPlatformError
@@ -143,7 +144,9 @@ class Failing(Platform):
         self.error = error
         self.asked = 0
 
-    def read_monitoring_job(self, *names: object) -> MonitoringJob:
+    def read_monitoring_job(
+        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
+    ) -> MonitoringJob:
         self.asked += 1
         raise self.error
 
@@ -185,9 +188,9 @@ def test_without_time_a_job_of_ours_waits(platform: Platform) -> None:
     ],
 )
 def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
-    platform: Platform, end: object, is_possible: bool
+    platform: Platform, end: datetime, is_possible: bool
 ) -> None:
-    platform.put("job-1", {"type": 0.9}, end, JobState.SUCCEEDED)  # ty: ignore
+    platform.put("job-1", {"type": 0.9}, end, JobState.SUCCEEDED)
     answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
     assert (answer.event is not None) == is_possible
     assert answer.rejection == (None if is_possible else RejectionReason.WINDOW_OUT_OF_RANGE)
@@ -196,7 +199,7 @@ def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
 class FieldPlatform(Platform):
     """Our project by its number, and a monitor to which Google gave an id."""
 
-    def own_monitors(self, config: object) -> OwnMonitors:
+    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         projects = frozenset({"af-finanzen", "123456789012"})
         return OwnMonitors(projects, "europe-west6", (self.monitor,))
 
