@@ -20,15 +20,20 @@ def compare(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two datasets by the configured features and thresholds; status 1 where one drifts."""
+    """Compare two datasets by the configured features and thresholds.
+
+    Status 1 where a feature drifts, or has no distance since a dataset has no value of it.
+    """
     from transak_drift.local.dataset_statistics import DatasetError, scan_statistics
     from transak_drift.local.own_transactions import monitored_kinds
 
     config = load_settings().load_config(model)
     try:
-        baseline_statistics = scan_statistics([baseline], monitored_kinds(config))
+        baseline_statistics = scan_statistics(
+            [baseline], monitored_kinds(config), csv_format=config.csv
+        )
         kinds = {name: item.kind for name, item in baseline_statistics.features.items()}
-        target_statistics = scan_statistics([target], kinds)
+        target_statistics = scan_statistics([target], kinds, csv_format=config.csv)
         features = compare_features(baseline_statistics, target_statistics, config.drift_thresholds)
     except (DatasetError, DriftStatisticsError) as error:
         raise PlatformError(str(error)) from error
@@ -58,5 +63,5 @@ def compare(
             ],
             "no feature is monitored",
         )
-    if any(feature.drifted for feature in features):
+    if any(feature.drifted or feature.distance is None for feature in features):
         raise typer.Exit(1)

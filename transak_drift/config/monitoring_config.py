@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from transak_drift.config.csv_format import CsvFormat
 from transak_drift.config.document import read_document
 from transak_drift.config.errors import (
     ConfigError,
@@ -111,8 +112,8 @@ class MonitoringConfig(Section):
     """Addresses that Vertex AI mails when a feature drifts."""
 
     feature_types: dict[FeatureName, FeatureType] = Field(default_factory=dict)
-    """Type of a feature where its column does not tell: description and type are categorical, any
-    other is taken from the data's column type."""
+    """Kind of a feature. Where it is not set, description and type are categorical, and the
+    baseline decides the kind of any other by its column, once."""
 
     training_pipeline: PipelineName = "pipeline-train"
     """Name of the training pipeline."""
@@ -154,6 +155,9 @@ class MonitoringConfig(Section):
     transactions: Annotated[str, Field(min_length=1)] | None = None
     """Your own Parquet or CSV in place of generated transactions on the local platform: a path
     with {date}, a directory of days, or one file with a date column."""
+
+    csv: CsvFormat = Field(default_factory=CsvFormat)
+    """Form of the CSV files that transactions names: separator, decimal mark, encoding, dates."""
 
     notifications: NotificationConfig | None = None
     """Whom Dagster itself notifies of drift and of trainings, in Slack or by e-mail."""

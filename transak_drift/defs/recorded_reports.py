@@ -26,7 +26,12 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.metadata import SHOWN_DIGITS, feature_table, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
-from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, comparison
+from transak_drift.drift.monitoring_result import (
+    NO_BOOKINGS,
+    FeatureDrift,
+    MonitoringResult,
+    comparison,
+)
 from transak_drift.reports.drift_chart import drift_chart_markdown
 from transak_drift.reports.report_page import drift_report_page
 
@@ -93,11 +98,15 @@ def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetChe
 
     Returns:
         Passed where the distance is at most the threshold. Drift is a warning, since the trigger
-        handles it; a feature without data is an error, since a person has to.
+        handles it; a feature without data is an error, since a person has to. A day without
+        bookings passes.
     """
     metadata: dict[str, Any] = {"threshold": feature.threshold, "metric": feature.metric}
     severity = dg.AssetCheckSeverity.WARN
-    if feature.distance is None:
+    is_empty_day = feature.note == NO_BOOKINGS
+    if is_empty_day:
+        description = f"{NO_BOOKINGS}: nothing to compare"
+    elif feature.distance is None:
         severity = dg.AssetCheckSeverity.ERROR
         description = f"{feature.note}; look at the transactions of the day: nothing retrains this"
     else:
@@ -111,7 +120,7 @@ def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetChe
     return dg.AssetCheckResult(
         asset_key=ModelNames.of(config).asset(DRIFT_REPORT),
         check_name=check_names(config.drift_thresholds)[feature.feature],
-        passed=feature.distance is not None and not feature.drifted,
+        passed=is_empty_day or (feature.distance is not None and not feature.drifted),
         severity=severity,
         description=description,
         metadata=metadata,

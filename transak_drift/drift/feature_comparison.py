@@ -13,7 +13,7 @@ from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
 )
-from transak_drift.drift.monitoring_result import FeatureDrift
+from transak_drift.drift.monitoring_result import NO_BOOKINGS, FeatureDrift
 
 
 def compare_features(
@@ -28,7 +28,7 @@ def compare_features(
 
     Returns:
         One entry for each threshold, in its order. A feature without a present value on one side
-        has no distance, and a note that says so.
+        has no distance, and a note that says so; of a target without rows it is `NO_BOOKINGS`.
 
     Raises:
         FeatureMismatchError: a feature is missing from one side, or measured in two ways.
@@ -48,8 +48,9 @@ def _compare(
         metric = (
             DistanceMetric.L_INFINITY if categorical else DistanceMetric.JENSEN_SHANNON_DIVERGENCE
         )
+        note = NO_BOOKINGS if target.rows == 0 else str(error)
         return FeatureDrift(
-            feature=feature, metric=metric, distance=None, threshold=threshold, note=str(error)
+            feature=feature, metric=metric, distance=None, threshold=threshold, note=note
         )
     return FeatureDrift(
         feature=feature,

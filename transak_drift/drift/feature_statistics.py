@@ -35,8 +35,8 @@ class CategoricalStatistics:
     """How often each value of a categorical feature occurs.
 
     Args:
-        counts: rows by value; nulls are not a value, the empty string is one.
-        missing: rows without a value (null).
+        counts: rows by value, each as `canonical_text` writes it.
+        missing: rows without a value: null or the empty text.
 
     Raises:
         ValueError: a count is negative.

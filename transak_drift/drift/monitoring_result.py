@@ -6,6 +6,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+# The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
+NO_BOOKINGS = "no bookings on this day"
+
 
 def comparison(distance: float, threshold: float, digits: int = 4) -> str:
     """Write a distance beside its threshold.
@@ -75,9 +78,9 @@ class FeatureDrift(_Record):
 
     @property
     def verdict(self) -> str:
-        """`drift`, `ok`, or `no data` where there is no distance."""
+        """`drift`, `ok`, `no bookings` of an empty day, or `no data` without another distance."""
         if self.distance is None:
-            return "no data"
+            return "no bookings" if self.note == NO_BOOKINGS else "no data"
         return "drift" if self.drifted else "ok"
 
     def summary(self) -> str:

@@ -9,19 +9,18 @@ for their histograms, whose edges are known then, and once more where they hold 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import compress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from transak_drift.config.csv_format import CsvFormat
+from transak_drift.drift.canonical_text import canonical_counts
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -30,16 +29,16 @@ from transak_drift.drift.feature_statistics import (
     NumericalStatistics,
 )
 from transak_drift.drift.histogram import equal_width_edges
+from transak_drift.local.column_checks import decide_kind, raise_for_number
 from transak_drift.local.dataset_files import DatasetError, find_files
-from transak_drift.local.tabular_files import TabularFiles, read_schemas, short_reason
+from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
 
 
 def scan_statistics(
     sources: Sequence[Path | str],
     features: Mapping[str, FeatureKind | None],
     *,
-    date_column: str | None = None,
-    days: tuple[date, date] | None = None,
+    csv_format: CsvFormat | None = None,
     memory_limit: str | None = None,
 ) -> DatasetStatistics:
     """Compute the statistics of a dataset.
@@ -47,106 +46,40 @@ def scan_statistics(
     Args:
         sources: Parquet or CSV files (.parquet, .csv, .csv.gz), directories of them, or glob
             patterns; formats and orders of columns may be mixed.
-        features: how each feature is measured; None takes it from the column's type, see
-            `transak_drift.local.tabular_files.TabularFiles.detect_kind`.
-        date_column: column with the day of a row; goes with `days`.
-        days: first and last day of the rows to take, inclusive; rows without a date are in no day.
+        features: how each feature is measured; None decides it by the column, as for a baseline,
+            see `transak_drift.local.column_checks.decide_kind`.
+        csv_format: the form of CSV files; by default RFC 4180 in UTF-8.
         memory_limit: the most memory DuckDB may use before it spills to disk, e.g. `2GB`; by
             default 80 % of the machine's.
 
     Returns:
-        The statistics of the features, in their order. Values are turned to text and numbers as
-        `transak_drift.local.tabular_column` says. The buckets of a numerical feature are
+        The statistics of the features, in their order. Categories are counted by their
+        `transak_drift.drift.canonical_text.canonical_text`. The buckets of a numerical feature are
         those of numpy.histogram(values, bins=10) over its finite values as 64-bit floats.
 
     Raises:
         DatasetError: a source is missing or unreadable, lacks a column, or has a cell that is no
-            number (or date) where one is needed; names file, column, row and value.
-        ValueError: only one of `date_column` and `days` is given, the days are reversed, or the
-            memory limit is no size.
+            number where one is needed; names file, column, line and value.
+        ValueError: the memory limit is no size.
     """
-    if (date_column is None) != (days is None):
-        raise ValueError(
-            f"date_column = {date_column!r} and days = {days!r}: give both of them or none"
-        )
-    if days is not None and days[0] > days[1]:
-        raise ValueError(f"days = {days[0]} to {days[1]}: the first day is after the last")
     paths = find_files([sources] if isinstance(sources, str | Path) else sources)
-    names = [*features, *([date_column] if date_column is not None else [])]
-    with _connect(memory_limit) as connection:
-        files = read_schemas(paths, names, connection)
-        try:
-            kinds = {
-                name: FeatureKind(kind) if kind is not None else _detect(name, files, connection)
-                for name, kind in features.items()
-            }
-            scan = _Scan(connection, files, kinds, date_column, days)
-            return scan.statistics()
-        except duckdb.OutOfMemoryException as error:
-            raise DatasetError(
-                f"the scan of {paths[0]} ran out of memory ({short_reason(error)}); "
-                "raise memory_limit or free disk space"
-            ) from error
-        except duckdb.Error as error:
-            raise DatasetError(
-                f"the scan of {_names(paths)} failed: {short_reason(error)}; correct the file"
-            ) from error
-
-
-@contextmanager
-def _connect(memory_limit: str | None) -> Generator[duckdb.DuckDBPyConnection]:
-    """Open a database in memory that spills to a directory of its own and loads no extension."""
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    if memory_limit is not None:
-        settings["memory_limit"] = memory_limit
-    with tempfile.TemporaryDirectory(prefix="transak-drift-scan-") as spill:
-        settings["temp_directory"] = spill
-        try:
-            connection = duckdb.connect(":memory:", config=settings)
-        except duckdb.Error as error:
-            raise ValueError(
-                f"memory_limit = {memory_limit!r} is no size ({short_reason(error)}); "
-                "write one as 2GB"
-            ) from None
-        with connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
-            yield connection
-
-
-def _names(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
-    return f"{paths[0]}{more}"
-
-
-def _detect(
-    name: str, files: Sequence[TabularFiles], connection: duckdb.DuckDBPyConnection
-) -> FeatureKind:
-    found: dict[FeatureKind, Path] = {}
-    for group in files:
-        kind = group.detect_kind(name, connection)
-        if kind is not None:
-            found.setdefault(kind, group.paths[0])
-    if len(found) > 1:
-        where = ", ".join(f"{kind} in {path}" for kind, path in found.items())
-        raise DatasetError(
-            f"column {name!r} is {where}; declare the feature's type in feature_types"
-        )
-    return next(iter(found), FeatureKind.CATEGORICAL)
+    with open_reader(csv_format, memory_limit) as reader:
+        files = reader.open_files(paths, list(features))
+        kinds = {
+            name: kind or decide_kind(reader, name, files) or FeatureKind.CATEGORICAL
+            for name, kind in features.items()
+        }
+        return _Scan(reader, reader.connection, files, kinds).statistics()
 
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
     """The queries of one dataset; `kinds` tells how each feature is measured."""
 
+    reader: DatasetReader
     connection: duckdb.DuckDBPyConnection
     files: Sequence[TabularFiles]
     kinds: Mapping[str, FeatureKind]
-    date_column: str | None
-    days: tuple[date, date] | None
 
     def statistics(self) -> DatasetStatistics:
         if not self.files:
@@ -173,61 +106,60 @@ class _Scan:
                     rows, numerical = numbers.result()
                 found.update(numerical)
         except duckdb.ConversionException:
-            self._raise_for_unreadable_cell()
+            raise_for_number(self.reader, self.files, self._names_of(FeatureKind.NUMERICAL))
             raise
         try:
             return DatasetStatistics(rows, {name: found[name] for name in self.kinds})
         except ValueError as error:
             raise DatasetError(
-                f"{self.files[0].paths[0]} changed while it was scanned ({error}); scan it again"
+                f"{self.files[0].paths[0]} changed while it was read ({error})", "read it again"
             ) from error
 
     def _categorical_statistics(self) -> dict[str, CategoricalStatistics]:
         names = self._names_of(FeatureKind.CATEGORICAL)
         if not names:
             return {}
-        columnar = all(group.delimiter is None for group in self.files)
-        query, parameters = (
-            self._counts_column_by_column(names) if columnar else self._counts_in_one_pass(names)
+        query = " UNION ALL ".join(
+            part for files in self.files for part in self._value_counts(files, names)
         )
+        columns = [files.column(name) for files in self.files for name in names]
+        if len(self.files) > 1 or not all(c.is_text and not c.is_untyped for c in columns):
+            query = (
+                "SELECT index, value, CAST(sum(rows) AS BIGINT) AS rows "
+                f"FROM ({query}) GROUP BY index, value"
+            )
         counts: list[dict[str | None, int]] = [{} for _ in names]
-        for batch in pa.RecordBatchReader.from_stream(
-            self.connection.sql(query, params=parameters)
-        ):
+        for batch in pa.RecordBatchReader.from_stream(self.connection.sql(query)):
             places, values, rows = map(pa.Array.to_pylist, batch.columns)
             for index in set(places):
                 own = [place == index for place in places]
                 counts[index].update(zip(compress(values, own), compress(rows, own), strict=True))
-        missing = [found.pop(None, 0) for found in counts]
         return {
-            name: CategoricalStatistics(cast("dict[str, int]", counts[index]), missing[index])
+            name: CategoricalStatistics(*canonical_counts(counts[index]))
             for index, name in enumerate(names)
         }
 
-    def _counts_column_by_column(self, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
-        """Return the query of index, value and rows, which groups one column at a time."""
-        queries = []
-        parameters: dict[str, Any] = {}
-        for index, name in enumerate(names):
-            cells, parameters = self._cells([name], FeatureKind.CATEGORICAL)
-            queries.append(
-                f"SELECT {index} AS index, value0 AS value, count(*) AS rows FROM ({cells}) "
-                "GROUP BY value0"
-            )
-        return " UNION ALL ".join(queries), parameters
-
-    def _counts_in_one_pass(self, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
-        """Return the same query for text, which must be parsed as a whole for each column."""
-        cells, parameters = self._cells(names, FeatureKind.CATEGORICAL)
-        values = [f"value{index}" for index in range(len(names))]
-        # GROUPING is 0 of the column that a row groups by; the others are null in that row.
-        own = " ".join(f"WHEN GROUPING({value}) = 0 THEN {i}" for i, value in enumerate(values))
-        return (
-            f"SELECT CASE {own} END AS index, coalesce({', '.join(values)}) AS value, "
-            f"count(*) AS rows FROM ({cells}) "
-            f"GROUP BY GROUPING SETS ({', '.join(f'({value})' for value in values)})",
-            parameters,
-        )
+    def _value_counts(self, files: TabularFiles, names: Sequence[str]) -> list[str]:
+        """Return queries of index, value and rows; several values may have the same text."""
+        columns = [files.measured_column(name, FeatureKind.CATEGORICAL) for name in names]
+        texts = [column.as_text("value", self.reader.decimal) for column in columns]
+        if files.separator is None:
+            # One column at a time, and as text only what is left of it.
+            return [
+                f"SELECT {index} AS index, {text} AS value, rows FROM (SELECT {column.reference} "
+                f"AS value, count(*) AS rows FROM {files.relation()} GROUP BY value)"
+                for index, (column, text) in enumerate(zip(columns, texts, strict=True))
+            ]
+        # A CSV is parsed as a whole for each query. GROUPING is 0 of the column that a row groups
+        # by; the others are null in that row.
+        references = [column.reference for column in columns]
+        own = " ".join(f"WHEN GROUPING({name}) = 0 THEN {i}" for i, name in enumerate(references))
+        return [
+            f"SELECT index, {texts[0]} AS value, rows FROM (SELECT CASE {own} END AS index, "
+            f"coalesce({', '.join(references)}) AS value, count(*) AS rows "
+            f"FROM {files.relation()} "
+            f"GROUP BY GROUPING SETS ({', '.join(f'({name})' for name in references)}))"
+        ]
 
     def _numerical_statistics(self) -> tuple[int, dict[str, NumericalStatistics]]:
         names = self._names_of(FeatureKind.NUMERICAL)
@@ -272,14 +204,13 @@ class _Scan:
         self, names: Sequence[str], aggregates: Sequence[str]
     ) -> tuple[int, dict[str, _Summary]]:
         """Return the rows and, for each feature, what the aggregates of its values are."""
-        cells, parameters = self._cells(names, FeatureKind.NUMERICAL)
         columns = [
             aggregate.format(f"value{index}")
             for index in range(len(names))
             for aggregate in aggregates
         ]
         rows, *found = self._fetch_one(
-            f"SELECT {', '.join(['count(*)', *columns])} FROM ({cells})", parameters
+            f"SELECT {', '.join(['count(*)', *columns])} FROM ({self._numbers(names)})", {}
         )
         width = len(aggregates)
         return rows, {
@@ -293,7 +224,7 @@ class _Scan:
         """Return the edges and the finite values in each bucket of the features with a range."""
         if not edges:
             return {}
-        cells, parameters = self._cells(list(edges), FeatureKind.NUMERICAL)
+        parameters: dict[str, Any] = {}
         aggregates = []
         for index, (name, bounds) in enumerate(edges.items()):
             # DuckDB's buckets include their upper bound, numpy's (but the last) do not: below an
@@ -304,7 +235,8 @@ class _Scan:
             ]
             finite = f" FILTER (isfinite(value{index}))" if name in with_infinities_or_nan else ""
             aggregates.append(f"map_values(histogram(value{index}, $bounds{index}){finite})")
-        row = self._fetch_one(f"SELECT {', '.join(aggregates)} FROM ({cells})", parameters)
+        query = f"SELECT {', '.join(aggregates)} FROM ({self._numbers(list(edges))})"
+        row = self._fetch_one(query, parameters)
         return {
             name: (bounds, tuple(counts))
             for (name, bounds), counts in zip(edges.items(), row, strict=True)
@@ -316,74 +248,17 @@ class _Scan:
     def _fetch_one(self, query: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
         return self.connection.execute(query, parameters).fetchall()[0]
 
-    def _cells(self, names: Sequence[str], kind: FeatureKind) -> tuple[str, dict[str, Any]]:
-        """Return the query of the columns `value0`, `value1`... of all files, and parameters."""
+    def _numbers(self, names: Sequence[str]) -> str:
+        """Return the query of the columns `value0`, `value1`... of all files."""
         queries = []
-        parameters: dict[str, Any] = self._day_parameters()
-        for index, group in enumerate(self.files):
-            relation, files = group.relation(f"group{index}")
-            parameters |= files
+        for files in self.files:
             values = [
-                f"{group.value_expression(name, kind)} AS value{place}"
+                files.measured_column(name, FeatureKind.NUMERICAL).as_number(self.reader.decimal)
+                + f" AS value{place}"
                 for place, name in enumerate(names)
             ]
-            condition = f" WHERE {self._condition(group)}" if self.date_column is not None else ""
-            queries.append(f"SELECT {', '.join(values or ['1'])} FROM {relation}{condition}")
-        return " UNION ALL ".join(queries), parameters
-
-    def _condition(self, group: TabularFiles) -> str:
-        return group.day_condition(self.date_column) if self.date_column is not None else "true"
-
-    def _day_parameters(self) -> dict[str, Any]:
-        if self.days is None:
-            return {}
-        return {"first_day": self.days[0], "last_day": self.days[1]}
-
-    def _raise_for_unreadable_cell(self) -> None:
-        """Raise for the first cell that is no number or date, if there is one."""
-        numerical = self._names_of(FeatureKind.NUMERICAL)
-        for group in self.files:
-            for path in group.paths:
-                file = TabularFiles((path,), group.columns, group.delimiter)
-                if self.date_column is not None and file.column(self.date_column).is_text:
-                    value = file.column(self.date_column).as_timestamp("TRY_CAST")
-                    self._raise_for_cell(
-                        file,
-                        self.date_column,
-                        value,
-                        "true",
-                        "no date; write it as 2026-01-31 or name another date_column",
-                    )
-                for name in numerical:
-                    if file.column(name).is_text:
-                        self._raise_for_cell(
-                            file,
-                            name,
-                            file.column(name).as_number("TRY_CAST"),
-                            self._condition(file),
-                            "no number; correct it, or declare the feature categorical in "
-                            "feature_types",
-                        )
-
-    def _raise_for_cell(
-        self, file: TabularFiles, name: str, value: str, condition: str, problem: str
-    ) -> None:
-        relation, parameters = file.relation("file")
-        if condition != "true":
-            parameters |= self._day_parameters()
-        cell = self.connection.execute(
-            f"SELECT number, cell FROM (SELECT row_number() OVER () AS number, "
-            f"{file.column(name).reference} AS cell, {value} AS value, {condition} AS taken "
-            f"FROM {relation}) WHERE taken AND cell <> '' AND value IS NULL "
-            "ORDER BY number LIMIT 1",
-            parameters,
-        ).fetchone()
-        if cell is not None:
-            number, text = cell
-            raise DatasetError(
-                f"{file.paths[0]}, row {number} (counted from 1 below the header): column "
-                f"{name!r} holds {text!r}, which is {problem}"
-            )
+            queries.append(f"SELECT {', '.join(values or ['1'])} FROM {files.relation()}")
+        return " UNION ALL ".join(queries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transak_drift.config.csv_format import CsvFormat
 from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.transaction_errors import (
-    NoTransactionsError,
-    TransactionsError,
-)
-from transak_drift.local.transaction_layouts import (
+from transak_drift.local.column_checks import raise_for_value
+from transak_drift.local.dataset_files import (
     DailyFiles,
+    DatasetError,
     UndividedFiles,
-    find_files,
+    find_days,
 )
-from transak_drift.local.transaction_scan import (
-    FileGroup,
-    MissingColumnError,
-    UnreadableFileError,
-    first_line,
-    group_files,
-    quoted_name,
-)
+from transak_drift.local.tabular_column import Column, sql_name, sql_text
+from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
 
 _ISO_8601 = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?\s*"
 # A name that no column of the user's has.
 _DAY = '"transak_drift day of the row"'
+
+
+class TransactionsError(DatasetError):
+    """Transactions that cannot be read as the configuration names them.
+
+    Args:
+        setting: the setting that names them, e.g. `transactions`.
+        value: what it says.
+        problem: what is wrong, with file, line and value.
+        fix: what to do.
+    """
+
+    def __init__(self, setting: str, value: str, problem: str, fix: str) -> None:
+        super().__init__(f"{setting} = {value!r}: {problem}", fix)
+        self.problem = problem
 
 
 class FileTransactions:
@@ -42,20 +50,17 @@ class FileTransactions:
     - a path with `{date}`: one file for each day, e.g. `/data/{date}.csv`;
     - a directory with files `YYYY-MM-DD.parquet`, `.csv` or `.csv.gz`, or directories
       `date=YYYY-MM-DD` of such files; `baseline.parquet`, `.csv` or `.csv.gz` may lie beside them;
-    - a file or glob with a date column (DATE, TIMESTAMP or text in ISO 8601): rows are chosen by
-      the day that stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
+    - a file or glob with a date column (DATE, TIMESTAMP or text): rows are chosen by the day that
+      stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
 
-    Parquet columns keep their types. CSV columns are text as it stands in the file, except for
-    those that are named numerical, those of undeclared kind whose every cell is a number without
-    the leading zero of a code, and the date column where it tells the day.
+    Each value is kept as it stands in its file, those of CSV as text; a kept day notes which
+    columns are such text, and which files it came from.
 
     Args:
         location: where the transactions are.
         required_columns: the monitored features; every file must have them.
-        numerical_columns: those that CSV must hold numbers in.
-        undeclared_columns: those whose CSV cells decide whether they are numbers.
-        date_column: column that tells the day, where the files do not.
-        label_column: column with the label; it may be missing.
+        date_column: column with the day, where the files' names do not give it.
+        csv_format: the form of CSV files.
         setting: name of the setting that gives the location, for errors.
 
     Raises:
@@ -67,18 +72,14 @@ class FileTransactions:
         location: str,
         *,
         required_columns: Sequence[str] = ("description", "type"),
-        numerical_columns: Collection[str] = (),
-        undeclared_columns: Collection[str] = (),
         date_column: str = "date",
-        label_column: str = "category",
+        csv_format: CsvFormat | None = None,
         setting: str = "transactions",
     ) -> None:
         self.location = location
-        self.label_column = label_column
         self._required = tuple(dict.fromkeys(required_columns))
-        self._numerical = frozenset(numerical_columns)
-        self._undeclared = frozenset(undeclared_columns)
         self._date_column = date_column
+        self._csv_format = csv_format or CsvFormat()
         self._setting = setting
         self._find_files()
 
@@ -91,41 +92,39 @@ class FileTransactions:
         found = self._find_files()
         if isinstance(found, DailyFiles):
             return list(found.files)
-        with self._connection() as connection:
-            groups = self._groups(connection, found.files, with_day=True)
-            query = self._query(connection, groups, with_day=True)
-            return [
-                row[0]
-                for row in connection.sql(
-                    f"SELECT DISTINCT {_DAY} FROM ({query}) WHERE {_DAY} IS NOT NULL ORDER BY 1"
-                ).fetchall()
-            ]
+        with self._reader() as reader:
+            files = self._open(reader, found.files)
+            rows = self._rows(files, with_day=True)
+            days = f"SELECT DISTINCT {_DAY} FROM ({rows}) WHERE {_DAY} IS NOT NULL ORDER BY 1"
+            return [row[0] for row in reader.connection.execute(days).fetchall()]
 
     def write_day(self, day: date, destination: Path) -> int:
         """Write a day's transactions; see `TransactionSource.write_day`.
 
         Raises:
-            NoTransactionsError: the day has none; names the days there are.
-            TransactionsError: a file cannot be read, lacks a column, or holds a value that is
-                no date or no number where one is needed.
+            TransactionsError: a file cannot be read or lacks a column, a row has no day, or the
+                day is before all others.
         """
         found = self._find_files()
         if isinstance(found, DailyFiles):
-            if day not in found.files:
-                raise self._no_transactions(day, self.location, list(found.files))
-            rows = self._write_files(found.files[day], destination)
-            if rows == 0:
-                place = " and ".join(map(str, found.files[day]))
-                raise self._no_transactions(day, place, list(found.files))
-            return rows
-        with self._connection() as connection:
-            groups = self._groups(connection, found.files, with_day=True)
-            query = self._query(connection, groups, with_day=True)
-            self._require_day(connection, groups, query, day)
-            chosen = (
-                f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day.isoformat()}'"
-            )
-            return self._write(connection, groups, chosen, destination)
+            if day in found.files:
+                return self._write_files(found.files[day], destination)
+            self._require_within(day, list(found.files))
+            with replace_file(destination) as temporary:
+                columns = dict.fromkeys(self._required, pa.array([], pa.string()))
+                pq.write_table(pa.table(columns), temporary)
+            return 0
+        with self._reader() as reader, replace_file(destination) as temporary:
+            files = self._open(reader, found.files)
+            query = self._rows(files, with_day=True)
+            [(dateless, first)] = reader.connection.execute(
+                f"SELECT count(*) - count({_DAY}), min({_DAY}) FROM ({query})"
+            ).fetchall()
+            if dateless:
+                self._raise_for_row_without_day(reader, files)
+            self._require_within(day, [] if first is None else [first])
+            chosen = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
+            return reader.write_rows(chosen, files, temporary)
 
     def write_baseline(self, destination: Path) -> int | None:
         """Write the directory's baseline; see `TransactionSource.write_baseline`."""
@@ -134,212 +133,133 @@ class FileTransactions:
             return None
         rows = self._write_files(found.baseline, destination)
         if rows == 0:
+            destination.unlink()
             raise self._error(
                 f"{found.baseline[0]} has no rows", "fill it, or remove it to go without"
             )
         return rows
 
-    def _write_files(self, files: Sequence[Path], destination: Path) -> int:
-        with self._connection() as connection:
-            groups = self._groups(connection, files, with_day=False)
-            query = self._query(connection, groups, with_day=False)
-            return self._write(connection, groups, query, destination)
+    def _write_files(self, paths: Sequence[Path], destination: Path) -> int:
+        with self._reader() as reader, replace_file(destination) as temporary:
+            files = self._open(reader, paths, with_day=False)
+            return reader.write_rows(self._rows(files, with_day=False), files, temporary)
 
     def _find_files(self) -> DailyFiles | UndividedFiles:
-        return find_files(self._setting, self.location)
+        with self._own_errors():
+            return find_days(self.location)
 
     @contextmanager
-    def _connection(self) -> Generator[duckdb.DuckDBPyConnection]:
-        """Open DuckDB; errors of reading become errors of the setting."""
-        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            try:
-                yield connection
-            except UnreadableFileError as error:
-                raise self._error(f"{error.path} {error.problem}", error.fix) from error
-            except duckdb.Error as error:
-                raise self._error(
-                    f"cannot be read: {first_line(error)}", "correct the file at that place"
-                ) from error
+    def _reader(self) -> Generator[DatasetReader]:
+        with self._own_errors(), open_reader(self._csv_format) as reader:
+            yield reader
 
-    def _groups(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        files: Sequence[Path],
-        *,
-        with_day: bool,
-    ) -> list[FileGroup]:
-        required = (*self._required, self._date_column) if with_day else self._required
+    @contextmanager
+    def _own_errors(self) -> Generator[None]:
+        """Errors of reading become errors of the setting."""
         try:
-            return group_files(connection, files, required)
-        except MissingColumnError as error:
-            if error.missing != (self._date_column,) or not with_day:
-                raise
+            yield
+        except TransactionsError:
+            raise
+        except DatasetError as error:
+            raise self._error(error.problem, error.fix) from error
+
+    def _open(
+        self, reader: DatasetReader, paths: Sequence[Path], *, with_day: bool = True
+    ) -> tuple[TabularFiles, ...]:
+        files = reader.open_files(paths, self._required)
+        if not files:
             raise self._error(
-                f"{error.path} has no column {self._date_column!r} that tells the day",
-                "name the column (date_column), or split the data by day: a path with {date}, or "
-                "a directory with files YYYY-MM-DD.parquet or .csv; to compare two files as they "
-                "are: transak-drift compare BASELINE TARGET",
-            ) from error
-
-    def _query(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        groups: Sequence[FileGroup],
-        *,
-        with_day: bool,
-    ) -> str:
-        undeclared = self._numbers_in_every_cell(connection, groups)
-        return " UNION ALL BY NAME ".join(
-            self._group_query(group, self._numerical | undeclared, with_day=with_day)
-            for group in groups
-        )
-
-    def _numbers_in_every_cell(
-        self, connection: duckdb.DuckDBPyConnection, groups: Sequence[FileGroup]
-    ) -> frozenset[str]:
-        """Return the undeclared columns that hold nothing but numbers in all CSV files."""
-        csv_groups = [group for group in groups if group.is_csv]
-        found = {
-            name
-            for name in self._undeclared
-            if csv_groups and all(name in group.types for group in csv_groups)
-        }
-        for group in csv_groups:
-            for name in sorted(found):
-                column = quoted_name(name)
-                [(numbers,)] = connection.execute(
-                    f"SELECT bool_and(TRY_CAST({column} AS DOUBLE) IS NOT NULL"
-                    f" AND NOT regexp_matches({column}, '^[+-]?0[0-9]'))"
-                    f" FROM {group.table()} WHERE {column} IS NOT NULL"
-                ).fetchall()
-                if numbers is False:
-                    found.discard(name)
-        return frozenset(found)
-
-    def _group_query(self, group: FileGroup, numerical: Collection[str], *, with_day: bool) -> str:
-        replaced = {}
-        if group.is_csv:
-            replaced = {
-                name: f"CAST({quoted_name(name)} AS DOUBLE)"
-                for name in group.types
-                if name in numerical
-            }
-            if with_day:
-                replaced[self._date_column] = self._day_expression(group)
-        replacements = ", ".join(
-            f"{expression} AS {quoted_name(name)}" for name, expression in replaced.items()
-        )
-        columns = f"* REPLACE ({replacements})" if replacements else "*"
-        day = f"{self._day_expression(group)} AS {_DAY}, " if with_day else ""
-        return f"SELECT {day}{columns} FROM {group.table()}"
-
-    def _day_expression(self, group: FileGroup) -> str:
-        column = quoted_name(self._date_column)
-        kind = group.types[self._date_column]
-        if kind == "VARCHAR":
-            return (
-                f"CASE WHEN regexp_full_match({column}, '{_ISO_8601}')"
-                f" THEN TRY_CAST(left(trim({column}), 10) AS DATE) END"
+                f"{paths[0]} has no header line", f"write one with {', '.join(self._required)}"
             )
-        if kind == "DATE" or kind.startswith("TIMESTAMP"):
-            return f"CASE WHEN isfinite({column}) THEN CAST({column} AS DATE) END"
+        for group in files:
+            _require_distinct(group)
+            if with_day and self._date_column not in [column.name for column in group.columns]:
+                raise self._error(
+                    f"{group.paths[0]} has no column {self._date_column!r} with the day",
+                    "name the column (date_column), or split the data by day: a path with {date}, "
+                    "or a directory with files YYYY-MM-DD.parquet or .csv; to compare two files "
+                    "as they are: transak-drift compare BASELINE TARGET",
+                )
+        return files
+
+    def _rows(self, files: Sequence[TabularFiles], *, with_day: bool) -> str:
+        queries = []
+        for group in files:
+            columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
+            if with_day:
+                columns.append(f"{self._day(group.column(self._date_column), group)} AS {_DAY}")
+            queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
+        return " UNION ALL BY NAME ".join(queries)
+
+    def _day(self, column: Column, files: TabularFiles) -> str:
+        """Return the SQL of a row's day, DATE, or null where the value is no day."""
+        if column.is_text and column.is_untyped and self._csv_format.date_format:
+            form = sql_text(self._csv_format.date_format)
+            return f"CAST(try_strptime(trim({column.reference}), {form}) AS DATE)"
+        if column.is_text:
+            return (
+                f"CASE WHEN regexp_full_match({column.reference}, '{_ISO_8601}')"
+                f" THEN TRY_CAST(left(trim({column.reference}), 10) AS DATE) END"
+            )
+        if column.type_id == "date" or column.type_id.startswith("timestamp"):
+            # Nanoseconds with a time zone have no isfinite; microseconds are enough for a day.
+            moment = column.reference
+            if column.type_id not in ("date", "timestamp"):
+                zone = (
+                    " WITH TIME ZONE" if "tz" in column.type_id or "zone" in column.type_id else ""
+                )
+                moment = f"CAST({moment} AS TIMESTAMP{zone})"
+            return f"CASE WHEN isfinite({moment}) THEN CAST({moment} AS DATE) END"
         raise self._error(
-            f"{group.paths[0]} has the column {self._date_column!r} of type {kind}, which tells "
-            "no day",
+            f"{files.paths[0]} has the column {self._date_column!r} of type {column.type_name}, "
+            "which is no day",
             "store it as DATE, TIMESTAMP or text YYYY-MM-DD, or name another column (date_column)",
         )
 
-    def _require_day(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        groups: Sequence[FileGroup],
-        query: str,
-        day: date,
+    def _raise_for_row_without_day(
+        self, reader: DatasetReader, files: Sequence[TabularFiles]
     ) -> None:
-        [(dateless, of_day, first, last)] = connection.execute(
-            f"SELECT count(*) - count({_DAY}), count(*) FILTER ({_DAY} = $day),"
-            f" min({_DAY}), max({_DAY}) FROM ({query})",
-            {"day": day},
-        ).fetchall()
-        if dateless:
-            # Such a row belongs to no day: passing over it would lose it without a word.
-            self._raise_for_faulty_value(
-                connection,
-                groups,
+        """Raise for the first row of no day: passing over it would lose it without a word."""
+        form = self._csv_format.date_format
+        fix = (
+            f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
+            if form
+            else "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
+            '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
+        )
+        for group in files:
+            raise_for_value(
+                reader,
+                group,
                 self._date_column,
-                lambda group: f"({self._day_expression(group)}) IS NULL",
-                f"is no day (rows like that: {dateless})",
-                "write days as YYYY-MM-DD in every row",
+                lambda column, group=group: f"({self._day(column, group)}) IS NULL",
+                "which is no day",
+                fix,
             )
-        if not of_day:
-            raise self._no_transactions(day, self.location, [] if first is None else [first, last])
 
-    def _write(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        groups: Sequence[FileGroup],
-        query: str,
-        destination: Path,
-    ) -> int:
-        try:
-            with replace_file(destination) as temporary:
-                connection.sql(query).write_parquet(str(temporary), compression="zstd")
-                rows = pq.read_metadata(temporary).num_rows
-                if rows == 0:
-                    raise _EmptyDayError
-        except _EmptyDayError:
-            return 0
-        except duckdb.ConversionException:
-            for name in sorted(self._numerical):
-                self._raise_for_faulty_value(
-                    connection,
-                    [group for group in groups if group.is_csv and name in group.types],
-                    name,
-                    lambda group, name=name: (
-                        f"{quoted_name(name)} IS NOT NULL"
-                        f" AND TRY_CAST({quoted_name(name)} AS DOUBLE) IS NULL"
-                    ),
-                    "is no number",
-                    f"write numbers like 1234.5 in {name!r}, or leave the field empty",
-                )
-            raise
-        return rows
-
-    def _raise_for_faulty_value(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        groups: Sequence[FileGroup],
-        column: str,
-        condition: Callable[[FileGroup], str],
-        problem: str,
-        fix: str,
-    ) -> None:
-        """Raise for the first value that meets a condition, and tell its file and row."""
-        for group in groups:
-            for path in group.paths:
-                single = FileGroup(group.delimiter, group.types, (path,))
-                rows = connection.execute(
-                    f"SELECT row, {quoted_name(column)} FROM"
-                    f" (SELECT row_number() OVER () AS row, {quoted_name(column)}"
-                    f" FROM {single.table()}) WHERE {condition(group)} ORDER BY row LIMIT 1"
-                ).fetchall()
-                for number, value in rows:
-                    raise self._error(
-                        f"{path}, row {number} after the header, column {column!r}: "
-                        f"{value!r} {problem}",
-                        fix,
-                    )
-
-    def _no_transactions(
-        self, day: date, place: str, available: Sequence[date]
-    ) -> NoTransactionsError:
-        extent = (available[0], available[-1]) if available else None
-        return NoTransactionsError(self._setting, self.location, day, place, extent)
+    def _require_within(self, day: date, days: Sequence[date]) -> None:
+        """Refuse a day before the data begin; from then on a day without rows has no bookings."""
+        if days and day >= days[0]:
+            return
+        found = f"the first day is {days[0]}" if days else "no day is there"
+        raise self._error(
+            f"has no transactions of {day} ({found})",
+            "add that day's transactions, or choose a later day",
+        )
 
     def _error(self, problem: str, fix: str) -> TransactionsError:
         return TransactionsError(self._setting, self.location, problem, fix)
 
 
-class _EmptyDayError(Exception):
-    """Leaves `replace_file` without replacing anything."""
+def _require_distinct(files: TabularFiles) -> None:
+    known: dict[str, str] = {}
+    for column in files.columns:
+        if not column.name:
+            raise DatasetError(f"{files.paths[0]} has a column without a name", "name every column")
+        other = known.setdefault(column.name.casefold(), column.name)
+        if other is not column.name:
+            raise DatasetError(
+                f"{files.paths[0]} has the columns {other!r} and {column.name!r}, which differ by "
+                "case at most",
+                "rename one of them",
+            )

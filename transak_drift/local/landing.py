@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from transak_drift.local.file_transactions import TransactionsError
 from transak_drift.local.state_directory import StateDirectory
-from transak_drift.local.transaction_errors import TransactionsError
 from transak_drift.local.transaction_source import TransactionSource
 from transak_drift.platform import Dataset, PlatformError
 
@@ -38,7 +38,7 @@ class Landing:
             Where they are and how many.
 
         Raises:
-            PlatformError: the source has none for the day, or cannot be read.
+            PlatformError: the source begins on a later day, or cannot be read.
         """
         path = self._state.transactions(day)
         try:
@@ -63,6 +63,10 @@ class Landing:
         if not path.exists():
             self.land_again(day)
         return path
+
+    def has_rows(self, day: date) -> bool:
+        """Tell whether a day, landed first where it is missing, has transactions."""
+        return pq.read_metadata(self.land(day)).num_rows > 0
 
     def days_until(self, day: date, maximum_days: int) -> list[date]:
         """Return the days with transactions among the last days up to a day.

@@ -55,7 +55,7 @@ def run_monitoring(
     if not target_file.exists():
         raise PlatformError(f"no predictions of {day}; materialize predictions for that day first")
     try:
-        target = scan_statistics([target_file], _kinds(baseline))
+        target = scan_statistics([target_file], _kinds(baseline), csv_format=config.csv)
         features = compare_features(baseline, target, config.drift_thresholds)
     except DatasetError as error:
         raise PlatformError(str(error)) from error

@@ -20,21 +20,15 @@ def own_transactions(config: MonitoringConfig) -> FileTransactions:
         TransactionsError: nothing is there, or it is laid out in no known way.
     """
     assert config.transactions is not None
-    kinds = monitored_kinds(config)
     return FileTransactions(
         config.transactions,
         date_column=config.date_column,
-        label_column=config.label_column,
-        required_columns=tuple(kinds),
-        numerical_columns=[n for n, kind in kinds.items() if kind == FeatureKind.NUMERICAL],
-        undeclared_columns=[name for name, kind in kinds.items() if kind is None],
+        required_columns=tuple(config.drift_thresholds),
+        csv_format=config.csv,
     )
 
 
 def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:
-    """Return how each monitored feature is measured; None where its column decides."""
-    kinds: dict[str, FeatureKind | None] = {}
-    for feature in config.drift_thresholds:
-        declared = config.feature_type(feature)
-        kinds[feature] = FeatureKind(declared) if declared else None
-    return kinds
+    """Return how each monitored feature is measured; None where the baseline decides."""
+    kinds = {feature: config.feature_type(feature) for feature in config.drift_thresholds}
+    return {feature: FeatureKind(kind) if kind else None for feature, kind in kinds.items()}

@@ -45,6 +45,10 @@ class StateDirectory:
         """A day's transactions, Parquet."""
         return self.model / "transactions" / f"date={day}" / "transactions.parquet"
 
+    def day_of(self, transactions: Path) -> date:
+        """The day of such a file."""
+        return date.fromisoformat(transactions.parent.name.removeprefix("date="))
+
     def predictions(self, day: date) -> Path:
         """A day's predictions, Parquet."""
         return self.model / "predictions" / f"date={day}" / "predictions.parquet"

@@ -1,14 +1,6 @@
-"""A column of a Parquet or CSV file as DuckDB expressions of clean values: text or 64-bit floats.
+"""A column of a Parquet or CSV file as DuckDB expressions of its text and of its number.
 
-The rules are the same for both formats, so that a dataset gives the same statistics in either:
-
-- A categorical column becomes text. CSV cells are taken as they are written ("001" stays "001").
-  Whole floats lose their ".0" and decimals their trailing zeros, so that the same number is the
-  same text whether a column came as an integer, a float (as pandas makes of integers with nulls)
-  or a decimal. Booleans are "true" and "false", dates and times are ISO 8601 (UTC).
-- A numerical column becomes DOUBLE: integers beyond 2^53 and decimals are rounded to a double.
-- A CSV field that is empty and not quoted is null; "" in quotes is the empty string, which is null
-  in a numerical or date column, since it is no number or date.
+A numerical value is a DOUBLE: integers beyond 2^53 and decimals are rounded to one.
 """
 
 from __future__ import annotations
@@ -16,10 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TEXT = "varchar"
-_INTEGERS = frozenset(
-    f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")
-)
-NUMBERS = _INTEGERS | {"integer", "uinteger", "float", "double", "decimal"}
+_INTEGERS = {f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")}
+NUMBERS = frozenset({*_INTEGERS, "integer", "uinteger", "float", "double", "decimal"})
+# What files write for "no number"; in a numerical column it is missing, as an empty field is.
+MISSING_NUMBERS = ("", "n/a", "na", "#n/a", "#na", "<na>", "null", "none", "nil", "-")
+_GROUPED_BY_POINTS = r"\s*[-+]?[0-9]{1,3}([.][0-9]{3})+,[0-9]+\s*"
+
+
+def sql_name(name: str) -> str:
+    """Return a name as an SQL identifier, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def sql_text(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,65 +34,59 @@ class Column:
         reference: the SQL that names it in the file's relation.
         type_id: DuckDB's name of its type in lower case, without parameters.
         type_name: the type in full, for people.
+        is_untyped: whether its text came from a CSV, where numbers are text too.
     """
 
     name: str
     reference: str
     type_id: str
     type_name: str
+    is_untyped: bool = False
 
     @property
     def is_text(self) -> bool:
         """Whether cells are text, so that reading them as numbers or dates may fail."""
         return self.type_id == TEXT
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the file declares that the column holds nulls alone."""
-        return self.type_id == "null"
+    def as_text(self, value: str, decimal: str) -> str:
+        """Return the SQL of a value's text, from which `canonical_text` makes the category.
 
-    def as_text(self) -> str:
-        """Return the SQL of a categorical value, VARCHAR."""
-        text = f"CAST({self.reference} AS VARCHAR)"
-        if self.type_id in ("float", "double"):
-            whole = f"{self.reference} = trunc({self.reference}) AND abs({self.reference}) < 1e15"
-            return (
-                f"CASE WHEN {whole} THEN CAST(CAST({self.reference} AS BIGINT) AS VARCHAR) "
-                f"ELSE {text} END"
-            )
-        if self.type_id == "decimal":
-            # A type without digits before the point, as DECIMAL(2, 2), is written without the 0.
-            full = f"regexp_replace({text}, '^(-?)[.]', '\\10.')"
-            short = f"rtrim(rtrim({full}, '0'), '.')"
-            return f"CASE WHEN contains({text}, '.') THEN {short} ELSE {text} END"
-        return text
+        Args:
+            value: SQL of the value, of this column's type.
+            decimal: decimal mark of untyped columns.
+        """
+        if self.type_id == "blob":
+            return f"coalesce(try(decode({value})), CAST({value} AS VARCHAR))"
+        if self.is_untyped and decimal == ",":
+            return f"regexp_replace({value}, '^(-?[0-9]+),([0-9]+)$', '\\1.\\2')"
+        return value if self.is_text else f"CAST({value} AS VARCHAR)"
 
-    def as_number(self, cast: str = "CAST") -> str:
+    def as_number(self, decimal: str, cast: str = "CAST") -> str:
         """Return the SQL of a numerical value, DOUBLE.
 
         Args:
+            decimal: decimal mark of untyped columns.
             cast: `CAST`, or `TRY_CAST` for null where the text is no number.
         """
-        if self.is_text:
-            # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
-            return f"{cast}(nullif(replace({self.reference}, '_', '?'), '') AS DOUBLE)"
-        return f"{cast}({self.reference} AS DOUBLE)"
+        if not self.is_text:
+            return f"{cast}({self.reference} AS DOUBLE)"
+        # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
+        text = f"replace({self.reference}, '_', '?')"
+        if self.is_untyped and decimal == ",":
+            grouped = (
+                rf"regexp_full_match(trim({text}), '[-+]?[0-9]{{1,3}}([.][0-9]{{3}})+,[0-9]+')"
+            )
+            point = f"CASE WHEN {grouped} THEN '' ELSE '?' END"
+            text = f"replace(replace({text}, '.', {point}), ',', '.')"
+        return f"CASE WHEN {self.is_missing_number()} THEN NULL ELSE {cast}({text} AS DOUBLE) END"
 
-    def as_timestamp(self, cast: str = "CAST") -> str:
-        """Return the SQL of a date or time, of a type that compares with dates.
+    def is_missing_number(self) -> str:
+        """Return the SQL that is true where a text stands for no number."""
+        return f"lower(trim({self.reference})) IN ({', '.join(map(sql_text, MISSING_NUMBERS))})"
 
-        Args:
-            cast: `CAST`, or `TRY_CAST` for null where the text is no date.
-        """
+    def is_no_number(self, decimal: str) -> str:
+        """Return the SQL that is true where a text is neither a number nor missing."""
+        number = self.as_number(decimal, "TRY_CAST")
         return (
-            f"{cast}(nullif({self.reference}, '') AS TIMESTAMP)" if self.is_text else self.reference
+            f"{self.reference} IS NOT NULL AND NOT {self.is_missing_number()} AND {number} IS NULL"
         )
-
-
-def quote_identifier(name: str) -> str:
-    """Return a name as an SQL identifier, whatever characters it has.
-
-    Args:
-        name: the name.
-    """
-    return '"' + name.replace('"', '""') + '"'

@@ -1,32 +1,32 @@
-"""Parquet and CSV files as DuckDB relations of clean columns: text, or 64-bit floats.
+"""Reads Parquet and CSV with DuckDB: schemas, columns as SQL, kinds, and the place of a fault.
 
-CSV is RFC 4180 in UTF-8, with a header, separated by comma, semicolon, tab or vertical bar.
+CSV is RFC 4180 with a header line, in the form that the configuration's `csv` gives. A CSV has no
+types: its columns are untyped text, and stay so in the Parquet files that days are kept in (see
+`write_rows`), which also name the files that their rows came from.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import glob
-import gzip
-import io
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
+from transak_drift.config.csv_format import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.csv_files import line_of_row, malformed_row, prepare_csv, read_header
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.tabular_column import NUMBERS, TEXT, Column, quote_identifier
+from transak_drift.local.tabular_column import NUMBERS, TEXT, Column, sql_name, sql_text
 
-_DELIMITERS = (",", ";", "\t", "|")
-_LONGEST_HEADER = 1 << 20
-_SAMPLED_CELLS = 10_000
-_TIMES = frozenset(
-    {"timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone"}
-)
-_NESTED = frozenset({"list", "array", "struct", "map", "union"})
+_METADATA_KEY = "transak_drift"
+_NESTED = {"list", "array", "struct", "map", "union"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +35,36 @@ class TabularFiles:
 
     Args:
         paths: the files.
+        readable: what DuckDB reads in their place, one for each; itself, or a copy of a CSV.
         columns: their columns, in order.
-        delimiter: what separates the fields of a CSV, or None for Parquet.
+        separator: what separates the fields of a CSV, or None for Parquet.
     """
 
     paths: tuple[Path, ...]
+    readable: tuple[Path, ...]
     columns: tuple[Column, ...]
-    delimiter: str | None
+    separator: str | None
 
-    def relation(self, name: str) -> tuple[str, dict[str, object]]:
-        """Return the SQL of the table function that reads the files, and its parameters.
+    @property
+    def source(self) -> str:
+        """The first file, for people: of a kept day the user's own, not that it is kept in."""
+        return next(iter(origin_of(self.paths[0])["sources"]), str(self.paths[0]))
 
-        Args:
-            name: prefix of the parameters' names, unique in the query.
-        """
-        files: dict[str, object] = {f"{name}_paths": [glob.escape(str(p)) for p in self.paths]}
-        if self.delimiter is None:
-            return f"read_parquet(${name}_paths, hive_partitioning = false)", files
-        compression = "gzip" if self.paths[0].suffix.lower() == ".gz" else "none"
+    def relation(self) -> str:
+        """Return the SQL of the table function that reads the files, in their order."""
+        names = ", ".join(sql_text(glob.escape(str(path))) for path in self.readable)
+        if self.separator is None:
+            return f"read_parquet([{names}], hive_partitioning = false)"
+        # Nothing is left to detection: it would drop leading zeros and skip lines it finds odd.
         columns = ", ".join(f"'{column.reference}': 'VARCHAR'" for column in self.columns)
         return (
-            f"read_csv(${name}_paths, auto_detect = false, header = true, "
-            f"delim = ${name}_delimiter, quote = '\"', escape = '\"', nullstr = '', "
-            f"allow_quoted_nulls = false, compression = '{compression}', "
-            f"hive_partitioning = false, columns = {{{columns}}})",
-            {**files, f"{name}_delimiter": self.delimiter},
+            f"read_csv([{names}], auto_detect = false, header = true, "
+            f"delim = {sql_text(self.separator)}, quote = '\"', escape = '\"', nullstr = '', "
+            f"allow_quoted_nulls = false, hive_partitioning = false, columns = {{{columns}}})"
         )
 
     def column(self, name: str) -> Column:
-        """Return a column by its name.
-
-        Args:
-            name: the name, exactly as in the file.
+        """Return a column by its name, exactly as in the file.
 
         Raises:
             DatasetError: there is none of that name, or several.
@@ -76,184 +74,220 @@ class TabularFiles:
             return found[0]
         if found:
             raise DatasetError(
-                f"{self.paths[0]}: column {name!r} is there {len(found)} times; rename one"
+                f"{self.source}: column {name!r} is there {len(found)} times", "rename one"
             )
         names = [column.name for column in self.columns]
         by_folded_name = {known.casefold(): known for known in names}
         close = difflib.get_close_matches(name.casefold(), by_folded_name, n=1)
-        hint = f"; did you mean {by_folded_name[close[0]]!r}?" if close else ""
+        hint = f" (did you mean {by_folded_name[close[0]]!r}?)" if close else ""
         raise DatasetError(
-            f"{self.paths[0]}: no column {name!r}; its columns are "
-            f"{', '.join(repr(known) for known in names)}{hint}"
+            f"{self.source}: has no column {name!r}; its columns are "
+            f"{', '.join(map(repr, names))}{hint}",
+            "correct the name; upper and lower case count",
         )
 
-    def value_expression(self, name: str, kind: FeatureKind) -> str:
-        """Return the SQL of a feature's clean value: VARCHAR or DOUBLE.
-
-        Args:
-            name: the column.
-            kind: how the feature is measured.
+    def measured_column(self, name: str, kind: FeatureKind) -> Column:
+        """Return the column of a feature.
 
         Raises:
-            DatasetError: there is no such column, or its type does not allow it.
+            DatasetError: there is no such column, or its type cannot be measured in that way.
         """
         column = self.column(name)
+        place = f"{self.source}: column {name!r} is of type {column.type_name}"
         if column.type_id in _NESTED:
             raise DatasetError(
-                f"{self.paths[0]}: column {name!r} is of type {column.type_name}, which holds "
-                "several values in a row; write them to columns of their own"
+                f"{place}, which holds several values in a row",
+                "write them to columns of their own",
             )
-        if kind is FeatureKind.CATEGORICAL:
-            return column.as_text()
-        if column.type_id not in NUMBERS | {TEXT, "boolean", "null"}:
+        if kind is FeatureKind.NUMERICAL and column.type_id not in {
+            *NUMBERS, TEXT, "boolean", "null"
+        }:  # fmt: skip
             raise DatasetError(
-                f"{self.paths[0]}: column {name!r} is of type {column.type_name}, which is not "
-                "numerical; declare the feature categorical in feature_types"
+                f"{place}, which is not numerical", f"write numbers, or {declare_kind(name)}"
             )
-        return column.as_number()
+        return column
 
-    def day_condition(self, name: str) -> str:
-        """Return the SQL that is true of rows from day $first_day to day $last_day, inclusive.
+
+class DatasetReader:
+    """Opens files with one DuckDB connection; see `open_reader`."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, csv_format: CsvFormat, directory: Path
+    ) -> None:
+        self.connection = connection
+        self.csv_format = csv_format
+        self._directory = directory
+        self._opened: list[TabularFiles] = []
+        self._copies = 0
+
+    @property
+    def decimal(self) -> str:
+        """Decimal mark of untyped columns."""
+        return self.csv_format.decimal
+
+    def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
+        """Read the files' schemas and put those of the same schema together.
 
         Args:
-            name: the column with the date or time. A text's offset from UTC is passed over: its
-                date counts as written. A null is in no day.
-
-        Raises:
-            DatasetError: there is no such column, or it holds no dates.
-        """
-        column = self.column(name)
-        value = column.as_timestamp()
-        if column.type_id == "date" or column.is_empty:
-            return (
-                f"CAST({value} AS DATE) "
-                "BETWEEN CAST($first_day AS DATE) AND CAST($last_day AS DATE)"
-            )
-        if column.is_text or column.type_id in _TIMES:
-            return (
-                f"{value} >= CAST($first_day AS DATE) "
-                f"AND {value} < CAST($last_day AS DATE) + INTERVAL 1 DAY"
-            )
-        raise DatasetError(
-            f"{self.paths[0]}: column {name!r} is of type {column.type_name}, which is no date; "
-            "name another date_column"
-        )
-
-    def detect_kind(self, name: str, connection: duckdb.DuckDBPyConnection) -> FeatureKind | None:
-        """Tell how a column is measured by its type.
-
-        Numbers are numerical, all else is categorical. A CSV has no types: a column is numerical
-        where its first cells (10,000 that are not null) are all numbers and none has a leading
-        zero as codes have.
-
-        Args:
-            name: the column.
-            connection: an open connection.
+            paths: the files.
+            names: the columns that are needed.
 
         Returns:
-            The kind, or None of a column without a value.
+            The files by schema; a CSV file of 0 bytes has none and is left out.
 
         Raises:
-            DatasetError: there is no such column.
+            DatasetError: a file cannot be read, or lacks one of the columns.
         """
-        column = self.column(name)
-        if column.is_empty:
-            return None
-        if self.delimiter is None:
-            numerical = column.type_id in NUMBERS
-            return FeatureKind.NUMERICAL if numerical else FeatureKind.CATEGORICAL
-        relation, parameters = self.relation("sample")
-        ((cells, numbers),) = connection.execute(
-            f"SELECT count(*), bool_and({column.as_number('TRY_CAST')} IS NOT NULL "
-            f"AND NOT regexp_matches({column.reference}, '^[+-]?0[0-9]')) "
-            f"FROM (SELECT {column.reference} FROM {relation} "
-            f"WHERE {column.reference} <> '' LIMIT {_SAMPLED_CELLS})",
-            parameters,
-        ).fetchall()
-        if not cells:
-            return None
-        return FeatureKind.NUMERICAL if numbers else FeatureKind.CATEGORICAL
+        groups: dict[tuple[str | None, str, tuple[Column, ...]], list[tuple[Path, Path]]] = {}
+        for path in paths:
+            suffix = path.suffix.lower()
+            readable, separator = path, None
+            if suffix == ".parquet":
+                columns = self._parquet_columns(path)
+            else:
+                header = read_header(path, self.csv_format, names)
+                if header is None:
+                    continue
+                separator = header[0]
+                columns = tuple(
+                    Column(name, f"column{index}", TEXT, "text", is_untyped=True)
+                    for index, name in enumerate(header[1])
+                )
+                self._copies += 1
+                readable = prepare_csv(
+                    path, self.csv_format, self._directory / f"{self._copies}.csv"
+                )
+            groups.setdefault((separator, readable.suffix, columns), []).append((path, readable))
+        files = [
+            TabularFiles(*map(tuple, zip(*members, strict=True)), columns, separator)
+            for (separator, _, columns), members in groups.items()
+        ]
+        for group in files:
+            for name in names:
+                group.column(name)
+        self._opened += files
+        return tuple(files)
+
+    def _parquet_columns(self, path: Path) -> tuple[Column, ...]:
+        files = TabularFiles((path,), (path,), (), None)
+        try:
+            self.connection.execute(f"SELECT * FROM {files.relation()} LIMIT 0")
+        except duckdb.Error as error:
+            raise DatasetError(
+                f"{path} is no readable Parquet file: {_short_reason(error)}", "write it again"
+            ) from None
+        untyped = set(origin_of(path)["untyped"])
+        return tuple(
+            Column(name, sql_name(name), type_.id, str(type_), name in untyped)
+            for name, type_, *_ in self.connection.description or ()
+        )
+
+    def place(self, file: TabularFiles, row: int) -> str:
+        """Return where a row of a single file is, for people; rows count from 1."""
+        path = file.paths[0]
+        if file.separator is None:
+            return f"{path}, row {row}"
+        return f"{path}, line {line_of_row(path, self.csv_format, file.separator, row)}"
+
+    def write_rows(self, query: str, files: Sequence[TabularFiles], destination: Path) -> int:
+        """Write the rows of a query to Parquet, with the origin of its columns.
+
+        Args:
+            query: SQL over the files; its columns have the files' names.
+            files: what it reads.
+            destination: the file.
+
+        Returns:
+            The number of rows.
+        """
+        untyped = {c.name for group in files for c in group.columns if c.is_untyped}
+        typed = {c.name for group in files for c in group.columns if c.is_text and not c.is_untyped}
+        origin = {
+            "untyped": sorted(untyped - typed),
+            "sources": [str(path) for group in files for path in group.paths],
+        }
+        self.connection.execute(
+            f"COPY ({query}) TO {sql_text(str(destination))} (FORMAT parquet, COMPRESSION zstd, "
+            f"KV_METADATA {{{_METADATA_KEY}: {sql_text(json.dumps(origin))}}})"
+        )
+        return pq.read_metadata(destination).num_rows
+
+    def explain(self, error: duckdb.Error) -> DatasetError:
+        """Return what DuckDB failed of, with the user's file and line where that can be found."""
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return DatasetError(
+                f"reading ran out of memory ({_short_reason(error)})",
+                "raise memory_limit or free disk space",
+            )
+        for files in self._opened:
+            for path in files.paths if files.separator else ():
+                if fault := malformed_row(path, self.csv_format, files.separator or ""):
+                    return fault
+        paths = [str(path) for files in self._opened for path in files.paths]
+        more = f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else ""
+        return DatasetError(
+            f"{paths[0] if paths else 'the dataset'}{more} cannot be read: {_short_reason(error)}",
+            "correct the file at that place",
+        )
 
 
-def read_schemas(
-    paths: Sequence[Path], names: Sequence[str], connection: duckdb.DuckDBPyConnection
-) -> tuple[TabularFiles, ...]:
-    """Read the files' schemas and put those of the same schema together.
+@contextmanager
+def open_reader(
+    csv_format: CsvFormat | None = None, memory_limit: str | None = None
+) -> Generator[DatasetReader]:
+    """Open a database in memory that spills to a directory of its own and loads no extension.
 
     Args:
-        paths: the files.
-        names: the columns that are needed, by which a CSV's delimiter is recognised.
-        connection: an open connection.
+        csv_format: the form of CSV files.
+        memory_limit: the most memory DuckDB may use before it spills to disk, e.g. `2GB`.
 
-    Returns:
-        The files by schema; a CSV file of 0 bytes has none and is left out.
+    Yields:
+        The reader.
 
     Raises:
-        DatasetError: a file cannot be read, or lacks one of the columns.
+        DatasetError: what DuckDB raises within the block.
+        ValueError: the memory limit is no size.
     """
-    groups: dict[tuple[str, str | None, tuple[Column, ...]], list[Path]] = {}
-    for path in paths:
-        suffix = path.suffix.lower()
-        if suffix == ".parquet":
-            schema = (suffix, None, _parquet_columns(path, connection))
-        else:
-            header = _csv_header(path, names)
-            if header is None:
-                continue
-            schema = (suffix, *header)
-        groups.setdefault(schema, []).append(path)
-    files = [
-        TabularFiles(tuple(members), columns, delimiter)
-        for (_, delimiter, columns), members in groups.items()
-    ]
-    for group in files:
-        for name in names:
-            group.column(name)
-    return tuple(files)
-
-
-def _parquet_columns(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[Column, ...]:
-    relation, parameters = TabularFiles((path,), (), None).relation("schema")
-    try:
-        connection.execute(f"SELECT * FROM {relation} LIMIT 0", parameters)
-    except duckdb.Error as error:
-        raise DatasetError(f"{path} is no readable Parquet file: {short_reason(error)}") from None
-    return tuple(
-        Column(name, quote_identifier(name), type_.id, str(type_))
-        for name, type_, *_ in connection.description or ()
-    )
-
-
-def _csv_header(path: Path, names: Sequence[str]) -> tuple[str, tuple[Column, ...]] | None:
-    try:
-        opener = gzip.open if path.suffix.lower() == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            beginning = file.read(_LONGEST_HEADER)
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
-    except (OSError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from None
-    if not beginning:
-        return None
-    headers: list[tuple[list[str], str]] = []
-    for delimiter in _DELIMITERS:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    if memory_limit is not None:
+        settings["memory_limit"] = memory_limit
+    with tempfile.TemporaryDirectory(prefix="transak-drift-scan-") as directory:
+        settings["temp_directory"] = directory
         try:
-            header = next(csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter))
-        except csv.Error as error:
-            raise DatasetError(f"{path}: the header is no CSV ({error}); correct it") from None
-        headers.append((header, delimiter))
-    wanted = set(names)
-    header, delimiter = max(headers, key=lambda item: (len(wanted & set(item[0])), len(item[0])))
-    columns = tuple(
-        Column(name, f"column{index}", TEXT, "text") for index, name in enumerate(header)
-    )
-    return delimiter, columns
+            connection = duckdb.connect(":memory:", config=settings)
+        except duckdb.Error as error:
+            raise ValueError(
+                f"memory_limit = {memory_limit!r} is no size ({_short_reason(error)}); "
+                "write one as 2GB"
+            ) from None
+        with connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET lock_configuration = true")
+            reader = DatasetReader(connection, csv_format or CsvFormat(), Path(directory))
+            try:
+                yield reader
+            except duckdb.Error as error:
+                raise reader.explain(error) from error
 
 
-def short_reason(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the query and the reader's settings.
+def origin_of(path: Path) -> dict[str, list[str]]:
+    """Return what `write_rows` noted in a Parquet file, or nothing of another file."""
+    if path.suffix.lower() != ".parquet":
+        return {"untyped": [], "sources": []}
+    found = (pq.read_metadata(path).metadata or {}).get(_METADATA_KEY.encode())
+    return json.loads(found) if found else {"untyped": [], "sources": []}
 
-    Args:
-        error: what DuckDB raised.
-    """
-    return str(error).partition("\n\n")[0].partition("\nPossible fixes:")[0]
+
+def declare_kind(name: str, kind: str = "") -> str:
+    """Return the fix that declares how a feature is measured."""
+    kinds = f'"{kind}"' if kind else '"categorical" or "numerical"'
+    return f'declare the feature: "feature_types": {{"{name}": {kinds}}}'
+
+
+def _short_reason(error: duckdb.Error) -> str:
+    """Return DuckDB's message in one line, without the query and the reader's settings."""
+    text = str(error).partition("\n\n")[0].partition("\nPossible fixes:")[0]
+    return " ".join(text.split())

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.drift_statistics import DriftStatisticsError, feature_distance
-from transak_drift.drift.feature_statistics import DatasetStatistics
-from transak_drift.local.baseline_statistics import (
-    BaselineStatisticsError,
-    load_statistics,
-    save_statistics,
-)
+from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.local.baseline_statistics import baseline_statistics
 from transak_drift.local.classifier_evaluation import Evaluation
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.dataset_statistics import scan_statistics
@@ -115,7 +111,8 @@ class LocalTraining:
     def baseline(self, champion: ModelVersion | None) -> tuple[str, DatasetStatistics]:
         """Return the statistics that days are compared with.
 
-        They are computed once for each version, from the files that it learned from, and kept.
+        They are computed from the files that the version learned from, and kept until another
+        feature, kind or form of CSV is configured.
 
         Args:
             champion: the version that predicts, or None where no model could be trained.
@@ -124,20 +121,26 @@ class LocalTraining:
             A name for the baseline, unique for the model, and its statistics.
         """
         name = str(champion.number) if champion else _INITIAL_BASELINE
-        path = self._state.baseline(name)
-        if path.exists():
-            try:
-                return name, load_statistics(path)
-            except BaselineStatisticsError as error:
-                raise PlatformError(str(error)) from error
-        if champion is not None:
-            files = [Path(file) for file in champion.training_run["files"]]
-        else:
-            files = list(self._landing.first_baseline().values())
-        statistics = self._scan(files)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_statistics(path, statistics)
-        return name, statistics
+        try:
+            return name, baseline_statistics(
+                self._state.baseline(name),
+                monitored_kinds(self._config),
+                self._config.csv,
+                lambda: self._baseline_files(champion),
+            )
+        except DatasetError as error:
+            raise PlatformError(f"the baseline cannot be measured: {error}") from error
+
+    def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
+        if champion is None:
+            return list(self._landing.first_baseline().values())
+        files = [Path(file) for file in champion.training_run["files"]]
+        if all(file.exists() for file in files):
+            return files
+        first = self._landing.first_baseline()
+        if files == [first[day] for day in sorted(first)]:
+            return files
+        return [self._landing.land(self._state.day_of(file)) for file in files]
 
     def _is_trained(self, drift_event_key: str | None) -> bool:
         return (
@@ -165,23 +168,33 @@ class LocalTraining:
         candidates = self._landing.days_until(
             last_day(window_end), self._config.maximum_training_days
         )
+        while candidates and not self._landing.has_rows(candidates[-1]):
+            candidates.pop()
+        if not candidates:
+            raise PlatformError(f"there are no bookings up to {window_end:%Y-%m-%d} to train on")
+        _, baseline = self.baseline(self.registry.champion())
+        kinds = {name: found.kind for name, found in baseline.features.items()}
         statistics: dict[date, DatasetStatistics] = {}
 
         def statistics_of(day: date) -> DatasetStatistics:
             if day not in statistics:
-                statistics[day] = self._scan([self._landing.land(day)])
+                statistics[day] = self._scan(self._landing.land(day), kinds)
             return statistics[day]
 
         def differs(day: date, event_day: date) -> bool:
-            return _drifted(self._config, statistics_of(event_day), statistics_of(day))
+            # A day without bookings, such as a Sunday, ends no regime.
+            return self._landing.has_rows(day) and _drifted(
+                self._config, statistics_of(event_day), statistics_of(day)
+            )
 
-        return select_training_days(
+        chosen = select_training_days(
             candidates[-1], candidates, differs, self._config.maximum_training_days
         )
+        return [day for day in chosen if self._landing.has_rows(day)]
 
-    def _scan(self, files: Sequence[Path]) -> DatasetStatistics:
+    def _scan(self, file: Path, kinds: Mapping[str, FeatureKind]) -> DatasetStatistics:
         try:
-            return scan_statistics(files, monitored_kinds(self._config))
+            return scan_statistics([file], kinds, csv_format=self._config.csv)
         except DatasetError as error:
             raise PlatformError(str(error)) from error
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transak_drift.drift.canonical_text import canonical_text
+
 
 class TrainingDataError(ValueError):
     """Transactions that no classifier can be trained on; the message names the way out."""
@@ -63,7 +65,8 @@ def feature_texts(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.obj
         columns: names of the feature columns.
 
     Returns:
-        Texts, shape (rows, len(columns)); a missing value is the empty text.
+        Texts, each as `canonical_text` writes it, shape (rows, len(columns)); a missing value is
+        the empty text.
 
     Raises:
         TrainingDataError: a column is missing or cannot be read as text.
@@ -78,12 +81,14 @@ def _text_column(table: pa.Table, name: str) -> list[str | None]:
     _require_columns(table.column_names, [name], "the table")
     column = table.column(name)
     try:
-        return pc.cast(column, pa.string()).to_pylist()
+        texts = pc.cast(column, pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise TrainingDataError(
             f"column {name!r} of type {column.type} cannot be read as text: {error}; "
             "fix: store it as text"
         ) from None
+    known = {text: canonical_text(text) or None for text in texts.unique().drop_null().to_pylist()}
+    return [known.get(text) for text in texts.to_pylist()]
 
 
 def _require_columns(existing: Sequence[str], wanted: Sequence[str], place: Any) -> None:
@@ -143,10 +148,10 @@ def read_training_data(
         table = pq.read_table(path, columns=[*feature_columns, label_column])
         if quota < rows:
             table = table.take(pa.array(np.sort(random.choice(rows, quota, replace=False))))
-        labelled = table.filter(table.column(label_column).is_valid())
-        unlabelled += table.num_rows - labelled.num_rows
-        labels = np.array(_text_column(labelled, label_column), dtype=object)
-        parts.append(LabelledRows(feature_texts(labelled, feature_columns), labels))
+        labels = np.array(_text_column(table, label_column), dtype=object)
+        labelled = np.flatnonzero(labels != None)  # noqa: E711 - element by element
+        unlabelled += table.num_rows - len(labelled)
+        parts.append(LabelledRows(feature_texts(table, feature_columns), labels).take(labelled))
     all_labels = np.concatenate([part.labels for part in parts])
     _require_learnable(all_labels, minimum_rows, label_column, unlabelled)
     held_out = _held_out_mask(

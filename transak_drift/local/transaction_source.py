@@ -31,11 +31,10 @@ class TransactionSource(Protocol):
             destination: the file; replaced where it exists, its directory made where missing.
 
         Returns:
-            The number of rows, at least 1.
+            The number of rows; 0 of a day without bookings, whose file has no rows.
 
         Raises:
-            TransactionsError: the transactions cannot be read; a NoTransactionsError where the
-                day has none.
+            TransactionsError: the transactions cannot be read, or begin on a later day.
         """
         ...
 

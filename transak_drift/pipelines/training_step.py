@@ -13,14 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import joblib
+import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.feature_comparison import compare_features
-from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.classifier_evaluation import Evaluation
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import FileTransactions
+from transak_drift.local.own_transactions import monitored_kinds
 from transak_drift.local.trainer import evaluate_classifier, train_classifier
 from transak_drift.training.promotion import PromotionDecision, decide_promotion
 from transak_drift.training.training_window import select_training_days
@@ -86,11 +88,8 @@ def train_challenger(
     source = FileTransactions(
         mounted_path(transactions),
         date_column=config.date_column,
-        label_column=config.label_column,
         required_columns=tuple(config.drift_thresholds),
-        numerical_columns=frozenset(
-            name for name in config.drift_thresholds if config.feature_type(name) == "numerical"
-        ),
+        csv_format=config.csv,
     )
     candidates = [day for day in source.days() if first_day <= day <= last_day]
     if last_day not in candidates:
@@ -103,6 +102,7 @@ def train_challenger(
         chosen = select_training_days(
             last_day, candidates, days.differ, (last_day - first_day).days + 1
         )
+        chosen = [day for day in chosen if days.has_rows(day)]
         trained = train_classifier(
             [days.file(day) for day in chosen], config.label_column, seed=seed
         )
@@ -168,11 +168,8 @@ class _Days:
 
     def __init__(self, source: FileTransactions, config: MonitoringConfig, directory: Path) -> None:
         self._source = source
-        self._thresholds = config.drift_thresholds
-        self._kinds: dict[str, FeatureKind | None] = {
-            name: FeatureKind(kind) if (kind := config.feature_type(name)) else None
-            for name in config.drift_thresholds
-        }
+        self._config = config
+        self._kinds = monitored_kinds(config)
         self._directory = directory
         self._statistics: dict[date, DatasetStatistics] = {}
 
@@ -182,11 +179,21 @@ class _Days:
             self._source.write_day(day, path)
         return path
 
+    def has_rows(self, day: date) -> bool:
+        return pq.read_metadata(self.file(day)).num_rows > 0
+
     def differ(self, day: date, event_day: date) -> bool:
-        found = compare_features(self._scanned(event_day), self._scanned(day), self._thresholds)
+        if not self.has_rows(day):
+            # A day without bookings, such as a Sunday, ends no regime.
+            return False
+        # The event's day is scanned first, and decides how a feature is measured on all others.
+        event, other = self._scanned(event_day), self._scanned(day)
+        found = compare_features(event, other, self._config.drift_thresholds)
         return any(feature.drifted or feature.distance is None for feature in found)
 
     def _scanned(self, day: date) -> DatasetStatistics:
         if day not in self._statistics:
-            self._statistics[day] = scan_statistics([self.file(day)], self._kinds)
+            found = scan_statistics([self.file(day)], self._kinds, csv_format=self._config.csv)
+            self._kinds = {name: item.kind for name, item in found.features.items()}
+            self._statistics[day] = found
         return self._statistics[day]

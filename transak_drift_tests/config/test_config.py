@@ -113,6 +113,12 @@ def test_every_key_can_be_set() -> None:
         "label_column": "Kategorie",
         "date_column": "Buchungstag",
         "transactions": "data/{date}.parquet",
+        "csv": {
+            "separator": ";",
+            "decimal": ",",
+            "encoding": "windows-1252",
+            "date_format": "%d.%m.%Y",
+        },
         "notification_channels": ["projects/af-finanzen/notificationChannels/123"],
         "notifications": {
             "slack": {"channel": "#ml-drift"},

@@ -99,7 +99,7 @@ def test_a_file_that_was_cut_short_is_told(tmp_path: Path) -> None:
 def test_another_version_of_the_format_is_told(tmp_path: Path) -> None:
     path = tmp_path / "1.statistics"
     later = STATISTICS.to_json().replace('"format_version":1', '"format_version":2')
-    path.write_bytes(gzip.compress(later.encode()))
+    path.write_bytes(gzip.compress(f"{{}}\n{later}".encode()))
     with pytest.raises(BaselineStatisticsError, match=r"of this version \(format_version: "):
         load_statistics(path)
 

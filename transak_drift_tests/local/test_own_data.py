@@ -142,8 +142,8 @@ def test_a_missing_day_and_a_missing_column_are_told_with_what_to_do(tmp_path: P
     write(own_rows(1), tmp_path / "data" / f"{FIRST_DAY}.csv")
     config = own_config(tmp_path / "data")
     platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda _config, _body: "")
-    with pytest.raises(PlatformError, match=r"2026-06-01.*2026-05-04"):
-        platform.land_transactions(config, date(2026, 6, 1))
+    with pytest.raises(PlatformError, match=r"2026-05-03.*2026-05-04"):
+        platform.land_transactions(config, date(2026, 5, 3))
     other = own_config(tmp_path / "data", drift_thresholds={"description": 0.3, "purpose": 0.3})
     with pytest.raises(PlatformError, match="purpose"):
         platform.land_transactions(other, FIRST_DAY)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -16,10 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transak_drift.local.transaction_errors import (
-    NoTransactionsError,
-    TransactionsError,
-)
+from transak_drift.config.csv_format import CsvFormat
+from transak_drift.local.file_transactions import TransactionsError
 from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.local.transaction_source import (
     FileTransactions,
@@ -60,11 +59,8 @@ def test_one_file_for_each_day_by_a_placeholder(tmp_path: Path) -> None:
     source = FileTransactions(str(tmp_path / "bank-{date}.csv"))
     assert source.days() == [date(2026, 1, 1), DAY]
     assert written(source, DAY, tmp_path) == [{"description": "b", "type": "2"}]
-    with pytest.raises(NoTransactionsError) as caught:
-        source.write_day(date(2026, 1, 3), tmp_path / "none.parquet")
-    assert caught.value.available == (date(2026, 1, 1), DAY)
-    assert "2026-01-03" in str(caught.value)
-    assert "days 2026-01-01 to 2026-01-02 are there" in str(caught.value)
+    with pytest.raises(TransactionsError, match=r"2025-12-31 .the first day is 2026-01-01"):
+        source.write_day(date(2025, 12, 31), tmp_path / "none.parquet")
     assert not (tmp_path / "none.parquet").exists()
 
 
@@ -187,22 +183,22 @@ def test_csv_text_stays_as_it_stands(tmp_path: Path) -> None:
         '2026-01-02;;"";1e5; 2 ;#no comment\n',
         encoding="utf-8-sig",
     )
-    source = FileTransactions(str(tmp_path / "all.csv"), numerical_columns={"amount", "other"})
+    source = FileTransactions(str(tmp_path / "all.csv"))
     assert written(source, DAY, tmp_path) == [
         {
-            "date": DAY,
+            "date": "2026-01-02",
             "description": 'Coop; "City"\nBern',
             "type": "007",
             "account": "00123",
-            "amount": -1.5,
+            "amount": "-1.50",
             "note": None,
         },
         {
-            "date": DAY,
+            "date": "2026-01-02",
             "description": None,
             "type": "",
             "account": "1e5",
-            "amount": 2.0,
+            "amount": " 2 ",
             "note": "#no comment",
         },
     ]
@@ -217,9 +213,7 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
         "flag": pa.array([True, None]),
     }
     write_parquet(tmp_path / "2026-01-02.parquet", **columns)
-    FileTransactions(str(tmp_path), numerical_columns={"amount"}).write_day(
-        DAY, tmp_path / "out.parquet"
-    )
+    FileTransactions(str(tmp_path)).write_day(DAY, tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     for name, column in columns.items():
         assert table.column(name).type == column.type
@@ -230,13 +224,11 @@ def test_files_with_other_columns_and_kinds_are_joined_by_name(tmp_path: Path) -
     (tmp_path / "x1.csv").write_text("date,description,type,amount\n2026-01-02,a,01,1\n")
     (tmp_path / "x2.csv").write_text("type|extra|description|date\n02|e|b|2026-01-02\n")
     write_parquet(tmp_path / "x3.parquet", date=[DAY], description=["c"], type=["03"], amount=[3.0])
-    rows = written(
-        FileTransactions(str(tmp_path / "x*"), numerical_columns={"amount"}), DAY, tmp_path
-    )
+    rows = written(FileTransactions(str(tmp_path / "x*")), DAY, tmp_path)
     assert sorted((r["description"], r["type"], r["amount"], r["extra"]) for r in rows) == [
-        ("a", "01", 1.0, None),
+        ("a", "01", "1", None),
         ("b", "02", None, "e"),
-        ("c", "03", 3.0, None),
+        ("c", "03", "3.0", None),
     ]
 
 
@@ -266,7 +258,7 @@ def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
     for name in ("all.parquet", "all.csv"):
         source = FileTransactions(str(tmp_path / name))
         found = [
-            (row["date"], row["description"], row["type"])
+            (date.fromisoformat(str(row["date"])), row["description"], row["type"])
             for day in source.days()
             for row in written(source, day, tmp_path)
         ]
@@ -304,21 +296,14 @@ def test_a_missing_feature_is_refused_with_the_columns_there_are(tmp_path: Path)
 def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path, cell: str) -> None:
     (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-02,a,1\n{cell},b,2\n")
     message = error_of(tmp_path / "all.csv", tmp_path)
-    assert "row 2 after the header, column 'date'" in message
-    assert (repr(cell) if cell else "None") in message
+    assert f"{tmp_path / 'all.csv'}, line 3: column 'date' holds {cell or None!r}" in message
 
 
 def test_a_date_column_of_numbers_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "all.parquet", date=[20260102], description=["a"], type=["1"])
-    assert "column 'date' of type BIGINT" in error_of(tmp_path / "all.parquet", tmp_path)
-
-
-def test_a_cell_that_is_no_number_is_refused_with_its_place(tmp_path: Path) -> None:
-    (tmp_path / "all.csv").write_text(
-        f"date,amount,{HEADER}2026-01-02,1,a,1\n2026-01-02,,b,2\n2026-01-02,1'000.50,c,3\n"
+    assert "column 'date' of type BIGINT, which is no day" in error_of(
+        tmp_path / "all.parquet", tmp_path
     )
-    message = error_of(tmp_path / "all.csv", tmp_path, numerical_columns={"amount"})
-    assert "row 3 after the header, column 'amount': \"1'000.50\" is no number" in message
 
 
 @pytest.mark.parametrize(
@@ -327,11 +312,15 @@ def test_a_cell_that_is_no_number_is_refused_with_its_place(tmp_path: Path) -> N
         ("2026-01-02.csv", b"", "has no header line"),
         ("2026-01-02.csv", b"description,type,Type\na,1,2\n", "'type' and 'Type'"),
         ("2026-01-02.csv", b"description,type,\na,1,2\n", "a column without a name"),
-        ("2026-01-02.csv", b"description,type\na\n", "Expected Number of Columns: 2 Found: 1"),
-        ("2026-01-02.csv", b'description,type\n"a,1\n', "unterminated quote"),
-        ("2026-01-02.csv", "description,type\nZürich,1\n".encode("latin-1"), "utf-8"),
-        ("2026-01-02.csv.gz", b"description,type\na,1\n", "cannot be read as CSV"),
-        ("2026-01-02.parquet", b"description,type\na,1\n", "cannot be read as Parquet"),
+        ("2026-01-02.csv", b"description,type\na\n", "line 2: 'a' has 1 field(s), the header 2"),
+        (
+            "2026-01-02.csv",
+            b'description,type\n"a,1\n',
+            "after line 2: a field in double quotes does not end as it should",
+        ),
+        ("2026-01-02.csv", "description,type\nZürich,1\n".encode("latin-1"), "is not utf-8"),
+        ("2026-01-02.csv.gz", b"description,type\na,1\n", "cannot be read"),
+        ("2026-01-02.parquet", b"description,type\na,1\n", "is no readable Parquet file"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_fault(
@@ -342,17 +331,24 @@ def test_a_damaged_file_is_refused_with_its_fault(
     assert expected in message
 
 
-def test_a_day_without_rows_is_a_day_without_transactions(tmp_path: Path) -> None:
+def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
     (tmp_path / "2026-01-01.csv").write_text(f"{HEADER}a,1\n")
     (tmp_path / "2026-01-02.csv").write_text(HEADER)
-    with pytest.raises(NoTransactionsError, match=r"2026-01-02\.csv"):
-        FileTransactions(str(tmp_path)).write_day(DAY, tmp_path / "refused.parquet")
-    (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-01,a,1\n")
-    with pytest.raises(NoTransactionsError, match="days 2026-01-01 to 2026-01-01"):
-        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "refused.parquet")
-    (tmp_path / "all.csv").write_text(f"date,{HEADER}")
-    with pytest.raises(NoTransactionsError, match="no day is"):
-        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "refused.parquet")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}2026-01-01,a,1\n2026-01-04,a,1\n")
+    for source, days in (
+        (FileTransactions(str(tmp_path)), (DAY, date(2026, 1, 3))),
+        (FileTransactions(str(tmp_path / "all" / "all.csv")), (DAY, date(2026, 1, 5))),
+    ):
+        for day in days:
+            assert written(source, day, tmp_path) == []
+            schema = pq.read_schema(tmp_path / "out" / "day.parquet")
+            assert {"description", "type"} <= set(schema.names)
+        with pytest.raises(TransactionsError, match=r"2025-12-31 .the first day is 2026-01-01"):
+            source.write_day(date(2025, 12, 31), tmp_path / "refused.parquet")
+    (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}")
+    with pytest.raises(TransactionsError, match="no day is"):
+        FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
 
 
 def test_a_failed_write_leaves_the_former_day_untouched(tmp_path: Path) -> None:
@@ -372,7 +368,7 @@ def test_places_that_are_no_transactions_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for location, expected in (
         (tmp_path / "missing.csv", "does not exist"),
-        (tmp_path / "empty", "without a file named by a day"),
+        (tmp_path / "empty", "has no file named by a day"),
         (tmp_path / "notes.txt", "neither Parquet nor CSV"),
         ("gs://bucket/transactions.parquet", "is an address, not a path"),
     ):
@@ -386,6 +382,44 @@ def test_two_files_of_one_day_are_refused(tmp_path: Path) -> None:
     assert "has 2026-01-02 twice" in message
     assert "0.parquet" in message
     assert "2026-01-02.csv" in message
+
+
+def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(f"date,{HEADER}20.11.2026,a,1\n 1.12.2026 ,b,2\n")
+    with pytest.raises(TransactionsError, match=r"line 2: column 'date' .*\"date_format\": "):
+        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
+    csv_format = CsvFormat(date_format="%d.%m.%Y")
+    source = FileTransactions(str(tmp_path / "all.csv"), csv_format=csv_format)
+    assert source.days() == [date(2026, 11, 20), date(2026, 12, 1)]
+    assert [row["description"] for row in written(source, date(2026, 12, 1), tmp_path)] == ["b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "windows-1252", "utf-16", "cp850"])
+@pytest.mark.parametrize(
+    "line_ends", ["\n\n\n", "\r\n\r\n\r\n", "\r\n\n\r\n", "\n\r\n\n", "\r\r\r"]
+)
+def test_encodings_and_line_ends(tmp_path: Path, encoding: str, line_ends: str) -> None:
+    ends = line_ends.replace("\r\n", "x").replace("\r", "y").replace("\n", "z")
+    ends = [{"x": "\r\n", "y": "\r", "z": "\n"}[end] for end in ends]
+    lines = ["description;type", 'Bäckerei;"a\nb"', "Zürich;2"]
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    (tmp_path / "2026-01-02.CSV").write_bytes(text.encode(encoding))
+    (tmp_path / "._2026-01-02.csv").write_bytes(b"\0\5\x16\7 of another system")
+    csv_format = CsvFormat(encoding=encoding, separator=";")
+    assert written(FileTransactions(str(tmp_path), csv_format=csv_format), DAY, tmp_path) == [
+        {"description": "Bäckerei", "type": "a\nb"},
+        {"description": "Zürich", "type": "2"},
+    ]
+
+
+def test_times_with_a_zone_in_nanoseconds_as_pandas_writes_them(tmp_path: Path) -> None:
+    moments = ["2026-01-02T23:30", "2026-01-03T00:30"]
+    times = pd.to_datetime(moments).tz_localize("Europe/Zurich").as_unit("ns")
+    frame = pd.DataFrame({"date": times, "description": ["a", "b"], "type": ["1", "2"]})
+    frame.to_parquet(tmp_path / "all.parquet")
+    source = FileTransactions(str(tmp_path / "all.parquet"))
+    assert source.days() == [DAY]
+    assert len(written(source, DAY, tmp_path)) == 2
 
 
 def test_an_error_names_the_setting_it_is_told() -> None:
