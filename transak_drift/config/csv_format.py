@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -21,12 +22,10 @@ def _known_encoding(name: str) -> str:
 
 
 def _names_a_day(text: str) -> str:
-    codes = {code for percent, code in zip(text, text[1:], strict=False) if percent == "%"}
+    codes = {code for percent, code in itertools.pairwise(text) if percent == "%"}
     if "d" not in codes or not codes & set("mbB") or not codes & set("yY"):
         fix = "write it with %d, %m and %Y, such as %d.%m.%Y for 20.11.2026"
-        raise PydanticCustomError(
-            "date_format", "does not name day, month and year", {"fix": fix}
-        )
+        raise PydanticCustomError("date_format", "does not name day, month and year", {"fix": fix})
     return text
 
 

@@ -90,7 +90,7 @@ def _without_exponent(text: str, sign: str, first: str, rest: str | None, expone
         return text
     if places < 0:
         return _plain(sign, "0", "0" * (-places - 1) + digits)
-    if len(digits) <= places + 1 and abs(float(text)) < _MAX_INTEGER:
+    if len(digits) <= places + 1 and abs(float(text)) <= _MAX_INTEGER:
         # The integer itself, whose last digits the shortest text of its float does not have.
         return str(int(float(text)))
     digits = digits.ljust(places + 1, "0")

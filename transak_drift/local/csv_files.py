@@ -117,7 +117,7 @@ def _rows(path: Path, csv_format: CsvFormat, separator: str) -> Iterator[tuple[i
                 line = reader.line_num + 1
         except csv.Error as error:
             raise DatasetError(
-                f"{path}, line {line}: a field in double quotes does not end as it should ({error})",
+                f"{path}, line {line}: a field in double quotes does not end well ({error})",
                 "close the quotes, and write a quote within them twice",
             ) from None
 

@@ -316,7 +316,7 @@ def test_a_date_column_of_numbers_is_refused(tmp_path: Path) -> None:
         (
             "2026-01-02.csv",
             b'description,type\n"a,1\n',
-            "after line 2: a field in double quotes does not end as it should",
+            "line 2: a field in double quotes does not end well",
         ),
         ("2026-01-02.csv", "description,type\nZürich,1\n".encode("latin-1"), "is not utf-8"),
         ("2026-01-02.csv.gz", b"description,type\na,1\n", "cannot be read"),
