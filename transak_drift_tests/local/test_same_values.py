@@ -96,8 +96,8 @@ def write(content: pa.Table | str, path: Path) -> Path:
     return path
 
 
-def distance(one: Path, other: Path, **options: CsvFormat) -> float:
-    statistics = [scan_statistics([path], KINDS, **options) for path in (one, other)]
+def distance(one: Path, other: Path) -> float:
+    statistics = [scan_statistics([path], KINDS) for path in (one, other)]
     assert statistics[0].features["x"].missing == statistics[1].features["x"].missing
     return feature_distance("x", *statistics).distance
 
