@@ -86,7 +86,7 @@ class FeatureDrift(_Record):
     def summary(self) -> str:
         """Say what was found, for example `description 0.5200 > 0.3`."""
         if self.distance is None:
-            return f"{self.feature} no data"
+            return f"{self.feature} {self.verdict}"
         return f"{self.feature} {comparison(self.distance, self.threshold)}"
 
 
@@ -131,6 +131,8 @@ class MonitoringResult(_Record):
 
     @property
     def verdict(self) -> str:
-        """`no drift`, or `drift in` and the features that drifted."""
+        """`no drift`, `no bookings on this day`, or `drift in` and the features that drifted."""
+        if self.target_rows == 0:
+            return NO_BOOKINGS
         names = ", ".join(feature.feature for feature in self.drifted)
         return f"drift in {names}" if names else "no drift"
