@@ -23,7 +23,7 @@ PROGRAMS = {
     "transak_drift.definitions": "import transak_drift.definitions",
     "with every job and sensor resolved": (
         "from transak_drift.definitions import defs; "
-        "defs.get_repository_def().load_all_definitions()"
+        "defs().get_repository_def().load_all_definitions()"
     ),
 }
 LOADED = "with every job and sensor resolved"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from benchmarks.contenders.measurement import peak_memory_bytes, resident_memory
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
-from transak_drift.defs.jobs import build_retrain_job
 from transak_drift.defs.local_resources import LocalTriggerQueueResource
 from transak_drift.defs.names import RETRAIN_JOB
+from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import PubSubClients, connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
@@ -82,17 +81,12 @@ class Workbench:
         self.clients: PubSubClients = connect(self._server.endpoint)
         self.queue = TriggerQueue(self.clients, self.config)
         self.queue.ensure_exists()
-        self._sensor = build_drift_message_sensor(
-            [self.config], [build_retrain_job(self.config)], 30
-        )
+        self._sensor = build_drift_message_sensor([self.config], [retrain_job(self.config)], 30)
 
     def warm_up(self) -> None:
         """Drain a message that is no drift, so that imports and first calls are over."""
         self.queue.publish(message_body(drift_event("warm-up", {"description": 0.1})))
         self.drain(1)
-        # As transak_drift/definitions.py does once everything is loaded.
-        gc.collect()
-        gc.freeze()
 
     def publish(self, messages: int, events: int, run: str) -> None:
         """Publish drift messages, turn by turn of each drift event."""

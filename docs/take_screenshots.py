@@ -27,7 +27,7 @@ import typer
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 from rich.console import Console
 
-from transak_drift.assemble import trigger_queue_resource
+from transak_drift.definitions import trigger_queue_resource
 from transak_drift.settings import Settings
 
 CHROMIUM = "/usr/bin/chromium"

@@ -7,8 +7,8 @@ from datetime import date
 
 import dagster as dg
 
-from transak_drift.assemble import assemble_definitions, platform_resource
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
@@ -73,7 +73,7 @@ class BackfillRuns:
         self._config = config
         self._names = ModelNames.of(config)
         self._instance = instance
-        self._definitions = assemble_definitions(settings, [config])
+        self._definitions = build_definitions(settings, [config])
         self._tags = {BACKFILL_TAG: label, MODEL_TAG: config.model_name}
 
     def prepare(self) -> None:

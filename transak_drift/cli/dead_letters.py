@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.assemble import trigger_queue_resource
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
@@ -14,6 +13,7 @@ from transak_drift.cli.output import (
     print_json,
     print_table,
 )
+from transak_drift.definitions import trigger_queue_resource
 from transak_drift.settings import load_settings
 
 dead_letters_app = typer.Typer(help="Rejected drift messages.", no_args_is_help=True)

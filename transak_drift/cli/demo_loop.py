@@ -12,9 +12,9 @@ from typing import Any, Self, TypeVar
 
 import dagster as dg
 
-from transak_drift.assemble import assemble_definitions, platform_resource
 from transak_drift.cli.daemon_process import dagster_daemon
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
@@ -161,7 +161,7 @@ class DemoLoop:
     def __enter__(self) -> Self:
         dagster_home = make_dagster_home(self._home / "dagster_home")
         self._instance = dg.DagsterInstance.from_config(str(dagster_home))
-        self._definitions = assemble_definitions(self._settings, [self._config])
+        self._definitions = build_definitions(self._settings, [self._config])
         self._platform = platform_resource(self._settings).open(self._config)
         self._daemon = dagster_daemon(
             dagster_home, write_workspace(self._home), self._home / "daemon.log"

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.assemble import platform_resource, trigger_queue_resource
 from transak_drift.cli.output import JsonOption, ModelOption, console, print_json
+from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.settings import load_settings
 from transak_drift.trigger.assessment import Assessor
 from transak_drift.trigger.log_entry import MessageShape, drift_message

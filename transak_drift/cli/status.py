@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.markup import escape
 
-from transak_drift.assemble import platform_resource, trigger_queue_resource
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
@@ -16,6 +15,7 @@ from transak_drift.cli.output import (
     print_table,
 )
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.settings import Settings, load_settings
 
 _MOST_DEAD_LETTERS = 1_000

@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs.drift_event_log import catch_up, read_records, write_records
-from transak_drift.defs.jobs import AssetJob
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
@@ -35,7 +35,6 @@ from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.training_runs import find_training_runs, training_history
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.drift_event import DriftEvent, last_day
-from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.reports.links import (
     asset_partition_page,
     feature_drift_page,
@@ -52,6 +51,10 @@ from transak_drift.trigger.inbox import (
     records_of_former_cursor,
 )
 from transak_drift.trigger.intake import Intake, look_again, take_in
+
+if TYPE_CHECKING:
+    # Its client takes a moment to import, which loading the definitions does not wait for.
+    from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 SENSOR_NAME = "drift_message_sensor"
 
@@ -75,7 +78,7 @@ class TickBounds:
 
 def build_drift_message_sensor(
     configs: Sequence[MonitoringConfig],
-    jobs: Sequence[AssetJob],
+    jobs: Sequence[dg.JobDefinition],
     interval_seconds: int,
     bounds: TickBounds | None = None,
     *,

@@ -5,7 +5,7 @@ Not here: when a training is due (`drift_message_sensor`), and how one is done (
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 import dagster as dg
 from pydantic import Field
@@ -31,9 +31,6 @@ from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import RegisteredModel, TrainingRequest, TrainingResult
 from transak_drift.reports.links import asset_partition_page
 
-# What `define_asset_job` returns has no public name.
-AssetJob: TypeAlias = Any
-
 
 class TrainingConfig(dg.Config):
     """What a retrain run is for; empty fields mean a training that a person started."""
@@ -44,14 +41,16 @@ class TrainingConfig(dg.Config):
     )
 
 
-def retrain_job(config: MonitoringConfig) -> AssetJob:
+def retrain_job(config: MonitoringConfig) -> dg.JobDefinition:
     """Return the job that trains a challenger and, if it is not worse, promotes it."""
     names = ModelNames.of(config)
-    return dg.define_asset_job(
+    job = dg.define_asset_job(
         names.name(RETRAIN_JOB),
         selection=[names.asset(TRAINED_MODEL), names.asset(BASELINE_DATASET)],
         description="Trains a challenger on fresh data; promoted, its data are the new baseline.",
     )
+    # Its own type has no public name; Dagster takes it wherever it takes a JobDefinition.
+    return cast("dg.JobDefinition", job)
 
 
 def training_assets(

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner, Result
 
-from transak_drift.assemble import assemble_definitions, platform_resource
 from transak_drift.cli.main import app
+from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.keys import (
     ModelNames,
 )
@@ -77,7 +77,7 @@ def test_started_jobs_are_awaited_and_not_started_again(
         if f"/day-{DAYS[-1]:%Y%m%d}-" in job.name:
             vertex.monitoring.finish_at_next_look(job.name)
     settings = load_settings()
-    definitions = assemble_definitions(settings, settings.load_configs())
+    definitions = build_definitions(settings, settings.load_configs())
     instance = dg.DagsterInstance.from_config(str(tmp_path / "state" / "dagster_home"))
     context = dg.build_sensor_context(
         instance=instance, resources={"platform": platform_resource(settings)}

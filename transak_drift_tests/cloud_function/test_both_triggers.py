@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift.assemble import assemble_definitions
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (
     RETRAIN_JOB,
@@ -77,7 +77,7 @@ def dagster(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Dagster(assemble_definitions(load_settings(), [deployment.config]), instance)
+        yield Dagster(build_definitions(load_settings(), [deployment.config]), instance)
 
 
 def test_first_the_function_then_the_sensor(

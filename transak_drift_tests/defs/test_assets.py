@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
     DAILY_MONITORING_JOB,
@@ -52,7 +52,7 @@ class Project:
         run_config: dict[str, Any] | None = None,
         config: MonitoringConfig | None = None,
     ) -> dg.ExecuteInProcessResult:
-        definitions = assemble_definitions(self.settings, [config or self.config])
+        definitions = build_definitions(self.settings, [config or self.config])
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=str(day) if day else None,

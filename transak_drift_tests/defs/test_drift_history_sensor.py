@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import load_config
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.history import SENSOR_NAME
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
@@ -54,7 +54,7 @@ class Reports:
         )
         self.instance = instance
         self.directory = directory
-        self.definitions = assemble_definitions(Settings(home=directory), [config, other])
+        self.definitions = build_definitions(Settings(home=directory), [config, other])
 
     def record(
         self, day: date, description: float | None, type_: float = 0.1, names: ModelNames = NAMES

@@ -18,7 +18,6 @@ from transak_drift.defs.drift_message_sensor import (
     build_drift_message_sensor,
     run_request,
 )
-from transak_drift.defs.jobs import build_retrain_job
 from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
@@ -28,6 +27,7 @@ from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
+from transak_drift.defs.training import retrain_job
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
@@ -60,7 +60,7 @@ class Ticks:
         self.platform = LocalPlatformResource(
             trigger_queue=self.queue, state_directory=str(self.home), seed=7, rows_per_day=100
         )
-        self.sensor = build_drift_message_sensor([config], [build_retrain_job(config)], 1, bounds)
+        self.sensor = build_drift_message_sensor([config], [retrain_job(config)], 1, bounds)
         self.cursor: str | None = None
 
     def tick(self) -> dg.SensorResult:

@@ -9,10 +9,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from transak_drift.defs.outcome_events import outcome_events
+from transak_drift.trigger.trigger_plan import Outcome, OutcomeKind, TickPlan, describe
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import run_request
 from transak_drift.defs.drift_notification_sensor import (
     NotificationBounds,
@@ -24,13 +26,11 @@ from transak_drift.defs.notification_resource import (
     NotificationResource,
     notification_resource,
 )
-from transak_drift.defs.outcome_events import outcome_events
 from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
 from transak_drift.notifications.notification import Notification
 from transak_drift.notifications.notification_channel import NotificationChannel
 from transak_drift.notifications.notification_state import NotificationState
 from transak_drift.settings import Settings
-from transak_drift.trigger.trigger_plan import Outcome, OutcomeKind, TickPlan, describe
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
@@ -243,7 +243,7 @@ def test_a_failed_training_is_told_with_its_error(world: World, tmp_path: Path) 
     world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
     world.tick()
     settings = Settings(home=tmp_path)
-    job = assemble_definitions(settings, [BOTH]).resolve_job_def("retrain")
+    job = build_definitions(settings, [BOTH]).resolve_job_def("retrain")
     result = job.execute_in_process(
         instance=world.instance,
         tags={DRIFT_EVENT_TAG: drift_event("job-1").key},
@@ -422,7 +422,7 @@ def test_a_model_without_notifications_has_no_sensor(tmp_path: Path) -> None:
     silent = configuration(
         model_name="silent", monitoring_job_display_name="silent", asset_prefix="silent"
     )
-    definitions = assemble_definitions(Settings(home=tmp_path), [SLACK, CARDS, silent])
+    definitions = build_definitions(Settings(home=tmp_path), [SLACK, CARDS, silent])
     names = {sensor.name for sensor in definitions.get_repository_def().sensor_defs}
     found = {name for name in names if name.endswith("drift_notification_sensor")}
     assert found == {"drift_notification_sensor", "cards_drift_notification_sensor"}

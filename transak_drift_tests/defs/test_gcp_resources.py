@@ -31,11 +31,11 @@ socket.socket.connect_ex = refuse
 socket.getaddrinfo = refuse
 started = time.process_time()
 from transak_drift.definitions import defs
-defs.resolve_all_asset_specs()
+defs().resolve_all_asset_specs()
 names = [n for n in sys.modules if n.startswith(("google.cloud.", "google.pubsub"))]
 print(json.dumps({"seconds": time.process_time() - started, "modules": names,
                   "dagster_gcp": "dagster_gcp" in sys.modules,
-                  "sensors": sorted(s.name for s in defs.sensors)}))
+                  "sensors": sorted(s.name for s in defs().sensors)}))
 """
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions, platform_resource, trigger_queue_resource
+from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
 from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.names import ModelNames
@@ -52,7 +52,7 @@ class Deployment:
         self.configs: dict[str | None, MonitoringConfig] = {c.asset_prefix: c for c in configs}
         self.trigger_queue = trigger_queue_resource(settings)
         self.platform = platform_resource(settings)
-        self.definitions = assemble_definitions(settings, configs)
+        self.definitions = build_definitions(settings, configs)
         self.cursors: dict[str, str | None] = {}
 
     def run(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:

@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import load_config
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.names import (
     DAILY_MONITORING_JOB,
     JOB_NAME_METADATA,
@@ -35,7 +35,7 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
     config = load_config(REPOSITORY / "monitoring_config.json").model_copy(
         update={"start_date": DAY - timedelta(days=1), "maximum_training_days": 2}
     )
-    definitions = assemble_definitions(
+    definitions = build_definitions(
         Settings(home=tmp_path / "state", rows_per_day=300, drift_from=DAY), [config]
     )
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:

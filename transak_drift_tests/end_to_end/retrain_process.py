@@ -24,10 +24,14 @@ if __name__ == "__main__":
     from transak_drift.definitions import defs
 
     run_id, event, end = sys.argv[1:]
-    outcome = defs.resolve_job_def("retrain").execute_in_process(
-        run_config=retrain_config(event, end),
-        instance=dg.DagsterInstance.get(),
-        run_id=run_id,
-        raise_on_error=False,
+    outcome = (
+        defs()
+        .resolve_job_def("retrain")
+        .execute_in_process(
+            run_config=retrain_config(event, end),
+            instance=dg.DagsterInstance.get(),
+            run_id=run_id,
+            raise_on_error=False,
+        )
     )
     sys.exit(0 if outcome.success else 1)

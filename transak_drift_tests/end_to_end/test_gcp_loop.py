@@ -17,9 +17,9 @@ from google.cloud.aiplatform_v1 import types
 from pyarrow import csv, parquet
 from transak_drift.trigger.trigger_state import TriggerState
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.cli.daemon_process import dagster_daemon
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (
     DAILY_MONITORING_JOB,
@@ -89,7 +89,7 @@ class GcpLoop:
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
         self.instance = dg.DagsterInstance.from_config(self.environment["DAGSTER_HOME"])
-        self.definitions = assemble_definitions(load_settings(), [self.config])
+        self.definitions = build_definitions(load_settings(), [self.config])
 
     def close(self) -> None:
         self.instance.dispose()

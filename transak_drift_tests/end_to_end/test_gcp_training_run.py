@@ -16,8 +16,8 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.names import (
     ModelNames,
 )
@@ -118,7 +118,7 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
 
     vertex.pipelines.finish_at_next_look(job.name)
     settings = load_settings()
-    retry = assemble_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
+    retry = build_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
     outcome = retry.execute_in_process(
         run_config=retrain_config(EVENT, WINDOW_END), instance=instance
     )

@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.assemble import assemble_definitions, trigger_queue_resource
 from transak_drift.cli.publish_drift import drift_event_of_day
 from transak_drift.config.model_configs import MODELS_FOLDER
+from transak_drift.definitions import build_definitions, trigger_queue_resource
 from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.drift.drift_event import FeatureAnomaly
 from transak_drift.settings import Settings
@@ -53,7 +53,7 @@ def test_each_model_tells_its_drift_and_the_end_of_its_training(
             dagster_url="http://127.0.0.1:3000",
         )
         configs = settings.load_configs()
-        definitions = assemble_definitions(settings, configs)
+        definitions = build_definitions(settings, configs)
         resources = {
             "trigger_queue": trigger_queue_resource(settings),
             "notifications": notification_resource(settings),

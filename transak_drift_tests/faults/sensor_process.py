@@ -25,8 +25,8 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs import drift_message_sensor as sensor_module
 from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
-from transak_drift.defs.jobs import build_retrain_job
 from transak_drift.defs.local_resources import EMULATOR_VARIABLE, LocalTriggerQueueResource
+from transak_drift.defs.training import retrain_job
 
 # Every call of a tick that leaves the process.
 CALLS: tuple[tuple[type, str], ...] = (
@@ -179,7 +179,7 @@ def _evaluate(
     _SetDatetime.added = timedelta(seconds=evaluation.clock_seconds)
     config = parse_config(evaluation.config, "test")
     sensor = build_drift_message_sensor(
-        [config], [build_retrain_job(config)], _INTERVAL_SECONDS, evaluation.bounds
+        [config], [retrain_job(config)], _INTERVAL_SECONDS, evaluation.bounds
     )
     with dg.build_sensor_context(
         instance=instance,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
+from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.google_cloud.project_access import (
     BATCH_PREDICTION_PERMISSIONS,
@@ -403,7 +403,7 @@ def _planned_sensors(plan: Mapping[str, Any]) -> set[str]:
         config=variables["TRANSAK_DRIFT_CONFIG"],
         trigger=variables["TRANSAK_DRIFT_TRIGGER"],
     )
-    definitions = assemble_definitions(settings, settings.load_configs())
+    definitions = build_definitions(settings, settings.load_configs())
     return {sensor.name for sensor in definitions.sensors or []}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from transak_drift.assemble import assemble_definitions
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import build_definitions
 from transak_drift.settings import Settings
 from transak_drift.trigger.sink_filter import lets_through, sink_filter
 from transak_drift_tests.terraform.terraform_command import (
@@ -286,7 +286,7 @@ def test_dagster_has_a_sensor_for_each_planned_subscription(with_dagster: dict[s
         config=variables["TRANSAK_DRIFT_CONFIG"],
         trigger=variables["TRANSAK_DRIFT_TRIGGER"],
     )
-    definitions = assemble_definitions(settings, settings.load_configs())
+    definitions = build_definitions(settings, settings.load_configs())
 
     sensors = [s for s in definitions.sensors or [] if "drift_message_sensor" in s.name]
     subscriptions = _keys(planned_resources(with_dagster), "google_pubsub_subscription.trigger")
