@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
 from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
 from transak_drift.defs.names import ModelNames
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import document
