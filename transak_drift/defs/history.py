@@ -21,8 +21,8 @@ from transak_drift.defs.metadata import page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
-from transak_drift.reports.history_charts import history_chart_markdown
-from transak_drift.reports.history_page import drift_history_page
+from transak_drift.reports.charts import history_picture
+from transak_drift.reports.pages import drift_history_page
 
 SENSOR_NAME = "drift_history_sensor"
 MAX_DAYS = 60
@@ -153,7 +153,7 @@ def _metadata(
         ),
     }
     if history.days:
-        metadata["picture"] = dg.MetadataValue.md(history_chart_markdown(history, features))
+        metadata["picture"] = dg.MetadataValue.md(history_picture(history, features))
     return metadata
 
 

@@ -32,8 +32,8 @@ from transak_drift.drift.monitoring_result import (
     MonitoringResult,
     comparison,
 )
-from transak_drift.reports.drift_chart import drift_chart_markdown
-from transak_drift.reports.report_page import drift_report_page
+from transak_drift.reports.charts import result_picture
+from transak_drift.reports.pages import drift_report_page
 
 RESULT_METADATA = "result"
 
@@ -60,7 +60,7 @@ def report_metadata(
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
         "features": feature_table(result),
-        "picture": dg.MetadataValue.md(drift_chart_markdown(result)),
+        "picture": dg.MetadataValue.md(result_picture(result)),
         JOB_NAME_METADATA: result.job_name,
         "baseline": result.baseline_name,
         "baseline rows": result.baseline_rows,

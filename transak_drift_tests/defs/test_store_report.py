@@ -17,7 +17,7 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.local_resources import local_platform_resource
 from transak_drift.defs.recorded_reports import report_metadata
 from transak_drift.platform import PlatformError
-from transak_drift.reports.report_page import drift_report_page
+from transak_drift.reports.pages import drift_report_page
 from transak_drift.settings import Settings
 from transak_drift_tests.reports.report_results import DRIFTED
 from transak_drift_tests.servers.buckets import Buckets

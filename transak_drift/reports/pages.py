@@ -1,0 +1,129 @@
+"""The pages for people, each one HTML file that needs nothing beside it.
+
+Every text is escaped, and each page's Content-Security-Policy allows neither scripts nor requests.
+A page is light or dark as the reader's system, for narrow and wide screens, with its pictures
+inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from transak_drift.drift.drift_history import DriftHistory, RecordedDay
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.reports.charts import CHART_STYLE, feature_chart, history_chart, printable
+
+MAX_DAYS = 90
+MAX_EPISODES = 12
+
+_METRIC_NAMES = {
+    "l_infinity": "L-infinity distance",
+    "jensen_shannon_divergence": "Jensen–Shannon divergence",
+}
+
+
+def drift_report_page(result: MonitoringResult) -> str:
+    """Write the report of a monitoring run.
+
+    Args:
+        result: what the run found. Its texts may hold anything.
+
+    Returns:
+        One HTML document, the same for the same result.
+    """
+    return _render(
+        "report_page.html.j2",
+        result=result,
+        drifted=", ".join(printable(feature.feature) for feature in result.drifted),
+        without_data=[item for item in result.features if item.distance is None],
+        features=[_result_view(feature) for feature in result.features],
+    )
+
+
+def drift_history_page(model_name: str, history: DriftHistory, features: Sequence[str]) -> str:
+    """Write the history of a model.
+
+    Args:
+        model_name: the monitored model.
+        history: what is recorded. Its texts may hold anything.
+        features: the monitored features.
+
+    Returns:
+        One HTML document. It links to each day's report page: by address on gcp, by the file's
+        name on the local platform, where both lie in one directory.
+    """
+    return _render(
+        "history_page.html.j2",
+        model=model_name,
+        features=[_history_view(history, feature) for feature in features],
+        promotions=list(reversed(history.promotions))[:MAX_EPISODES],
+        number_of_days=f"{len(history.days):,}",
+        days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
+    )
+
+
+def _result_view(feature: FeatureDrift) -> dict[str, Any]:
+    has_data = feature.distance is not None
+    return {
+        "name": feature.feature,
+        "metric": _METRIC_NAMES.get(feature.metric, feature.metric),
+        "distance": f"{feature.distance:.4f}" if has_data else "–",
+        "threshold": f"{feature.threshold:g}",
+        "verdict": feature.verdict,
+        "note": feature.note,
+        "contributors": feature.contributors,
+        "chart": feature_chart(feature).inline() if has_data else None,
+    }
+
+
+def _history_view(history: DriftHistory, feature: str) -> dict[str, Any]:
+    episodes = history.episodes(feature)
+    has_data = any(day.distance is not None for day in history.distances(feature))
+    return {
+        "name": feature,
+        "summary": history.summary(feature),
+        "ongoing": bool(episodes) and episodes[-1].ongoing,
+        "episodes": list(reversed(episodes))[:MAX_EPISODES],
+        "chart": history_chart(history, feature).inline() if has_data else None,
+    }
+
+
+def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
+    cells = []
+    for feature in features:
+        found = day.feature(feature)
+        if found is None or found.distance is None:
+            cells.append({"kind": "absent", "text": "–"})
+        else:
+            kind = "drift" if found.drifted else "ok"
+            cells.append({"kind": kind, "text": f"{found.distance:.4f}"})
+    return {"day": day.day, "cells": cells, "page": _link(day.page)}
+
+
+def _link(page: str | None) -> str | None:
+    if page is None or page.startswith("https://"):
+        return page
+    return quote(PurePath(page).name)
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(chart_style=CHART_STYLE, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("transak_drift", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    return environment
