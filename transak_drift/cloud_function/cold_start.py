@@ -8,7 +8,6 @@ from pathlib import Path
 
 from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler, TrainedModel
 from transak_drift.cloud_function.structured_log import structured_logger, with_fields
-from transak_drift.cloud_function.training_launch import VertexTrainingLauncher
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -50,12 +49,10 @@ def build_handler() -> DriftMessageHandler:
         logger.critical("the function cannot start: %s", error)
         raise
     for config in configs:
-        _tell_what_is_not_honoured(config)
+        _warn_of_what_is_not_honoured(config)
     return DriftMessageHandler(
         models=[
-            TrainedModel(
-                config, VertexMonitoringJobs(connection), VertexTrainingLauncher(connection, config)
-            )
+            TrainedModel(config, VertexMonitoringJobs(connection), connection)
             for config in configs
             for connection in [VertexConnection(_endpoint(config), _LIMITS)]
         ],
@@ -106,7 +103,7 @@ def _require_template(config: MonitoringConfig, path: Path) -> None:
         raise ConfigError(str(path), [fault])
 
 
-def _tell_what_is_not_honoured(config: MonitoringConfig) -> None:
+def _warn_of_what_is_not_honoured(config: MonitoringConfig) -> None:
     policy = config.retrain_policy
     if policy.cooldown_minutes > 0:
         structured_logger().warning(

@@ -6,8 +6,8 @@ the two, given the same message, start one training between them.
 The function keeps no state, which bounds what it honours:
 
 - a drift event trains once: Vertex AI refuses a second PipelineJob of the same id;
-- a monitoring job that has not ended, or cannot be read, makes it raise, so that the message is
-  delivered again;
+- what cannot be settled now (the monitoring job has not ended, Vertex AI does not answer, a right
+  is missing) raises, so that Eventarc delivers the message again;
 - without a message it never starts: only Dagster finds jobs by itself;
 - `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage: only the sensor
   honours them, and only the sensor looks at a held event again.
@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from cloudevents.http import CloudEvent
 
@@ -32,18 +31,18 @@ from transak_drift.cloud_function.pubsub_event import (
 from transak_drift.cloud_function.structured_log import with_fields
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.platform import MonitoringJobs
+from transak_drift.platform import MonitoringJobs, PlatformError
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
-from transak_drift.trigger.message import ReceivedMessage
 from transak_drift.trigger.retrain_policy import NO_HISTORY, hold_back
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.training_launch import TrainingOrder, launch_training
 
 UNEXPECTED_EVENT = "unexpected_event"
-LAUNCH_REFUSED = "launch_refused"
-LAUNCH_KEPT_FAILING = "launch_kept_failing"
-KEPT_WAITING = "kept_waiting"
+NOT_SETTLED = "not_settled_in_time"
 # Eventarc drops an event that was not taken for 24 hours ("Eventarc: Retry events"): before that
 # it goes to the dead letters, from where it can be replayed.
-LONGEST_REPETITION = timedelta(hours=20)
+MAX_AGE = timedelta(hours=20)
 
 
 class Disposition(StrEnum):
@@ -56,52 +55,8 @@ class Disposition(StrEnum):
     DEAD_LETTERED = "dead_lettered"
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchedTraining:
-    """A PipelineJob that trains for a drift event.
-
-    Args:
-        pipeline_job: its resource name.
-        adopted: whether it was there before this call.
-    """
-
-    pipeline_job: str
-    adopted: bool
-
-
 class NotReadyError(Exception):
-    """The monitoring job has not ended, or cannot be read now; the message comes again."""
-
-
-class LaunchRefusedError(Exception):
-    """The training cannot be launched, and trying again would not help; the message says why."""
-
-
-class TrainingLauncher(Protocol):
-    """Starts the training of a drift event."""
-
-    def __call__(self, event: DriftEvent) -> LaunchedTraining:
-        """Start the training, or find the one that was started for this event.
-
-        Raises:
-            LaunchRefusedError: trying again would not help.
-            Exception: anything else is worth another delivery.
-        """
-        ...
-
-
-class DeadLetterQueue(Protocol):
-    """Takes rejected messages."""
-
-    topic: str
-
-    def publish_dead_letters(
-        self,
-        letters: Sequence[tuple[ReceivedMessage, str, str]],
-        source_subscription: str | None = None,
-    ) -> list[str]:
-        """Publish rejected messages, each with its reason and detail."""
-        ...
+    """The monitoring job has not ended, or cannot be read now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +64,14 @@ class TrainedModel:
     """A monitored model and what trains it.
 
     Args:
-        config: the monitored model.
+        config: the monitored model and its training pipeline.
         jobs: reads what its monitoring jobs found.
-        launch: starts its training.
+        connection: the clients of the configuration's location.
     """
 
     config: MonitoringConfig
     jobs: MonitoringJobs
-    launch: TrainingLauncher
+    connection: VertexConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +85,7 @@ class DriftMessageHandler:
     """
 
     models: Sequence[TrainedModel]
-    queue: DeadLetterQueue
+    queue: TriggerQueue
     logger: logging.Logger
 
     def handle(self, event: CloudEvent) -> Disposition:
@@ -143,114 +98,91 @@ class DriftMessageHandler:
             How it ended. The event is then done with: a final failure is in the dead-letter topic.
 
         Raises:
-            Exception: a failure that may pass; Eventarc delivers the event again.
+            Exception: it could not be settled; Eventarc delivers the event again.
         """
         try:
             pushed = read_pushed_message(event, self.queue.topic)
         except UnexpectedEventError as error:
-            return self._dead_letter(
-                PushedMessage(error.event_as_message, None), UNEXPECTED_EVENT, str(error)
-            )
-        assessor = Assessor([(model.config, model.jobs) for model in self.models], _now())
-        assessment = assessor.assess(pushed.message.data)
-        match assessment.verdict:
-            case Verdict.DRIFT:
-                return self._answer_drift(pushed, assessment)
-            case Verdict.NOT_DRIFT:
-                self._log(logging.INFO, Disposition.NOT_DRIFT, pushed, assessment.reason)
-                return Disposition.NOT_DRIFT
-            case Verdict.REJECTED:
-                return self._dead_letter(pushed, str(assessment.rejection), assessment.reason)
-            case Verdict.WAITING | Verdict.UNAVAILABLE:
-                if _is_about_to_be_dropped(pushed):
-                    return self._dead_letter(pushed, KEPT_WAITING, assessment.reason)
-                self.logger.warning(
-                    "%s; the message will be delivered again",
-                    assessment.reason,
-                    extra=_fields(pushed, None),
-                )
-                raise NotReadyError(assessment.reason)
-
-    def _answer_drift(self, pushed: PushedMessage, assessment: Assessment) -> Disposition:
-        event = assessment.event
-        assert event is not None
-        (model,) = (model for model in self.models if model.config is assessment.config)
-        hold = hold_back(len(event.features), model.config.retrain_policy, NO_HISTORY, _now())
-        if hold is not None:
-            self._log(logging.WARNING, Disposition.HELD, pushed, hold.reason, event)
-            return Disposition.HELD
+            pushed = PushedMessage(error.event_as_message, None)
+            return self._dead_letter(pushed, UNEXPECTED_EVENT, str(error))
         try:
-            training = model.launch(event)
-        except LaunchRefusedError as error:
-            return self._dead_letter(pushed, LAUNCH_REFUSED, str(error), event)
+            return self._settle(pushed)
         except Exception as error:
-            if _is_about_to_be_dropped(pushed):
-                return self._dead_letter(pushed, LAUNCH_KEPT_FAILING, str(error), event)
-            self.logger.exception(
-                "the training could not be launched; the message will be delivered again",
-                extra=_fields(pushed, event),
+            if pushed.publish_time is not None and _now() - pushed.publish_time > MAX_AGE:
+                return self._dead_letter(pushed, NOT_SETTLED, str(error), logging.ERROR)
+            self.logger.log(
+                logging.WARNING if isinstance(error, NotReadyError) else logging.ERROR,
+                "%s; the message is delivered again",
+                error,
+                exc_info=not isinstance(error, NotReadyError | PlatformError),
+                extra=_fields(pushed),
             )
             raise
-        disposition = Disposition.ADOPTED if training.adopted else Disposition.LAUNCHED
-        sentence = "was started before" if training.adopted else "started"
-        self._log(
-            logging.INFO,
-            disposition,
+
+    def _settle(self, pushed: PushedMessage) -> Disposition:
+        models = [(model.config, model.jobs) for model in self.models]
+        assessment = Assessor(models, _now()).assess(pushed.message.data)
+        match assessment:
+            case Assessment(Verdict.DRIFT, event=DriftEvent() as event):
+                (model,) = (model for model in self.models if model.config is assessment.config)
+                return self._train(pushed, model, event)
+            case Assessment(Verdict.NOT_DRIFT):
+                return self._log(pushed, Disposition.NOT_DRIFT, assessment.reason)
+            case Assessment(Verdict.REJECTED):
+                return self._dead_letter(pushed, str(assessment.rejection), assessment.reason)
+            case _:
+                raise NotReadyError(assessment.reason)
+
+    def _train(self, pushed: PushedMessage, model: TrainedModel, event: DriftEvent) -> Disposition:
+        policy = model.config.retrain_policy
+        hold = hold_back(len(event.features), policy, NO_HISTORY, _now())
+        if hold is not None:
+            return self._log(pushed, Disposition.HELD, hold.reason, logging.WARNING, event)
+        order = TrainingOrder(event.key, event.window_end)
+        # A job that failed is not followed by another, since a message may come again at any time.
+        training = launch_training(model.connection, model.config, order, retry_failed=False)
+        return self._log(
             pushed,
-            f"{training.pipeline_job} {sentence}",
-            event,
-            pipeline_job=training.pipeline_job,
+            Disposition.ADOPTED if training.adopted else Disposition.LAUNCHED,
+            f"{training.job_name} {'was started before' if training.adopted else 'started'}",
+            event=event,
+            pipeline_job=training.job_name,
         )
-        return disposition
 
     def _dead_letter(
-        self, pushed: PushedMessage, reason: str, detail: str, event: DriftEvent | None = None
+        self, pushed: PushedMessage, reason: str, detail: str, level: int = logging.WARNING
     ) -> Disposition:
-        forwarded = self.queue.publish_dead_letters(
-            [(pushed.message, reason, detail)], pushed.subscription
-        )
-        # A rejected message is an ordinary outcome, a training that did not start is not.
-        level = logging.WARNING if event is None else logging.ERROR
-        self._log(
-            level,
-            Disposition.DEAD_LETTERED,
+        letter = (pushed.message, reason, detail)
+        (dead_letter,) = self.queue.publish_dead_letters([letter], pushed.subscription)
+        return self._log(
             pushed,
+            Disposition.DEAD_LETTERED,
             f"{reason}: {detail}",
-            event,
+            level,
             reason=reason,
-            dead_letter=forwarded[0],
+            dead_letter=dead_letter,
         )
-        return Disposition.DEAD_LETTERED
 
     def _log(
         self,
-        level: int,
-        disposition: Disposition,
         pushed: PushedMessage,
+        disposition: Disposition,
         sentence: str,
+        level: int = logging.INFO,
         event: DriftEvent | None = None,
         **fields: str,
-    ) -> None:
-        self.logger.log(
-            level,
-            "%s: %s",
-            disposition,
-            sentence,
-            extra=_fields(pushed, event, outcome=str(disposition), **fields),
-        )
+    ) -> Disposition:
+        extra = _fields(pushed, event, outcome=str(disposition), **fields)
+        self.logger.log(level, "%s: %s", disposition, sentence, extra=extra)
+        return disposition
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _is_about_to_be_dropped(pushed: PushedMessage) -> bool:
-    published = pushed.publish_time
-    return published is not None and _now() - published > LONGEST_REPETITION
-
-
 def _fields(
-    pushed: PushedMessage, event: DriftEvent | None, **fields: str
+    pushed: PushedMessage, event: DriftEvent | None = None, **fields: str
 ) -> dict[str, dict[str, object]]:
     features = None if event is None else {item.feature: item.distance for item in event.features}
     return with_fields(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
+from google.cloud.aiplatform_v1beta1 import types as beta_types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pubsub.connection import connect
@@ -18,6 +23,7 @@ from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event
 
 MODEL_NAME = "transak-i1-train-model"
 SECOND_MODEL_NAME = "transak-i2-train-model"
@@ -53,6 +59,48 @@ class Deployment:
             "PUBSUB_EMULATOR_HOST": self.pubsub_endpoint,
         }
 
+    def finished_job(
+        self,
+        name: str,
+        distances: Mapping[str, float] | None = None,
+        config: MonitoringConfig | None = None,
+    ) -> DriftEvent:
+        """Put a monitoring job there that finds distances in a file; return what it finds.
+
+        Args:
+            name: tells the job from others.
+            distances: by feature, a multiple of 0.01; by default 0.6 of `description`.
+            config: the monitored model, by default the first.
+        """
+        config = config or self.config
+        distances = distances or {"description": 0.6}
+        uri = f"gs://{config.model_name}/{name}.csv"
+        rows = [
+            {
+                feature: "new" if row < round(distances.get(feature, 0) * 100) else "known"
+                for feature in config.drift_thresholds
+            }
+            for row in range(100)
+        ]
+        self.vertex.buckets.write_csv(uri, rows)
+        (monitor,) = (
+            item
+            for item in self.vertex.monitoring.monitors()
+            if item.name.endswith(f"/{config.model_monitor_id}")
+        )
+        objective = {
+            "tabular_objective": monitor.tabular_objective,
+            "baseline_dataset": monitor.training_dataset,
+            "target_dataset": {
+                **_dataset(uri),
+                "time_interval": {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)},
+            },
+        }
+        job = beta_types.ModelMonitoringJob(model_monitoring_spec={"objective_spec": objective})
+        job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
+        self.vertex.monitoring.put_job(monitor.name, job, job_id=job_id)
+        return drift_event(job_id, distances, monitor=config.model_monitor_id)
+
     def jobs(self, job_id: str | None = None) -> list[PipelineJob]:
         """Return the PipelineJobs, or that of one id."""
         jobs = self.vertex.pipelines.jobs()
@@ -68,6 +116,38 @@ class Deployment:
         """Tell whether a message was rejected."""
         letters = self.queue.list_dead_letters(1_000)
         return any(letter.source_message_id == message_id for letter in letters)
+
+
+def _put_monitor(vertex: LoopbackVertex, config: MonitoringConfig, model: str) -> None:
+    """Put the model's monitor there, as `model_monitor` would have made it."""
+    baseline = f"gs://{config.model_name}/baseline.csv"
+    vertex.buckets.write_csv(baseline, [dict.fromkeys(config.drift_thresholds, "known")])
+    vertex.monitoring.put_monitor(
+        beta_types.ModelMonitor(
+            display_name=config.monitoring_job_display_name,
+            model_monitoring_target={"vertex_model": {"model": model, "model_version_id": "1"}},
+            training_dataset=_dataset(baseline),
+            tabular_objective={
+                "feature_drift_spec": {
+                    "categorical_metric_type": "l_infinity",
+                    "feature_alert_conditions": {
+                        feature: {"threshold": threshold}
+                        for feature, threshold in config.drift_thresholds.items()
+                    },
+                }
+            },
+            model_monitoring_schema={
+                "feature_fields": [
+                    {"name": feature, "data_type": "string"} for feature in config.drift_thresholds
+                ]
+            },
+        ),
+        config.model_monitor_id,
+    )
+
+
+def _dataset(uri: str) -> dict[str, Any]:
+    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}
 
 
 @pytest.fixture(scope="package")
@@ -108,8 +188,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         ensure_embedded_pubsub(directory / "pubsub", grace_seconds=1) as pubsub,
         LoopbackVertex(directory / "buckets") as vertex,
     ):
-        vertex.models.upload(MODEL_NAME, artifact_uri="gs://transak-i1/models/1")
-        vertex.models.upload(SECOND_MODEL_NAME, artifact_uri="gs://transak-i2/models/1")
+        for item, number in ((config, 1), (second_config, 2)):
+            model = vertex.models.upload(
+                item.model_name, artifact_uri=f"gs://transak-i{number}/models/1"
+            )
+            _put_monitor(vertex, item, model.name)
         queue = TriggerQueue(connect(pubsub.endpoint), config)
         queue.ensure_exists()
         yield Deployment(config, second_config, archive, vertex, queue, pubsub.endpoint)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import pytest
 from google.api_core import exceptions
-from google.auth import exceptions as auth_exceptions
 
 from transak_drift.cloud_function.drift_message_handler import (
     Disposition,
@@ -19,16 +18,15 @@ from transak_drift.cloud_function.drift_message_handler import (
     TrainedModel,
 )
 from transak_drift.cloud_function.structured_log import StructuredFormatter, with_fields
-from transak_drift.cloud_function.training_launch import VertexTrainingLauncher, is_final
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import pipeline_job_id
-from transak_drift.platform import PlatformError
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.vertex.own_jobs import VertexMonitoringJobs
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
 from transak_drift_tests.servers.clients import connect as connect_vertex
-from transak_drift_tests.trigger.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import message_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def handler_for(deployment: Deployment, config: MonitoringConfig) -> Generator[L
     connection = connect_vertex(deployment.vertex.endpoint)
     queue = TriggerQueue(connect_pubsub(deployment.pubsub_endpoint), config)
     try:
-        model = TrainedModel(config, VertexTrainingLauncher(connection, config))
+        model = TrainedModel(config, VertexMonitoringJobs(connection), connection)
         yield LoggedHandler(DriftMessageHandler([model], queue, logger), stream)
     finally:
         connection.close()
@@ -67,8 +65,10 @@ def changed(config: MonitoringConfig, **changes: object) -> MonitoringConfig:
 
 def test_a_message_with_too_few_drifted_features_is_held(deployment: Deployment) -> None:
     config = changed(deployment.config, retrain_policy={"minimum_anomalous_features": 2})
-    one = pubsub_event(message_body(drift_event("one-feature", {"description": 0.6})))
-    two = pubsub_event(message_body(drift_event("two", {"description": 0.6, "type": 0.4})))
+    drift = deployment.finished_job("one-feature")
+    one = pubsub_event(message_body(drift))
+    both = deployment.finished_job("two-features", {"description": 0.6, "type": 0.4})
+    two = pubsub_event(message_body(both))
 
     with handler_for(deployment, config) as logged:
         assert logged.handler.handle(one) == Disposition.HELD
@@ -78,18 +78,19 @@ def test_a_message_with_too_few_drifted_features_is_held(deployment: Deployment)
     assert (held["severity"], held["outcome"]) == ("WARNING", "held")
     assert "the policy asks for 2" in str(held["message"])
     assert launched["outcome"] == "launched"
-    assert not deployment.jobs(pipeline_job_id("pipeline-train", drift_event("one-feature").key))
+    assert not deployment.jobs(pipeline_job_id("pipeline-train", drift.key))
     assert not deployment.is_dead_letter(one["id"])
 
 
 def test_the_configured_pipeline_names_the_job(deployment: Deployment) -> None:
     config = changed(deployment.config, training_pipeline="another-train")
-    event = pubsub_event(message_body(drift_event("named")))
+    drift = deployment.finished_job("named")
+    event = pubsub_event(message_body(drift))
 
     with handler_for(deployment, config) as logged:
         assert logged.handler.handle(event) == Disposition.LAUNCHED
 
-    assert deployment.jobs(pipeline_job_id("another-train", drift_event("named").key))
+    assert deployment.jobs(pipeline_job_id("another-train", drift.key))
 
 
 def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
@@ -102,49 +103,6 @@ def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
 
     with handler_for(deployment, config) as logged, pytest.raises(exceptions.NotFound):
         logged.handler.handle(event)
-
-
-def test_a_configuration_without_a_model_of_its_name_is_a_final_failure(
-    deployment: Deployment,
-) -> None:
-    config = changed(deployment.config, model_name="no such model")
-    event = pubsub_event(message_body(drift_event("no-model")))
-
-    with handler_for(deployment, config) as logged:
-        assert logged.handler.handle(event) == Disposition.DEAD_LETTERED
-
-    letter = deployment.dead_letter(event["id"])
-    assert letter.reason == "launch_refused"
-    assert "no model is named 'no such model'" in letter.detail
-
-
-@pytest.mark.parametrize(
-    ("cause", "final"),
-    [
-        (None, True),
-        (exceptions.PermissionDenied("role"), True),
-        (exceptions.NotFound("model"), True),
-        (exceptions.InvalidArgument("parameter"), True),
-        (exceptions.FailedPrecondition("quota project"), True),
-        (FileNotFoundError("template"), True),
-        (exceptions.ResourceExhausted("quota"), False),
-        (exceptions.TooManyRequests("quota"), False),
-        (exceptions.Aborted("conflict"), False),
-        (exceptions.ServiceUnavailable("down"), False),
-        (exceptions.DeadlineExceeded("slow"), False),
-        (exceptions.InternalServerError("bug"), False),
-        (exceptions.Unknown("?"), False),
-        (exceptions.RetryError("gave up", exceptions.ServiceUnavailable("down")), False),
-        (auth_exceptions.TransportError("metadata server"), False),
-        (ConnectionResetError("peer"), False),
-        (TimeoutError("socket"), False),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_failures_are_told_apart(cause: Exception | None, final: bool) -> None:
-    error = PlatformError("cannot launch")
-    error.__cause__ = cause
-    assert is_final(error) is final
 
 
 def test_a_log_entry_is_one_line_whatever_it_says() -> None:

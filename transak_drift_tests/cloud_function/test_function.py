@@ -9,9 +9,11 @@ from typing import Any
 import grpc
 import pytest
 from cloudevents.http import CloudEvent
+from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState
 
 from transak_drift.config.monitoring_config import parse_config
-from transak_drift.drift.drift_event import pipeline_job_id
+from transak_drift.drift.drift_event import DriftEvent, pipeline_job_id
+from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import (
@@ -19,13 +21,15 @@ from transak_drift_tests.cloud_function.pubsub_events import (
     event_with_data,
     pubsub_event,
 )
-from transak_drift_tests.trigger.drift_messages import drift_event, message_body
+from transak_drift_tests.servers.status import RefusedError
+from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body
 
 TAKEN = 200
+AGAIN = 500
 
 
-def expected_id(job: str) -> str:
-    return pipeline_job_id("pipeline-train", drift_event(job).key)
+def job_of(event: DriftEvent) -> str:
+    return pipeline_job_id("pipeline-train", event.key)
 
 
 def entries_of(function: FunctionServer, event: CloudEvent) -> list[dict[str, Any]]:
@@ -35,11 +39,12 @@ def entries_of(function: FunctionServer, event: CloudEvent) -> list[dict[str, An
 def test_drift_starts_the_training_pipeline(
     function: FunctionServer, deployment: Deployment
 ) -> None:
-    event = pubsub_event(message_body(drift_event("starts")))
+    drift = deployment.finished_job("starts")
+    event = pubsub_event(message_body(drift))
 
     assert function.post(event) == TAKEN
 
-    (job,) = deployment.jobs(expected_id("starts"))
+    (job,) = deployment.jobs(job_of(drift))
     parameters = dict(job.runtime_config.parameter_values)
     assert parameters["first_day"] == "2026-04-04"
     assert parameters["last_day"] == "2026-05-01"
@@ -49,70 +54,69 @@ def test_drift_starts_the_training_pipeline(
     (entry,) = entries_of(function, event)
     assert entry["severity"] == "INFO"
     assert entry["outcome"] == "launched"
-    assert entry["drift_event"] == drift_event("starts").key
+    assert entry["drift_event"] == drift.key
     assert entry["features"] == {"description": 0.6}
-    assert entry["pipeline_job"].endswith(expected_id("starts"))
+    assert entry["pipeline_job"].endswith(job_of(drift))
 
 
-def test_an_event_in_structured_mode_is_the_same_event(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    event = pubsub_event(message_body(drift_event("structured")))
-
-    assert function.post(event, structured=True) == TAKEN
-    assert function.post(event) == TAKEN
-
-    assert len(deployment.jobs(expected_id("structured"))) == 1
-    assert [entry["outcome"] for entry in entries_of(function, event)] == ["launched", "adopted"]
-
-
-def test_many_messages_of_one_drift_event_start_one_pipeline(
+def test_every_shape_of_message_and_every_delivery_starts_one_pipeline(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     before = len(deployment.jobs())
-    bodies = [
-        message_body(drift_event("many", {"description": 0.6})),
-        message_body(drift_event("many", {"type": 0.5})),
-    ]
-    events = [pubsub_event(body) for body in bodies * 5]
+    drift = deployment.finished_job("many")
+    shapes = [json.dumps(drift_message(drift, shape, MAY_1)).encode() for shape in MessageShape]
+    by_number = shapes[1].replace(b"projects/af-finanzen", b"projects/123456789012")
+    events = [pubsub_event(body) for body in [*shapes, by_number] * 3]
 
     with ThreadPoolExecutor(max_workers=5) as pool:
         answers = list(pool.map(function.post, events))
+    answers.append(function.post(events[0], structured=True))
 
-    assert answers == [TAKEN] * len(events)
-    assert len(deployment.jobs(expected_id("many"))) == 1
+    assert answers == [TAKEN] * (len(events) + 1)
+    assert len(deployment.jobs(job_of(drift))) == 1
     assert len(deployment.jobs()) == before + 1
     outcomes = [entry["outcome"] for event in events for entry in entries_of(function, event)]
-    assert sorted(outcomes) == ["adopted"] * 9 + ["launched"]
+    assert sorted(outcomes) == ["adopted"] * len(events) + ["launched"]
 
 
-def test_a_value_within_its_threshold_is_no_drift(
+def test_a_message_that_claims_drift_of_a_quiet_job_trains_nothing(
     function: FunctionServer, deployment: Deployment
 ) -> None:
-    event = pubsub_event(message_body(drift_event("within", {"description": 0.3, "type": 0.1})))
+    quiet = deployment.finished_job("quiet", {"description": 0.25, "type": 0.1})
+    event = pubsub_event(message_body(drift_event(quiet.monitoring_job_id, {"type": 0.99})))
 
     assert function.post(event) == TAKEN
 
-    assert deployment.jobs(expected_id("within")) == []
+    assert deployment.jobs(job_of(quiet)) == []
     assert not deployment.is_dead_letter(event["id"])
     (entry,) = entries_of(function, event)
     assert (entry["severity"], entry["outcome"]) == ("INFO", "not_drift")
+    assert "description 0.25" in entry["message"]
+
+
+def test_a_notice_that_a_job_has_started_is_taken(
+    function: FunctionServer, deployment: Deployment
+) -> None:
+    notice = {"subject": "Vertex AI Model Monitoring Job started", "details": {}}
+    event = pubsub_event(json.dumps(notice).encode())
+
+    assert function.post(event) == TAKEN
+
+    assert not deployment.is_dead_letter(event["id"])
+    assert entries_of(function, event)[0]["outcome"] == "not_drift"
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "not_json"),
-        (b"\xff\xfe", "not_utf8"),
-        (b'{"jsonPayload": []}', "wrong_shape"),
+        (b'{"jsonPayload": []}', "no_monitoring_job"),
         (b"x" * (1024 * 1024 + 1), "too_large"),
-        (
-            message_body(drift_event("foreign")).replace(b"af-finanzen/", b"elsewhere/"),
-            "other_project",
-        ),
-        (message_body(drift_event("unknown", {"colour": 0.9})), "unknown_feature"),
+        (message_body(drift_event("foreign", project="elsewhere")), "other_project"),
+        (message_body(drift_event("other", monitor="4412345678901234567")), "other_monitor"),
+        (message_body(drift_event("deleted")), "job_missing"),
     ],
-    ids=["empty", "no text", "wrong shape", "too large", "other project", "unknown feature"],
+    ids=["empty", "no job", "too large", "other project", "other monitor", "deleted"],
 )
 def test_a_rejected_message_is_taken_and_kept_with_its_reason(
     function: FunctionServer, deployment: Deployment, body: bytes, reason: str
@@ -134,22 +138,32 @@ def test_a_rejected_message_is_taken_and_kept_with_its_reason(
     assert entry["reason"] == reason
 
 
+def test_another_topic_s_event_of_real_drift_trains_nothing(
+    function: FunctionServer, deployment: Deployment
+) -> None:
+    drift = deployment.finished_job("other-topic")
+    event = pubsub_event(message_body(drift), topic="projects/evil/topics/t")
+
+    assert function.post(event) == TAKEN
+
+    letter = deployment.dead_letter(event["id"])
+    assert letter.reason == "unexpected_event"
+    assert "source is 'projects/evil" in letter.detail.replace("//pubsub.googleapis.com/", "")
+    assert deployment.jobs(job_of(drift)) == []
+
+
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "problem"),
     [
-        (
-            pubsub_event(message_body(drift_event("topic")), topic="projects/evil/topics/t"),
-            "source is",
-        ),
         (event_with_data({"message": {}}, event_id="u1", event_type="a.b"), "type is 'a.b'"),
         (event_with_data({"message": {"data": "!"}}, event_id="u2"), "data.message.data"),
         (event_with_data({"message": {"messageId": 5}}, event_id="u3"), "data.message.messageId"),
         (event_with_data([1, 2], event_id="u4"), "data: "),
     ],
-    ids=["another topic", "another type", "no base64", "wrong type of id", "no object"],
+    ids=["another type", "no base64", "wrong type of id", "no object"],
 )
-def test_an_event_without_a_message_of_ours_is_kept_whole(
-    function: FunctionServer, deployment: Deployment, event: CloudEvent, told: str
+def test_an_event_without_a_message_is_kept_whole(
+    function: FunctionServer, deployment: Deployment, event: CloudEvent, problem: str
 ) -> None:
     before = len(deployment.jobs())
 
@@ -157,56 +171,123 @@ def test_an_event_without_a_message_of_ours_is_kept_whole(
 
     letter = deployment.dead_letter(event["id"])
     assert letter.reason == "unexpected_event"
-    assert told in letter.detail
+    assert problem in letter.detail
     assert json.loads(letter.message.data) == event.data
     assert len(deployment.jobs()) == before
 
 
-def test_a_failure_that_passes_by_itself_is_not_even_seen(
-    function: FunctionServer, deployment: Deployment
+def test_a_job_that_has_not_ended_asks_for_another_delivery(
+    function: FunctionServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.UNAVAILABLE, 2)
-    event = pubsub_event(message_body(drift_event("unavailable")))
+    monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+    drift = deployment.finished_job("unfinished")
+    event = pubsub_event(message_body(drift))
 
-    assert function.post(event) == TAKEN
-
-    assert deployment.vertex.faults.left("CreatePipelineJob") == 0
-    assert len(deployment.jobs(expected_id("unavailable"))) == 1
-
-
-def test_a_failure_that_may_pass_asks_for_another_delivery(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
-    event = pubsub_event(message_body(drift_event("internal")))
-
-    assert function.post(event) == 500
-    assert deployment.jobs(expected_id("internal")) == []
-    assert function.post(event) == TAKEN
-
-    assert len(deployment.jobs(expected_id("internal"))) == 1
+    assert function.post(event) == AGAIN
+    assert deployment.jobs(job_of(drift)) == []
     assert not deployment.is_dead_letter(event["id"])
-    failed, launched = entries_of(function, event)
-    assert failed["severity"] == "ERROR"
-    assert "will be delivered again" in failed["message"]
+    assert function.post(event) == TAKEN
+
+    assert len(deployment.jobs(job_of(drift))) == 1
+    waiting, launched = entries_of(function, event)
+    assert waiting["severity"] == "WARNING"
+    assert (
+        "has not ended yet; it is looked at again; the message is delivered" in (waiting["message"])
+    )
     assert launched["outcome"] == "launched"
 
 
-def test_a_failure_that_needs_a_person_is_kept_and_trains_when_it_is_replayed(
+@pytest.mark.parametrize(
+    ("method", "code", "missing"),
+    [
+        ("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, "aiplatform.modelMonitors.list"),
+        ("SearchModelMonitoringStats", grpc.StatusCode.INTERNAL, ""),
+        ("CreatePipelineJob", grpc.StatusCode.INTERNAL, ""),
+        (
+            "CreatePipelineJob",
+            grpc.StatusCode.PERMISSION_DENIED,
+            "aiplatform.pipelineJobs.create",
+        ),
+    ],
+)
+def test_what_vertex_ai_refuses_now_is_delivered_again(
+    function: FunctionServer,
+    deployment: Deployment,
+    method: str,
+    code: grpc.StatusCode,
+    missing: str,
+) -> None:
+    drift = deployment.finished_job(f"{method}-{code.name}")
+    deployment.vertex.faults.refuse(method, code, 1, "Refused.")
+    event = pubsub_event(message_body(drift))
+
+    assert function.post(event) == AGAIN
+    assert deployment.jobs(job_of(drift)) == []
+    assert function.post(event) == TAKEN
+
+    assert len(deployment.jobs(job_of(drift))) == 1
+    assert not deployment.is_dead_letter(event["id"])
+    failed, launched = entries_of(function, event)
+    assert failed["severity"] in ("WARNING", "ERROR")
+    assert missing in failed["message"]
+    assert "Traceback" not in failed["message"]
+    assert launched["outcome"] == "launched"
+
+
+def test_an_outage_of_a_moment_is_not_even_seen(
     function: FunctionServer, deployment: Deployment
 ) -> None:
-    deployment.vertex.faults.refuse(
-        "CreatePipelineJob", grpc.StatusCode.PERMISSION_DENIED, 1, "Permission denied"
-    )
-    body = message_body(drift_event("denied"))
-    event = pubsub_event(body)
+    for method in ("GetModelMonitoringJob", "CreatePipelineJob"):
+        deployment.vertex.faults.refuse(method, grpc.StatusCode.UNAVAILABLE, 1)
+    drift = deployment.finished_job("unavailable")
+
+    assert function.post(pubsub_event(message_body(drift))) == TAKEN
+
+    assert len(deployment.jobs(job_of(drift))) == 1
+
+
+def test_a_training_that_failed_is_not_followed_by_another(
+    function: FunctionServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: PipelineJob) -> None:
+        raise RefusedError(grpc.StatusCode.INTERNAL, "out of memory")
+
+    monkeypatch.setattr(deployment.vertex.pipelines, "run", fail)
+    drift = deployment.finished_job("fails")
+    first, second = pubsub_event(message_body(drift)), pubsub_event(message_body(drift))
+    assert function.post(first) == TAKEN
+    before = len(deployment.jobs())
+    (job,) = deployment.jobs(job_of(drift))
+    deployment.vertex.pipelines.finish_at_next_look(job.name)
+
+    assert function.post(second) == TAKEN
+
+    (job,) = deployment.jobs(job_of(drift))
+    assert job.state == PipelineState.PIPELINE_STATE_FAILED
+    assert len(deployment.jobs()) == before
+    assert entries_of(function, second)[0]["outcome"] == "adopted"
+
+
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_a_message_that_eventarc_would_drop_is_kept_and_trains_when_it_is_replayed(
+    function: FunctionServer,
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    unfinished: bool,
+) -> None:
+    if unfinished:
+        monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+    else:
+        deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
+    drift = deployment.finished_job(f"old-{unfinished}")
+    body = message_body(drift)
+    event = pubsub_event(body, publish_time="2026-05-02T00:10:00.123Z")
 
     assert function.post(event) == TAKEN
 
     letter = deployment.dead_letter(event["id"])
-    assert letter.reason == "launch_refused"
-    assert "aiplatform.pipelineJobs.create" in letter.detail
-    assert deployment.jobs(expected_id("denied")) == []
+    assert letter.reason == "not_settled_in_time"
+    assert deployment.jobs(job_of(drift)) == []
     assert entries_of(function, event)[0]["severity"] == "ERROR"
 
     # What Eventarc does with a message that `transak-drift dead-letters replay` publishes again.
@@ -215,16 +296,4 @@ def test_a_failure_that_needs_a_person_is_kept_and_trains_when_it_is_replayed(
     deployment.queue.acknowledge([message.ack_id])
     assert (message.message_id, message.data) == (replayed, body)
     assert function.post(pubsub_event(message.data, message_id=message.message_id)) == TAKEN
-    assert len(deployment.jobs(expected_id("denied"))) == 1
-
-
-def test_a_message_that_eventarc_would_drop_is_kept_first(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
-    event = pubsub_event(message_body(drift_event("old")), publish_time="2026-05-02T00:10:00.123Z")
-
-    assert function.post(event) == TAKEN
-
-    assert deployment.dead_letter(event["id"]).reason == "launch_kept_failing"
-    assert deployment.jobs(expected_id("old")) == []
+    assert len(deployment.jobs(job_of(drift))) == 1

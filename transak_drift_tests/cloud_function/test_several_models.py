@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from cloudevents.http import CloudEvent
 from google.cloud.aiplatform_v1.types import PipelineJob
 
 from transak_drift.config.monitoring_config import parse_config
-from transak_drift.drift.drift_event import DriftEvent, pipeline_job_id
+from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
@@ -18,13 +16,6 @@ from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 TAKEN = 200
 BOTH_DRIFT = {"description": 0.6, "type": 0.5}
-
-
-def drift_of_second(
-    deployment: Deployment, job: str, deviations: Mapping[str, float] | None = None
-) -> DriftEvent:
-    event = drift_event(job, deviations or BOTH_DRIFT)
-    return replace(event, model_monitor_id=deployment.second_config.model_monitor_id)
 
 
 def entry_of(function: FunctionServer, event: CloudEvent) -> dict[str, Any]:
@@ -41,7 +32,7 @@ def test_drift_of_the_second_model_trains_it_alone(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     before = deployment.jobs()
-    drift = drift_of_second(deployment, "second-drifts")
+    drift = deployment.finished_job("second-drifts", BOTH_DRIFT, deployment.second_config)
     event = pubsub_event(message_body(drift))
 
     assert function.post(event) == TAKEN
@@ -62,7 +53,7 @@ def test_drift_of_the_first_model_trains_it_alone(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     before = deployment.jobs()
-    drift = drift_event("first-drifts", BOTH_DRIFT)
+    drift = deployment.finished_job("first-drifts", BOTH_DRIFT)
     event = pubsub_event(message_body(drift))
 
     assert function.post(event) == TAKEN
@@ -78,8 +69,10 @@ def test_each_model_is_held_against_its_own_thresholds(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     between = {"description": 0.4}
-    of_first = pubsub_event(message_body(drift_event("between", between)))
-    of_second = pubsub_event(message_body(drift_of_second(deployment, "between", between)))
+    of_first = pubsub_event(message_body(deployment.finished_job("between", between)))
+    of_second = pubsub_event(
+        message_body(deployment.finished_job("between", between, deployment.second_config))
+    )
 
     assert [function.post(event) for event in (of_first, of_second)] == [TAKEN, TAKEN]
 
@@ -91,8 +84,10 @@ def test_each_model_is_held_back_by_its_own_policy(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     one_feature = {"description": 0.6}
-    of_first = pubsub_event(message_body(drift_event("alone", one_feature)))
-    of_second = pubsub_event(message_body(drift_of_second(deployment, "alone", one_feature)))
+    of_first = pubsub_event(message_body(deployment.finished_job("alone", one_feature)))
+    of_second = pubsub_event(
+        message_body(deployment.finished_job("alone", one_feature, deployment.second_config))
+    )
 
     assert [function.post(event) for event in (of_first, of_second)] == [TAKEN, TAKEN]
 
@@ -104,7 +99,7 @@ def test_each_model_is_held_back_by_its_own_policy(
 
 def test_a_third_monitor_is_nobody_s(function: FunctionServer, deployment: Deployment) -> None:
     before = deployment.jobs()
-    drift = replace(drift_event("third"), model_monitor_id="transak-i3-data-drift-monitor")
+    drift = drift_event("third", monitor="transak-i3-data-drift-monitor")
     event = pubsub_event(message_body(drift))
 
     assert function.post(event) == TAKEN
