@@ -21,7 +21,7 @@ from transak_drift.settings import load_settings
 from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
-from transak_drift_tests.trigger.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import message_body
 
 NAMES = ModelNames()
 
@@ -41,7 +41,8 @@ class Dagster:
         queue = resources["trigger_queue"]
         assert isinstance(queue, TriggerQueueResource)
         context = dg.build_sensor_context(
-            instance=self.instance, resources={"trigger_queue": queue}
+            instance=self.instance,
+            resources={"trigger_queue": queue, "platform": resources["platform"]},
         )
         result = self.definitions.resolve_sensor_def(SENSOR_NAME)(context)
         assert isinstance(result, dg.SensorResult)
@@ -84,7 +85,7 @@ def test_first_the_function_then_the_sensor(
     deployment: Deployment, function: FunctionServer, dagster: Dagster
 ) -> None:
     before = len(deployment.jobs())
-    event = drift_event("function-first")
+    event = deployment.finished_job("function-first")
     body = message_body(event)
     message_id = deployment.queue.publish(body)
 
@@ -101,7 +102,7 @@ def test_first_the_sensor_then_the_function(
     deployment: Deployment, function: FunctionServer, dagster: Dagster
 ) -> None:
     before = len(deployment.jobs())
-    event = drift_event("sensor-first")
+    event = deployment.finished_job("sensor-first")
     body = message_body(event)
     message_id = deployment.queue.publish(body)
 
@@ -116,34 +117,18 @@ def test_first_the_sensor_then_the_function(
     assert outcomes == ["adopted"]
 
 
-def test_one_message_of_each_feature_to_each_trigger(
-    deployment: Deployment, function: FunctionServer, dagster: Dagster
-) -> None:
-    before = len(deployment.jobs())
-    key = drift_event("shared").key
-    deployment.queue.publish(message_body(drift_event("shared", {"type": 0.8})))
-
-    assert (
-        function.post(pubsub_event(message_body(drift_event("shared", {"description": 0.5}))))
-        == 200
-    )
-    dagster.handle_messages()
-
-    assert len(deployment.jobs(pipeline_job_id("pipeline-train", key))) == 1
-    assert len(deployment.jobs()) == before + 1
-
-
 def test_both_ask_for_the_same_training(
     deployment: Deployment, function: FunctionServer, dagster: Dagster
 ) -> None:
-    body = message_body(drift_event("by-function"))
-    assert function.post(pubsub_event(body)) == 200
-    deployment.queue.publish(message_body(drift_event("by-sensor")))
+    first_drift = deployment.finished_job("by-function")
+    assert function.post(pubsub_event(message_body(first_drift))) == 200
+    second_drift = deployment.finished_job("by-sensor")
+    deployment.queue.publish(message_body(second_drift))
     dagster.handle_messages()
 
     by_function, by_sensor = (
-        deployment.jobs(pipeline_job_id("pipeline-train", drift_event(job).key))[0]
-        for job in ("by-function", "by-sensor")
+        deployment.jobs(pipeline_job_id("pipeline-train", drift.key))[0]
+        for drift in (first_drift, second_drift)
     )
     first, second = (
         {**dict(job.runtime_config.parameter_values), "drift_event": ""}
