@@ -146,6 +146,7 @@ class TrainingResult:
         trained_until: end (exclusive) of the data it learned from, UTC.
         training_days: first and last day of the data it learned from.
         console_url: where a person sees the training, or None.
+        warnings: what did not work though the training did, for people.
     """
 
     version: str
@@ -160,6 +161,7 @@ class TrainingResult:
     trained_until: datetime
     training_days: tuple[date, date]
     console_url: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

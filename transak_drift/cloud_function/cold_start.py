@@ -16,7 +16,7 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.vertex.call_limits import CallLimits
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.endpoint import VertexEndpoint
-from transak_drift.vertex.own_jobs import VertexMonitoringJobs
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 
 CONFIG_VARIABLE = "TRANSAK_DRIFT_CONFIG"
 VERTEX_ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"

@@ -13,7 +13,7 @@ from typing import Any
 
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.vertex_access import connect
-from transak_drift.vertex.monitoring_job import start_monitoring_run
+from transak_drift.vertex.monitoring_run import start_monitoring_run
 
 _RESOURCE_NAME = "resourceName"
 _BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredictionJobs/[^/]+")

@@ -23,7 +23,9 @@ _TEMPORARY = (
 )
 
 # Smallest predefined role with each permission ("Vertex AI access control with IAM").
-_VIEWER_VERBS = frozenset({"get", "list", "searchModelMonitoringAlerts"})
+_VIEWER_VERBS = frozenset(
+    {"get", "list", "searchModelMonitoringAlerts", "searchModelMonitoringStats"}
+)
 ACT_AS = "iam.serviceAccounts.actAs"
 _ROLES = {
     ACT_AS: "roles/iam.serviceAccountUser",
@@ -38,6 +40,12 @@ _ROLES = {
     "pubsub.subscriptions.get": "roles/pubsub.viewer",
     "pubsub.topics.getIamPolicy": "roles/pubsub.admin or iam.securityReviewer",
     "logging.sinks.get": "roles/logging.viewer",
+    "logging.sinks.list": "roles/logging.viewer",
+    "logging.logEntries.list": "roles/logging.viewer",
+    "monitoring.notificationChannels.get": "roles/monitoring.viewer",
+    "monitoring.notificationChannels.list": "roles/monitoring.viewer",
+    "resourcemanager.projects.get": "roles/browser",
+    "resourcemanager.projects.getIamPolicy": "roles/iam.securityReviewer",
     "artifactregistry.files.download": "roles/artifactregistry.reader",
 }
 

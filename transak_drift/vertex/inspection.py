@@ -7,12 +7,12 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
-from transak_drift.vertex.model_monitor import find_model_monitor, monitor_name
 from transak_drift.vertex.monitor_difference import difference
 from transak_drift.vertex.monitor_spec import model_monitor
+from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
 from transak_drift.vertex.training_launch import TrainingOrder, build_training_job
 
-_MOST_CHANGES = 5
+_MAX_CHANGES = 5
 
 
 def inspect_vertex(
@@ -46,22 +46,22 @@ def _inspect_monitor(
     connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion | None
 ) -> Finding:
     piece = "model monitor"
-    name = monitor_name(connection, config)
     apply = "materialize model_monitor (job prepare_monitoring)"
+    if model is None:
+        return gap(piece, "not looked at, since there is no model", "see the model")
     try:
-        present = find_model_monitor(connection, config)
+        present = monitor_in_use(monitors_of(connection, model), config, model)
         if present is None:
-            return gap(piece, f"{name} does not exist", apply)
-        if model is None:
-            return in_order(piece, f"{name} exists; not compared, since there is no model")
+            return gap(piece, f"no ModelMonitor of {model.name} exists", apply)
+        name = name_of(connection, id_of(present))
         changes = difference(present, model_monitor(config, model))
     except PlatformError as error:
-        return gap(piece, str(error), f"mend what was found, then {apply}")
+        return gap(piece, str(error), f"fix what was found, then {apply}")
     if not changes:
         return in_order(piece, f"{name} agrees with the configuration")
     listed = "; ".join(
         f"{change.path} is {change.before!r}, not {change.after!r}"
-        for change in changes[:_MOST_CHANGES]
+        for change in changes[:_MAX_CHANGES]
     )
     return gap(piece, f"{len(changes)} settings differ: {listed}", apply)
 
@@ -84,5 +84,5 @@ def _inspect_pipeline(
     try:
         build_training_job(connection, config, order, config.vertex.pipeline_template, model)
     except PlatformError as error:
-        return gap(piece, str(error), "mend what was found; the next drift could not train")
+        return gap(piece, str(error), "fix what was found; the next drift could not train")
     return in_order(piece, f"{config.vertex.pipeline_template} takes what it is given")

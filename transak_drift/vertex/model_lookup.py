@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from google.api_core import exceptions
+
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
@@ -13,31 +15,19 @@ from transak_drift.vertex.connection import VertexConnection
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import Model
 
-# "Model versioning with Model Registry": the version that predicts has this alias.
+# "Model versioning with Model Registry": a list of models gives the version with this alias.
 DEFAULT_ALIAS = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryVersion:
-    """One version of a model.
-
-    Args:
-        model: resource name of the model, without a version.
-        version: the version's id.
-        is_default: whether it predicts.
-        create_time: when it was uploaded, UTC.
-        description: what was written about it.
-        labels: its labels.
-        artifact_uri: where its files are, or an empty string.
-        pipeline_job: resource name of the PipelineJob that made it, or an empty string.
-    """
+    """One version of a model; `model` is the model's resource name without a version."""
 
     model: str
     version: str
-    is_default: bool
+    aliases: tuple[str, ...]
     create_time: datetime
     description: str
-    labels: dict[str, str]
     artifact_uri: str
     pipeline_job: str
 
@@ -46,19 +36,17 @@ class RegistryVersion:
         """Resource name of the version."""
         return f"{self.model}@{self.version}"
 
+    @property
+    def model_id(self) -> str:
+        """Last part of the model's resource name."""
+        return self.model.rpartition("/")[2]
+
 
 def find_model(connection: VertexConnection, config: MonitoringConfig) -> RegistryVersion:
-    """Resolve the configured model name to the version that predicts.
-
-    Args:
-        connection: the location's clients.
-        config: names the model.
-
-    Returns:
-        The default version of the only model of that display name.
+    """Resolve the configured model name and alias to the version that predicts.
 
     Raises:
-        PlatformError: no model, or more than one, has that name.
+        PlatformError: no model, or more than one, has that name, or no version has the alias.
     """
     from google.cloud.aiplatform_v1 import types
 
@@ -80,22 +68,13 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
             f"{len(found)} models are named {config.model_name!r} in {parent} ({names}): give all "
             "but one of them another display name, so that model_name says which one is meant"
         )
-    return _version(found[0])
+    if config.model_alias in found[0].version_aliases:
+        return _version(found[0])
+    return _find_alias(connection, found[0], config.model_alias)
 
 
 def list_versions(connection: VertexConnection, model: str) -> list[RegistryVersion]:
-    """List the versions of a model.
-
-    Args:
-        connection: the location's clients.
-        model: resource name of the model.
-
-    Returns:
-        The versions, newest first.
-
-    Raises:
-        PlatformError: they cannot be read.
-    """
+    """List the versions of a model, newest first."""
     from google.cloud.aiplatform_v1 import types
 
     request = types.ListModelVersionsRequest(name=model, page_size=100, order_by="create_time desc")
@@ -108,18 +87,7 @@ def list_versions(connection: VertexConnection, model: str) -> list[RegistryVers
 
 
 def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict[str, float]:
-    """Read the newest evaluation of a version.
-
-    Args:
-        connection: the location's clients.
-        version: the version.
-
-    Returns:
-        Its numbers by name; empty where the version was never evaluated.
-
-    Raises:
-        PlatformError: they cannot be read.
-    """
+    """Read the numbers of a version's newest evaluation; none where it was never evaluated."""
     from google.cloud.aiplatform_v1 import types
 
     request = types.ListModelEvaluationsRequest(parent=version.name, page_size=100)
@@ -138,14 +106,29 @@ def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict
     }
 
 
+def _find_alias(connection: VertexConnection, model: Model, alias: str) -> RegistryVersion:
+    from google.cloud.aiplatform_v1 import types
+
+    name = f"{connection.endpoint.parent}/models/{model.name.partition('@')[0].rpartition('/')[2]}"
+    request = types.GetModelRequest(name=f"{name}@{alias}")
+    with connection.explained("aiplatform.models.get", name):
+        try:
+            found = connection.models.get_model(request=request, **connection.limits.options())
+        except exceptions.NotFound as error:
+            raise PlatformError(
+                f"no version of {name} has the alias {alias!r}: give it to the version that "
+                "predicts, or correct model_alias in the configuration"
+            ) from error
+    return _version(found)
+
+
 def _version(model: Model) -> RegistryVersion:
     return RegistryVersion(
         model=model.name.partition("@")[0],
         version=model.version_id,
-        is_default=DEFAULT_ALIAS in model.version_aliases,
+        aliases=tuple(model.version_aliases),
         create_time=_utc(model.version_create_time or model.create_time),
         description=model.version_description,
-        labels=dict(model.labels),
         artifact_uri=model.artifact_uri,
         pipeline_job=model.pipeline_job,
     )

@@ -49,7 +49,9 @@ def settings_of(monitor: ModelMonitor) -> dict[str, Any]:
         settings[f"model_monitoring_schema.{field.name}"] = field.data_type
     directory = monitor.output_spec.gcs_base_directory.output_uri_prefix
     if directory:
-        settings["output_spec.directory"] = directory.rstrip("/")
+        # Vertex AI answers with the monitor's own directory below the one that was given.
+        own = f"/model_monitoring/{monitor.name.rpartition('/')[2]}"
+        settings["output_spec.directory"] = directory.rstrip("/").removesuffix(own)
     return settings
 
 

@@ -1,110 +1,272 @@
-"""Reads what a monitoring job found: statistics and alerts, as one result."""
+"""What a monitoring job found: its statistics and alerts as one result.
+
+Anybody may have started the job, so that its specification may leave out what its monitor says,
+and nothing that it reports is taken for granted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.platform import MonitoringRunFailedError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.dataset_input import describe_input
 from transak_drift.vertex.feature_distribution import contributors, row_count
 from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METRIC
-from transak_drift.vertex.monitoring_job import (
-    day_of_job,
-    has_failed,
-    read_monitoring_job,
-)
+from transak_drift.vertex.monitoring_window import window_of
+from transak_drift.vertex.monitors import read_monitor
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
+    from google.cloud.aiplatform_v1beta1.types import (
+        ModelMonitor,
+        ModelMonitoringAlertCondition,
+        ModelMonitoringJob,
+        ModelMonitoringObjectiveSpec,
+    )
 
 OBJECTIVE = "raw-feature-drift"
+_ROUNDING = 1e-9
 
 
-def read_monitoring_result(
-    connection: VertexConnection, config: MonitoringConfig, job_name: str
-) -> MonitoringResult | None:
-    """Read the result of a monitoring job.
+def error_of(job: ModelMonitoringJob) -> str:
+    """Return what a job says of its failure, or of the part of it that failed."""
+    detail = job.job_execution_detail
+    texts = [detail.error.message] + [
+        f"{objective}: {status.message}" for objective, status in detail.objective_status.items()
+    ]
+    return "; ".join(text for text in texts if not text.endswith(": ") and text) or (
+        "Vertex AI gives no reason"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Alert:
+    distance: float | None
+    threshold: float | None
+    summary: str
+
+
+class JobReading:
+    """Reads a job that has succeeded; the monitor is only read where the job leaves something out.
 
     Args:
         connection: the location's clients.
         config: the monitored model.
-        job_name: resource name of the job.
-
-    Returns:
-        The result, or None while the job is unfinished. The thresholds are those that the job ran
-        with. A feature that Vertex AI reports no statistics of has no distance.
-
-    Raises:
-        MonitoringRunFailedError: the job ended without a result.
-        PlatformError: it cannot be read.
+        name: resource name of the job in the configured project.
+        job: the job as Vertex AI answers.
     """
-    from google.cloud.aiplatform_v1beta1 import types
 
-    job = read_monitoring_job(connection, job_name)
-    if has_failed(job):
-        raise MonitoringRunFailedError(
-            f"{job_name} ended as {types.JobState(job.state).name}: {_error_of(job)}; correct the "
-            "data or the configuration and materialize monitoring_run of the day again"
+    def __init__(
+        self,
+        connection: VertexConnection,
+        config: MonitoringConfig,
+        name: str,
+        job: ModelMonitoringJob,
+    ) -> None:
+        self._connection = connection
+        self._config = config
+        self._name = name
+        self._job = job
+        self._monitor_name, _, self._job_id = name.partition("/modelMonitoringJobs/")
+
+    def result(self, note: str = "") -> MonitoringResult:
+        """Read the result.
+
+        Args:
+            note: what else people should know, or an empty string.
+
+        Raises:
+            PlatformError: statistics, alerts or the monitor cannot be read.
+        """
+        day, window_start, window_end = window_of(self._job)
+        rows = [_rows(point) for point in self._points.values()]
+        return MonitoringResult(
+            job_name=self._name,
+            day=day,
+            baseline_name=self._baseline_name(),
+            baseline_rows=next((item[0] for item in rows if item[0] is not None), None),
+            target_rows=next((item[1] for item in rows if item[1] is not None), None),
+            features=tuple(self._feature_drift(feature) for feature in self._features()),
+            alerts=(
+                *(f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())),
+                *([note] if note else []),
+            ),
+            window_start=window_start,
+            window_end=window_end,
         )
-    if job.state not in (
-        types.JobState.JOB_STATE_SUCCEEDED,
-        types.JobState.JOB_STATE_PARTIALLY_SUCCEEDED,
-    ):
-        return None
-    points = _statistics(connection, job_name)
-    alerts = _alerts(connection, job_name)
-    objective = job.model_monitoring_spec.objective_spec
-    conditions = objective.tabular_objective.feature_drift_spec.feature_alert_conditions
-    features = [
-        _feature_drift(feature, points.get(feature), conditions[feature].threshold, config, alerts)
-        for feature in _in_order(conditions, config)
-    ]
-    rows = [_rows(point) for point in points.values()]
-    return MonitoringResult(
-        job_name=job_name,
-        day=day_of_job(job_name),
-        baseline_name=describe_input(objective.baseline_dataset),
-        baseline_rows=next((item[0] for item in rows if item[0] is not None), None),
-        target_rows=next((item[1] for item in rows if item[1] is not None), None),
-        features=tuple(features),
-        alerts=tuple(f"{feature}: {text}" for feature, text in sorted(alerts.items())),
-    )
 
+    @property
+    def _drift_spec(self) -> ModelMonitoringObjectiveSpec.DataDriftSpec:
+        objective = self._job.model_monitoring_spec.objective_spec
+        return objective.tabular_objective.feature_drift_spec
 
-def _in_order(features: Iterable[str], config: MonitoringConfig) -> list[str]:
-    order = {feature: place for place, feature in enumerate(config.drift_thresholds)}
-    return sorted(features, key=lambda feature: (order.get(feature, len(order)), feature))
+    @cached_property
+    def _monitor(self) -> ModelMonitor:
+        return read_monitor(self._connection, self._monitor_name.rpartition("/")[2])
 
+    def _baseline_name(self) -> str:
+        processed = self._job.job_execution_detail.baseline_datasets
+        return (
+            describe_input(self._job.model_monitoring_spec.objective_spec.baseline_dataset)
+            or next((dataset.location for dataset in processed if dataset.location), "")
+            or describe_input(self._monitor.training_dataset)
+        )
 
-def _feature_drift(
-    feature: str,
-    point: Mapping[str, Any] | None,
-    threshold: float,
-    config: MonitoringConfig,
-    alerts: Mapping[str, str],
-) -> FeatureDrift:
-    metric = NUMERICAL_METRIC if config.feature_type(feature) == "numerical" else CATEGORICAL_METRIC
-    current = (point or {}).get("current_stats", {}).get("distribution_value")
-    if point is None or not isinstance(current, Mapping):
+    def _features(self) -> list[str]:
+        drift = self._drift_spec
+        found = list(drift.features) or [*drift.feature_alert_conditions, *self._points]
+        if not found:
+            of_monitor = self._monitor.tabular_objective.feature_drift_spec.features
+            schema = self._monitor.model_monitoring_schema.feature_fields
+            found = list(of_monitor) or [field.name for field in schema]
+        order = {feature: place for place, feature in enumerate(self._config.drift_thresholds)}
+        return sorted({*found, *self._alerts}, key=lambda name: (order.get(name, len(order)), name))
+
+    def _feature_drift(self, feature: str) -> FeatureDrift:
+        point = self._points.get(feature, {})
+        alert = self._alerts.get(feature)
+        is_numerical = self._is_numerical(feature, point)
+        metric = NUMERICAL_METRIC if is_numerical else CATEGORICAL_METRIC
+        current = point.get("current_stats", {}).get("distribution_value") or {}
+        baseline = point.get("baseline_stats", {}).get("distribution_value") or {}
+        # ProtoJSON writes what is not finite as text.
+        reported = float(current["distribution_deviation"]) if current else None
+        if alert is not None and not reported:
+            reported = alert.distance
+        distance, note = _checked(reported)
+        if reported is None:
+            note = alert.summary if alert else f"Vertex AI reports no statistics of {feature}"
+        threshold = self._threshold(feature, point, alert, is_numerical=is_numerical)
+        if threshold is None:
+            note = note or "neither the job nor its monitor has a threshold"
         return FeatureDrift(
             feature=feature,
-            metric=metric,
-            distance=None,
-            threshold=threshold,
-            note=alerts.get(feature) or f"Vertex AI reports no statistics of {feature}",
+            metric=point.get("algorithm") or metric,
+            distance=distance,
+            threshold=1.0 if threshold is None else threshold,
+            contributors=contributors(baseline.get("distribution"), current.get("distribution")),
+            note=note,
         )
-    baseline = point.get("baseline_stats", {}).get("distribution_value") or {}
-    return FeatureDrift(
-        feature=feature,
-        metric=point.get("algorithm") or metric,
-        distance=float(current["distribution_deviation"]),
-        threshold=float(point.get("threshold_value") or threshold),
-        contributors=contributors(baseline.get("distribution"), current.get("distribution")),
-    )
+
+    def _is_numerical(self, feature: str, point: Mapping[str, Any]) -> bool:
+        kind = self._config.feature_type(feature)
+        if kind is None:
+            return point.get("algorithm") == NUMERICAL_METRIC
+        return kind == "numerical"
+
+    def _threshold(
+        self, feature: str, point: Mapping[str, Any], alert: _Alert | None, *, is_numerical: bool
+    ) -> float | None:
+        """Find a threshold: of the job, else of its statistics or alert, else of its monitor."""
+        found = _condition(self._drift_spec, feature, is_numerical=is_numerical)
+        if found is None:
+            found = _finite(float(point.get("threshold_value", 0)) or None)
+        if found is None and alert is not None:
+            found = alert.threshold
+        if found is None:
+            of_monitor = self._monitor.tabular_objective.feature_drift_spec
+            found = _condition(of_monitor, feature, is_numerical=is_numerical)
+        return self._config.drift_thresholds.get(feature) if found is None else found
+
+    @cached_property
+    def _points(self) -> dict[str, dict[str, Any]]:
+        from google.cloud.aiplatform_v1beta1 import types
+
+        request = types.SearchModelMonitoringStatsRequest(
+            model_monitor=self._monitor_name,
+            stats_filter=types.SearchModelMonitoringStatsFilter(
+                tabular_stats_filter=types.SearchModelMonitoringStatsFilter.TabularStatsFilter(
+                    # Compared as text, perhaps: the name as Vertex AI writes it.
+                    model_monitoring_job=self._job.name,
+                    objective_type=OBJECTIVE,
+                )
+            ),
+            page_size=100,
+        )
+        points: dict[str, dict[str, Any]] = {}
+        permission = "aiplatform.modelMonitors.searchModelMonitoringStats"
+        with self._connection.explained(permission, self._monitor_name):
+            for stats in self._connection.model_monitoring.search_model_monitoring_stats(
+                request=request, **self._connection.limits.options()
+            ):
+                tabular = stats.tabular_stats
+                # Newest first, as "ModelMonitoringTabularStats.data_points" says.
+                for point in tabular.data_points:
+                    if self._is_of_job(point.model_monitoring_job, tabular.objective_type):
+                        points.setdefault(tabular.stats_name, type(point).to_dict(point))
+        return points
+
+    @cached_property
+    def _alerts(self) -> dict[str, _Alert]:
+        from google.cloud.aiplatform_v1beta1 import types
+
+        request = types.SearchModelMonitoringAlertsRequest(
+            model_monitor=self._monitor_name,
+            model_monitoring_job=self._job.name,
+            objective_type=OBJECTIVE,
+            page_size=100,
+        )
+        alerts: dict[str, _Alert] = {}
+        permission = "aiplatform.modelMonitors.searchModelMonitoringAlerts"
+        with self._connection.explained(permission, self._monitor_name):
+            for alert in self._connection.model_monitoring.search_model_monitoring_alerts(
+                request=request, **self._connection.limits.options()
+            ):
+                if self._is_of_job(alert.anomaly.model_monitoring_job, alert.objective_type):
+                    anomaly = alert.anomaly.tabular_anomaly
+                    found = _Alert(
+                        distance=_number(anomaly.anomaly),
+                        threshold=_set_threshold(anomaly.condition),
+                        summary=anomaly.summary,
+                    )
+                    alerts.setdefault(alert.stats_name, found)
+        return alerts
+
+    def _is_of_job(self, job_name: str, objective: str) -> bool:
+        # A filter that Vertex AI does not honour would give another job's distances.
+        return job_name.rpartition("/")[2] in ("", self._job_id) and objective in ("", OBJECTIVE)
+
+
+def _condition(
+    spec: ModelMonitoringObjectiveSpec.DataDriftSpec, feature: str, *, is_numerical: bool
+) -> float | None:
+    found = None
+    if feature in spec.feature_alert_conditions:
+        found = _set_threshold(spec.feature_alert_conditions[feature])
+    if found is None:
+        found = _set_threshold(
+            spec.default_numeric_alert_condition
+            if is_numerical
+            else spec.default_categorical_alert_condition
+        )
+    return found
+
+
+def _set_threshold(condition: ModelMonitoringAlertCondition) -> float | None:
+    return _finite(condition.threshold) if "threshold" in condition else None
+
+
+def _checked(reported: float | None) -> tuple[float | None, str]:
+    """Return a distance in [0, 1], or None and why there is none."""
+    if reported is None:
+        return None, ""
+    if 0 <= reported <= 1 + _ROUNDING:
+        return min(reported, 1.0), ""
+    return None, f"Vertex AI reports the distance {reported:g}, which is not between 0 and 1"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def _rows(point: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -113,56 +275,3 @@ def _rows(point: Mapping[str, Any]) -> tuple[int | None, int | None]:
         value = point.get(name, {}).get("distribution_value") or {}
         sides.append(row_count(value.get("distribution")))
     return sides[0], sides[1]
-
-
-def _statistics(connection: VertexConnection, job_name: str) -> dict[str, dict[str, Any]]:
-    from google.cloud.aiplatform_v1beta1 import types
-
-    monitor = job_name.rpartition("/modelMonitoringJobs/")[0]
-    request = types.SearchModelMonitoringStatsRequest(
-        model_monitor=monitor,
-        stats_filter=types.SearchModelMonitoringStatsFilter(
-            tabular_stats_filter=types.SearchModelMonitoringStatsFilter.TabularStatsFilter(
-                model_monitoring_job=job_name, objective_type=OBJECTIVE
-            )
-        ),
-        page_size=100,
-    )
-    points: dict[str, dict[str, Any]] = {}
-    with connection.explained("aiplatform.modelMonitors.searchModelMonitoringStats", monitor):
-        for stats in connection.model_monitoring.search_model_monitoring_stats(
-            request=request, **connection.limits.options()
-        ):
-            tabular = stats.tabular_stats
-            if tabular.data_points:
-                # Newest first, as "ModelMonitoringTabularStats.data_points" says.
-                point = tabular.data_points[0]
-                points[tabular.stats_name] = type(point).to_dict(point)
-    return points
-
-
-def _alerts(connection: VertexConnection, job_name: str) -> dict[str, str]:
-    from google.cloud.aiplatform_v1beta1 import types
-
-    monitor = job_name.rpartition("/modelMonitoringJobs/")[0]
-    request = types.SearchModelMonitoringAlertsRequest(
-        model_monitor=monitor,
-        model_monitoring_job=job_name,
-        objective_type=OBJECTIVE,
-        page_size=100,
-    )
-    with connection.explained("aiplatform.modelMonitors.searchModelMonitoringAlerts", monitor):
-        return {
-            alert.stats_name: alert.anomaly.tabular_anomaly.summary
-            for alert in connection.model_monitoring.search_model_monitoring_alerts(
-                request=request, **connection.limits.options()
-            )
-        }
-
-
-def _error_of(job: ModelMonitoringJob) -> str:
-    detail = job.job_execution_detail
-    texts = [detail.error.message] + [
-        f"{objective}: {status.message}" for objective, status in detail.objective_status.items()
-    ]
-    return "; ".join(text for text in texts if text) or "Vertex AI gives no reason"

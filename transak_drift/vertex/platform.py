@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import (
     AppliedModelMonitor,
@@ -22,7 +21,6 @@ from transak_drift.platform import (
     TrainingResult,
 )
 from transak_drift.vertex.batch_prediction import find_batch_prediction_job
-from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.dataset_input import (
     BATCH_PREDICTION,
     address_of_day,
@@ -33,11 +31,20 @@ from transak_drift.vertex.model_lookup import (
     list_versions,
     read_metrics,
 )
-from transak_drift.vertex.model_monitor import apply_model_monitor, find_model_monitor
-from transak_drift.vertex.monitoring_history import recent_results
-from transak_drift.vertex.monitoring_job import start_monitoring_run
-from transak_drift.vertex.monitoring_results import read_monitoring_result
-from transak_drift.vertex.own_jobs import list_monitoring_jobs, look_up_job, own_monitors
+from transak_drift.vertex.monitoring_jobs import (
+    VertexMonitoringJobs,
+    read_monitoring_result,
+    recent_results,
+)
+from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.monitors import (
+    apply_model_monitor,
+    id_of,
+    monitor_in_use,
+    monitors_of,
+    name_of,
+    own_monitors,
+)
 from transak_drift.vertex.training_follow import (
     cancel_pipeline_job,
     console_url,
@@ -46,7 +53,7 @@ from transak_drift.vertex.training_follow import (
 from transak_drift.vertex.training_launch import TrainingOrder, launch_training
 from transak_drift.vertex.training_outcome import training_result
 
-_MOST_RESULTS = 14
+_MAX_RESULTS = 14
 
 
 class StoredData(Protocol):
@@ -71,7 +78,7 @@ class StoredData(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class VertexPlatform:
+class VertexPlatform(VertexMonitoringJobs):
     """Implements `DriftPlatform`.
 
     Args:
@@ -81,7 +88,6 @@ class VertexPlatform:
             PipelineJob is then cancelled as well. None leaves it running.
     """
 
-    connection: VertexConnection
     data: StoredData
     is_cancelled: Callable[[str], bool] | None = None
 
@@ -117,20 +123,6 @@ class VertexPlatform:
         """See `DriftPlatform`."""
         return read_monitoring_result(self.connection, config, job_name)
 
-    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
-        """See `DriftPlatform`."""
-        return own_monitors(self.connection, config)
-
-    def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
-        """See `DriftPlatform`."""
-        return list_monitoring_jobs(self.connection, config, since)
-
-    def read_monitoring_job(
-        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
-    ) -> MonitoringJob:
-        """See `DriftPlatform`."""
-        return look_up_job(self.connection, config, model_monitor_id, monitoring_job_id)
-
     def train(
         self,
         config: MonitoringConfig,
@@ -153,30 +145,46 @@ class VertexPlatform:
                 progress(f"cancelled {launched.job_name}")
             raise
         result = training_result(self.connection, config, job, order, adopted=launched.adopted)
-        if result.promoted and find_model_monitor(self.connection, config) is not None:
-            for change in apply_model_monitor(self.connection, config).changes:
-                progress(f"model monitor: {change.path} {change.before} -> {change.after}")
-        return result
+        if not result.promoted:
+            return result
+        return replace(result, warnings=self._follow_model(config, result.version, progress))
+
+    def _follow_model(
+        self, config: MonitoringConfig, version: str, progress: Callable[[str], None]
+    ) -> tuple[str, ...]:
+        # Whatever is wrong with a monitor, the training has finished.
+        try:
+            if not own_monitors(self.connection, config).monitor_ids:
+                return ()
+            applied = apply_model_monitor(self.connection, config)
+        except Exception as error:
+            warning = (
+                f"version {version} predicts, but its data are not monitored yet: {error}; "
+                "materialize model_monitor (job prepare_monitoring)"
+            )
+            progress(warning)
+            return (warning,)
+        for change in applied.changes:
+            progress(f"model monitor: {change.path} {change.before} -> {change.after}")
+        return ()
 
     def overview(self, config: MonitoringConfig) -> Overview:
         """See `DriftPlatform`."""
-        monitor = find_model_monitor(self.connection, config)
         model = find_model(self.connection, config)
+        monitor = monitor_in_use(monitors_of(self.connection, model), config, model)
         return Overview(
-            model_monitor=None if monitor is None else monitor.name,
+            model_monitor=None if monitor is None else name_of(self.connection, id_of(monitor)),
             model_versions=[
                 {
                     "version": version.version,
-                    "champion": "yes" if version.is_default else "",
+                    "champion": "yes" if config.model_alias in version.aliases else "",
                     "uploaded": f"{version.create_time:%Y-%m-%d %H:%M}",
                     "pipeline job": version.pipeline_job.rpartition("/")[2],
                     "description": version.description,
                 }
                 for version in list_versions(self.connection, model.model)
             ],
-            monitoring_results=[]
-            if monitor is None
-            else recent_results(self.connection, config, monitor.name, _MOST_RESULTS),
+            monitoring_results=recent_results(self.connection, config, _MAX_RESULTS),
         )
 
     def _dataset(self, config: MonitoringConfig, day: date) -> Dataset:

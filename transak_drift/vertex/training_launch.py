@@ -14,7 +14,7 @@ from transak_drift.drift.drift_event import last_day, pipeline_job_id
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
-from transak_drift.vertex.monitoring_job import monitored_day
+from transak_drift.vertex.monitoring_window import monitored_day
 from transak_drift.vertex.pipeline_template import (
     declared_parameters,
     load_template,
@@ -24,7 +24,7 @@ from transak_drift.vertex.pipeline_template import (
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 CHAMPION_LABEL = "transak-drift-champion"
 RUN_LABEL = "transak-drift-run"
 
@@ -91,7 +91,7 @@ def launch_training(
         return _adopted(adopted, order)
     champion = find_model(connection, config)
     job = build_training_job(connection, config, order, config.vertex.pipeline_template, champion)
-    while attempt <= MOST_ATTEMPTS:
+    while attempt <= MAX_ATTEMPTS:
         created = _create(connection, job, _job_id(config, order, attempt))
         if created is not None:
             return LaunchedTraining(created.name, adopted=False)
@@ -101,8 +101,8 @@ def launch_training(
         if adopted is not None:
             return _adopted(adopted, order)
     raise PlatformError(
-        f"{MOST_ATTEMPTS} trainings of {order.drift_event_key} have failed; look at the last "
-        f"PipelineJob {_job_id(config, order, MOST_ATTEMPTS)} and correct the pipeline, then start "
+        f"{MAX_ATTEMPTS} trainings of {order.drift_event_key} have failed; look at the last "
+        f"PipelineJob {_job_id(config, order, MAX_ATTEMPTS)} and correct the pipeline, then start "
         "a training without a drift event"
     )
 
@@ -170,7 +170,7 @@ def _find_attempt(
     """Find the first attempt that did not fail: a job to adopt, or a number that is free."""
     from google.cloud.aiplatform_v1 import types
 
-    for attempt in range(start, MOST_ATTEMPTS + 1):
+    for attempt in range(start, MAX_ATTEMPTS + 1):
         name = job_resource_name(connection, _job_id(config, order, attempt))
         job = find_pipeline_job(connection, name)
         failed = job is not None and job.state in (
@@ -179,7 +179,7 @@ def _find_attempt(
         )
         if not (failed and retry_failed):
             return attempt, job
-    return MOST_ATTEMPTS + 1, None
+    return MAX_ATTEMPTS + 1, None
 
 
 def _job_id(config: MonitoringConfig, order: TrainingOrder, attempt: int) -> str:

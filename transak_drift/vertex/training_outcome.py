@@ -70,7 +70,7 @@ def training_result(
         adopted=adopted,
         reason=trained.description
         or f"version {trained.version} {'predicts from now on' if promoted else 'does not predict'}"
-        f": the alias default is at version {champion.version}",
+        f": the alias {config.model_alias} is at version {champion.version}",
         metrics={name: value for name, value in metrics.items() if not name.endswith(OF_CHAMPION)},
         champion_metrics={
             name.removesuffix(OF_CHAMPION): value

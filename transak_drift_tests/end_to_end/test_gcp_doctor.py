@@ -18,7 +18,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.platform import PlatformError
 from transak_drift.trigger.sink_filter import sink_filter
-from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
 from transak_drift_tests.servers.pubsub_admin import LoopbackPubSubAdmin

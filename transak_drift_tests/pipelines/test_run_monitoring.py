@@ -21,8 +21,9 @@ from transak_drift.local.transaction_generator import (
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
 from transak_drift.trigger.message import NamesJobs, read_message
-from transak_drift.vertex.model_monitor import apply_model_monitor
-from transak_drift.vertex.monitoring_job import read_monitoring_job, start_monitoring_run
+from transak_drift.vertex.monitoring_jobs import get_job
+from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.pipelines.local_runner import local_runner
 from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
 from transak_drift_tests.servers.clients import connect, monitored_config
@@ -109,7 +110,7 @@ def test_dagster_finds_the_run_that_the_pipeline_started(monitored: LoopbackVert
 def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: LoopbackVertex) -> None:
     name = _run()["monitoring_job"]
     connection = connect(monitored.endpoint)
-    read_monitoring_job(connection, name)
+    get_job(connection, name)
 
     connection.close()
     named = [read_message(json.dumps(entry).encode()) for entry in monitored.log]

@@ -396,7 +396,7 @@ class ModelMonitoring:
                 request.model_monitor, wanted.model_monitoring_job
             ).items()
             for feature in analysis
-            if wanted.stats_name in ("", feature.name)
+            if feature.has_statistics and wanted.stats_name in ("", feature.name)
         ]
         items, token = page(stats, request.page_size, request.page_token, 1)
         return types.SearchModelMonitoringStatsResponse(

@@ -35,6 +35,7 @@ class FeatureAnalysis:
         baseline: its statistics in the baseline.
         target: its statistics in the target dataset.
         rows: rows of the baseline and of the target dataset.
+        has_statistics: whether a search of the job's statistics finds it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FeatureAnalysis:
     baseline: FeatureStatistics
     target: FeatureStatistics
     rows: tuple[int, int]
+    has_statistics: bool = True
 
     @property
     def has_anomaly(self) -> bool:

@@ -16,9 +16,9 @@ from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.endpoint import VertexEndpoint
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.model_monitor import apply_model_monitor
-from transak_drift.vertex.monitoring_job import start_monitoring_run
-from transak_drift.vertex.monitoring_results import read_monitoring_result
+from transak_drift.vertex.monitoring_jobs import list_monitoring_jobs, read_monitoring_result
+from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift.vertex.training_launch import TrainingOrder, launch_training
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.cutting_proxy import CuttingProxy
@@ -37,12 +37,12 @@ RETRYABLE = [
 ]
 METHODS = [
     "ListModels",
-    "GetModelMonitor",
     "ListModelMonitors",
     "CreateModelMonitor",
     "GetOperation",
     "UpdateModelMonitor",
     "CreateModelMonitoringJob",
+    "ListModelMonitoringJobs",
     "GetModelMonitoringJob",
     "SearchModelMonitoringStats",
     "SearchModelMonitoringAlerts",
@@ -74,6 +74,7 @@ def everything(connection: VertexConnection, config: MonitoringConfig) -> None:
     apply_model_monitor(connection, changed)
     job_name = start_monitoring_run(connection, config, DAY).job_name
     assert read_monitoring_result(connection, config, job_name) is not None
+    assert len(list_monitoring_jobs(connection, config, datetime(2026, 1, 1, tzinfo=UTC))) == 1
     launch_training(connection, config, ORDER)
 
 

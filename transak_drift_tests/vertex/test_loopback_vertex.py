@@ -10,7 +10,7 @@ from google.cloud.aiplatform_v1beta1 import types
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.pushes import Push
 from transak_drift_tests.servers.server import LoopbackVertex
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from datetime import date
+from typing import Any, Literal
 
 import grpc
 import pytest
@@ -13,11 +15,13 @@ from google.cloud.aiplatform_v1beta1 import types
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_monitor import apply_model_monitor
+from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.monitors import apply_model_monitor, own_monitors, version_monitor_id
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.faults import Fault
 from transak_drift_tests.servers.server import LoopbackVertex
 
+MODEL = "projects/123456789012/locations/europe-west6/models/1001"
 NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-data-drift-monitor"
 
 
@@ -90,8 +94,8 @@ def test_applied_twice_nothing_is_written(
     vertex.recorder.clear()
     again = apply_model_monitor(connection, config)
     assert (again.created, again.changes) == (False, ())
-    written = {call.method for call in vertex.recorder.calls()} - {"GetModelMonitor", "ListModels"}
-    assert written == set()
+    called = {call.method for call in vertex.recorder.calls()}
+    assert called == {"ListModels", "ListModelMonitors"}
 
 
 @pytest.mark.parametrize(
@@ -167,12 +171,28 @@ def test_a_feature_added_or_removed_updates_objective_and_schema(
     assert [field.name for field in monitor.model_monitoring_schema.feature_fields] == ["type"]
 
 
-def test_a_promoted_version_becomes_target_and_baseline(
+def promote(vertex: LoopbackVertex, config: MonitoringConfig) -> None:
+    """Upload a version that predicts from now on."""
+    monitor = vertex.monitoring.monitors()[0]
+    model = monitor.model_monitoring_target.vertex_model.model
+    vertex.models.upload(config.model_name, parent_model=model)
+
+
+def monitored_versions(vertex: LoopbackVertex) -> dict[str, str]:
+    """Return the version that each monitor targets, by the monitor's id."""
+    return {
+        monitor.name.rpartition("/")[
+            2
+        ]: monitor.model_monitoring_target.vertex_model.model_version_id
+        for monitor in vertex.monitoring.monitors()
+    }
+
+
+def test_a_promoted_version_becomes_target_and_baseline_in_two_updates(
     vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
     apply_model_monitor(connection, config)
-    (model,) = (monitor.model_monitoring_target for monitor in vertex.monitoring.monitors())
-    vertex.models.upload("transak-i1-train-model", parent_model=model.vertex_model.model)
+    promote(vertex, config)
     changes = apply_model_monitor(connection, config).changes
     assert changes == (
         Change("model_monitoring_target.model_version_id", "1", "2"),
@@ -180,6 +200,67 @@ def test_a_promoted_version_becomes_target_and_baseline(
             "training_dataset", "gs://transak-i1/training/1.csv", "gs://transak-i1/training/2.csv"
         ),
     )
+    masks = [list(r.update_mask.paths) for r in vertex.recorder.requests("UpdateModelMonitor")]
+    assert masks == [["model_monitoring_target"], ["training_dataset"]]
+    assert monitored_versions(vertex) == {"transak-i1-data-drift-monitor": "2"}
+
+
+@pytest.mark.parametrize("answer", ["refused", "ignored"])
+def test_where_the_target_stays_the_promoted_version_gets_a_monitor_of_its_own(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    answer: Literal["refused", "ignored"],
+) -> None:
+    vertex.monitoring.target_update = answer
+    apply_model_monitor(connection, config)
+    for version in ("2", "3"):
+        promote(vertex, config)
+        applied = apply_model_monitor(connection, config)
+        assert (applied.resource_name, applied.created) == (f"{NAME}-v{version}", True)
+    again = apply_model_monitor(connection, config)
+    assert (again.resource_name, again.changes) == (f"{NAME}-v3", ())
+    assert monitored_versions(vertex) == {
+        "transak-i1-data-drift-monitor": "1",
+        "transak-i1-data-drift-monitor-v2": "2",
+        "transak-i1-data-drift-monitor-v3": "3",
+    }
+    # What is still on its way from the old version's jobs counts.
+    assert set(own_monitors(connection, config).monitor_ids) == set(monitored_versions(vertex))
+    baseline = vertex.monitoring.monitors()[-1].training_dataset.columnized_dataset.gcs_source
+    assert baseline.gcs_uri == "gs://transak-i1/training/3.csv"
+
+
+def test_the_alias_says_which_version_is_monitored(
+    vertex: LoopbackVertex, connection: VertexConnection
+) -> None:
+    config = monitored_config(model_alias="production")
+    with pytest.raises(PlatformError, match=r"no version of .*models/1001 has the alias 'prod"):
+        apply_model_monitor(connection, config)
+    model = vertex.models.upload(config.model_name, parent_model=MODEL)
+    vertex.models.set_alias(MODEL, "production", "1")
+    assert (model.version_id, list(model.version_aliases)) == ("2", ["default"])
+    assert apply_model_monitor(connection, config).created
+    assert monitored_versions(vertex) == {"transak-i1-data-drift-monitor": "1"}
+    vertex.models.set_alias(MODEL, "production", "2")
+    apply_model_monitor(connection, config)
+    assert monitored_versions(vertex) == {"transak-i1-data-drift-monitor": "2"}
+
+
+@pytest.mark.parametrize(
+    ("configured", "version", "expected"),
+    [
+        ("transak", "2", "transak-v2"),
+        ("a" * 63, "12", "a" * 59 + "-v12"),
+        ("a" * 59 + "-bcd", "12", "a" * 59 + "-v12"),
+        ("4412345678901234567", "2", "monitor-4412345678901234567-v2"),
+    ],
+)
+def test_the_id_of_a_versions_monitor_is_one_that_vertex_takes(
+    configured: str, version: str, expected: str
+) -> None:
+    assert version_monitor_id(configured, version) == expected
+    assert re.fullmatch("[a-z]([a-z0-9-]{0,61}[a-z0-9])?", expected)
 
 
 def test_what_the_configuration_does_not_decide_is_kept(
@@ -203,7 +284,7 @@ def test_what_the_configuration_does_not_decide_is_kept(
 def test_appliers_at_once_leave_one_monitor(vertex: LoopbackVertex) -> None:
     both_have_looked = threading.Barrier(2)
     # Each applier sees that there is none before either creates it.
-    vertex.faults.order("GetModelMonitor", *[Fault(cut=both_have_looked.wait)] * 2)
+    vertex.faults.order("ListModelMonitors", *[Fault(cut=both_have_looked.wait)] * 2)
     vertex.operations.looks = 3
 
     def apply() -> bool:
@@ -233,43 +314,95 @@ def test_a_creation_whose_answer_is_lost_is_found_again(
     assert len(vertex.recorder.requests("CreateModelMonitor")) == 2
 
 
-def test_a_monitor_of_the_same_name_and_model_is_not_doubled(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    apply_model_monitor(connection, config)
-    (monitor,) = vertex.monitoring.monitors()
-    other = types.ModelMonitor(monitor)
-    for number in range(5):
-        vertex.monitoring.put_monitor(
-            types.ModelMonitor(display_name=f"another {number}"), f"another-{number}"
-        )
-    vertex.monitoring.put_monitor(other, "made-by-hand")
-    with pytest.raises(PlatformError, match=r'"model_monitor_id": "[a-z0-9-]+"'):
-        apply_model_monitor(connection, monitored_config(model_monitor_id="a-new-id"))
-    assert len(vertex.recorder.requests("CreateModelMonitor")) == 1
-    adopted = apply_model_monitor(connection, monitored_config(model_monitor_id="made-by-hand"))
-    assert (adopted.created, adopted.changes) == (False, ())
-
-
-def test_a_monitor_that_was_made_without_an_id_can_be_taken_over(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    made = types.ModelMonitor(
-        display_name=config.monitoring_job_display_name,
-        model_monitoring_target={
-            "vertex_model": {
-                "model": "projects/123456789012/locations/europe-west6/models/1001",
-                "model_version_id": "1",
-            }
-        },
+def made_by_hand(version: str = "1", model: str = MODEL) -> types.ModelMonitor:
+    return types.ModelMonitor(
+        display_name="somebody's monitor",
+        model_monitoring_target={"vertex_model": {"model": model, "model_version_id": version}},
     )
-    number = vertex.monitoring.put_monitor(made).rpartition("/")[2]
-    with pytest.raises(PlatformError, match=rf'set "model_monitor_id": "{number}"'):
-        apply_model_monitor(connection, config)
-    adopted = apply_model_monitor(connection, monitored_config(model_monitor_id=number))
+
+
+@pytest.mark.parametrize("monitor_id", [None, "made-by-hand"])
+def test_a_monitor_that_the_version_has_already_is_taken_over(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    monitor_id: str | None,
+) -> None:
+    for number in range(5):
+        vertex.monitoring.put_monitor(made_by_hand(model=f"{MODEL}{number}"), f"another-{number}")
+    name = vertex.monitoring.put_monitor(made_by_hand(), monitor_id)
+    adopted = apply_model_monitor(connection, config)
     assert not adopted.created
+    assert adopted.resource_name.rpartition("/")[2] == name.rpartition("/")[2]
     assert "tabular_objective.thresholds.type" in {change.path for change in adopted.changes}
+    assert apply_model_monitor(connection, config).changes == ()
+    assert vertex.recorder.requests("CreateModelMonitor") == []
+    started = start_monitoring_run(connection, config, date(2026, 5, 1)).job_name
+    assert started.startswith(f"{adopted.resource_name}/modelMonitoringJobs/day-20260501-")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    ],
+    ids=lambda code: code.name,
+)
+def test_a_monitor_that_another_makes_meanwhile_is_taken_over(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    code: grpc.StatusCode,
+) -> None:
+    vertex.monitoring.second_monitor_error = code
+    made: list[str] = []
+    meanwhile = Fault(cut=lambda: made.append(vertex.monitoring.put_monitor(made_by_hand())))
+    vertex.faults.order("CreateModelMonitor", meanwhile)
+    adopted = apply_model_monitor(connection, config)
+    assert adopted.resource_name.rpartition("/")[2] == made[0].rpartition("/")[2]
     assert len(vertex.monitoring.monitors()) == 1
+
+
+def test_an_id_that_another_models_monitor_has_is_named(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    other = vertex.models.upload("another model").name
+    vertex.monitoring.put_monitor(made_by_hand(model=other), config.model_monitor_id)
+    with pytest.raises(PlatformError, match=rf"monitors {other}, not {MODEL}: set another model_"):
+        apply_model_monitor(connection, config)
+    assert vertex.recorder.requests("UpdateModelMonitor") == []
+
+
+@pytest.mark.parametrize("answer", ["ignored", "refused"])
+def test_the_monitors_of_each_version_are_ours_whoever_made_them(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    answer: Literal["ignored", "refused"],
+) -> None:
+    vertex.monitoring.unknown_filter = answer
+    for number in range(4):
+        vertex.monitoring.put_monitor(made_by_hand(model=f"{MODEL}{number}"))
+    ours = [
+        vertex.monitoring.put_monitor(made_by_hand()).rpartition("/")[2],
+        vertex.monitoring.put_monitor(made_by_hand("7"), "by-a-pipeline").rpartition("/")[2],
+    ]
+    found = own_monitors(connection, config)
+    assert found.monitor_ids == tuple(ours)
+    assert found.projects == {"af-finanzen", "123456789012"}
+    assert found.location == "europe-west6"
+
+
+@pytest.mark.parametrize("is_appended", [True, False])
+def test_the_output_directory_that_vertex_answers_is_no_difference(
+    vertex: LoopbackVertex, connection: VertexConnection, is_appended: bool
+) -> None:
+    vertex.monitoring.monitor_tells_output = is_appended
+    config = monitored_config(vertex={"monitoring_output": "gs://transak-i1/monitoring"})
+    apply_model_monitor(connection, config)
+    assert apply_model_monitor(connection, config).changes == ()
 
 
 def test_a_model_that_does_not_exist_is_named(

@@ -17,9 +17,9 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_monitor import apply_model_monitor
-from transak_drift.vertex.monitoring_job import start_monitoring_run
-from transak_drift.vertex.monitoring_results import read_monitoring_result
+from transak_drift.vertex.monitoring_jobs import read_monitoring_result
+from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.faults import Fault
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -200,7 +200,7 @@ def test_a_start_returns_while_the_job_is_unfinished(
 ) -> None:
     vertex.monitoring.job_looks = 10_000
     job_name = start_monitoring_run(applied, config, DAY).job_name
-    assert job_name.startswith("projects/123456789012/locations/europe-west6/modelMonitors/")
+    assert job_name.startswith("projects/af-finanzen/locations/europe-west6/modelMonitors/")
     assert read_monitoring_result(applied, config, job_name) is None
 
 
@@ -313,25 +313,6 @@ def test_without_the_monitor_the_step_before_is_named(
 ) -> None:
     with pytest.raises(PlatformError, match="materialize model_monitor first"):
         start_monitoring_run(connection, config, DAY)
-
-
-def test_a_job_of_another_is_not_given_a_day(
-    vertex: LoopbackVertex, applied: VertexConnection, config: MonitoringConfig
-) -> None:
-    (monitor,) = vertex.monitoring.monitors()
-    started = start_monitoring_run(applied, config, DAY).job_name
-    by_hand = applied.model_monitoring.create_model_monitoring_job(
-        request=types.CreateModelMonitoringJobRequest(
-            parent=monitor.name,
-            model_monitoring_job=types.ModelMonitoringJob(
-                model_monitoring_spec=vertex.monitoring.jobs()[0].model_monitoring_spec
-            ),
-            model_monitoring_job_id="by-hand",
-        )
-    )
-    with pytest.raises(PlatformError, match="was not started by monitoring_run"):
-        finished(applied, config, by_hand.name)
-    assert finished(applied, config, started).day == DAY
 
 
 def test_a_slow_job_is_looked_at_without_waiting(

@@ -235,6 +235,41 @@ def test_a_promotion_makes_its_training_data_the_baseline(
     assert any("training/1.csv -> gs://transak-i1/training/2.csv" in line for line in told)
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INTERNAL])
+def test_a_monitor_that_cannot_follow_leaves_the_training_as_finished(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    code: grpc.StatusCode,
+) -> None:
+    platform = platform_of(connection)
+    platform.apply_model_monitor(config)
+    vertex.faults.refuse("UpdateModelMonitor", code, times=1, message="Not now.")
+    told: list[str] = []
+    result = platform.train(config, request(), told.append)
+    assert (result.version, result.promoted) == ("2", True)
+    (warning,) = result.warnings
+    assert "version 2 predicts, but its data are not monitored yet" in warning
+    assert "Not now." in warning
+    assert warning in told
+    assert platform.train(config, request("run-2"), told.append).warnings == ()
+    (monitor,) = vertex.monitoring.monitors()
+    assert monitor.model_monitoring_target.vertex_model.model_version_id == "2"
+
+
+def test_a_promotion_whose_target_is_refused_gets_its_own_monitor(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    vertex.monitoring.target_update = "refused"
+    platform = platform_of(connection)
+    platform.apply_model_monitor(config)
+    assert platform.train(config, request(), lambda _: None).warnings == ()
+    assert platform.own_monitors(config).monitor_ids == (
+        "transak-i1-data-drift-monitor",
+        "transak-i1-data-drift-monitor-v2",
+    )
+
+
 def test_a_challenger_that_is_worse_changes_nothing(
     vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:

@@ -42,7 +42,7 @@ def train_classifier(
         model: directory of the model's file.
         metrics: scores on held-out recent rows.
         model_uri: the directory's gs:// address.
-        version_aliases: ["default"] where the challenger replaces the present version.
+        version_aliases: the monitored alias where the challenger replaces the present version.
         description: why it does or does not.
     """
     from datetime import date
@@ -50,8 +50,9 @@ def train_classifier(
     from transak_drift.config.monitoring_config import parse_config
     from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
 
+    config = parse_config(monitoring_config, "monitoring_config")
     challenger = train_challenger(
-        parse_config(monitoring_config, "monitoring_config"),
+        config,
         transactions,
         date.fromisoformat(first_day),
         date.fromisoformat(last_day),
@@ -62,7 +63,7 @@ def train_classifier(
     for name, value in scores_of(challenger).items():
         metrics.log_metric(name, value)
     decision = challenger.decision
-    aliases = ["default"] if decision.promote else ["challenger"]
+    aliases = [config.model_alias] if decision.promote else ["challenger"]
     return (model.uri, aliases, decision.reason)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,10 @@ from transak_drift.vertex.dataset_input import (
     describe_input,
     prediction_dataset_input,
 )
-from transak_drift.vertex.model_monitor import find_model_monitor, monitor_name
-from transak_drift.vertex.monitor_spec import (
-    notification_spec,
-    output_spec,
-    tabular_objective,
-)
+from transak_drift.vertex.model_lookup import find_model
+from transak_drift.vertex.monitor_spec import notification_spec, output_spec, tabular_objective
+from transak_drift.vertex.monitoring_jobs import get_job, has_failed
+from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1.types import (
@@ -33,8 +30,7 @@ if TYPE_CHECKING:
         ModelMonitoringSpec,
     )
 
-MOST_ATTEMPTS = 20
-_JOB_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
+MAX_ATTEMPTS = 20
 
 
 def start_monitoring_run(
@@ -62,26 +58,27 @@ def start_monitoring_run(
         PlatformError: the monitor, its baseline or the day's data are missing, or a call is
             refused.
     """
-    monitor = find_model_monitor(connection, config)
+    model = find_model(connection, config)
+    monitor = monitor_in_use(monitors_of(connection, model), config, model)
     if monitor is None:
         raise PlatformError(
-            f"{monitor_name(connection, config)} does not exist; materialize model_monitor first"
+            f"no ModelMonitor of {model.name} exists; materialize model_monitor first"
         )
+    parent = name_of(connection, id_of(monitor))
     if not describe_input(monitor.training_dataset):
         raise PlatformError(
-            f"{monitor.name} has no baseline; set vertex.training_dataset in the configuration and "
+            f"{parent} has no baseline; set vertex.training_dataset in the configuration and "
             "materialize model_monitor"
         )
     target = _target_dataset(connection, config, day, batch_prediction_job)
     spec = _monitoring_spec(config, monitor.training_dataset, target)
     base = monitoring_job_id(day, spec)
-    for attempt in range(1, MOST_ATTEMPTS + 1):
-        job_id = base if attempt == 1 else f"{base}-{attempt}"
-        job = _create_or_adopt(connection, config, job_id, day, spec)
-        if not has_failed(job):
-            return StartedMonitoringRun(job.name)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        name = f"{parent}/modelMonitoringJobs/{base if attempt == 1 else f'{base}-{attempt}'}"
+        if not has_failed(_create_or_adopt(connection, config, name, day, spec)):
+            return StartedMonitoringRun(name)
     raise PlatformError(
-        f"{MOST_ATTEMPTS} monitoring jobs of {day} have failed, the last is {job.name}; look at "
+        f"{MAX_ATTEMPTS} monitoring jobs of {day} have failed, the last is {name}; look at "
         "its error, then delete the failed jobs"
     )
 
@@ -101,86 +98,16 @@ def monitoring_job_id(day: date, spec: ModelMonitoringSpec) -> str:
     return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
 
 
-def monitored_day(job_name: str) -> date | None:
-    """Read the monitored day from a job's name, or from a drift event's key.
-
-    Args:
-        job_name: ends with a slash and the job's id.
-
-    Returns:
-        The day, or None where another than `start_monitoring_run` has started the job.
-    """
-    match = _JOB_ID.fullmatch(job_name.rpartition("/")[2])
-    try:
-        return None if match is None else date.fromisoformat(match["day"])
-    except ValueError:
-        return None
-
-
-def day_of_job(job_name: str) -> date:
-    """Read the monitored day from a job's name.
-
-    Args:
-        job_name: resource name of a job that this module started.
-
-    Returns:
-        The day.
-
-    Raises:
-        PlatformError: another has started the job.
-    """
-    day = monitored_day(job_name)
-    if day is None:
-        raise PlatformError(
-            f"{job_name} was not started by monitoring_run, so its day is not known; materialize "
-            "monitoring_run of the day"
-        )
-    return day
-
-
-def has_failed(job: ModelMonitoringJob) -> bool:
-    """Tell whether a job has ended without a result."""
-    from google.cloud.aiplatform_v1beta1 import types
-
-    return job.state in (
-        types.JobState.JOB_STATE_FAILED,
-        types.JobState.JOB_STATE_CANCELLED,
-        types.JobState.JOB_STATE_EXPIRED,
-    )
-
-
-def read_monitoring_job(connection: VertexConnection, job_name: str) -> ModelMonitoringJob:
-    """Read a job.
-
-    Args:
-        connection: the location's clients.
-        job_name: its resource name.
-
-    Returns:
-        The job.
-
-    Raises:
-        PlatformError: it does not exist, or cannot be read.
-    """
-    from google.cloud.aiplatform_v1beta1 import types
-
-    with connection.explained("aiplatform.modelMonitoringJobs.get", job_name):
-        return connection.model_monitoring.get_model_monitoring_job(
-            request=types.GetModelMonitoringJobRequest(name=job_name),
-            **connection.limits.options(),
-        )
-
-
 def _create_or_adopt(
     connection: VertexConnection,
     config: MonitoringConfig,
-    job_id: str,
+    name: str,
     day: date,
     spec: ModelMonitoringSpec,
 ) -> ModelMonitoringJob:
     from google.cloud.aiplatform_v1beta1 import types
 
-    parent = monitor_name(connection, config)
+    parent, _, job_id = name.partition("/modelMonitoringJobs/")
     request = types.CreateModelMonitoringJobRequest(
         parent=parent,
         model_monitoring_job=types.ModelMonitoringJob(
@@ -196,7 +123,7 @@ def _create_or_adopt(
             )
         except exceptions.AlreadyExists:
             pass
-    return read_monitoring_job(connection, f"{parent}/modelMonitoringJobs/{job_id}")
+    return get_job(connection, name)
 
 
 def _target_dataset(

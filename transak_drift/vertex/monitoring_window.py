@@ -1,0 +1,121 @@
+"""The time window that a monitoring job looked at, and the day that it stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from transak_drift.drift.drift_event import last_day
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1.types import ModelMonitoringInput, ModelMonitoringJob
+    from google.type.interval_pb2 import Interval
+
+Window = tuple[datetime | None, datetime | None]
+
+_OWN_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
+_SPAN = re.compile(r"(?P<count>[0-9]{1,4})(?P<unit>[hdw])", re.IGNORECASE)
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+# A day may be monitored before it ends; a window that ends later still is no window of data.
+_MAX_AHEAD = timedelta(days=2)
+
+
+def monitored_day(job_name: str) -> date | None:
+    """Read the monitored day from a job's name, or from a drift event's key.
+
+    Args:
+        job_name: ends with a slash and the job's id.
+
+    Returns:
+        The day, or None where another than `start_monitoring_run` has started the job.
+    """
+    match = _OWN_ID.fullmatch(job_name.rpartition("/")[2])
+    try:
+        return None if match is None else date.fromisoformat(match["day"])
+    except ValueError:
+        return None
+
+
+def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime | None]:
+    """Find the window of a job's target dataset.
+
+    It is what the job says of the processed dataset, else the time that was asked for, else the
+    day in the id of a job of ours, else the scheduled time, else the time of the job's creation.
+
+    Args:
+        job: the job, which has succeeded.
+
+    Returns:
+        The last day (UTC), and start and end (exclusive) of the window; None and None where the
+        window is that whole day, a start of None where only the end is known.
+    """
+    created = job.create_time.astimezone(UTC)
+    start, end = next(
+        (start, end)
+        for start, end in _candidates(job, created)
+        if end is not None and _EARLIEST < end <= created + _MAX_AHEAD
+    )
+    if start is not None and not _EARLIEST <= start < end:
+        start = None
+    day = last_day(end)
+    midnight = datetime.combine(day, time(), tzinfo=UTC)
+    if (start, end) == (midnight, midnight + timedelta(days=1)):
+        return day, None, None
+    return day, start, end
+
+
+def _candidates(
+    job: ModelMonitoringJob, created: datetime
+) -> Iterator[tuple[datetime | None, datetime | None]]:
+    processed = [
+        _bounds(dataset.time_range)
+        for dataset in job.job_execution_detail.target_datasets
+        if "time_range" in dataset
+    ]
+    if processed:
+        starts = [start for start, _ in processed if start is not None]
+        ends = [end for _, end in processed if end is not None]
+        yield min(starts, default=None), max(ends, default=None)
+    scheduled = job.schedule_time.astimezone(UTC) if job.schedule_time else None
+    target = job.model_monitoring_spec.objective_spec.target_dataset
+    if "time_interval" in target:
+        yield _bounds(target.time_interval)
+    elif "time_offset" in target:
+        yield _counted_back(target.time_offset, scheduled or created)
+    day = monitored_day(job.name)
+    if day is not None and day < date.max:
+        start = datetime.combine(day, time(), tzinfo=UTC)
+        yield start, start + timedelta(days=1)
+    yield None, scheduled
+    yield None, max(created, _EARLIEST + timedelta(days=1))
+
+
+def _bounds(interval: Interval) -> Window:
+    times: list[datetime | None] = []
+    for field in ("start_time", "end_time"):
+        try:
+            found = getattr(interval, field).ToDatetime(UTC) if interval.HasField(field) else None
+        except (ValueError, OverflowError):
+            found = None
+        times.append(found)
+    return times[0], times[1]
+
+
+def _counted_back(offset: ModelMonitoringInput.TimeOffset, cut_off: datetime) -> Window:
+    """Count offset and window back ("TimeOffset"): `1h`, `2d` or `1w`; no offset is none."""
+    back = _span(offset.offset) if offset.offset else timedelta()
+    window = _span(offset.window)
+    if back is None:
+        return None, None
+    end = cut_off - back
+    return None if window is None else end - window, end
+
+
+def _span(text: str) -> timedelta | None:
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        return None
+    return timedelta(hours=int(match["count"]) * _HOURS[match["unit"].lower()])

@@ -1,0 +1,237 @@
+"""The ModelMonitors of our model: one for each monitored version, whoever made it.
+
+Vertex AI takes one monitor a version. It documents neither the error that a second one gets, nor
+whether a monitor's target can be changed, nor a list filter on the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import model_monitor_name
+from transak_drift.drift.monitoring_job import OwnMonitors
+from transak_drift.platform import AppliedModelMonitor, PlatformError
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.model_lookup import RegistryVersion, find_model
+from transak_drift.vertex.monitor_difference import difference, mask_of, merged
+from transak_drift.vertex.monitor_spec import model_monitor
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1.types import ModelMonitor
+
+MAX_MONITOR_ID_LENGTH = 63
+_TARGET = "model_monitoring_target"
+_REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNotImplemented)
+
+
+def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
+    """See `DriftPlatform.own_monitors`."""
+    model = find_model(connection, config)
+    monitors = monitors_of(connection, model)
+    names = [model.model, *(monitor.name for monitor in monitors)]
+    projects = {config.project_id, *(name.split("/")[1] for name in names)}
+    if config.project_number is not None:
+        projects.add(config.project_number)
+    return OwnMonitors(
+        projects=frozenset(projects),
+        location=config.location,
+        monitor_ids=tuple(id_of(monitor) for monitor in monitors),
+    )
+
+
+def monitors_of(connection: VertexConnection, model: RegistryVersion) -> list[ModelMonitor]:
+    """List the monitors of every version of a model."""
+    return [item for item in _list(connection) if _target_of(item)[0] == model.model_id]
+
+
+def monitor_in_use(
+    monitors: Sequence[ModelMonitor], config: MonitoringConfig, model: RegistryVersion
+) -> ModelMonitor | None:
+    """Choose the monitor of the version that predicts, else the one that the configuration names.
+
+    Args:
+        monitors: the monitors of the model.
+        config: names a monitor.
+        model: the version that predicts.
+    """
+    configured = [item for item in monitors if id_of(item) == config.model_monitor_id]
+    return _of_version([*configured, *monitors], model) or next(iter(configured), None)
+
+
+def name_of(connection: VertexConnection, monitor_id: str) -> str:
+    """Return the resource name of a monitor in the configured project and location."""
+    return model_monitor_name(
+        connection.endpoint.project_id, connection.endpoint.location, monitor_id
+    )
+
+
+def id_of(monitor: ModelMonitor) -> str:
+    """Return the last part of a monitor's resource name."""
+    return monitor.name.rpartition("/")[2]
+
+
+def read_monitor(connection: VertexConnection, monitor_id: str) -> ModelMonitor:
+    """Read a monitor."""
+    from google.cloud.aiplatform_v1beta1 import types
+
+    name = name_of(connection, monitor_id)
+    with connection.explained("aiplatform.modelMonitors.get", name):
+        return connection.model_monitoring.get_model_monitor(
+            request=types.GetModelMonitorRequest(name=name), **connection.limits.options()
+        )
+
+
+def apply_model_monitor(
+    connection: VertexConnection, config: MonitoringConfig
+) -> AppliedModelMonitor:
+    """Make the ModelMonitor of the version that predicts as the configuration says.
+
+    A monitor that the version has already is taken over, whatever its id. Without one, the
+    monitor that the configuration names is given the version as its target; where Vertex AI
+    refuses that, the version gets a monitor of its own, with the version in its id.
+
+    Raises:
+        PlatformError: the model cannot be resolved, the configured id is taken by another model's
+            monitor, or a call is refused.
+    """
+    model = find_model(connection, config)
+    desired = model_monitor(config, model)
+    monitors = _list(connection)
+    present = _of_version(monitors, model)
+    if present is None:
+        configured = next((m for m in monitors if id_of(m) == config.model_monitor_id), None)
+        if configured is not None and _target_of(configured)[0] != model.model_id:
+            raise PlatformError(
+                f"{configured.name} monitors "
+                f"{configured.model_monitoring_target.vertex_model.model or 'no model'}, not "
+                f"{model.model}: set another model_monitor_id in the configuration, or delete it"
+            )
+        if configured is not None and _retarget(connection, configured, desired):
+            present = configured
+        else:
+            taken = {id_of(monitor) for monitor in monitors}
+            monitor_id = config.model_monitor_id
+            if monitor_id in taken:
+                monitor_id = version_monitor_id(config.model_monitor_id, model.version)
+            if _create(connection, monitor_id, desired):
+                name = name_of(connection, monitor_id)
+                return AppliedModelMonitor(name, created=True, changes=difference(None, desired))
+            present = _await_monitor(connection, model)
+    changes = difference(present, desired)
+    rest = [field for field in mask_of(changes) if field != _TARGET]
+    if rest:
+        _update(connection, merged(present, desired), rest)
+    return AppliedModelMonitor(name_of(connection, id_of(present)), created=False, changes=changes)
+
+
+def version_monitor_id(model_monitor_id: str, version: str) -> str:
+    """Derive the id of a version's own monitor.
+
+    Args:
+        model_monitor_id: the configured id, or number.
+        version: the version's id.
+
+    Returns:
+        An id of at most 63 characters that matches `[a-z]([a-z0-9-]{0,61}[a-z0-9])?`. Source:
+        CreateModelMonitorRequest.model_monitor_id.
+    """
+    base = f"monitor-{model_monitor_id}" if model_monitor_id[0].isdigit() else model_monitor_id
+    ending = f"-v{version}"
+    return base[: MAX_MONITOR_ID_LENGTH - len(ending)].rstrip("-") + ending
+
+
+def _list(connection: VertexConnection) -> list[ModelMonitor]:
+    from google.cloud.aiplatform_v1beta1 import types
+
+    parent = connection.endpoint.parent
+    request = types.ListModelMonitorsRequest(parent=parent, page_size=100)
+    with connection.explained("aiplatform.modelMonitors.list", parent):
+        return list(
+            connection.model_monitoring.list_model_monitors(
+                request=request, **connection.limits.options()
+            )
+        )
+
+
+def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
+    source = monitor.model_monitoring_target.vertex_model
+    return source.model.partition("@")[0].rpartition("/")[2], source.model_version_id
+
+
+def _of_version(monitors: Sequence[ModelMonitor], model: RegistryVersion) -> ModelMonitor | None:
+    wanted = (model.model_id, model.version)
+    return next((item for item in monitors if _target_of(item) == wanted), None)
+
+
+def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: ModelMonitor) -> bool:
+    from google.cloud.aiplatform_v1beta1 import types
+
+    moved = types.ModelMonitor(monitor)
+    moved.model_monitoring_target = desired.model_monitoring_target
+    try:
+        _update(connection, moved, [_TARGET])
+    except PlatformError as error:
+        if isinstance(error.__cause__, _REFUSED):
+            return False
+        raise
+    except exceptions.AlreadyExists:
+        return False
+    # An update may succeed and leave out what it does not honour.
+    return _target_of(read_monitor(connection, id_of(monitor))) == _target_of(desired)
+
+
+def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
+    """Create a monitor; False where its id is taken or the version has one meanwhile."""
+    from google.cloud.aiplatform_v1beta1 import types
+
+    parent = connection.endpoint.parent
+    client = connection.model_monitoring
+    request = types.CreateModelMonitorRequest(
+        parent=parent, model_monitor=desired, model_monitor_id=monitor_id
+    )
+    with connection.explained("aiplatform.modelMonitors.create", parent):
+        try:
+            operation = client.create_model_monitor(request=request, **connection.limits.options())
+            connection.limits.wait_for(
+                operation, client.transport.operations_client, "the creation of the ModelMonitor"
+            )
+        except exceptions.AlreadyExists:
+            return False
+        except exceptions.BadRequest:
+            if any(_target_of(item) == _target_of(desired) for item in _list(connection)):
+                return False
+            raise
+    return True
+
+
+def _await_monitor(connection: VertexConnection, model: RegistryVersion) -> ModelMonitor:
+    # Whoever was first may still be creating it.
+    deadline = time.monotonic() + connection.limits.operation_seconds
+    for wait in connection.limits.poll_waits():
+        monitor = _of_version(_list(connection), model)
+        if monitor is not None:
+            return monitor
+        if time.monotonic() > deadline:
+            break
+        time.sleep(wait)
+    raise PlatformError(
+        f"a ModelMonitor of {model.name} exists but cannot be read yet; run this again"
+    )
+
+
+def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]) -> None:
+    from google.cloud.aiplatform_v1beta1 import types
+
+    client = connection.model_monitoring
+    monitor.name = name_of(connection, id_of(monitor))
+    request = types.UpdateModelMonitorRequest(model_monitor=monitor, update_mask={"paths": mask})
+    with connection.explained("aiplatform.modelMonitors.update", monitor.name):
+        operation = client.update_model_monitor(request=request, **connection.limits.options())
+        connection.limits.wait_for(
+            operation, client.transport.operations_client, "the update of the ModelMonitor"
+        )

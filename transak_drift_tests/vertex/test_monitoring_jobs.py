@@ -1,0 +1,354 @@
+"""Jobs that anybody may have started: what they found, in which window, by which thresholds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.cloud.aiplatform_v1beta1 import types
+from google.type import interval_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.monitoring_job import JobState, MonitoringJob
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.platform import PlatformError
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.monitoring_jobs import (
+    list_monitoring_jobs,
+    read_monitoring_job,
+    read_monitoring_result,
+)
+from transak_drift.vertex.monitoring_window import window_of
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.server import LoopbackVertex
+
+MODEL = "projects/123456789012/locations/europe-west6/models/1001"
+BASELINE, TARGET = "gs://transak-i1/training/1.csv", "gs://transak-i1/day.csv"
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+STATES = types.JobState
+
+
+def dataset(uri: str, **time_spec: Any) -> types.ModelMonitoringInput:
+    source = {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}
+    return types.ModelMonitoringInput(columnized_dataset=source, **time_spec)
+
+
+def interval(start: datetime | None, end: datetime | None) -> interval_pb2.Interval:
+    made = interval_pb2.Interval()
+    if start is not None:
+        made.start_time.FromDatetime(start)
+    if end is not None:
+        made.end_time.FromDatetime(end)
+    return made
+
+
+@pytest.fixture
+def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
+    """A server with a monitor that somebody made by hand, with default conditions alone."""
+    with LoopbackVertex(tmp_path / "buckets") as server:
+        server.models.upload("transak-i1-train-model")
+        rows = [
+            {"description": "Coop", "type": "Card", "amount": 1 + n % 5, "weekday": "Mon"}
+            for n in range(10)
+        ]
+        server.buckets.write_csv(BASELINE, rows)
+        server.buckets.write_csv(
+            TARGET,
+            [{**row, "description": "Migros"} if n < 4 else row for n, row in enumerate(rows)],
+        )
+        drift = {
+            "categorical_metric_type": "l_infinity",
+            "numeric_metric_type": "jensen_shannon_divergence",
+            "default_categorical_alert_condition": {"threshold": 0.25},
+            "default_numeric_alert_condition": {"threshold": 0.5},
+            "feature_alert_conditions": {"type": {"threshold": 0.1}},
+        }
+        fields = [
+            {"name": name, "data_type": "integer" if name == "amount" else "string"}
+            for name in ("amount", "description", "type", "weekday")
+        ]
+        server.monitoring.put_monitor(
+            types.ModelMonitor(
+                display_name="by hand",
+                model_monitoring_target={"vertex_model": {"model": MODEL, "model_version_id": "1"}},
+                training_dataset=dataset(BASELINE),
+                tabular_objective={"feature_drift_spec": drift},
+                model_monitoring_schema={"feature_fields": fields},
+            )
+        )
+        yield server
+
+
+def put(vertex: LoopbackVertex, target: types.ModelMonitoringInput, **options: Any) -> str:
+    """Start a job that carries its target alone, as the SDK does."""
+    objective = {"target_dataset": target, **options.pop("objective", {})}
+    job = types.ModelMonitoringJob(model_monitoring_spec={"objective_spec": objective})
+    return vertex.monitoring.put_job(vertex.monitoring.monitors()[0].name, job, **options)
+
+
+def read(connection: VertexConnection, config: MonitoringConfig, name: str) -> MonitoringJob:
+    _, _, _, _, _, monitor_id, _, job_id = name.split("/")
+    return read_monitoring_job(connection, config, monitor_id, job_id)
+
+
+def result_of(
+    connection: VertexConnection, config: MonitoringConfig, name: str
+) -> MonitoringResult:
+    result = read(connection, config, name).result
+    assert result is not None
+    return result
+
+
+def test_a_job_that_carries_its_target_alone_is_read_whole(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    name = put(vertex, dataset(TARGET))
+    job = read(connection, config, name)
+    assert job.state == JobState.SUCCEEDED
+    assert job.name == name.replace("projects/123456789012/", "projects/af-finanzen/")
+    result = job.result
+    assert result is not None
+    assert [(f.feature, f.distance, f.threshold, f.metric) for f in result.features] == [
+        ("description", pytest.approx(0.4), 0.25, "l_infinity"),
+        ("type", 0.0, 0.1, "l_infinity"),
+        ("amount", 0.0, 0.5, "jensen_shannon_divergence"),
+        ("weekday", 0.0, 0.25, "l_infinity"),
+    ]
+    assert (result.baseline_name, result.baseline_rows, result.target_rows) == (BASELINE, 10, 10)
+    assert result.alerts[0].startswith("description: The l_infinity distance 0.4 is above")
+    assert read_monitoring_result(connection, config, name) == result
+
+
+def test_the_jobs_own_conditions_go_before_the_monitors(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    drift = {
+        "features": ["description", "type"],
+        "categorical_metric_type": "l_infinity",
+        "default_categorical_alert_condition": {"threshold": 0.45},
+        "feature_alert_conditions": {"type": {"threshold": 0.0}},
+    }
+    objective = {"tabular_objective": {"feature_drift_spec": drift}}
+    name = put(vertex, dataset(TARGET), objective=objective)
+    result = result_of(connection, config, name)
+    assert {f.feature: f.threshold for f in result.features} == {"description": 0.45, "type": 0.0}
+    assert result.drifted == ()
+
+
+def test_without_statistics_features_and_thresholds_are_the_monitors(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    name = put(vertex, dataset(TARGET))
+    read(connection, config, name)
+    vertex.monitoring.analyses[name] = []
+    result = result_of(connection, config, name)
+    assert {f.feature: f.threshold for f in result.features} == {
+        "description": 0.25,
+        "type": 0.1,
+        "amount": 0.25,
+        "weekday": 0.25,
+    }
+    assert {f.distance for f in result.features} == {None}
+    assert result.features[0].note == "Vertex AI reports no statistics of description"
+
+
+@pytest.mark.parametrize(
+    ("reported", "distance"),
+    [
+        (1.0, 1.0),
+        (1.0000000000000002, 1.0),
+        (1.01, None),
+        (-0.1, None),
+        (math.nan, None),
+        (math.inf, None),
+    ],
+)
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_a_distance_that_is_none_is_noted(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    reported: float,
+    distance: float | None,
+    has_statistics: bool,
+) -> None:
+    name = put(vertex, dataset(TARGET))
+    read(connection, config, name)
+    (found,) = [a for a in vertex.monitoring.analyses[name] if a.name == "description"]
+    # Without statistics only the alert's number is known.
+    vertex.monitoring.analyses[name] = [
+        replace(found, distance=reported, threshold=-1.0, has_statistics=has_statistics)
+    ]
+    feature = result_of(connection, config, name).features[0]
+    assert (feature.feature, feature.distance) == ("description", distance)
+    assert (feature.note == "") == (distance is not None)
+
+
+@pytest.mark.parametrize("tells_time_range", [True, False])
+@pytest.mark.parametrize(
+    ("time_spec", "start", "end"),
+    [
+        (
+            {"time_interval": interval(datetime(2026, 5, 1), datetime(2026, 5, 3))},
+            datetime(2026, 5, 1, tzinfo=UTC),
+            datetime(2026, 5, 3, tzinfo=UTC),
+        ),
+        (
+            {"time_offset": {"offset": "6h", "window": "2D"}},
+            datetime(2026, 5, 1, tzinfo=UTC),
+            datetime(2026, 5, 3, tzinfo=UTC),
+        ),
+        ({"time_offset": {"window": "1w"}}, datetime(2026, 4, 26, 6, tzinfo=UTC), None),
+        ({}, None, None),
+    ],
+)
+def test_the_window_of_a_scheduled_job(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    tells_time_range: bool,
+    time_spec: dict[str, Any],
+    start: datetime | None,
+    end: datetime | None,
+) -> None:
+    vertex.monitoring.tells_time_range = tells_time_range
+    scheduled = datetime(2026, 5, 3, 6, tzinfo=UTC)
+    name = put(vertex, dataset(TARGET, **time_spec), schedule_time=scheduled)
+    result = result_of(connection, config, name)
+    assert result.window == (start, end or scheduled)
+    assert result.day == (date(2026, 5, 2) if end else date(2026, 5, 3))
+
+
+def test_the_window_of_a_job_of_ours_is_its_day(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    name = put(vertex, dataset(TARGET), job_id="day-20260501-0123456789ab")
+    result = result_of(connection, config, name)
+    assert (result.day, result.window_start, result.window_end) == (date(2026, 5, 1), None, None)
+
+
+def test_without_any_time_the_window_ends_with_the_jobs_creation(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    result = result_of(connection, config, put(vertex, dataset(TARGET)))
+    (job,) = vertex.monitoring.jobs()
+    assert result.window == (None, job.create_time)
+
+
+@given(
+    seconds=st.tuples(*[st.integers(-(2**63), 2**63 - 1)] * 2)
+    | st.sampled_from([(-62_135_596_800, -62_135_596_800), (0, 253_402_300_799)]),
+    job_id=st.sampled_from(["1", "day-99991231-0123456789ab", "day-00010101-0123456789ab"]),
+    span=st.sampled_from(["1d", "9999w", "", "1", "x", "1m"]),
+)
+def test_no_time_that_a_job_tells_poisons_its_window(
+    seconds: tuple[int, int], job_id: str, span: str
+) -> None:
+    created = datetime(2026, 5, 3, 6, tzinfo=UTC)
+    told = interval_pb2.Interval()
+    told.start_time.seconds, told.end_time.seconds = seconds
+    offset = types.ModelMonitoringInput(time_offset={"offset": span, "window": span})
+    job = types.ModelMonitoringJob(
+        name=f"{MODEL}/modelMonitoringJobs/{job_id}",
+        create_time=created,
+        model_monitoring_spec={"objective_spec": {"target_dataset": offset}},
+        job_execution_detail={"target_datasets": [{"time_range": told}]},
+    )
+    day, start, end = window_of(job)
+    assert LONG_AGO.date() <= day <= created.date() + timedelta(days=2)
+    assert end is None or LONG_AGO < end <= created + timedelta(days=2)
+    assert start is None or (end is not None and LONG_AGO <= start < end)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (STATES.JOB_STATE_FAILED, JobState.FAILED),
+        (STATES.JOB_STATE_CANCELLED, JobState.FAILED),
+        (STATES.JOB_STATE_EXPIRED, JobState.FAILED),
+        (STATES.JOB_STATE_PARTIALLY_SUCCEEDED, JobState.SUCCEEDED),
+        (STATES.JOB_STATE_PENDING, JobState.UNFINISHED),
+        (STATES.JOB_STATE_PAUSED, JobState.UNFINISHED),
+    ],
+)
+def test_each_state_of_a_job(
+    vertex: LoopbackVertex,
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    state: STATES,
+    expected: JobState,
+) -> None:
+    name = put(vertex, dataset(TARGET))
+    read(connection, config, name)
+    (job,) = vertex.monitoring.jobs()
+    job.state = state
+    job.job_execution_detail.error.message = "The column type is missing."
+    found = read(connection, config, name)
+    assert found.state == expected
+    assert ("The column type is missing." in found.detail) == (expected == JobState.FAILED)
+    assert (found.result is not None) == (expected == JobState.SUCCEEDED)
+    if found.result is not None:
+        note = "the job succeeded only in part: The column type is missing."
+        assert found.result.alerts[-1] == note
+    (listed,) = list_monitoring_jobs(connection, config, LONG_AGO)
+    assert listed.has_ended == (expected != JobState.UNFINISHED)
+
+
+def test_a_deleted_job_is_missing_and_a_refusal_is_none(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    name = put(vertex, dataset(TARGET))
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    vertex.faults.refuse("SearchModelMonitoringStats", denied, times=1)
+    with pytest.raises(
+        PlatformError, match=r"searchModelMonitoringStats .*roles/aiplatform\.viewer"
+    ):
+        read(connection, config, name)
+    vertex.monitoring.delete_job(name)
+    assert read(connection, config, name).state == JobState.MISSING
+    with pytest.raises(PlatformError, match="was not found"):
+        read_monitoring_result(connection, config, name)
+
+
+def test_every_job_of_every_monitor_is_listed_oldest_first(
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+) -> None:
+    target = {"vertex_model": {"model": MODEL, "model_version_id": "2"}}
+    vertex.monitoring.put_monitor(
+        types.ModelMonitor(display_name="v2", model_monitoring_target=target), "of-version-2"
+    )
+    vertex.monitoring.job_looks = 1_000
+    names = []
+    for number in range(8):
+        monitor = vertex.monitoring.monitors()[number % 2]
+        spec = {"objective_spec": {"target_dataset": dataset(TARGET)}}
+        job = types.ModelMonitoringJob(model_monitoring_spec=spec)
+        names.append(vertex.monitoring.put_job(monitor.name, job))
+        vertex.monitoring.jobs()[-1].create_time = LONG_AGO + timedelta(days=number)
+    listed = list_monitoring_jobs(connection, config, LONG_AGO + timedelta(days=1))
+    assert [job.monitoring_job_id for job in listed] == [n.rpartition("/")[2] for n in names[1:]]
+    assert {job.has_ended for job in listed} == {False}
+
+
+def test_only_the_configured_project_and_location_are_called(
+    vertex: LoopbackVertex, connection: VertexConnection
+) -> None:
+    config = monitored_config(project_number=None)
+    name = put(vertex, dataset(TARGET))
+    elsewhere = name.replace("projects/123456789012", "projects/another").replace("west6", "north1")
+    list_monitoring_jobs(connection, config, LONG_AGO)
+    assert read_monitoring_result(connection, config, elsewhere) is not None
+    for call in vertex.recorder.calls():
+        for field in ("parent", "name", "model_monitor"):
+            called = getattr(call.request, field, "")
+            assert called.startswith(
+                ("", "projects/af-finanzen/locations/europe-west6")[bool(called)]
+            )
