@@ -92,7 +92,7 @@ def test_in_the_local_runner_a_failure_never_fails_the_predictions(
     assert vertex.monitoring.jobs() == []
     written = "".join(capfd.readouterr())
     assert "the predictions are there, but their monitoring was not started" in written
-    assert "materialize model_monitor first" in written
+    assert "no model is named 'transak-i1-train-model'" in written
 
 
 def test_dagster_finds_the_run_that_the_pipeline_started(monitored: LoopbackVertex) -> None:
