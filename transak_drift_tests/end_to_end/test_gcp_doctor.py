@@ -27,7 +27,7 @@ from transak_drift_tests.servers.storage_server import LoopbackStorage
 
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 WRITER = "serviceAccount:p123456789012-1@gcp-sa-logging.iam.gserviceaccount.com"
-READ_ONLY = {"GetModelMonitor", "ListModels", "ListModelEvaluations", "GetPipelineJob"}
+READ_ONLY = {"ListModelMonitors", "ListModels", "ListModelEvaluations", "GetPipelineJob"}
 
 
 @dataclass(slots=True)
@@ -215,14 +215,14 @@ def _may_not_list_sinks(cloud: Cloud) -> None:
 
 
 def _may_not_read_the_monitor(cloud: Cloud) -> None:
-    cloud.vertex.faults.refuse("GetModelMonitor", grpc.StatusCode.PERMISSION_DENIED, 1, "No.")
+    cloud.vertex.faults.refuse("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No.")
 
 
 @pytest.mark.parametrize(
     ("break_it", "piece", "state", "detail", "fix"),
     [
         (_no_model, "model", "gap", "no model is named 'nobody'", "upload the model"),
-        (_no_monitor, "model monitor", "gap", "does not exist", "materialize model_monitor"),
+        (_no_monitor, "model monitor", "gap", "no ModelMonitor of", "materialize model_monitor"),
         (
             _changed_threshold,
             "model monitor",
