@@ -22,7 +22,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.vertex.own_jobs import VertexMonitoringJobs
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event
 from transak_drift_tests.servers.clients import connect as connect_vertex
