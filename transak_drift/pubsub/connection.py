@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -11,6 +13,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.platform import PlatformError, TemporaryPlatformError
 
 # A message has up to 10 MB, above gRPC's own limit of 4 MB.
 _CHANNEL_OPTIONS = (
@@ -18,8 +21,11 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    # An error names each ack id that it refuses; Google's own channels have this limit.
+    ("grpc.max_metadata_size", 4 * 1024 * 1024),
 )
 
+CALL_SECONDS = 20.0
 RETRY = retry.Retry(
     predicate=retry.if_exception_type(
         exceptions.Aborted,
@@ -34,6 +40,49 @@ RETRY = retry.Retry(
     timeout=30.0,
 )
 """Retries the codes that Pub/Sub documents as retryable, for 30 seconds in all."""
+
+
+_TEMPORARY = (
+    exceptions.Aborted,
+    exceptions.DeadlineExceeded,
+    exceptions.InternalServerError,
+    exceptions.ServiceUnavailable,
+    exceptions.TooManyRequests,
+)
+
+
+@contextmanager
+def pubsub_errors(resource: str, role: str) -> Generator[None]:
+    """Turn the client's errors into sentences.
+
+    Args:
+        resource: name of the topic or subscription that the block calls.
+        role: the role that the caller needs on it.
+
+    Raises:
+        TemporaryPlatformError: Pub/Sub did not answer in time; the same call may work later.
+        PlatformError: says what is wrong with which resource, and how to fix it.
+    """
+    try:
+        yield
+    except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+        cause = getattr(error, "cause", None) or error
+        text = str(getattr(cause, "message", cause)).strip().partition("\n")[0][:500]
+        if isinstance(cause, _TEMPORARY):
+            raise TemporaryPlatformError(
+                f"Pub/Sub did not answer for {resource} in time: {type(cause).__name__}: {text}"
+            ) from error
+        if isinstance(cause, exceptions.NotFound):
+            raise PlatformError(
+                f"{resource} does not exist: run `terraform apply` in terraform/, and check "
+                f"project_id and the names in the configuration. Pub/Sub said: {text}"
+            ) from error
+        if isinstance(cause, exceptions.Forbidden):
+            raise PlatformError(
+                f"permission denied on {resource}: grant {role} on it to the account that runs "
+                f"this. Pub/Sub said: {text}"
+            ) from error
+        raise PlatformError(f"{resource}: {type(cause).__name__}: {text}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ _APPLY = "run `terraform apply` in terraform/"
 _PUBLISHER_ROLES = frozenset(
     {"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin"}
 )
-_SHORTEST_ACK_DEADLINE = 10
 
 
 def inspect_trigger_queue(

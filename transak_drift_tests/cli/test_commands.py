@@ -74,22 +74,6 @@ def test_a_feature_that_is_no_feature_is_refused(queue: TriggerQueue, wrong: str
     assert queue.pull(10, 1_000_000, 2.0) == []
 
 
-def test_dead_letters_are_listed_and_replayed(queue: TriggerQueue) -> None:
-    message_id = queue.publish(b'{"half": ')
-    queue.forward_to_dead_letters(
-        [(m, "not_json", "the body is not JSON") for m in queue.pull(10, 1_000_000, 2.0)]
-    )
-    [letter] = document("dead-letters", "list")
-    assert (letter["message_id"], letter["reason"]) == (message_id, "not_json")
-    assert letter["body"] == '{"half": '
-    assert "not_json" in call("dead-letters", "list").output
-    assert len(document("dead-letters", "replay", message_id)["replayed"]) == 1
-    assert document("dead-letters", "list") == []
-    assert call("dead-letters", "list").output.strip().endswith("none")
-    [again] = queue.pull(10, 1_000_000, 2.0)
-    assert again.data == b'{"half": '
-
-
 def test_status_of_a_fresh_project(queue: TriggerQueue) -> None:
     said = document("status")
     assert said["platform"] == "local"

@@ -291,7 +291,7 @@ def test_a_message_that_eventarc_would_drop_is_kept_and_trains_when_it_is_replay
     assert entries_of(function, event)[0]["severity"] == "ERROR"
 
     # What Eventarc does with a message that `transak-drift dead-letters replay` publishes again.
-    (replayed,) = deployment.queue.replay_dead_letters(1_000, [event["id"]])
+    (replayed,) = deployment.queue.replay_dead_letters(1_000, [event["id"]]).published
     (message,) = deployment.queue.pull(10, 1_000_000, 5.0)
     deployment.queue.acknowledge([message.ack_id])
     assert (message.message_id, message.data) == (replayed, body)

@@ -30,7 +30,8 @@ from transak_drift.defs.names import (
     ModelNames,
 )
 from transak_drift.pubsub.connection import connect
-from transak_drift.pubsub.trigger_queue import SOURCE_MESSAGE_ATTRIBUTE, TriggerQueue
+from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess

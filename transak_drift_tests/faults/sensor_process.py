@@ -30,8 +30,7 @@ from transak_drift.defs.training import retrain_job
 
 # Every call of a tick that leaves the process.
 CALLS: tuple[tuple[type, str], ...] = (
-    (PublisherClient, "create_topic"),
-    (SubscriberClient, "create_subscription"),
+    (SubscriberClient, "get_subscription"),
     (SubscriberClient, "pull"),
     (PublisherClient, "publish"),
     (SubscriberClient, "acknowledge"),

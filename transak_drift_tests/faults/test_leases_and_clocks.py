@@ -44,7 +44,7 @@ def test_messages_come_reordered_and_again(loop: BrokenLoop) -> None:
     for number in range(3):
         loop.publish(Kind.TRAINS, "same-event", copies=7)
         loop.publish(Kind.TRAINS, f"other-{number}", copies=3)
-        loop.queue.extend([m.ack_id for m in loop.queue.pull(4, 1_000_000, 0.4)], 0)
+        loop.queue.release([m.ack_id for m in loop.queue.pull(4, 1_000_000, 0.4)])
         assert loop.tick()
         loop.server.add_seconds(LONGER_THAN_A_LEASE)
     loop.settle()

@@ -32,7 +32,7 @@ def once(boundary: str, strike: Callable[[], None], number: int = 1) -> Callable
 
 
 @pytest.mark.parametrize(
-    "call", ["create_topic", "pull", "publish", "acknowledge", "modify_ack_deadline"]
+    "call", ["get_subscription", "pull", "publish", "acknowledge", "modify_ack_deadline"]
 )
 def test_the_server_is_killed_and_restarted_before_a_call(loop: BrokenLoop, call: str) -> None:
     name = call.replace("_", "-")

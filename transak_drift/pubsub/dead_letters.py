@@ -1,0 +1,176 @@
+"""The form of a dead letter: a rejected message, why it was rejected, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from google.pubsub_v1 import types
+
+from transak_drift.trigger.message import ReceivedMessage
+
+# Resource limits of a publish request ("Pub/Sub quotas and limits").
+MAX_PUBLISH_MESSAGES = 1_000
+MAX_PUBLISH_BYTES = 10_000_000
+MAX_ATTRIBUTES = 100
+MAX_ATTRIBUTE_KEY_BYTES = 256
+MAX_ATTRIBUTE_VALUE_BYTES = 1_024
+# A message also counts its id and its publish time; the request, the name of its topic.
+_MESSAGE_OVERHEAD_BYTES = 64
+_REQUEST_OVERHEAD_BYTES = 1_000
+MAX_MESSAGE_BYTES = MAX_PUBLISH_BYTES - _REQUEST_OVERHEAD_BYTES - _MESSAGE_OVERHEAD_BYTES
+_MAX_REDUCED_BODY_BYTES = 100_000
+
+REASON_ATTRIBUTE = "reason"
+DETAIL_ATTRIBUTE = "detail"
+SOURCE_MESSAGE_ATTRIBUTE = "source_message_id"
+SOURCE_SUBSCRIPTION_ATTRIBUTE = "source_subscription"
+BODY_BYTES_ATTRIBUTE = "source_body_bytes"
+_OWN_ATTRIBUTES = (
+    REASON_ATTRIBUTE,
+    DETAIL_ATTRIBUTE,
+    SOURCE_MESSAGE_ATTRIBUTE,
+    SOURCE_SUBSCRIPTION_ATTRIBUTE,
+    BODY_BYTES_ATTRIBUTE,
+)
+# Pub/Sub marks what it forwards itself ("Dead-letter topics").
+_PUBSUB_PREFIX = "CloudPubSubDeadLetter"
+_PUBSUB_REASON = "max_delivery_attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterMessage:
+    """One message in the dead-letter topic.
+
+    Args:
+        message: the message as pulled from the dead-letter subscription.
+        reason: why it was rejected, `max_delivery_attempts` where Pub/Sub forwarded it, or
+            `unknown` where the trigger did not write it.
+        detail: the field, its value and what was expected.
+        source_message_id: id of the rejected message.
+        publish_time: when it was forwarded, UTC.
+    """
+
+    message: ReceivedMessage
+    reason: str
+    detail: str
+    source_message_id: str
+    publish_time: datetime
+
+
+def dead_letter(
+    message: ReceivedMessage, reason: str, detail: str, source_subscription: str
+) -> Any:
+    """Return the `PubsubMessage` that stands for a rejected message.
+
+    Attributes that may not be published are left out, and a body for which a request has no room
+    is cut at its end; `source_body_bytes` then has its length.
+    """
+    letter = types.PubsubMessage.pb()(data=message.data)
+    kept = [
+        (key, value)
+        for key, value in message.attributes.items()
+        if key not in _OWN_ATTRIBUTES and _may_be_published(key, value)
+    ]
+    letter.attributes.update(dict(kept[: MAX_ATTRIBUTES - len(_OWN_ATTRIBUTES)]))
+    letter.attributes.update(
+        {
+            REASON_ATTRIBUTE: _shortened(reason),
+            DETAIL_ATTRIBUTE: _shortened(detail),
+            SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
+            SOURCE_SUBSCRIPTION_ATTRIBUTE: source_subscription,
+        }
+    )
+    return _cut_to(letter, MAX_MESSAGE_BYTES)
+
+
+def reduced(letter: Any) -> Any:
+    """Return a dead letter with its own attributes and the beginning of the body only.
+
+    Nothing of the rejected message is left in it that a server could refuse.
+    """
+    smaller = types.PubsubMessage.pb()(data=letter.data)
+    smaller.attributes.update(
+        {key: letter.attributes[key] for key in _OWN_ATTRIBUTES if key in letter.attributes}
+    )
+    return _cut_to(smaller, _MAX_REDUCED_BODY_BYTES)
+
+
+def read_dead_letter(message: ReceivedMessage, publish_time: datetime) -> DeadLetterMessage:
+    """Read a message of the dead-letter topic.
+
+    Who may publish to the trigger topic may set any attribute, and Pub/Sub keeps them when it
+    forwards a message itself: its marks come first. The trigger never passes such marks on.
+    """
+    attributes = message.attributes
+    reason, detail = "unknown", "not written by the trigger"
+    source_message_id = message.message_id
+    if _is_forwarded_by_pubsub(attributes):
+        reason, detail = _PUBSUB_REASON, "never settled by the sensor; forwarded by Pub/Sub"
+    elif SOURCE_SUBSCRIPTION_ATTRIBUTE in attributes:
+        reason = attributes.get(REASON_ATTRIBUTE, reason)
+        detail = attributes.get(DETAIL_ATTRIBUTE, "")
+        source_message_id = attributes.get(SOURCE_MESSAGE_ATTRIBUTE, source_message_id)
+    return DeadLetterMessage(
+        message, reason, detail, source_message_id, publish_time.astimezone(UTC)
+    )
+
+
+def replayed_message(letter: DeadLetterMessage) -> Any:
+    """Return the `PubsubMessage` that the rejected message was."""
+    attributes = letter.message.attributes
+    added = () if _is_forwarded_by_pubsub(attributes) else _OWN_ATTRIBUTES
+    return types.PubsubMessage.pb()(
+        data=letter.message.data,
+        attributes={
+            key: value
+            for key, value in attributes.items()
+            if key not in added and _may_be_published(key, value)
+        },
+    )
+
+
+def publish_batches(messages: Sequence[Any]) -> Iterator[list[Any]]:
+    """Split messages into as few publish requests as the limits allow.
+
+    All that a message has counts: its data, the keys and values of its attributes, and a fixed
+    amount for what the server adds.
+    """
+    batch: list[Any] = []
+    size = _REQUEST_OVERHEAD_BYTES
+    for message in messages:
+        length = message.ByteSize() + _MESSAGE_OVERHEAD_BYTES
+        if batch and (len(batch) == MAX_PUBLISH_MESSAGES or size + length > MAX_PUBLISH_BYTES):
+            yield batch
+            batch, size = [], _REQUEST_OVERHEAD_BYTES
+        batch.append(message)
+        size += length
+    if batch:
+        yield batch
+
+
+def _is_forwarded_by_pubsub(attributes: Mapping[str, str]) -> bool:
+    return any(key.startswith(_PUBSUB_PREFIX) for key in attributes)
+
+
+def _may_be_published(key: str, value: str) -> bool:
+    return (
+        not key.startswith(("goog", _PUBSUB_PREFIX))
+        and 0 < len(key.encode()) <= MAX_ATTRIBUTE_KEY_BYTES
+        and len(value.encode()) <= MAX_ATTRIBUTE_VALUE_BYTES
+    )
+
+
+def _cut_to(letter: Any, max_bytes: int) -> Any:
+    size = len(letter.data)
+    if letter.ByteSize() > max_bytes:
+        if BODY_BYTES_ATTRIBUTE not in letter.attributes:
+            letter.attributes[BODY_BYTES_ATTRIBUTE] = str(size)
+        letter.data = letter.data[: size - (letter.ByteSize() - max_bytes)]
+    return letter
+
+
+def _shortened(text: str) -> str:
+    return text.encode()[:MAX_ATTRIBUTE_VALUE_BYTES].decode(errors="ignore")

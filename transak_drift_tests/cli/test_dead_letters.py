@@ -1,0 +1,83 @@
+"""`transak-drift dead-letters`, on the embedded Pub/Sub server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from transak_drift.cli.main import app
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.pubsub import trigger_queue
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift_tests.config.configurations import configuration
+
+# It clears the screen, and turns the rest of the line around.
+HOSTILE = "\x1b[2J\x9b31m\u202eyes"
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TriggerQueue]:
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(trigger_queue, "_PAGE_WAIT_SECONDS", 0.5)
+    with ensure_embedded_pubsub(tmp_path / "state" / "pubsub", grace_seconds=1.0) as server:
+        queue = TriggerQueue(connect(server.endpoint), configuration())
+        queue.ensure_exists()
+        yield queue
+        queue.close()
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["dead-letters", *arguments])
+
+
+def listed() -> list[dict[str, str]]:
+    return json.loads(call("list", "--json").stdout)
+
+
+def reject(queue: TriggerQueue, bodies: list[bytes], reason: str, detail: str) -> list[str]:
+    ids = queue.publish_many(bodies)
+    messages = queue.pull(1_000, 10**7, 0.5)
+    queue.publish_dead_letters([(message, reason, detail) for message in messages])
+    queue.acknowledge([message.ack_id for message in messages])
+    return ids
+
+
+def test_all_are_listed_and_replayed(queue: TriggerQueue) -> None:
+    ids = reject(queue, [b'{"half": '] * 230, "not_json", "the body is not JSON")
+    letters = listed()
+    assert {letter["message_id"] for letter in letters} == set(ids)
+    assert (letters[0]["reason"], letters[0]["body"]) == ("not_json", '{"half": ')
+    assert len(json.loads(call("list", "--json", "--limit", "7").stdout)) == 7
+    assert call("list").output.count("not_json") == 230
+    assert json.loads(call("replay", "--json", ids[-1]).stdout)["unknown"] == []
+    assert call("replay").output.startswith("229 message(s) published")
+    assert call("list").output.strip().endswith("none")
+    assert len(queue.pull(1_000, 10**7, 0.5)) == 230
+
+
+def test_an_unknown_id_is_named_and_the_others_are_replayed(queue: TriggerQueue) -> None:
+    ids = reject(queue, [b"{", b"["], "not_json", "detail")
+    result = call("replay", "12345", ids[0])
+    assert result.exit_code == 1
+    assert "1 message(s) published" in result.stdout
+    assert "no dead letter has the id 12345" in result.stderr
+    assert [letter["message_id"] for letter in listed()] == [ids[1]]
+    limited = call("replay", "--limit", "1", "--json", "12345")
+    assert limited.exit_code == 1
+    assert json.loads(limited.stdout) == {"replayed": [], "unknown": ["12345"]}
+    assert "among the first 1 " in limited.stderr
+
+
+def test_texts_of_a_publisher_command_no_terminal(queue: TriggerQueue) -> None:
+    reject(queue, [HOSTILE.encode()], f"not_json{HOSTILE}", HOSTILE)
+    for output in (call("list").output, call("list", "--json").output):
+        assert output.replace("\n", "").isprintable()
+    [letter] = listed()
+    assert (letter["detail"], letter["body"]) == (HOSTILE, HOSTILE)
+    assert r"\x1b[2J" in call("list").output
+    assert call("replay", "\x1b[2J").stderr.strip().isprintable()

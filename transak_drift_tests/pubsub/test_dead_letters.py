@@ -1,0 +1,204 @@
+"""Dead letters: forwarded by the thousand, listed, replayed, and never believed too much."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from google.pubsub_v1 import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.platform import PlatformError
+from transak_drift.pubsub.connection import PubSubClients, connect
+from transak_drift.pubsub.dead_letters import (
+    MAX_ATTRIBUTE_VALUE_BYTES,
+    MAX_PUBLISH_BYTES,
+    MAX_PUBLISH_MESSAGES,
+    dead_letter,
+    publish_batches,
+)
+from transak_drift.pubsub.trigger_queue import MAX_DELIVERY_ATTEMPTS, TriggerQueue
+from transak_drift.trigger.message import ReceivedMessage
+from transak_drift_tests.pubsub.conftest import WAIT_SECONDS
+from transak_drift_tests.servers.exactly_once_pubsub import ExactlyOncePubSub
+
+
+def pull(queue: TriggerQueue, most: int = 10_000) -> list[ReceivedMessage]:
+    return queue.pull(most, 64_000_000, WAIT_SECONDS)
+
+
+def reject(queue: TriggerQueue, reason: str = "not_json", detail: str = "detail") -> None:
+    """Forward all that waits, as the sensor does."""
+    messages = pull(queue)
+    queue.publish_dead_letters([(message, reason, detail) for message in messages])
+    queue.acknowledge([message.ack_id for message in messages])
+
+
+def test_a_rejected_message_goes_to_the_dead_letters_whole_and_with_its_reason(
+    queue: TriggerQueue,
+) -> None:
+    message_id = queue.publish(b"\xff bad", {"origin": "sink", "reason": "their own"})
+    reject(queue, "not_utf8", "byte 0 — " + "é" * 5_000)
+    assert pull(queue) == []
+    [letter] = queue.list_dead_letters()
+    assert letter.message.data == b"\xff bad"
+    assert letter.message.attributes["origin"] == "sink"
+    assert (letter.reason, letter.source_message_id) == ("not_utf8", message_id)
+    assert letter.detail.startswith("byte 0")
+    assert len(letter.detail.encode()) <= MAX_ATTRIBUTE_VALUE_BYTES
+    assert [item.source_message_id for item in queue.list_dead_letters(10)] == [message_id], (
+        "looking takes nothing out"
+    )
+
+
+def test_a_thousand_letters_of_ten_kilobytes_pass(queue: TriggerQueue) -> None:
+    # Their bodies alone fit one request; with the details they do not.
+    for _ in range(3):
+        queue.publish_many([b"x" * 9_900] * 400)
+    messages = pull(queue)
+    assert len(messages) == 1_200
+    queue.publish_dead_letters([(message, "not_json", "d" * 1_000) for message in messages])
+    queue.acknowledge([message.ack_id for message in messages])
+    letters = queue.list_dead_letters()
+    assert {letter.source_message_id for letter in letters} == {m.message_id for m in messages}
+    assert len(queue.list_dead_letters(150)) == 150
+    last = letters[-1].source_message_id
+    assert queue.replay_dead_letters(None, [last]).missing == []
+    assert len(queue.replay_dead_letters().published) == 1_199
+    assert len(pull(queue)) == 1_200
+
+
+def test_a_message_that_fills_its_request_is_forwarded_cut(queue: TriggerQueue) -> None:
+    attributes = {f"{'k' * 250}-{n}": "v" * 1_024 for n in range(90)}
+    room = MAX_PUBLISH_BYTES - 200 - types.PubsubMessage.pb()(attributes=attributes).ByteSize()
+    queue.publish(b"x" * room, attributes)
+    queue.publish(b"small")
+    reject(queue, "too_large")
+    large, small = queue.list_dead_letters()
+    assert (small.message.data, small.reason) == (b"small", "too_large")
+    assert large.reason == "too_large"
+    assert room - 5_000 < len(large.message.data) < room
+    assert large.message.attributes["source_body_bytes"] == str(room)
+
+
+def test_a_letter_that_is_refused_holds_up_no_other(config: MonitoringConfig) -> None:
+    def refuses(message: types.PubsubMessage) -> bool:
+        return "schema" in message.attributes
+
+    letters = [
+        (
+            ReceivedMessage(
+                str(n), f"ack-{n}", b"body", {"schema": "1"} if n % 100 == 7 else {"origin": "s"}
+            ),
+            "wrong_shape",
+            "detail",
+        )
+        for n in range(300)
+    ]
+    with ExactlyOncePubSub(refuses=refuses) as server:
+        queue = TriggerQueue(connect(server.endpoint), config)
+        ids = queue.publish_dead_letters(letters)
+        published = [message for batch in server.published for message in batch]
+        queue.close()
+    assert len(set(ids)) == 300
+    assert [m.attributes["source_message_id"] for m in published] == [str(n) for n in range(300)]
+    assert {m.data for m in published} == {b"body"}
+    assert sum("origin" in message.attributes for message in published) == 297
+    assert server.calls["Publish"] < 70
+
+
+def test_attributes_that_may_not_be_published_do_not_stop_a_letter() -> None:
+    message = ReceivedMessage(
+        "1", "ack", b"{}", {"googclient_schemaencoding": "JSON", "": "x", "k" * 257: "x", "a": "b"}
+    )
+    letter = dead_letter(message, "wrong_shape", "detail", "projects/p/subscriptions/s")
+    assert {k for k in letter.attributes if not k.startswith("source_")} == {
+        "a",
+        "reason",
+        "detail",
+    }
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9_000_000), st.integers(0, 100), st.integers(1, 400)), max_size=12
+    )
+)
+def test_batches_keep_to_the_limits_of_a_request(shapes: list[tuple[int, int, int]]) -> None:
+    messages = [
+        types.PubsubMessage.pb()(data=bytes(size), attributes={f"k{n}": "v" for n in range(count)})
+        for size, count, copies in shapes
+        for _ in range(copies if size < 100 else 1)
+    ]
+    batches = list(publish_batches(messages))
+    assert [message for batch in batches for message in batch] == messages
+    for batch in batches:
+        request = types.PublishRequest.pb()(topic="projects/p/topics/t", messages=batch)
+        assert request.ByteSize() <= MAX_PUBLISH_BYTES
+        assert len(batch) <= MAX_PUBLISH_MESSAGES
+
+
+def test_a_reason_of_the_publisher_is_not_believed(queue: TriggerQueue) -> None:
+    claims = {
+        "reason": "all fine",
+        "detail": "nothing to see",
+        "source_message_id": "1",
+        "source_subscription": queue.subscription,
+    }
+    queue.publish(b"{}", claims)
+    for _ in range(MAX_DELIVERY_ATTEMPTS):
+        queue.release([message.ack_id for message in pull(queue, 1)])
+    [letter] = queue.list_dead_letters()
+    assert letter.reason == "max_delivery_attempts"
+    assert "forwarded by Pub/Sub" in letter.detail
+    assert letter.source_message_id == letter.message.message_id
+    [replayed] = queue.replay_dead_letters().published
+    [message] = pull(queue)
+    assert message.message_id == replayed
+    assert {key: message.attributes.get(key) for key in claims} == claims
+    assert not any(key.startswith("CloudPubSub") for key in message.attributes)
+
+
+def test_marks_of_pubsub_that_a_publisher_sets_are_not_believed(queue: TriggerQueue) -> None:
+    message_id = queue.publish(b"{", {"CloudPubSubDeadLetterSourceDeliveryCount": "100"})
+    reject(queue, "not_json")
+    [letter] = queue.list_dead_letters()
+    assert (letter.reason, letter.source_message_id) == ("not_json", message_id)
+
+
+def test_a_letter_that_nobody_knows_is_named_so(
+    queue: TriggerQueue, clients: PubSubClients
+) -> None:
+    clients.publisher.publish(
+        topic=queue.dead_letter_topic,
+        messages=[types.PubsubMessage(data=b"by hand", attributes={"reason": "drift"})],
+    )
+    [letter] = queue.list_dead_letters()
+    assert letter.reason == "unknown"
+    assert letter.publish_time <= datetime.now(UTC)
+
+
+def test_replay_takes_a_dead_letter_out_and_publishes_what_it_was(queue: TriggerQueue) -> None:
+    kept, replayed = (queue.publish(body, {"origin": "sink"}) for body in (b"kept", b"replayed"))
+    reject(queue)
+    replay = queue.replay_dead_letters(None, [replayed, "no-such-id"])
+    assert replay.missing == ["no-such-id"]
+    [message] = pull(queue)
+    assert [message.message_id] == replay.published
+    assert (message.data, dict(message.attributes)) == (b"replayed", {"origin": "sink"})
+    assert [letter.source_message_id for letter in queue.list_dead_letters()] == [kept]
+
+
+def test_a_letter_that_cannot_be_replayed_stays_a_dead_letter(
+    queue: TriggerQueue, clients: PubSubClients
+) -> None:
+    message_id = queue.publish(b"kept")
+    reject(queue)
+    clients.publisher.delete_topic(topic=queue.topic)
+    with pytest.raises(PlatformError, match="does not exist"):
+        queue.replay_dead_letters()
+    # Its lease from the attempt ends at once, or else it could not be seen for a minute.
+    assert [letter.source_message_id for letter in queue.list_dead_letters()] == [message_id]

@@ -1,0 +1,94 @@
+"""Subscriptions with exactly-once delivery, which refuse ack ids that have expired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import pytest
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift_tests.servers.exactly_once_pubsub import ExactlyOncePubSub
+
+# What the documentation does not say: every answer is tried.
+ANSWERS = pytest.mark.parametrize("settles_unnamed", [True, False], ids=["settled", "unsettled"])
+TWICE = pytest.mark.parametrize("settles_twice", [True, False], ids=["taken", "refused-again"])
+
+
+@contextmanager
+def queue_of(server: ExactlyOncePubSub, config: MonitoringConfig) -> Generator[TriggerQueue]:
+    with server:
+        queue = TriggerQueue(connect(server.endpoint), config)
+        yield queue
+        queue.close()
+
+
+@ANSWERS
+@TWICE
+def test_expired_ack_ids_spoil_no_others(
+    config: MonitoringConfig, settles_unnamed: bool, settles_twice: bool
+) -> None:
+    server = ExactlyOncePubSub(settles_unnamed=settles_unnamed, settles_twice=settles_twice)
+    server.add_messages([b"%d" % number for number in range(2_500)])
+    with queue_of(server, config) as queue:
+        messages = queue.pull(2_500, 64_000_000, 2.0)
+        assert len(messages) == 2_500
+        expired = messages[::7]
+        server.expire([message.ack_id for message in expired])
+        queue.acknowledge([message.ack_id for message in messages])
+        assert server.settled == {m.message_id for m in messages} - {m.message_id for m in expired}
+        # The rest comes again, with ack ids that count.
+        again = queue.pull(2_500, 64_000_000, 2.0)
+        assert {m.message_id for m in again} == {m.message_id for m in expired}
+        queue.acknowledge([message.ack_id for message in again])
+        assert len(server.settled) == 2_500
+        # Each of the three parts was refused once, and the rest sent again; the last was taken.
+        assert server.calls["Acknowledge"] == 3 * 2 + 1
+
+
+@pytest.mark.parametrize("settle", [TriggerQueue.acknowledge, TriggerQueue.release])
+def test_thousands_of_expired_ack_ids_take_a_handful_of_calls(
+    config: MonitoringConfig, settle: Callable[[TriggerQueue, list[str]], None]
+) -> None:
+    server = ExactlyOncePubSub()
+    server.add_messages([b"x"] * 4_000)
+    with queue_of(server, config) as queue:
+        ack_ids = [message.ack_id for message in queue.pull(4_000, 64_000_000, 2.0)]
+        server.expire(ack_ids)
+        started = time.monotonic()
+        settle(queue, ack_ids)
+        assert time.monotonic() - started < 20
+        assert server.calls["Acknowledge"] + server.calls["ModifyAckDeadline"] == 4
+        assert len(queue.pull(4_000, 64_000_000, 2.0)) == 4_000
+
+
+@ANSWERS
+def test_ack_ids_that_are_refused_for_now_are_tried_again(
+    config: MonitoringConfig, settles_unnamed: bool
+) -> None:
+    server = ExactlyOncePubSub(settles_unnamed=settles_unnamed)
+    server.add_messages([b"x"] * 10)
+    with queue_of(server, config) as queue:
+        ack_ids = [message.ack_id for message in queue.pull(10, 64_000_000, 2.0)]
+        server.be_busy(ack_ids[:4], 2)
+        server.expire(ack_ids[8:])
+        queue.acknowledge(ack_ids)
+        assert len(server.settled) == 8
+
+
+@ANSWERS
+def test_ack_ids_that_stay_refused_hold_up_no_others_and_end_with_a_warning(
+    config: MonitoringConfig, caplog: pytest.LogCaptureFixture, settles_unnamed: bool
+) -> None:
+    server = ExactlyOncePubSub(settles_unnamed=settles_unnamed)
+    server.add_messages([b"x"] * 3)
+    with queue_of(server, config) as queue:
+        ack_ids = [message.ack_id for message in queue.pull(3, 64_000_000, 2.0)]
+        server.be_busy(ack_ids[:1], 1_000)
+        queue.acknowledge(ack_ids)
+        assert len(server.settled) == 2
+        assert "still refuses 1 ack ids" in caplog.text
+        assert server.calls["Acknowledge"] <= 6
