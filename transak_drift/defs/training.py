@@ -31,6 +31,8 @@ from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import RegisteredModel, TrainingRequest, TrainingResult
 from transak_drift.reports.links import asset_partition_page
 
+MONITOR_CHECK = "monitor_follows_model"
+
 
 class TrainingConfig(dg.Config):
     """What a retrain run is for; empty fields mean a training that a person started."""
@@ -113,6 +115,13 @@ def training_assets(
                 ),
             ),
         ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                MONITOR_CHECK,
+                asset=names.asset(TRAINED_MODEL),
+                description="The version that predicts is the one that is monitored.",
+            )
+        ],
     )
     def train(
         context: dg.AssetExecutionContext, config: TrainingConfig, platform: PlatformResource
@@ -128,7 +137,16 @@ def training_assets(
             )
         context.log.info(result.reason)
         yield dg.MaterializeResult(
-            names.asset(TRAINED_MODEL), metadata=_trained_metadata(names, result, request)
+            names.asset(TRAINED_MODEL),
+            metadata=_trained_metadata(names, result, request),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=MONITOR_CHECK,
+                    passed=not result.warnings,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="; ".join(result.warnings) or None,
+                )
+            ],
         )
         if result.promoted:
             yield dg.MaterializeResult(
@@ -185,6 +203,8 @@ def _trained_metadata(
         ),
         **{name: float(value) for name, value in result.metrics.items()},
     }
+    if result.warnings:
+        metadata["warnings"] = "; ".join(result.warnings)
     if result.console_url:
         metadata["console"] = dg.MetadataValue.url(result.console_url)
     if request.drift_event_key is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
+import grpc
 import pytest
 from google.cloud.aiplatform_v1 import types
 
@@ -22,8 +23,9 @@ from transak_drift.defs.names import (
     ModelNames,
 )
 from transak_drift.settings import load_settings
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.end_to_end.retrain_process import retrain_config
-from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 NAMES = ModelNames()
@@ -144,3 +146,24 @@ def test_a_cancelled_run_cancels_its_job(
     ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_training_whose_monitor_cannot_follow_succeeds_with_a_failed_check(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance
+) -> None:
+    settings = load_settings()
+    (config,) = settings.load_configs()
+    connection = connect(vertex.endpoint)
+    apply_model_monitor(connection, config)
+    connection.close()
+    vertex.pipelines.looks = 1
+    vertex.faults.refuse("UpdateModelMonitor", grpc.StatusCode.PERMISSION_DENIED, 1, "Not now.")
+    retrain = build_definitions(settings, [config]).resolve_job_def("retrain")
+    outcome = retrain.execute_in_process(
+        run_config=retrain_config(EVENT, WINDOW_END), instance=instance
+    )
+    assert outcome.success
+    (check,) = outcome.get_asset_check_evaluations()
+    assert (check.asset_key, check.check_name) == (NAMES.trained_model, "monitor_follows_model")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "grant roles/aiplatform.user" in (check.description or "")
