@@ -221,4 +221,7 @@ def _first_day(config: MonitoringConfig) -> date:
     except TransactionsError as error:
         fault = ConfigFault("transactions", config.transactions, error.problem, error.fix)
         raise ConfigError("the configuration", [fault]) from None
+    if not days:
+        fault = ConfigFault("transactions", config.transactions, "has no rows", "add transactions")
+        raise ConfigError("the configuration", [fault])
     return min(days)

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from transak_drift.cli.output import JsonOption, console, print_json
+from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
-from transak_drift.config.monitoring_config import config_json_schema
+from transak_drift.config.monitoring_config import MonitoringConfig, config_json_schema
 from transak_drift.settings import load_settings
 
 config_app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
@@ -23,15 +24,31 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the configuration of each model and tell every fault; status 2 where there is one."""
+    """Read the configuration of each model, and the data that it names; status 2 with a fault."""
     named = path or load_settings().config
     configs = load_configs(named)
+    data = [_check_data(config) for config in configs]
     if as_json:
         documents = [config.model_dump(mode="json") for config in configs]
         print_json(documents if len(documents) > 1 else documents[0])
         return
-    for file, config in zip(config_files(named), configs, strict=True):
+    for file, config, found in zip(config_files(named), configs, data, strict=True):
         console.print(f"{file}: {config.model_name}, no fault", markup=False)
+        if found:
+            console.print(f"{config.transactions}: {found}", markup=False)
+
+
+def _check_data(config: MonitoringConfig) -> str:
+    if config.transactions is None:
+        return ""
+    from transak_drift.local.dataset_files import DatasetError
+    from transak_drift.local.own_transactions import check_transactions
+
+    try:
+        return check_transactions(config)
+    except DatasetError as error:
+        fault = ConfigFault("transactions", config.transactions, error.problem, error.fix)
+        raise ConfigError("the configuration", [fault]) from None
 
 
 @config_app.command("schema")

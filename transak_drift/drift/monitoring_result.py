@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
@@ -51,6 +52,14 @@ class Contributor(_Record):
         return self.target_share - self.baseline_share
 
 
+def _at_most_one(distance: float) -> float:
+    # TensorFlow Data Validation returns 1.0000000000000002 for disjoint distributions.
+    return 1.0 if 1.0 < distance < 1.0 + 1e-9 else distance
+
+
+Distance = Annotated[float, AfterValidator(_at_most_one)]
+
+
 class FeatureDrift(_Record):
     """What a monitoring run found of one feature.
 
@@ -66,7 +75,7 @@ class FeatureDrift(_Record):
 
     feature: str
     metric: str
-    distance: float | None
+    distance: Distance | None
     threshold: float
     contributors: tuple[Contributor, ...] = ()
     note: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ _MAX_SHOWN_VALUES = 3
 _MAX_FAULTY_ROWS = 10_000
 _COMMA_NUMBER = r"\s*[-+]?([0-9]+|[0-9]{1,3}([.''’ \xA0][0-9]{3})+),[0-9]+\s*"
 _GROUPED_NUMBER = r"\s*[-+]?[0-9]{1,3}([,''’ \xA0][0-9]{3})+(\.[0-9]+)?\s*"
-_POINT_NUMBER = r"\s*[-+]?[0-9]+[.][0-9]+\s*"
+_UNIT = r"([A-Z]{3}|[€$£%])?"
+_PLAIN_NUMBER = r"\s*[-+]?[0-9]+([.][0-9]+)?\s*"
+_AMOUNT = f"{_UNIT}({_COMMA_NUMBER}|{_GROUPED_NUMBER}|{_PLAIN_NUMBER}){_UNIT}"
 
 
 def decide_kind(
@@ -63,10 +65,9 @@ def _kind_of_cells(
 ) -> FeatureKind | None:
     text, no_number = column.reference, column.is_no_number(reader.decimal)
     is_code = f"regexp_matches({text}, '^\\s*[+-]?0[0-9]')"
-    forms = f"({_COMMA_NUMBER})|({_GROUPED_NUMBER})|({_POINT_NUMBER})"
     ((cells, others, codes, in_other_form),) = reader.connection.execute(
         f"SELECT count(*), count(*) FILTER ({no_number}), count(*) FILTER ({is_code}), "
-        f"count(*) FILTER ({no_number} AND regexp_full_match({text}, '{forms}')) "
+        f"count(*) FILTER ({no_number} AND regexp_full_match({text}, '{_AMOUNT}')) "
         f"FROM {files.relation()} WHERE {text} IS NOT NULL AND NOT {column.is_missing_number()}"
     ).fetchall()
     if not cells:
@@ -77,62 +78,44 @@ def _kind_of_cells(
     fix = declare_kind(column.name)
     if numbers >= _MIN_NUMERICAL_FRACTION * cells:
         problem = f"which is no number, unlike {numbers} of {cells} values"
-        raise_for_value(
-            reader, files, column.name, lambda _: f"({no_number} OR {is_code})", problem, fix
-        )
+        raise_for_value(reader, files, column.name, f"({no_number} OR {is_code})", problem, fix)
     if numbers + in_other_form >= _MIN_NUMERICAL_FRACTION * cells:
         problem = "which looks like a number in another form"
-        raise_for_value(reader, files, column.name, lambda _: no_number, problem, fix)
+        raise_for_value(reader, files, column.name, no_number, problem, fix)
     return FeatureKind.CATEGORICAL
 
 
 def raise_for_number(
     reader: DatasetReader, files: Sequence[TabularFiles], names: Sequence[str]
 ) -> None:
-    """Raise for the first cell of the columns that should be a number and is not.
-
-    Raises:
-        DatasetError: as `raise_for_value`.
-    """
+    """Raise for the first cell of the columns that should be a number and is not."""
     for group in files:
         for name in names:
             if group.column(name).is_text:
-                fix = "correct it, or leave the field empty, or "
-                raise_for_value(
-                    reader,
-                    group,
-                    name,
-                    lambda column: column.is_no_number(reader.decimal),
-                    "which is no number",
-                    fix + declare_kind(name, "categorical"),
+                condition = group.column(name).is_no_number(reader.decimal)
+                fix = (
+                    f"correct it, or leave it empty, or {declare_kind(name, 'categorical')}"
                 )
+                raise_for_value(reader, group, name, condition, "which is no number", fix)
 
 
 def raise_for_value(
     reader: DatasetReader,
     files: TabularFiles,
     name: str,
-    condition: Callable[[Column], str],
+    condition: str,
     problem: str,
     fix: str,
 ) -> None:
-    """Raise for the first value that meets a condition, if there is one.
+    """Raise for the first value that meets a condition, SQL, if there is one.
 
-    Args:
-        reader: has opened the files.
-        files: where to look; of a day that is kept as Parquet the error names the user's file.
-        name: the column.
-        condition: returns the SQL that is true of a faulty value.
-        problem: what is wrong with it, as the end of a sentence.
-        fix: what to do.
-
-    Raises:
-        DatasetError: names the file, the line, the column and values.
+    The error names the file, the line, the column and values; of a day that is kept as Parquet it
+    names the user's file.
     """
     column = files.column(name)
     for path, readable in zip(files.paths, files.readable, strict=True):
         single = replace(files, paths=(path,), readable=(readable,))
-        faulty = _rows_where(reader, single, column, condition(column))
+        faulty = _rows_where(reader, single, column, condition)
         if faulty:
             value = faulty[0][1]
             others = [repr(cell) for cell in dict.fromkeys(cell for _, cell in faulty)][1:]

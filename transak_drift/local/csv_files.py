@@ -11,31 +11,20 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, cast
+from typing import IO, Any
 
 from transak_drift.config.csv_format import CsvFormat
 from transak_drift.local.dataset_files import DatasetError
 
 _SEPARATORS = (",", ";", "\t", "|")
-_MAX_HEADER_CHARACTERS = 1 << 20
 _CHUNK_CHARACTERS = 1 << 20
 _MAX_SHOWN_CHARACTERS = 80
 
 
 def prepare_csv(path: Path, csv_format: CsvFormat, copy: Path) -> Path:
-    """Return a file with the same cells that DuckDB can read.
+    """Return a file with the same cells that DuckDB can read: the file itself, or the copy.
 
-    Args:
-        path: the CSV file.
-        csv_format: its encoding.
-        copy: written where the file is not in UTF-8, or mixes kinds of line ends; in the copy each
-            line ends with a line feed, also within a cell.
-
-    Returns:
-        The file itself, or the copy.
-
-    Raises:
-        DatasetError: the file cannot be read, or is of another encoding.
+    In the copy each line ends with a line feed, also within a cell.
     """
     if _is_utf_8(csv_format) and _has_uniform_lines(path, csv_format):
         return path
@@ -48,21 +37,12 @@ def prepare_csv(path: Path, csv_format: CsvFormat, copy: Path) -> Path:
 def read_header(
     path: Path, csv_format: CsvFormat, names: Sequence[str]
 ) -> tuple[str, tuple[str, ...]] | None:
-    """Read the header line.
+    """Return the separator and the columns' names, or None of a file of 0 bytes.
 
-    Args:
-        path: the CSV file.
-        csv_format: its form; without a separator, that one is taken with which the header holds
-            most of the names, or else has most columns.
-        names: the columns that are needed.
-
-    Returns:
-        The separator and the columns' names, or None of a file of 0 bytes.
-
-    Raises:
-        DatasetError: the file cannot be read, or its first line is no header.
+    Where no separator is configured, it is the one with which the header line holds most of the
+    names, or else has most columns.
     """
-    start = next(_chunks(path, csv_format, _MAX_HEADER_CHARACTERS), "")
+    start = next(_chunks(path, csv_format), "")
     if not start:
         return None
     found: list[tuple[str, tuple[str, ...]]] = []
@@ -71,11 +51,9 @@ def read_header(
             reader = csv.reader(start.splitlines(keepends=True), delimiter=separator)
             found.append((separator, tuple(next(reader, ()))))
         except csv.Error as error:
-            raise DatasetError(
-                f"{path}, line 1: is no CSV header ({error})", "correct it"
-            ) from None
-    wanted = set(names)
-    return max(found, key=lambda item: (len(wanted & set(item[1])), len(item[1])))
+            problem = f"{path}, line 1: is no CSV header ({error})"
+            raise DatasetError(problem, "correct the line") from None
+    return max(found, key=lambda item: (len({*names} & {*item[1]}), len(item[1])))
 
 
 def malformed_row(path: Path, csv_format: CsvFormat, separator: str) -> DatasetError | None:
@@ -108,7 +86,7 @@ def line_of_row(path: Path, csv_format: CsvFormat, separator: str, number: int) 
 
 
 def _rows(path: Path, csv_format: CsvFormat, separator: str) -> Iterator[tuple[int, list[str]]]:
-    with _open_text(path, csv_format) as file:
+    with _open(path, "rt", encoding=_encoding(csv_format), newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         line = 1
         try:
@@ -126,26 +104,27 @@ def _is_utf_8(csv_format: CsvFormat) -> bool:
     return csv_format.encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
-def _open_text(path: Path, csv_format: CsvFormat) -> TextIO:
-    encoding = "utf-8-sig" if _is_utf_8(csv_format) else csv_format.encoding
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    return cast("TextIO", opener(path, "rt", encoding=encoding, newline=""))
+def _encoding(csv_format: CsvFormat) -> str:
+    # The byte order mark of UTF-8 is no part of the first name.
+    return "utf-8-sig" if _is_utf_8(csv_format) else csv_format.encoding
 
 
-def _chunks(
-    path: Path, csv_format: CsvFormat, characters: int = _CHUNK_CHARACTERS
-) -> Iterator[str]:
+def _open(path: Path, mode: str, **options: Any) -> IO[Any]:
+    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    return opener(path, mode, **options)
+
+
+def _chunks(path: Path, csv_format: CsvFormat) -> Iterator[str]:
     """Read a file piece by piece; no piece ends within a line end."""
     try:
-        with _open_text(path, csv_format) as file:
-            while chunk := file.read(characters):
+        with _open(path, "rt", encoding=_encoding(csv_format), newline="") as file:
+            while chunk := file.read(_CHUNK_CHARACTERS):
                 yield chunk + file.read(1) if chunk.endswith("\r") else chunk
     except UnicodeError:
         raise _encoding_error(path, csv_format) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(
-            f"{path} cannot be read: {error}", "write the file again, or make it readable"
-        ) from None
+        problem = f"{path} cannot be read: {error}"
+        raise DatasetError(problem, "write the file again, or make it readable") from None
 
 
 def _has_uniform_lines(path: Path, csv_format: CsvFormat) -> bool:
@@ -159,20 +138,17 @@ def _has_uniform_lines(path: Path, csv_format: CsvFormat) -> bool:
 
 
 def _encoding_error(path: Path, csv_format: CsvFormat) -> DatasetError:
-    place, cell = "", b""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as file:
+    place, cell = f"{path}", b"the content"
+    with _open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(csv_format.encoding)
             except UnicodeError as error:
-                place = f", line {number}"
                 start = getattr(error, "start", 0)
-                cell = line[max(start - 20, 0) : start + 20]
+                place, cell = f"{path}, line {number}", line[max(start - 20, 0) : start + 20]
                 break
-    utf_16 = cell.startswith((b"\xff\xfe", b"\xfe\xff"))
-    example = "utf-16" if utf_16 else "windows-1252"
+    example = "utf-16" if cell.startswith((b"\xff\xfe", b"\xfe\xff")) else "windows-1252"
     return DatasetError(
-        f"{path}{place}: {cell!r} is not {csv_format.encoding}",
+        f"{place}: {cell!r} is not {csv_format.encoding}",
         f'name the encoding, such as "csv": {{"encoding": "{example}"}}, or save the file in UTF-8',
     )

@@ -84,11 +84,7 @@ class FileTransactions:
         self._find_files()
 
     def days(self) -> list[date]:
-        """Return the days that have transactions, ascending.
-
-        Raises:
-            TransactionsError: the files cannot be read.
-        """
+        """Return the days that have transactions; see `TransactionSource.days`."""
         found = self._find_files()
         if isinstance(found, DailyFiles):
             return list(found.files)
@@ -99,12 +95,7 @@ class FileTransactions:
             return [row[0] for row in reader.connection.execute(days).fetchall()]
 
     def write_day(self, day: date, destination: Path) -> int:
-        """Write a day's transactions; see `TransactionSource.write_day`.
-
-        Raises:
-            TransactionsError: a file cannot be read or lacks a column, a row has no day, or the
-                day is before all others.
-        """
+        """Write a day's transactions; see `TransactionSource.write_day`."""
         found = self._find_files()
         if isinstance(found, DailyFiles):
             if day in found.files:
@@ -228,14 +219,8 @@ class FileTransactions:
             '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
         )
         for group in files:
-            raise_for_value(
-                reader,
-                group,
-                self._date_column,
-                lambda column, group=group: f"({self._day(column, group)}) IS NULL",
-                "which is no day",
-                fix,
-            )
+            no_day = f"({self._day(group.column(self._date_column), group)}) IS NULL"
+            raise_for_value(reader, group, self._date_column, no_day, "which is no day", fix)
 
     def _require_within(self, day: date, days: Sequence[date]) -> None:
         """Refuse a day before the data begin; from then on a day without rows has no bookings."""

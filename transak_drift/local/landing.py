@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from transak_drift.local.file_transactions import TransactionsError
 from transak_drift.local.state_directory import StateDirectory
+from transak_drift.local.tabular_files import is_current
 from transak_drift.local.transaction_source import TransactionSource
 from transak_drift.platform import Dataset, PlatformError
 
@@ -48,7 +49,7 @@ class Landing:
         return Dataset(str(path), rows)
 
     def land(self, day: date) -> Path:
-        """Return a day's file, written first where it is missing.
+        """Return a day's file, written first where it is missing or another form of CSV is set.
 
         Args:
             day: the day.
@@ -60,7 +61,7 @@ class Landing:
             PlatformError: as `land_again`.
         """
         path = self._state.transactions(day)
-        if not path.exists():
+        if not path.exists() or not is_current(path, self._state.config.csv):
             self.land_again(day)
         return path
 

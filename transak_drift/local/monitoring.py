@@ -57,12 +57,8 @@ def run_monitoring(
     try:
         target = scan_statistics([target_file], _kinds(baseline), csv_format=config.csv)
         features = compare_features(baseline, target, config.drift_thresholds)
-    except DatasetError as error:
+    except (DatasetError, DriftStatisticsError) as error:
         raise PlatformError(str(error)) from error
-    except DriftStatisticsError as error:
-        raise PlatformError(
-            f"{error}; retrain with data that have the feature, so that it is in the baseline"
-        ) from error
     job_id = f"{day:%Y%m%d}-baseline-{baseline_name}"
     name = monitoring_job_name(
         config.project_number or config.project_id,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.dataset_files import DatasetError
+from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import FileTransactions
 
 
@@ -26,6 +31,31 @@ def own_transactions(config: MonitoringConfig) -> FileTransactions:
         required_columns=tuple(config.drift_thresholds),
         csv_format=config.csv,
     )
+
+
+def check_transactions(config: MonitoringConfig) -> str:
+    """Read the days and, as a sample, the baseline or the first day.
+
+    Args:
+        config: the monitored model, with `transactions` set.
+
+    Returns:
+        What there is, for people.
+
+    Raises:
+        DatasetError: the data cannot be read or measured as configured.
+    """
+    source = own_transactions(config)
+    days = source.days()
+    if not days:
+        raise DatasetError(f"{config.transactions} has no rows", "name data with transactions")
+    with TemporaryDirectory() as directory:
+        sample = Path(directory) / "sample.parquet"
+        if source.write_baseline(sample) is None:
+            source.write_day(days[0], sample)
+        found = scan_statistics([sample], monitored_kinds(config), csv_format=config.csv)
+    kinds = ", ".join(f"{name} {item.kind}" for name, item in found.features.items())
+    return f"{len(days)} day(s), {days[0]} to {days[-1]}; {kinds}"
 
 
 def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:

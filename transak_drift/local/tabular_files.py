@@ -15,6 +15,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from transak_drift.local.tabular_column import NUMBERS, TEXT, Column, sql_name, 
 
 _METADATA_KEY = "transak_drift"
 _NESTED = {"list", "array", "struct", "map", "union"}
+_MAY_BE_NUMBERS = {*NUMBERS, TEXT, "boolean", "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,16 @@ class TabularFiles:
             return f"read_parquet([{names}], hive_partitioning = false)"
         # Nothing is left to detection: it would drop leading zeros and skip lines it finds odd.
         columns = ", ".join(f"'{column.reference}': 'VARCHAR'" for column in self.columns)
+        compression = "gzip" if self.readable[0].suffix.lower() == ".gz" else "none"
         return (
             f"read_csv([{names}], auto_detect = false, header = true, "
+            f"compression = '{compression}', "
             f"delim = {sql_text(self.separator)}, quote = '\"', escape = '\"', nullstr = '', "
             f"allow_quoted_nulls = false, hive_partitioning = false, columns = {{{columns}}})"
         )
 
     def column(self, name: str) -> Column:
-        """Return a column by its name, exactly as in the file.
-
-        Raises:
-            DatasetError: there is none of that name, or several.
-        """
+        """Return a column by its name, exactly as in the file."""
         found = [column for column in self.columns if column.name == name]
         if len(found) == 1:
             return found[0]
@@ -87,25 +87,16 @@ class TabularFiles:
         )
 
     def measured_column(self, name: str, kind: FeatureKind) -> Column:
-        """Return the column of a feature.
-
-        Raises:
-            DatasetError: there is no such column, or its type cannot be measured in that way.
-        """
+        """Return the column of a feature, if its type can be measured in that way."""
         column = self.column(name)
-        place = f"{self.source}: column {name!r} is of type {column.type_name}"
         if column.type_id in _NESTED:
-            raise DatasetError(
-                f"{place}, which holds several values in a row",
-                "write them to columns of their own",
-            )
-        if kind is FeatureKind.NUMERICAL and column.type_id not in {
-            *NUMBERS, TEXT, "boolean", "null"
-        }:  # fmt: skip
-            raise DatasetError(
-                f"{place}, which is not numerical", f"write numbers, or {declare_kind(name)}"
-            )
-        return column
+            problem, fix = "holds several values in a row", "write them to columns of their own"
+        elif kind is FeatureKind.NUMERICAL and column.type_id not in _MAY_BE_NUMBERS:
+            problem, fix = "is not numerical", f"write numbers, or {declare_kind(name)}"
+        else:
+            return column
+        place = f"{self.source}: column {name!r} is of type {column.type_name}"
+        raise DatasetError(f"{place}, which {problem}", fix)
 
 
 class DatasetReader:
@@ -126,17 +117,9 @@ class DatasetReader:
         return self.csv_format.decimal
 
     def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
-        """Read the files' schemas and put those of the same schema together.
+        """Put files of the same schema together; each must have the columns of the names.
 
-        Args:
-            paths: the files.
-            names: the columns that are needed.
-
-        Returns:
-            The files by schema; a CSV file of 0 bytes has none and is left out.
-
-        Raises:
-            DatasetError: a file cannot be read, or lacks one of the columns.
+        A CSV file of 0 bytes has no schema and is left out.
         """
         groups: dict[tuple[str | None, str, tuple[Column, ...]], list[tuple[Path, Path]]] = {}
         for path in paths:
@@ -190,21 +173,16 @@ class DatasetReader:
         return f"{path}, line {line_of_row(path, self.csv_format, file.separator, row)}"
 
     def write_rows(self, query: str, files: Sequence[TabularFiles], destination: Path) -> int:
-        """Write the rows of a query to Parquet, with the origin of its columns.
+        """Write the rows of a query over the files to Parquet, with their origin.
 
-        Args:
-            query: SQL over the files; its columns have the files' names.
-            files: what it reads.
-            destination: the file.
-
-        Returns:
-            The number of rows.
+        The query's columns have the files' names. Returns the number of rows.
         """
         untyped = {c.name for group in files for c in group.columns if c.is_untyped}
         typed = {c.name for group in files for c in group.columns if c.is_text and not c.is_untyped}
         origin = {
             "untyped": sorted(untyped - typed),
             "sources": [str(path) for group in files for path in group.paths],
+            "csv": self.csv_format.model_dump(),
         }
         self.connection.execute(
             f"COPY ({query}) TO {sql_text(str(destination))} (FORMAT parquet, COMPRESSION zstd, "
@@ -273,7 +251,13 @@ def open_reader(
                 raise reader.explain(error) from error
 
 
-def origin_of(path: Path) -> dict[str, list[str]]:
+def is_current(path: Path, csv_format: CsvFormat) -> bool:
+    """Tell whether the rows of a kept day were read with this form of CSV, if it came from CSV."""
+    origin = origin_of(path)
+    return not origin["untyped"] or origin["csv"] == csv_format.model_dump()
+
+
+def origin_of(path: Path) -> dict[str, Any]:
     """Return what `write_rows` noted in a Parquet file, or nothing of another file."""
     if path.suffix.lower() != ".parquet":
         return {"untyped": [], "sources": []}

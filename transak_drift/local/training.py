@@ -22,6 +22,7 @@ from transak_drift.local.model_registry import (
 )
 from transak_drift.local.own_transactions import monitored_kinds
 from transak_drift.local.state_directory import StateDirectory
+from transak_drift.local.tabular_files import is_current
 from transak_drift.local.trainer import TrainingDataError
 from transak_drift.local.training_run import TrainingOutcome, train_version
 from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
@@ -135,8 +136,9 @@ class LocalTraining:
         if champion is None:
             return list(self._landing.first_baseline().values())
         files = [Path(file) for file in champion.training_run["files"]]
-        if all(file.exists() for file in files):
+        if all(file.exists() and is_current(file, self._config.csv) for file in files):
             return files
+        # They are found again in the source: its own baseline, or the days.
         first = self._landing.first_baseline()
         if files == [first[day] for day in sorted(first)]:
             return files

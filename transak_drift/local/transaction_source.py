@@ -20,7 +20,11 @@ class TransactionSource(Protocol):
     """Gives the transactions of one day at a time."""
 
     def days(self) -> Sequence[date] | None:
-        """Return the days that have transactions, ascending, or None where any day has."""
+        """Return the days that have transactions, ascending, or None where any day has.
+
+        Raises:
+            TransactionsError: the transactions cannot be read.
+        """
         ...
 
     def write_day(self, day: date, destination: Path) -> int:

@@ -68,6 +68,13 @@ def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[Monito
     return result, published
 
 
+def distances(
+    tmp_path: Path, config: MonitoringConfig, day: date = FIRST_DAY
+) -> dict[str, tuple[str, float | None]]:
+    result, _ = monitor(tmp_path, config, day)
+    return {item.feature: (item.metric, item.distance) for item in result.features}
+
+
 def l_infinity(baseline: pd.Series, target: pd.Series) -> float:
     before = baseline.value_counts(normalize=True)
     now = target.value_counts(normalize=True)
@@ -147,3 +154,94 @@ def test_a_missing_day_and_a_missing_column_are_told_with_what_to_do(tmp_path: P
     other = own_config(tmp_path / "data", drift_thresholds={"description": 0.3, "purpose": 0.3})
     with pytest.raises(PlatformError, match="purpose"):
         platform.land_transactions(other, FIRST_DAY)
+
+
+def in_files(tmp_path: Path, baseline: pd.DataFrame, target: pd.DataFrame, **form: str) -> Path:
+    (tmp_path / "data").mkdir(exist_ok=True)
+    baseline.to_csv(tmp_path / "data" / "baseline.csv", index=False, **form)  # ty: ignore
+    target.to_csv(tmp_path / "data" / f"{FIRST_DAY}.csv", index=False, **form)  # ty: ignore
+    return tmp_path / "data"
+
+
+def test_one_missing_mark_in_the_baseline_does_not_change_how_amounts_are_measured(
+    tmp_path: Path,
+) -> None:
+    baseline, target = own_rows(1), own_rows(1, rows=700)
+    marked = baseline.astype({"amount": object})
+    marked.loc[3, "amount"] = "n/a"
+    baseline.loc[3, "amount"] = np.nan
+    found = distances(tmp_path, own_config(in_files(tmp_path, marked, target)))
+    expected = jensen_shannon(baseline.amount, target.amount)
+    assert expected < 0.05
+    assert found["amount"] == ("jensen_shannon_divergence", pytest.approx(expected, abs=1e-9))
+
+
+def test_the_decimal_comma_is_refused_until_it_is_configured(tmp_path: Path) -> None:
+    baseline, target = own_rows(1), own_rows(9, rows=700)
+    data = in_files(tmp_path, baseline, target, sep=";", decimal=",")
+    with pytest.raises(PlatformError) as caught:
+        monitor(tmp_path, own_config(data), FIRST_DAY)
+    assert f"{data / 'baseline.csv'}, line 2: column 'amount' holds '" in str(caught.value)
+    assert '"csv": {"decimal": ","}' in str(caught.value)
+    found = distances(tmp_path, own_config(data, csv={"decimal": ","}))
+    expected = jensen_shannon(baseline.amount, target.amount)
+    assert found["amount"] == ("jensen_shannon_divergence", pytest.approx(expected, abs=1e-9))
+
+
+def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path: Path) -> None:
+    target = own_rows(2, rows=60).astype({"amount": object})
+    target.loc[7:8, "amount"] = ["kaputt", "12.-"]
+    data = in_files(tmp_path, own_rows(1), target)
+    with pytest.raises(PlatformError) as caught:
+        monitor(tmp_path, own_config(data), FIRST_DAY)
+    assert str(caught.value) == (
+        f"{data / f'{FIRST_DAY}.csv'}, line 9: column 'amount' holds 'kaputt' (also '12.-'), which "
+        "is no number; fix: correct it, or leave it empty, or declare the feature: "
+        '"feature_types": {"amount": "categorical"}'
+    )
+
+
+def test_an_empty_column_of_the_baseline_breaks_no_day(tmp_path: Path) -> None:
+    baseline, target = own_rows(1), own_rows(2)
+    data = in_files(tmp_path, baseline.assign(amount=None), target)
+    result, _ = monitor(tmp_path, own_config(data), FIRST_DAY)
+    by_name = {item.feature: item for item in result.features}
+    assert by_name["amount"].distance is None
+    assert "no value in the baseline dataset (all 900 rows are null)" in by_name["amount"].note
+    assert by_name["description"].distance == pytest.approx(
+        l_infinity(baseline.description, target.description), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_stored_baseline_follows_the_configuration(tmp_path: Path, labels: bool) -> None:
+    baseline, target = (own_rows(seed).assign(other=list(range(900))) for seed in (1, 2))
+    if labels:
+        baseline["category"] = np.where(baseline.amount > -30, "shop", "other")
+    target["other"] += 450
+    data = in_files(tmp_path, baseline, target)
+    assert distances(tmp_path, own_config(data))["amount"][0] == "jensen_shannon_divergence"
+    declared = own_config(data, feature_types={"amount": "categorical"})
+    assert distances(tmp_path, declared)["amount"] == (
+        "l_infinity",
+        pytest.approx(l_infinity(baseline.amount, target.amount), abs=1e-9),
+    )
+    further = own_config(data, drift_thresholds={"other": 0.2})
+    expected = pytest.approx(jensen_shannon(baseline.other, target.other), abs=1e-9)
+    assert distances(tmp_path, further) == {"other": ("jensen_shannon_divergence", expected)}
+    # The rows are found again where those that were kept are gone.
+    for path in (tmp_path / "state").rglob("transactions.parquet"):
+        path.unlink()
+    assert distances(tmp_path, declared)["amount"][0] == "l_infinity"
+    (stored,) = (tmp_path / "state").rglob("*.statistics")
+    stored.write_bytes(stored.read_bytes()[:50])
+    assert distances(tmp_path, declared)["amount"][0] == "l_infinity"
+
+
+def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None:
+    data = in_files(tmp_path, own_rows(1), own_rows(2))
+    (data / f"{FIRST_DAY + timedelta(days=1)}.csv").write_text("description,type,amount\n")
+    for days in (1, 2):
+        result, published = monitor(tmp_path, own_config(data), FIRST_DAY + timedelta(days=days))
+        assert (result.target_rows, result.verdict, published) == (0, "no bookings on this day", [])
+        assert {item.verdict for item in result.features} == {"no bookings"}

@@ -176,6 +176,14 @@ def test_the_kind_of_an_untyped_column(tmp_path: Path, cells: list[str], kind: F
     assert scan_statistics([path], {"x": None}).features["x"].kind == kind
 
 
+@pytest.mark.parametrize("form", ["{} CHF", "CHF {}", "1'{}", "{}%"])
+def test_amounts_in_another_form_are_no_categories(tmp_path: Path, form: str) -> None:
+    cells = [form.format(f"{n}.50") for n in range(100, 110)]
+    path = write("x;y\n" + "".join(f"{cell};\n" for cell in cells), tmp_path / "a")
+    with pytest.raises(DatasetError, match=r"line 2: column .x. holds .*another form; fix: "):
+        scan_statistics([path], {"x": None})
+
+
 @pytest.mark.parametrize("cell", ["oops", "12.50 CHF", "1_000", "007"])
 def test_one_value_does_not_change_the_kind_of_a_column(tmp_path: Path, cell: str) -> None:
     path = write("x;y\n" + "1.5;\n" * 40 + f"{cell};\n", tmp_path / "a")
