@@ -35,7 +35,7 @@ def check(
     for file, config, found in zip(config_files(named), configs, data, strict=True):
         console.print(f"{file}: {config.model_name}, no fault", markup=False)
         if found:
-            console.print(f"{config.transactions}: {found}", markup=False)
+            console.print(f"{config.transactions}: {found}", markup=False, soft_wrap=True)
 
 
 def _check_data(config: MonitoringConfig) -> str:

@@ -93,9 +93,7 @@ def raise_for_number(
         for name in names:
             if group.column(name).is_text:
                 condition = group.column(name).is_no_number(reader.decimal)
-                fix = (
-                    f"correct it, or leave it empty, or {declare_kind(name, 'categorical')}"
-                )
+                fix = f"correct it, or leave it empty, or {declare_kind(name, 'categorical')}"
                 raise_for_value(reader, group, name, condition, "which is no number", fix)
 
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from transak_drift.cli.main import app
+from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platform import PlatformError
@@ -100,6 +101,34 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
     now.write_text("text,type\nC,x\n")
     with pytest.raises(PlatformError, match="description"):
         call("compare", str(before), str(now))
+
+
+@pytest.mark.parametrize("rows", ["", "description,type\n", "description,type\n,x\n,x\n"])
+def test_compare_ends_with_1_where_a_dataset_has_no_value(
+    tmp_path: Path, queue: TriggerQueue, rows: str
+) -> None:
+    full, empty = tmp_path / "full.csv", tmp_path / "empty.csv"
+    full.write_text("description,type\nA,x\nB,y\n")
+    empty.write_text(rows)
+    for words in ((full, empty), (empty, full), (empty, empty)):
+        assert call("compare", *map(str, words)).exit_code == 1
+
+
+def test_config_check_reads_the_data_that_is_named(tmp_path: Path, queue: TriggerQueue) -> None:
+    config = json.loads(CONFIG_FILE.read_text())
+    config |= {"transactions": "days/{date}.csv", "drift_thresholds": {"type": 0.3, "amount": 0.2}}
+    (tmp_path / "monitoring_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="transactions"):
+        call("config", "check")
+    (tmp_path / "days").mkdir()
+    (tmp_path / "days" / "2026-05-01.csv").write_text("type;amount\nx;1,50\ny;2,50\n")
+    with pytest.raises(ConfigError, match=r"2026-05-01\.csv, line 2: .*1,50.*\"decimal\": \",\""):
+        call("config", "check")
+    config["csv"] = {"decimal": ","}
+    (tmp_path / "monitoring_config.json").write_text(json.dumps(config))
+    assert call("config", "check").output.splitlines()[-1] == (
+        "days/{date}.csv: 1 day(s), 2026-05-01 to 2026-05-01; type categorical, amount numerical"
+    )
 
 
 def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:

@@ -21,6 +21,7 @@ from transak_drift.drift.feature_statistics import (
     DatasetStatistics,
     NumericalStatistics,
 )
+from transak_drift.drift.monitoring_result import FeatureDrift
 
 TRANSFERS = CategoricalStatistics({"CARD": 60, "TRANSFER": 30, "FEE": 10}, missing=7)
 CARDS = CategoricalStatistics({"CARD": 180, "TWINT": 20})
@@ -150,3 +151,9 @@ def test_a_feature_that_was_not_scanned_is_told_with_those_that_were() -> None:
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="limit = -1"):
         top_contributors(TRANSFERS, CARDS, limit=-1)
+
+
+@pytest.mark.parametrize(("found", "kept"), [(1.0000000000000002, 1.0), (1.0, 1.0), (0.999, 0.999)])
+def test_a_distance_a_hair_above_1_is_1(found: float, kept: float) -> None:
+    result = FeatureDrift(feature="amount", metric="", distance=found, threshold=1.0)
+    assert (result.distance, result.drifted) == (kept, False)

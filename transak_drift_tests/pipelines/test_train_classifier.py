@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.trainer import FEATURE_COLUMNS, predict
 from transak_drift.local.training_data import feature_texts
 from transak_drift.local.transaction_generator import (
@@ -36,6 +37,7 @@ from transak_drift.pipelines.training_step import (
     scores_of,
     train_challenger,
 )
+from transak_drift.platform import TrainingRequest
 from transak_drift_tests.config.configurations import configuration, document
 from transak_drift_tests.pipelines.local_runner import local_runner
 
@@ -161,6 +163,40 @@ def test_a_bad_champion_is_replaced(transactions: Path, tmp_path: Path) -> None:
     assert challenger.champion is not None
     assert challenger.champion.macro_f1 < challenger.evaluation.macro_f1
     assert "not worse" in challenger.decision.reason
+
+
+def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Path) -> None:
+    days = _days(FIRST_DAY, LAST_DAY)
+    for number, day in enumerate(days):
+        # Hardly a number occurs twice: as categories they would not drift.
+        amounts = np.random.default_rng(number).normal(90 if day >= DRIFT_DAY else 10, 5, 200)
+        lines = [f"shop {n % 2},x,{amount},{n % 2}" for n, amount in enumerate(amounts)]
+        text = "\n".join(["description,type,amount,category", *lines])
+        (tmp_path / "days").mkdir(exist_ok=True)
+        (tmp_path / "days" / f"{day}.csv").write_text(text)
+    config = configuration(
+        transactions=str(tmp_path / "days"),
+        drift_thresholds={"type": 0.3, "amount": 0.3},
+        start_date=str(days[1]),
+    )
+
+    challenger = train_challenger(config, str(tmp_path / "days"), FIRST_DAY, LAST_DAY, "", seed=7)
+
+    assert list(challenger.days) == [DRIFT_DAY, LAST_DAY]
+    platform = LocalPlatform(tmp_path / "state", SETTINGS, lambda *_: "")
+    platform.ensure_registered_model(config)
+    end = datetime.combine(LAST_DAY + timedelta(days=1), time(), tzinfo=UTC)
+    request = TrainingRequest("event", end, run_id="")
+    result = platform.train(config, request, lambda _: None)
+    assert result.training_days == (DRIFT_DAY, LAST_DAY)
+
+
+def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
+    for day in _days(FIRST_DAY, LAST_DAY):
+        rows = "" if day == DRIFT_DAY else "".join(f"shop {n % 2},x,{n % 2}\n" for n in range(80))
+        (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{rows}")
+    challenger = train_challenger(configuration(), str(tmp_path), FIRST_DAY, LAST_DAY, "", seed=7)
+    assert list(challenger.days) == [day for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:
