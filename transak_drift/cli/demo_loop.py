@@ -24,7 +24,7 @@ from transak_drift.defs.names import (
 from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.settings import load_settings
-from transak_drift.trigger.inbox import TriggerCursor
+from transak_drift.trigger.inbox import read_cursor
 
 RETRAIN_DEADLINE = timedelta(seconds=150)
 _POLL_SECONDS = 0.5
@@ -261,7 +261,7 @@ class DemoLoop:
         for state in self._instance.all_instigator_state():
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
-                inboxes = TriggerCursor.read(cursor).inboxes.values()
+                inboxes = read_cursor(cursor).values()
                 return any(self._report.drift_event in inbox.answered for inbox in inboxes)
         return None
 

@@ -137,7 +137,7 @@ class DriftMessageHandler:
         policy = model.config.retrain_policy
         hold = hold_back(len(event.features), policy, NO_HISTORY, _now())
         if hold is not None:
-            return self._log(pushed, Disposition.HELD, hold.reason, logging.WARNING, event)
+            return self._log(pushed, Disposition.HELD, hold, logging.WARNING, event)
         order = TrainingOrder(event.key, event.window_end)
         # A job that failed is not followed by another, since a message may come again at any time.
         training = launch_training(model.connection, model.config, order, retry_failed=False)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from pydantic import ValidationError
 
-from transak_drift.defs.metadata import MOST_TABLE_ROWS, event_metadata, table
+from transak_drift.defs.metadata import MAX_TABLE_ROWS, event_metadata, table
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 
 RECORDS_METADATA = "records"
 # Each observation is a write to Dagster's storage, which a burst of events would wait for.
 MAX_SINGLE_OBSERVATIONS = 10
 _OBSERVATIONS_PER_QUERY = 200
-_COLUMNS = ("drift event", "messages", "window end", "detail", "reason")
+# Of these there may be one for each message of a flood.
+_ALWAYS_LISTED = frozenset({OutcomeKind.NOT_DRIFT, OutcomeKind.DEAD_LETTERED, OutcomeKind.NOTICE})
 
 
 def write_records(
@@ -30,15 +31,23 @@ def write_records(
     """
     for kind in OutcomeKind:
         of_kind = [record for record in records if record.kind == kind]
-        listed = len(of_kind) > MAX_SINGLE_OBSERVATIONS or kind in _ALWAYS_LISTED
-        size = MOST_TABLE_ROWS if listed else 1
+        listed = kind in _ALWAYS_LISTED or len(of_kind) > MAX_SINGLE_OBSERVATIONS
+        size = MAX_TABLE_ROWS if listed else 1
         for start in range(0, len(of_kind), size):
             part = of_kind[start : start + size]
             instance.report_runless_asset_event(
                 dg.AssetObservation(
                     asset_key=key,
-                    description=f"{kind}: {len(part)}" if listed else f"{kind}: {part[0].detail}",
-                    metadata=_listed(kind, part) if listed else _single(part[0]),
+                    description=f"{kind}: {len(part) if listed else part[0].detail}",
+                    metadata={
+                        "outcome": kind.value,
+                        "messages": sum(record.messages for record in part),
+                        **(_as_table(part) if listed else _as_lines(part[0])),
+                        RECORDS_METADATA: [
+                            json.loads(record.model_dump_json(exclude_defaults=True))
+                            for record in part
+                        ],
+                    },
                 )
             )
 
@@ -56,23 +65,19 @@ def read_records(
 
     Observations of another form, which others may record, have no records.
     """
-    observations = instance.fetch_observations(
+    if storage_ids is not None and not storage_ids:
+        return []
+    found = instance.fetch_observations(
         dg.AssetRecordsFilter(
             asset_key=key,
             after_storage_id=after,
             storage_ids=storage_ids,
             after_timestamp=since,
         ),
-        limit=limit,
+        limit=limit if storage_ids is None else len(storage_ids),
         ascending=True,
     ).records
-    return [
-        (
-            item.storage_id,
-            list(_records_of(item.asset_observation.metadata)) if item.asset_observation else [],
-        )
-        for item in observations
-    ]
+    return [(item.storage_id, list(_records_of(item.asset_observation))) for item in found]
 
 
 def catch_up(instance: dg.DagsterInstance, key: dg.AssetKey, inbox: Inbox, deadline: float) -> bool:
@@ -90,12 +95,8 @@ def catch_up(instance: dg.DagsterInstance, key: dg.AssetKey, inbox: Inbox, deadl
             return False
 
 
-# Of these there may be one for each message of a flood.
-_ALWAYS_LISTED = frozenset({OutcomeKind.NOT_DRIFT, OutcomeKind.DEAD_LETTERED, OutcomeKind.NOTICE})
-
-
-def _records_of(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[TriggerRecord]:
-    value = metadata.get(RECORDS_METADATA)
+def _records_of(observation: dg.AssetObservation | None) -> Iterator[TriggerRecord]:
+    value = observation.metadata.get(RECORDS_METADATA) if observation else None
     items = value.value if isinstance(value, dg.JsonMetadataValue) else None
     for item in items if isinstance(items, list) else ():
         try:
@@ -104,40 +105,20 @@ def _records_of(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[TriggerRec
             continue
 
 
-def _as_json(records: Sequence[TriggerRecord]) -> dg.JsonMetadataValue:
-    return dg.MetadataValue.json(
-        [json.loads(record.model_dump_json(exclude_defaults=True)) for record in records]
-    )
+def _as_lines(record: TriggerRecord) -> dict[str, Any]:
+    known = {"drift event": record.key} if record.event is None else event_metadata(record.event)
+    return {"detail": record.detail, **known}
 
 
-def _single(record: TriggerRecord) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "outcome": record.kind.value,
-        "detail": record.detail,
-        "messages": record.messages,
-        "drift event": record.key,
-    }
-    if record.event is not None:
-        metadata |= event_metadata(record.event)
-    return {**metadata, RECORDS_METADATA: _as_json([record])}
-
-
-def _listed(kind: OutcomeKind, records: Sequence[TriggerRecord]) -> dict[str, Any]:
-    return {
-        "outcome": kind.value,
-        "messages": sum(record.messages for record in records),
-        "list": table(
-            _COLUMNS,
-            [
-                (
-                    record.key,
-                    record.messages,
-                    "" if record.event is None else record.event.window_end.isoformat(),
-                    record.detail,
-                    record.reason,
-                )
-                for record in records
-            ],
-        ),
-        RECORDS_METADATA: _as_json(records),
-    }
+def _as_table(records: Sequence[TriggerRecord]) -> dict[str, Any]:
+    rows = [
+        (
+            record.key,
+            record.messages,
+            "" if record.event is None else record.event.window_end.isoformat(),
+            record.detail,
+            record.reason,
+        )
+        for record in records
+    ]
+    return {"list": table(("drift event", "messages", "window end", "detail", "reason"), rows)}

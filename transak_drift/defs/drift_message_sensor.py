@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,20 +21,24 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs.drift_event_log import catch_up, read_records, write_records
-from transak_drift.defs.message_way import way_checks
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
     DRIFT_EVENT_TAG,
+    DRIFT_REPORT,
     FEATURE_PAGE_TAG,
     MODEL_TAG,
     MONITOR_PAGE_TAG,
     MONITORING_JOB_TAG,
     REPORT_TAG,
+    RETRAIN_JOB,
+    TRAIN_OPERATION,
     ModelNames,
 )
+from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.training_runs import find_training_runs, training_history
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
-from transak_drift.drift.drift_event import DriftEvent, last_day
+from transak_drift.drift.drift_event import last_day
 from transak_drift.reports.links import (
     asset_partition_page,
     feature_drift_page,
@@ -46,11 +50,13 @@ from transak_drift.trigger.inbox import (
     Inbox,
     OpenEvent,
     OutcomeKind,
-    TriggerCursor,
     TriggerRecord,
+    read_cursor,
     records_of_former_cursor,
+    write_cursor,
 )
-from transak_drift.trigger.intake import Intake, look_again, take_in
+from transak_drift.trigger.intake import take_in, waiting_message
+from transak_drift.trigger.message import ReceivedMessage
 
 if TYPE_CHECKING:
     # Its client takes a moment to import, which loading the definitions does not wait for.
@@ -87,15 +93,11 @@ def build_drift_message_sensor(
     """Build the sensor of one trigger subscription.
 
     Args:
-        configs: the models that share the subscription, at least one; the monitor of the job that
-            a message names decides which of them it is about.
+        configs: the models that share the subscription, at least one.
         jobs: the retrain job of each of them; a message never chooses another.
         interval_seconds: least seconds between two ticks.
         bounds: what a tick takes at most.
         on_google_cloud: whether the monitors have pages in the Google Cloud console.
-
-    Returns:
-        The sensor, running by default.
     """
 
     @dg.sensor(
@@ -125,7 +127,7 @@ def build_drift_message_sensor(
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else sentence,
-            cursor=tick.cursor.model_dump_json(exclude_defaults=True),
+            cursor=tick.cursor(),
             asset_events=tick.checks,
         )
 
@@ -143,185 +145,144 @@ class _Tick:
     on_google_cloud: bool
     problems: dict[str, None] = field(default_factory=dict)
     checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
-    _sentences: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cursor = TriggerCursor.read(self.context.cursor)
+        self._instance = self.context.instance
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + self.bounds.seconds
-        self._keys = {
-            config.model_monitor_id: ModelNames.of(config).drift_event for config in self.configs
-        }
-        known = self.cursor.inboxes
+        known = read_cursor(self.context.cursor)
+        self._keys = {c.model_monitor_id: ModelNames.of(c).asset(DRIFT_EVENT) for c in self.configs}
         # The inbox of a model that is configured no longer is read again when it is back.
         self._inboxes = {
             monitor: known.get(key.to_user_string(), Inbox()) for monitor, key in self._keys.items()
         }
-        self.cursor.inboxes = {
-            key.to_user_string(): self._inboxes[monitor] for monitor, key in self._keys.items()
-        }
 
     def run(self, queue: TriggerQueue) -> list[dg.RunRequest]:
-        self._keep_former_cursor()
+        """Take in what is new, decide what is open; returns the trainings to request."""
+        for record in records_of_former_cursor(self.context.cursor, self._now):
+            first = self.configs[0].model_monitor_id
+            monitor = record.key.partition("/")[0]
+            self._write(monitor if monitor in self._keys else first, [record])
         if not self._catch_up():
-            self._sentences.append("reading the event log; the rest follows at the next tick")
+            self.sentences.append("reading the event log; the rest follows at the next tick")
             return []
         assessor = Assessor(
             [(config, self.platform.open(config)) for config in self.configs],
             self._now,
             may_ask=lambda: time.monotonic() < self._deadline,
         )
-        self._take_in_messages(queue, assessor)
-        self._look_at_waiting_jobs(queue, assessor)
+        messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
+        taken = self._take_in(queue, assessor, messages)
+        count = len({message.message_id for message in messages})
+        self.sentences.append(
+            f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
+        )
+        waiting = self._waiting_messages()
+        # Not always the same first, where there is no time for all.
+        random.shuffle(waiting)
+        self._take_in(queue, assessor, waiting)
+        left = sum(len(inbox.waiting()) for inbox in self._inboxes.values())
+        if left:
+            self.sentences.append(f"{left} waiting for their monitoring job")
         requests = [request for config in self.configs for request in self._decide(config)]
         for config in self.configs:
-            monitor = config.model_monitor_id
-            self.checks += way_checks(
-                self.cursor, self._inboxes[monitor], config, self.platform, self._now
-            )
+            inbox = self._inboxes[config.model_monitor_id]
+            self.checks += way_checks(inbox, config, self.platform, self._now)
         return requests
 
-    def sentence(self) -> str:
-        """Say in one sentence what the tick did."""
-        return "; ".join([*self._sentences, *list(self.problems)[:1]])
-
-    def _keep_former_cursor(self) -> None:
-        for record in records_of_former_cursor(self.context.cursor, self._now):
-            monitor = record.key.partition("/")[0]
-            key = self._keys.get(monitor, next(iter(self._keys.values())))
-            write_records(self.context.instance, key, [record])
-
-    def _catch_up(self) -> bool:
-        return all(
-            catch_up(self.context.instance, key, self._inboxes[monitor], self._deadline)
-            for monitor, key in self._keys.items()
+    def cursor(self) -> str:
+        """The inboxes, so that the next tick reads on where this one ended."""
+        return write_cursor(
+            {key.to_user_string(): self._inboxes[monitor] for monitor, key in self._keys.items()}
         )
 
-    def _take_in_messages(self, queue: TriggerQueue, assessor: Assessor) -> None:
-        messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
+    def sentence(self) -> str:
+        """What the tick did."""
+        return "; ".join([*self.sentences, *list(self.problems)[:1]])
+
+    def _take_in(
+        self, queue: TriggerQueue, assessor: Assessor, messages: Sequence[ReceivedMessage]
+    ) -> str:
+        """Forward, record, acknowledge: a message ends only after its outcome is durable."""
         # A flood is mostly copies of the same bytes; each body is assessed once.
         by_body = {body: assessor.assess(body) for body in {m.data for m in messages}}
-        intake = take_in(
-            [(message, by_body[message.data]) for message in messages],
-            self._inboxes,
-            self.configs,
-            self._now,
-        )
-        self._settle(queue, intake)
-        count = len({message.message_id for message in messages})
-        what = f"{count} message" + ("" if count == 1 else "s")
-        self._sentences.append(f"{what}: {intake.counts()}" if count else f"{what}")
-
-    def _look_at_waiting_jobs(self, queue: TriggerQueue, assessor: Assessor) -> None:
-        for config in self.configs:
-            monitor = config.model_monitor_id
-            waiting = list(self._inboxes[monitor].waiting().items())
-            if not waiting:
-                continue
-            # Not always the same first, where there is no time for all.
-            random.shuffle(waiting)
-            kept = {
-                record.key: record.message
-                for _, records in read_records(
-                    self.context.instance,
-                    self._keys[monitor],
-                    storage_ids=[item.record for _, item in waiting],
-                    limit=len(waiting),
-                )
-                for record in records
-                if record.message is not None
-            }
-            for key, item in waiting:
-                message = kept.get(key)
-                if message is not None:
-                    assessment = assessor.assess(message.body.encode())
-                    self._settle(
-                        queue, look_again(key, item.since, message, assessment, config, self._now)
-                    )
-            left = len(self._inboxes[monitor].waiting())
-            if left:
-                self._sentences.append(f"{left} waiting for their monitoring job")
-
-    def _settle(self, queue: TriggerQueue, intake: Intake) -> None:
-        """Forward, record, acknowledge: a message ends only after its outcome is durable."""
+        assessed = [(message, by_body[message.data]) for message in messages]
+        intake = take_in(assessed, self._inboxes, self.configs, self._now)
         self.problems |= intake.problems
-        letters = [(item.message, str(item.reason), item.detail) for item in intake.dead_letters]
-        if letters:
-            queue.publish_dead_letters(letters)
+        queue.publish_dead_letters(intake.dead_letters)
         for monitor, records in intake.records.items():
-            write_records(self.context.instance, self._keys[monitor], records)
-        acknowledged = [message.ack_id for message, *_ in letters if message.ack_id]
-        queue.acknowledge([*acknowledged, *intake.acknowledge])
+            self._write(monitor, records)
+        queue.acknowledge(intake.acknowledge)
         if intake.records:
             self._catch_up()
+        return intake.counts()
+
+    def _waiting_messages(self) -> list[ReceivedMessage]:
+        return [
+            waiting_message(record.key, record.message)
+            for monitor, inbox in self._inboxes.items()
+            if (waiting := inbox.waiting())
+            for record in self._read(monitor, waiting.values())
+            if record.message is not None and record.key in waiting
+        ]
 
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:
-        instance, names = self.context.instance, ModelNames.of(config)
-        inbox, key = self._inboxes[config.model_monitor_id], names.drift_event
-        undecided = inbox.undecided()
+        monitor = config.model_monitor_id
+        undecided = self._inboxes[monitor].undecided()
         if not undecided:
             return []
         decisions = decide(
-            inbox,
+            self._inboxes[monitor],
             config.retrain_policy,
-            training_history(instance, names),
-            find_training_runs(instance, undecided),
+            training_history(self._instance, ModelNames.of(config)),
+            find_training_runs(self._instance, undecided),
             self._now,
         )
-        events = self._events(key, [undecided[step.key].record for step in decisions.steps])
-        write_records(
-            instance,
-            key,
-            [
-                TriggerRecord(
-                    kind=step.kind,
-                    key=step.key,
-                    detail=step.detail or events[step.key].summary(),
-                    at=self._now,
-                    event=events.get(step.key),
-                )
-                for step in decisions.steps
-            ],
-        )
-        if decisions.steps:
-            self._catch_up()
-        kinds = Counter(step.kind for step in decisions.steps if step.kind != OutcomeKind.HELD)
-        self._sentences += [f"{count} {kind}" for kind, count in kinds.items()]
-        if decisions.held:
-            self._sentences.append(f"{decisions.held} held")
-        return [
-            run_request(
-                event_key,
-                undecided[event_key],
-                config,
-                on_google_cloud=self.on_google_cloud,
+        read = self._read(monitor, [undecided[step.key] for step in decisions.steps])
+        events = {record.key: record.event for record in read if record.event is not None}
+        steps = [
+            TriggerRecord(
+                kind=step.kind,
+                key=step.key,
+                detail=step.detail or events[step.key].summary(),
+                at=self._now,
+                event=events.get(step.key),
             )
-            for event_key in decisions.request
+            for step in decisions.steps
+        ]
+        if steps:
+            self._write(monitor, steps)
+            self._catch_up()
+        kinds = Counter(step.kind for step in steps if step.kind != OutcomeKind.HELD)
+        kinds[OutcomeKind.HELD] = decisions.held
+        self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
+        return [
+            run_request(key, undecided[key], config, on_google_cloud=self.on_google_cloud)
+            for key in decisions.request
         ]
 
-    def _events(self, key: dg.AssetKey, storage_ids: Sequence[int]) -> Mapping[str, DriftEvent]:
-        if not storage_ids:
-            return {}
-        wanted = sorted(set(storage_ids))
-        return {
-            record.key: record.event
-            for _, records in read_records(
-                self.context.instance, key, storage_ids=wanted, limit=len(wanted)
-            )
-            for record in records
-            if record.event is not None
-        }
+    def _read(self, monitor: str, items: Iterable[OpenEvent]) -> list[TriggerRecord]:
+        """Read the records that have the events or messages of open events."""
+        ids = sorted({item.record for item in items})
+        found = read_records(self._instance, self._keys[monitor], storage_ids=ids)
+        return [record for _, records in found for record in records]
+
+    def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
+        write_records(self._instance, self._keys[monitor], records)
+
+    def _catch_up(self) -> bool:
+        return all(
+            catch_up(self._instance, key, self._inboxes[monitor], self._deadline)
+            for monitor, key in self._keys.items()
+        )
 
 
 def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
     """Name the sensor of a subscription, so that a further model on it changes nothing.
 
-    Args:
-        configs: the models that share the subscription.
-
-    Returns:
-        The plain name where a model without `asset_prefix` is among them, otherwise one made from
-        the subscription.
+    It is the plain name where a model without `asset_prefix` is among the models, otherwise one
+    made from the subscription.
     """
     if any(config.asset_prefix is None for config in configs):
         return SENSOR_NAME
@@ -332,43 +293,33 @@ def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
 def run_request(
     key: str, event: OpenEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
 ) -> dg.RunRequest:
-    """Ask for the training of a drift event.
+    """Ask for the training of a drift event, with its key as run key: asked twice, it runs once.
 
-    Args:
-        key: the drift event.
-        event: what is known of it.
-        config: the monitored model.
-        on_google_cloud: whether to link to the Google Cloud console.
-
-    Returns:
-        The request, with the event's key as run key: asked twice, it runs once. Its tags link to
-        the day's report and, on Google Cloud, to the monitor and to the feature that drifted most.
+    Its tags link to the day's report and, on Google Cloud, to the monitor and to the feature that
+    drifted most.
     """
     names = ModelNames.of(config)
     monitor_id, _, job_id = key.partition("/")
-    job_name = monitoring_job_name(config.project_id, config.location, monitor_id, job_id)
+    project, location = config.project_id, config.location
+    job_name = monitoring_job_name(project, location, monitor_id, job_id)
     window_end = event.window_end
     assert window_end is not None
+    report = asset_partition_page(names.asset(DRIFT_REPORT).path, str(last_day(window_end)))
     tags = {
         DRIFT_EVENT_TAG: key,
         MONITORING_JOB_TAG: job_name,
         MODEL_TAG: config.model_name,
-        REPORT_TAG: asset_partition_page(names.drift_report.path, str(last_day(window_end))),
+        REPORT_TAG: report,
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
     if on_google_cloud:
-        tags[MONITOR_PAGE_TAG] = model_monitor_page(config.project_id, config.location, monitor_id)
-        tags[FEATURE_PAGE_TAG] = feature_drift_page(job_name, event.most_drifted, config.project_id)
+        tags[MONITOR_PAGE_TAG] = model_monitor_page(project, location, monitor_id)
+        tags[FEATURE_PAGE_TAG] = feature_drift_page(job_name, event.most_drifted, project)
+    training = {"drift_event": key, "window_end": window_end.isoformat()}
     return dg.RunRequest(
         run_key=key,
-        job_name=names.retrain_job,
-        run_config={
-            "ops": {
-                names.train_operation: {
-                    "config": {"drift_event": key, "window_end": window_end.isoformat()}
-                }
-            }
-        },
+        job_name=names.name(RETRAIN_JOB),
+        run_config={"ops": {names.name(TRAIN_OPERATION): {"config": training}}},
         tags=tags,
     )

@@ -7,9 +7,9 @@ import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_event_log import catch_up
-from transak_drift.defs.names import ModelNames
+from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.trigger.inbox import Inbox, TriggerCursor
+from transak_drift.trigger.inbox import Inbox
 
 CHECK_NAME = "messages_arrive"
 _READING_SECONDS = 60.0
@@ -17,7 +17,7 @@ _READING_SECONDS = 60.0
 
 def build_message_way_check(config: MonitoringConfig) -> dg.AssetChecksDefinition:
     """Build the check of one model; the sensor evaluates it by itself as well."""
-    key = ModelNames.of(config).drift_event
+    key = ModelNames.of(config).asset(DRIFT_EVENT)
 
     @dg.asset_check(
         asset=key,
@@ -45,7 +45,6 @@ def build_message_way_check(config: MonitoringConfig) -> dg.AssetChecksDefinitio
 
 
 def way_checks(
-    cursor: TriggerCursor,
     inbox: Inbox,
     config: MonitoringConfig,
     platform: PlatformResource,
@@ -54,18 +53,16 @@ def way_checks(
     """Evaluate the check where its outcome changes: once when messages stay away, once after.
 
     Args:
-        cursor: remembers the outcome.
-        inbox: the model's inbox.
+        inbox: the model's inbox, which remembers the outcome.
         config: the monitored model.
         platform: may read the entry's true shape from the log.
         now: the present time, UTC.
     """
-    key = ModelNames.of(config).drift_event
+    key = ModelNames.of(config).asset(DRIFT_EVENT)
     late = _late(inbox, config, now)
-    was_broken = cursor.way_is_broken.get(key.to_user_string(), False)
-    if bool(late) == was_broken:
+    if bool(late) == inbox.way_is_broken:
         return []
-    cursor.way_is_broken[key.to_user_string()] = bool(late)
+    inbox.way_is_broken = bool(late)
     return [
         dg.AssetCheckEvaluation(
             asset_key=key,

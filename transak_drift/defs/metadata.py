@@ -13,7 +13,7 @@ from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import Dataset, PlatformError
 
-MOST_TABLE_ROWS = 100
+MAX_TABLE_ROWS = 100
 # Distances, shares and metrics are shown with so many decimal places.
 SHOWN_DIGITS = 6
 
@@ -31,7 +31,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMeta
     """
     records = [
         dg.TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True)})
-        for row in rows[:MOST_TABLE_ROWS]
+        for row in rows[:MAX_TABLE_ROWS]
     ]
     types = [_column_type(row) for row in zip(*rows, strict=True)] or ["string"] * len(columns)
     schema = dg.TableSchema(

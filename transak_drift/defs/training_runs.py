@@ -7,13 +7,19 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from transak_drift.defs.names import DRIFT_EVENT_TAG, TRAINED_UNTIL_METADATA, ModelNames
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
+    DRIFT_EVENT_TAG,
+    RETRAIN_JOB,
+    TRAINED_MODEL,
+    TRAINED_UNTIL_METADATA,
+    ModelNames,
+)
 from transak_drift.trigger.decision import TrainingRuns
 from transak_drift.trigger.retrain_policy import TrainingHistory
 
 # Databases limit the parameters of one statement; SQLite to 999 in old versions.
 _KEYS_PER_QUERY = 300
-
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -24,15 +30,7 @@ _UNFINISHED = [
 
 
 def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> TrainingRuns:
-    """Find which drift events have a training run.
-
-    Args:
-        instance: the Dagster instance.
-        event_keys: keys of drift events.
-
-    Returns:
-        The keys with a run, and those whose run was handed over for execution.
-    """
+    """Find which drift events have a training run, and which of those was handed over to run."""
     keys = sorted(event_keys)
     created: set[str] = set()
     launched: set[str] = set()
@@ -47,24 +45,14 @@ def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) 
 
 
 def training_history(instance: dg.DagsterInstance, names: ModelNames) -> TrainingHistory:
-    """Sum up the trainings of a model so far.
-
-    Args:
-        instance: the Dagster instance.
-        names: the model's names.
-
-    Returns:
-        The history for the retrain policy.
-    """
-    job = names.retrain_job
-    in_flight = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
+    """Sum up the trainings of a model so far."""
+    job = names.name(RETRAIN_JOB)
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
-    last_start = newest[0].create_timestamp.astimezone(UTC) if newest else None
     return TrainingHistory(
-        in_flight,
-        last_start,
-        trained_until=_trained_until(instance, names.baseline_dataset),
-        judged_until=_trained_until(instance, names.trained_model),
+        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)),
+        last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
+        baseline_until=_trained_until(instance, names.asset(BASELINE_DATASET)),
+        evaluated_until=_trained_until(instance, names.asset(TRAINED_MODEL)),
     )
 
 

@@ -74,7 +74,8 @@ class Assessor:
         now: datetime,
         may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._models = models
+        self._platforms = {config.model_monitor_id: platform for config, platform in models}
+        self._configs = [config for config, _ in models]
         self._now = now
         self._may_ask = may_ask
         self._monitors: dict[str, OwnMonitors | PlatformError] = {}
@@ -91,149 +92,113 @@ class Assessor:
             What it means. Where the platform does not answer, `unavailable` with its reason.
         """
         match read_message(body):
-            case Rejected(rejection, detail):
-                return Assessment(Verdict.REJECTED, detail, rejection)
+            case Rejected() as rejected:
+                return _rejected(rejected)
             case Notice(text):
                 return Assessment(Verdict.NOT_DRIFT, f"a notice, not of anomalies: {text}")
             case named:
-                return self.assess_named(named.jobs)
-
-    def assess_named(self, jobs: Sequence[NamedJob]) -> Assessment:
-        """Assess the one of some jobs, each as a message names it, that is ours."""
-        ours: dict[tuple[str, str], tuple[MonitoringConfig, NamedJob]] = {}
-        unavailable: PlatformError | None = None
-        for config, _ in self._models:
-            monitors = self._own_monitors(config)
-            if isinstance(monitors, PlatformError):
-                unavailable = monitors
-                continue
-            for job in jobs:
-                if _is_of(job, monitors):
-                    ours[(job.model_monitor_id, job.monitoring_job_id)] = (config, job)
-        if len(ours) > 1:
-            names = ", ".join("/".join(key) for key in sorted(ours))
-            detail = f"the body names {len(ours)} of our monitoring jobs, {names}; expected one"
-            return _rejected(reject(RejectionReason.SEVERAL_JOBS, detail))
-        for config, job in ours.values():
-            return self.assess_job(config, job.model_monitor_id, job.monitoring_job_id)
-        if unavailable is not None:
-            return Assessment(Verdict.UNAVAILABLE, str(unavailable), job=jobs[0])
-        return _rejected(self._not_ours(jobs[0]), job=jobs[0])
+                return self._assess_named(named.jobs)
 
     def assess_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> Assessment:
-        """Assess a job of a monitor of ours.
+        """Assess a job of one of our monitors, by the configured thresholds.
 
         Args:
             config: the monitored model.
             model_monitor_id: id of one of its monitors.
             monitoring_job_id: id of the job.
-
-        Returns:
-            What it means; by the configured thresholds, whatever thresholds the job ran with.
         """
         key = (model_monitor_id, monitoring_job_id)
         if key not in self._assessments:
             self._assessments[key] = self._ask_for_job(config, *key)
         return self._assessments[key]
 
+    def _assess_named(self, jobs: Sequence[NamedJob]) -> Assessment:
+        ours: dict[tuple[str, str], MonitoringConfig] = {}
+        known: list[OwnMonitors] = []
+        unavailable: PlatformError | None = None
+        for config in self._configs:
+            monitors = self._own_monitors(config)
+            if isinstance(monitors, PlatformError):
+                unavailable = monitors
+                continue
+            known.append(monitors)
+            for job in jobs:
+                if _foreign_part(job, [monitors]) is None:
+                    ours[(job.model_monitor_id, job.monitoring_job_id)] = config
+        if len(ours) > 1:
+            names = ", ".join("/".join(key) for key in sorted(ours))
+            detail = f"the body names {len(ours)} of our monitoring jobs, {names}; expected one"
+            return _rejected(reject(RejectionReason.SEVERAL_JOBS, detail))
+        for key, config in ours.items():
+            return self.assess_job(config, *key)
+        if unavailable is not None:
+            return Assessment(Verdict.UNAVAILABLE, str(unavailable), job=jobs[0])
+        # Each part may be known, but of different models.
+        foreign = _foreign_part(jobs[0], known) or reject(
+            RejectionReason.OTHER_MONITOR, f"{resource_name(jobs[0])} is of no monitor of ours"
+        )
+        return _rejected(foreign, job=jobs[0])
+
     def _ask_for_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> Assessment:
         named = NamedJob(config.project_id, config.location, model_monitor_id, monitoring_job_id)
-        platform = next(platform for model, platform in self._models if model is config)
-        outage = self._outages.get(config.model_monitor_id)
-        if outage is not None:
+
+        def not_now(reason: str, verdict: Verdict = Verdict.UNAVAILABLE) -> Assessment:
+            return Assessment(verdict, reason[:500], config=config, job=named)
+
+        if config.model_monitor_id in self._outages:
             # It would be the same for this job.
-            return Assessment(Verdict.UNAVAILABLE, str(outage), config=config, job=named)
+            return not_now(str(self._outages[config.model_monitor_id]))
         if not self._may_ask():
-            reason = f"{resource_name(named)} is read at a later tick"
-            return Assessment(Verdict.WAITING, reason, config=config, job=named)
+            return not_now(f"{resource_name(named)} is read at a later tick", Verdict.WAITING)
+        platform = self._platforms[config.model_monitor_id]
         try:
             job = platform.read_monitoring_job(config, model_monitor_id, monitoring_job_id)
             return assess_monitoring_job(job, named, config, self._now)
         except PlatformError as error:
             if isinstance(error, TemporaryPlatformError):
                 self._outages[config.model_monitor_id] = error
-            return Assessment(Verdict.UNAVAILABLE, str(error), config=config, job=named)
+            return not_now(str(error))
         except Exception as error:
-            # Of one job, so that the others go on; it is looked at again.
-            reason = f"{resource_name(named)} cannot be read: {type(error).__name__}: {error}"
-            return Assessment(Verdict.UNAVAILABLE, reason[:500], config=config, job=named)
+            # A fault of one job, so that the others go on; it is looked at again.
+            reason = f"{type(error).__name__}: {error}"
+            return not_now(f"{resource_name(named)} cannot be read: {reason}")
 
     def _own_monitors(self, config: MonitoringConfig) -> OwnMonitors | PlatformError:
         if config.model_monitor_id not in self._monitors:
-            platform = next(platform for model, platform in self._models if model is config)
             try:
-                self._monitors[config.model_monitor_id] = platform.own_monitors(config)
+                answer = self._platforms[config.model_monitor_id].own_monitors(config)
             except PlatformError as error:
-                self._monitors[config.model_monitor_id] = error
+                answer = error
+            self._monitors[config.model_monitor_id] = answer
         return self._monitors[config.model_monitor_id]
-
-    def _not_ours(self, job: NamedJob) -> Rejected:
-        known = [
-            monitors
-            for config, _ in self._models
-            if isinstance(monitors := self._own_monitors(config), OwnMonitors)
-        ]
-        for reason, found, ours, what in (
-            (
-                RejectionReason.OTHER_PROJECT,
-                job.project,
-                {project for monitors in known for project in monitors.projects},
-                "project",
-            ),
-            (
-                RejectionReason.OTHER_LOCATION,
-                job.location,
-                {monitors.location for monitors in known},
-                "location",
-            ),
-            (
-                RejectionReason.OTHER_MONITOR,
-                job.model_monitor_id,
-                {monitor for monitors in known for monitor in monitors.monitor_ids},
-                "monitor",
-            ),
-        ):
-            if found not in ours:
-                expected = " or ".join(sorted(ours)[:5]) or "none: the model has no monitor yet"
-                return reject(
-                    reason, f"the monitoring job is of the {what} {found}, ours is {expected}"
-                )
-        # Each part is known, but of different models.
-        return reject(
-            RejectionReason.OTHER_MONITOR,
-            f"no monitor {job.model_monitor_id} of ours is in {job.project}/{job.location}",
-        )
 
 
 def assess_monitoring_job(
     job: MonitoringJob, named: NamedJob, config: MonitoringConfig, now: datetime
 ) -> Assessment:
-    """Decide what a job of a monitor of ours means.
+    """Decide what a job of one of our monitors means.
 
     Args:
         job: the job, as the platform answers.
         named: the same job's names.
-        config: the monitored model; its thresholds count.
+        config: the monitored model; its thresholds count, whatever thresholds the job ran with.
         now: the present time, UTC.
 
     Returns:
-        The verdict: of a job without an end `waiting`; of one that is missing, failed, or whose
-        window cannot be, `rejected`.
+        `waiting` for a job without an end; `rejected` for one that is missing, has failed, or
+        whose window cannot be.
     """
     if job.state == JobState.UNFINISHED:
         reason = f"{job.name} has not ended yet; it is looked at again"
         return Assessment(Verdict.WAITING, reason, config=config, job=named)
     if job.result is None:
-        rejection = (
-            RejectionReason.JOB_MISSING
-            if job.state == JobState.MISSING
-            else RejectionReason.JOB_FAILED
-        )
-        return _rejected(reject(rejection, job.detail), config, named)
+        is_missing = job.state == JobState.MISSING
+        reason = RejectionReason.JOB_MISSING if is_missing else RejectionReason.JOB_FAILED
+        return _rejected(reject(reason, job.detail), config, named)
     fault = window_fault(job.result, config, now)
     if fault is not None:
         return _rejected(reject(RejectionReason.WINDOW_OUT_OF_RANGE, fault), config, named)
@@ -249,13 +214,7 @@ def assess_monitoring_job(
 def drift_event_of(
     job: MonitoringJob, result: MonitoringResult, config: MonitoringConfig
 ) -> DriftEvent | None:
-    """Make the drift event of a finished job, or None where no feature is above its threshold.
-
-    Args:
-        job: the job.
-        result: what it found.
-        config: the monitored model; its thresholds count.
-    """
+    """Make the drift event of a finished job, or None where no feature is above its threshold."""
     features = monitored_features(result, config)
     drifted = tuple(item for item in features if item.distance > item.threshold)
     if not drifted:
@@ -277,13 +236,7 @@ def monitored_features(
 ) -> tuple[DriftedFeature, ...]:
     """Hold the distances of a result against the configured thresholds.
 
-    Args:
-        result: what a job found.
-        config: the monitored model.
-
-    Returns:
-        The features that have a configured threshold and a distance; a distance that rounding
-        puts above 1 is 1.
+    Features without threshold or distance are left out; a distance that rounding puts above 1 is 1.
     """
     return tuple(
         DriftedFeature(
@@ -299,14 +252,10 @@ def monitored_features(
 def window_fault(result: MonitoringResult, config: MonitoringConfig, now: datetime) -> str | None:
     """Say why no training can follow from a result's window, or None where it can.
 
-    Args:
-        result: what a job found.
-        config: the monitored model; its first monitored day bounds the window.
-        now: the present time, UTC; a window ends a day after it at the latest.
+    A window ends after the first monitored day has begun, and a day from now at the latest.
     """
     _, end = result.window
-    beginning = datetime.combine(config.start_date, time(), tzinfo=UTC)
-    if end <= beginning:
+    if end <= datetime.combine(config.start_date, time(), tzinfo=UTC):
         return (
             f"the window ends at {end:%Y-%m-%d %H:%M} UTC, before {config.start_date}, the first "
             "monitored day; set start_date in the configuration if that is right"
@@ -316,22 +265,35 @@ def window_fault(result: MonitoringResult, config: MonitoringConfig, now: dateti
     return None
 
 
-def _is_of(job: NamedJob, monitors: OwnMonitors) -> bool:
-    return (
-        job.project in monitors.projects
-        and job.location == monitors.location
-        and job.model_monitor_id in monitors.monitor_ids
+def resource_name(job: NamedJob) -> str:
+    """Return the resource name of a job as it was named."""
+    return monitoring_job_name(
+        job.project, job.location, job.model_monitor_id, job.monitoring_job_id
     )
+
+
+def _foreign_part(job: NamedJob, own: Sequence[OwnMonitors]) -> Rejected | None:
+    for reason, found, ours in (
+        (
+            RejectionReason.OTHER_PROJECT,
+            job.project,
+            {project for monitors in own for project in monitors.projects},
+        ),
+        (RejectionReason.OTHER_LOCATION, job.location, {monitors.location for monitors in own}),
+        (
+            RejectionReason.OTHER_MONITOR,
+            job.model_monitor_id,
+            {monitor for monitors in own for monitor in monitors.monitor_ids},
+        ),
+    ):
+        if found not in ours:
+            what = reason.removeprefix("other_")
+            expected = " or ".join(sorted(ours)[:5]) or "none: the model has no monitor yet"
+            return reject(reason, f"the job is of the {what} {found}, ours is {expected}")
+    return None
 
 
 def _rejected(
     rejected: Rejected, config: MonitoringConfig | None = None, job: NamedJob | None = None
 ) -> Assessment:
     return Assessment(Verdict.REJECTED, rejected.detail, rejected.reason, config, job)
-
-
-def resource_name(job: NamedJob) -> str:
-    """Return the resource name of a job as it was named."""
-    return monitoring_job_name(
-        job.project, job.location, job.model_monitor_id, job.monitoring_job_id
-    )

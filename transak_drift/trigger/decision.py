@@ -8,22 +8,12 @@ from datetime import datetime
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind
-from transak_drift.trigger.retrain_policy import (
-    TrainingHistory,
-    drift_still_stands,
-    hold_back,
-    is_past,
-)
+from transak_drift.trigger.retrain_policy import TrainingHistory, answered_by, hold_back
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRuns:
-    """Which drift events have a training run.
-
-    Args:
-        created: keys with a run in any state.
-        launched: keys with a run that has been handed over for execution; a subset of `created`.
-    """
+    """Which drift events have a training run, by key: created at all, and handed over to run."""
 
     created: Set[str] = frozenset()
     launched: Set[str] = frozenset()
@@ -31,13 +21,7 @@ class TrainingRuns:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next step of an open event.
-
-    Args:
-        kind: the step.
-        key: the drift event.
-        detail: a sentence for people; empty where what drifted says it all.
-    """
+    """The next step of an open event; the detail is empty where what drifted says it all."""
 
     kind: OutcomeKind
     key: str
@@ -83,14 +67,14 @@ def decide(
         The decisions. An event that raises has a step `failed` with its error; the others go on.
     """
     undecided = inbox.undecided()
-    waiting_for_run = {
+    unseen = {
         key
         for key, item in undecided.items()
         if item.kind == OutcomeKind.TRAINING_REQUESTED and key not in runs.created
     }
-    history = replace(history, in_flight=history.in_flight + len(waiting_for_run))
-    if waiting_for_run:
-        history = replace(history, last_start=max(history.last_start or now, now))
+    if unseen:
+        in_flight = history.in_flight + len(unseen)
+        history = replace(history, in_flight=in_flight, last_start=now)
     held = [(key, item) for key, item in undecided.items() if item.kind == OutcomeKind.HELD]
     held.sort(key=lambda pair: pair[1].window_end or now, reverse=True)
     others = [(key, item) for key, item in undecided.items() if item.kind != OutcomeKind.HELD]
@@ -104,13 +88,11 @@ def decide(
             kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
         if kind == OutcomeKind.TRAINING_REQUESTED:
             request.append(key)
-            if item.kind == kind:
-                # Asked for by an earlier tick, which may have died with its daemon.
-                continue
-            if key not in runs.created:
+            if key not in runs.created and key not in unseen:
                 history = replace(history, in_flight=history.in_flight + 1, last_start=now)
         still_held += kind == OutcomeKind.HELD
-        if kind != item.kind and not (kind == OutcomeKind.FAILED and detail == item.error):
+        is_known_error = kind == OutcomeKind.FAILED and detail == item.error
+        if kind != item.kind and not is_known_error:
             steps.append(Decision(kind, key, detail))
     return Decisions(tuple(steps), tuple(request), still_held)
 
@@ -130,22 +112,10 @@ def _next_step(
         return OutcomeKind.TRAINING_REQUESTED, ""
     assert item.window_end is not None
     if item.kind == OutcomeKind.HELD:
-        answer = _answer(item.window_end, history)
+        answer = answered_by(item.window_end, history)
         if answer is not None:
             return OutcomeKind.SUPERSEDED, answer
-    hold = hold_back(item.features, policy, history, now)
-    if hold is not None:
-        return OutcomeKind.HELD, hold.reason
+    reason = hold_back(item.features, policy, history, now)
+    if reason is not None:
+        return OutcomeKind.HELD, reason
     return OutcomeKind.TRAINING_REQUESTED, ""
-
-
-def _answer(window_end: datetime, history: TrainingHistory) -> str | None:
-    """Say which training has answered a held event, or None while its drift stands."""
-    if history.trained_until is not None and not drift_still_stands(window_end, history):
-        return (
-            f"a later training reached {history.trained_until:%Y-%m-%d %H:%M} UTC "
-            "and made it the baseline"
-        )
-    if history.judged_until is not None and is_past(window_end, history):
-        return f"a training on data until {history.judged_until:%Y-%m-%d %H:%M} UTC has ended"
-    return None

@@ -7,14 +7,14 @@ from it. The inbox is the sum of the records; the sensor's cursor only saves rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
+from transak_drift.drift.drift_event import DriftEvent
 
 MAX_OPEN_EVENTS = 500
 MAX_ANSWERED_EVENTS = 500
@@ -39,12 +39,7 @@ class OutcomeKind(StrEnum):
 
 
 class KeptMessage(BaseModel):
-    """A message that is acknowledged, kept for as long as its monitoring job has not ended.
-
-    Args:
-        message_id: id given by Pub/Sub.
-        body: its text; of a large message only the names of the jobs.
-    """
+    """A message that is acknowledged, kept for as long as its monitoring job has not ended."""
 
     message_id: str
     body: str
@@ -60,7 +55,7 @@ class TriggerRecord(BaseModel):
         detail: a sentence for people.
         at: when, UTC.
         messages: how many messages had this outcome; 0 of what was found by polling.
-        event: the drift event, where the step is its first.
+        event: the drift event, where the step is its first or a decision.
         message: the message, where its job has not ended.
         reason: why a message was rejected.
     """
@@ -108,14 +103,14 @@ class Inbox(BaseModel):
         answered: keys of events that were trained or superseded, oldest first: a late message of
             one changes nothing. Of older ones only the training run is known.
         unannounced: by key, when drift was read that no message has named.
+        way_is_broken: whether it was said that messages do not arrive.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     read_until: int = 0
     open: dict[str, OpenEvent] = Field(default_factory=dict)
     answered: list[str] = Field(default_factory=list)
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
+    way_is_broken: bool = False
 
     def knows(self, key: str) -> bool:
         """Whether the event is recorded, so that a further message of it is a duplicate."""
@@ -130,48 +125,40 @@ class Inbox(BaseModel):
         return {key: item for key, item in self.open.items() if item.window_end is not None}
 
     def add(self, storage_id: int, records: Iterable[TriggerRecord]) -> None:
-        """Sum up the records of one observation; those that are summed up already change nothing.
+        """Sum up the records of one observation; what is summed up already changes nothing.
 
         Args:
             storage_id: storage id of the observation.
             records: its records, in order.
         """
         for record in records:
-            self._add(storage_id, record)
+            if record.key:
+                self._add(storage_id, record)
         self.read_until = max(self.read_until, storage_id)
 
     def _add(self, storage_id: int, record: TriggerRecord) -> None:
-        key = record.key
-        if not key:
-            return
+        key, item = record.key, self.open.get(record.key)
         if record.messages:
             self.unannounced.pop(key, None)
         match record.kind:
             case OutcomeKind.DRIFT | OutcomeKind.WAITING:
                 self._open(storage_id, record)
-            case OutcomeKind.HELD | OutcomeKind.TRAINING_REQUESTED:
-                if key in self.open:
-                    self.open[key].kind = record.kind
-                    self.open[key].error = ""
-            case OutcomeKind.FAILED:
-                if key in self.open:
-                    self.open[key].error = record.detail
+            case OutcomeKind.HELD | OutcomeKind.TRAINING_REQUESTED if item is not None:
+                item.kind, item.error = record.kind, ""
+            case OutcomeKind.FAILED if item is not None:
+                item.error = record.detail
             case OutcomeKind.TRAINING_STARTED | OutcomeKind.SUPERSEDED:
                 self.open.pop(key, None)
                 if key not in self.answered:
                     self.answered = [*self.answered, key][-MAX_ANSWERED_EVENTS:]
             case OutcomeKind.NOT_DRIFT | OutcomeKind.DEAD_LETTERED | OutcomeKind.NOTICE:
-                if key in self.waiting():
+                if item is not None and item.window_end is None:
                     del self.open[key]
-            case OutcomeKind.DUPLICATE | OutcomeKind.DEFERRED:
-                pass
 
     def _open(self, storage_id: int, record: TriggerRecord) -> None:
-        key, event = record.key, record.event
-        known = self.open.get(key)
-        if key in self.answered or (known is not None and known.window_end is not None):
-            return
-        if event is None and known is not None:
+        key, event, known = record.key, record.event, self.open.get(record.key)
+        is_news = known is None or (event is not None and known.window_end is None)
+        if key in self.answered or not is_news:
             return
         self.open[key] = OpenEvent(
             kind=record.kind,
@@ -188,85 +175,58 @@ class Inbox(BaseModel):
                 del self.unannounced[next(iter(self.unannounced))]
 
 
-class TriggerCursor(BaseModel):
-    """The sensor's cursor: the inbox of each model of the subscription, by asset key.
+_CURSOR = TypeAdapter(dict[str, Inbox])
 
-    Args:
-        inboxes: by the key of the model's asset `drift_event`.
-        way_is_broken: by the same key, whether drift was read and no message came in time.
-    """
 
-    model_config = ConfigDict(extra="forbid")
+def write_cursor(inboxes: dict[str, Inbox]) -> str:
+    """Return the inboxes of a subscription's models, by asset key, as the sensor's cursor."""
+    return _CURSOR.dump_json(inboxes, exclude_defaults=True).decode()
 
-    inboxes: dict[str, Inbox] = Field(default_factory=dict)
-    way_is_broken: dict[str, bool] = Field(default_factory=dict)
 
-    @classmethod
-    def read(cls, text: str | None) -> TriggerCursor:
-        """Read a cursor; anything else begins from the event log, which has every record."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+def read_cursor(text: str | None) -> dict[str, Inbox]:
+    """Read a cursor; anything else begins from the event log, which has every record."""
+    try:
+        return _CURSOR.validate_json(text) if text else {}
+    except ValidationError:
+        return {}
 
 
 def records_of_former_cursor(text: str | None, now: datetime) -> list[TriggerRecord]:
-    """Read what only the cursor of version 0.1 knew: events that it held or had requested.
+    """Read what only the cursor of version 0.1 knew: events held, requested and superseded.
 
     Args:
-        text: the cursor.
+        text: the cursor; any other has no records.
         now: the present time, UTC.
-
-    Returns:
-        Records for the event log; empty of any other cursor. Their messages either are
-        acknowledged or will be delivered again.
     """
     try:
         state: Any = json.loads(text or "{}")
-        if not isinstance(state, dict) or not {"held", "requested"} <= state.keys():
-            return []
-        records = []
-        for entry in (*state["held"].values(), *state["requested"].values()):
-            event = _former_event(entry["event"])
-            records.append(
-                TriggerRecord(
-                    kind=OutcomeKind.DRIFT,
-                    key=event.key,
-                    detail=f"{event.summary()}, from the cursor of version 0.1",
-                    at=now,
-                    messages=1,
-                    event=event,
-                )
-            )
-        for key in state.get("superseded", []):
-            records.append(
-                TriggerRecord(
-                    kind=OutcomeKind.SUPERSEDED,
-                    key=str(key),
-                    detail="superseded, from the cursor of version 0.1",
-                    at=now,
-                    messages=1,
-                )
-            )
+        entries = [*state["held"].values(), *state["requested"].values()]
+        events = [_former_event(entry["event"]) for entry in entries]
+        superseded = [str(key) for key in state["superseded"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-    return records
+    detail = "from the cursor of version 0.1"
+    drift, answered = OutcomeKind.DRIFT, OutcomeKind.SUPERSEDED
+    return [
+        TriggerRecord(kind=drift, key=event.key, detail=detail, at=now, messages=1, event=event)
+        for event in events
+    ] + [
+        TriggerRecord(kind=answered, key=key, detail=detail, at=now, messages=1)
+        for key in superseded
+    ]
 
 
-def _former_event(event: Mapping[str, Any]) -> DriftEvent:
-    return DriftEvent(
-        project=event["project"],
-        location=event["location"],
-        model_monitor_id=event["model_monitor_id"],
-        monitoring_job_id=event["monitoring_job_id"],
-        features=tuple(
-            DriftedFeature(
-                feature=item["feature"],
-                distance=item["deviation"],
-                threshold=item["threshold"] or 0.0,
-            )
-            for item in event["anomalies"]
-        ),
-        window_start=event["window_start"],
-        window_end=event["window_end"],
+def _former_event(event: dict[str, Any]) -> DriftEvent:
+    kept = ("project", "location", "model_monitor_id", "monitoring_job_id")
+    features = [
+        {
+            "feature": item["feature"],
+            "distance": item["deviation"],
+            "threshold": item["threshold"] or 0,
+        }
+        for item in event["anomalies"]
+    ]
+    window = {name: event[name] for name in ("window_start", "window_end")}
+    return DriftEvent.model_validate(
+        {**{name: event[name] for name in kept}, **window, "features": features}
     )

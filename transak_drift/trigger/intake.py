@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -22,21 +22,7 @@ from transak_drift.trigger.inbox import (
 from transak_drift.trigger.message import ReceivedMessage, RejectionReason
 
 MAX_WAIT = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message for the dead-letter topic.
-
-    Args:
-        message: the message; one that was acknowledged before has no ack id.
-        reason: why.
-        detail: what stands there and what was expected.
-    """
-
-    message: ReceivedMessage
-    reason: RejectionReason
-    detail: str
+_WAITS_AS = "waits_as"
 
 
 @dataclass(slots=True)
@@ -44,13 +30,13 @@ class Intake:
     """What follows from messages, in this order: forward, record, acknowledge.
 
     Args:
-        dead_letters: to forward; those with an ack id are then acknowledged.
+        dead_letters: messages for the dead-letter topic, each with reason and detail.
         records: to write, by id of the model's monitor.
-        acknowledge: ack ids of messages whose outcome is in `records`.
+        acknowledge: ack ids of the dead letters, and of messages whose outcome is in `records`.
         problems: what a person has to know of, each once.
     """
 
-    dead_letters: list[DeadLetter] = field(default_factory=list)
+    dead_letters: list[tuple[ReceivedMessage, str, str]] = field(default_factory=list)
     records: dict[str, list[TriggerRecord]] = field(default_factory=dict)
     acknowledge: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
@@ -61,12 +47,11 @@ class Intake:
         totals: Counter[OutcomeKind] = Counter()
         for record in records:
             totals[record.kind] += record.messages
-        reasons = sorted({record.reason for record in records if record.reason})
+        reasons = f" ({', '.join(sorted({record.reason for record in records} - {''}))})"
         return ", ".join(
-            f"{count} {kind}"
-            + (f" ({', '.join(reasons)})" if kind == OutcomeKind.DEAD_LETTERED else "")
+            f"{totals[kind]} {kind}{reasons if kind == OutcomeKind.DEAD_LETTERED else ''}"
             for kind in OutcomeKind
-            if (count := totals[kind])
+            if totals[kind]
         )
 
 
@@ -76,129 +61,101 @@ def take_in(
     configs: Sequence[MonitoringConfig],
     now: datetime,
 ) -> Intake:
-    """Decide what becomes of pulled messages.
+    """Decide what becomes of messages that were pulled, or that waited for their job.
 
     Args:
-        assessed: the messages, in the order of delivery, each with its assessment.
+        assessed: the messages, in the order of delivery, each with its assessment. One that waited
+            was acknowledged before and has no ack id.
         inboxes: what is open, by id of the model's monitor; every model of `configs` has one.
         configs: the models that share the subscription. What belongs to none of them is recorded
             at the first.
         now: the present time, UTC.
 
     Returns:
-        The intake. A message is in `acknowledge`, in `dead_letters`, or, where too many events are
-        open, in neither: Pub/Sub keeps it and delivers it again.
+        The intake. A message that is in none of it stays with Pub/Sub and is delivered again:
+        too many events are open.
     """
     intake = Intake()
-    groups: dict[tuple[str, Verdict, str, str], list[tuple[ReceivedMessage, Assessment]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[ReceivedMessage, Assessment]]] = {}
     for message, assessment in assessed:
-        owner = (assessment.config or configs[0]).model_monitor_id
-        key = record_key(assessment)
-        apart = message.ack_id if assessment.verdict == Verdict.REJECTED else ""
-        group = (owner, assessment.verdict, key or assessment.reason, apart)
-        groups.setdefault(group, []).append((message, assessment))
-    room = {monitor: MAX_OPEN_EVENTS - len(inbox.open) for monitor, inbox in inboxes.items()}
-    for (owner, *_), members in groups.items():
-        message, assessment = members[0]
-        record = _record(message, assessment, inboxes[owner], now)
-        if record.kind in (OutcomeKind.DRIFT, OutcomeKind.WAITING):
-            known = record.key in inboxes[owner].open
-            if room[owner] <= 0 and not known:
-                detail = f"{MAX_OPEN_EVENTS} drift events are open already"
-                record = TriggerRecord(
-                    kind=OutcomeKind.DEFERRED, key=record.key, detail=detail, at=now
-                )
-            room[owner] -= not known
+        if message.ack_id == "":
+            assessment = _after_waiting(message, assessment, inboxes, now)
         if assessment.verdict == Verdict.UNAVAILABLE:
             intake.problems[assessment.reason] = None
-        if assessment.rejection is not None:
-            intake.dead_letters.append(DeadLetter(message, assessment.rejection, assessment.reason))
-        elif record.kind != OutcomeKind.DEFERRED:
-            intake.acknowledge += [message.ack_id for message, _ in members]
-        count = len({message.message_id for message, _ in members})
-        intake.records.setdefault(owner, []).append(record.model_copy(update={"messages": count}))
+        owner = (assessment.config or configs[0]).model_monitor_id
+        apart = message.message_id if assessment.rejection else assessment.reason
+        groups.setdefault((owner, _key(assessment), apart), []).append((message, assessment))
+    for (owner, _, _), members in groups.items():
+        _add_group(intake, owner, members, inboxes, now)
     return intake
 
 
-def look_again(
-    key: str,
-    since: datetime,
-    kept: KeptMessage,
-    assessment: Assessment,
-    waits_at: MonitoringConfig,
+def waiting_message(key: str, kept: KeptMessage) -> ReceivedMessage:
+    """Return a message that waits in the inbox under a key, to be assessed again."""
+    return ReceivedMessage(kept.message_id, "", kept.body.encode(), {_WAITS_AS: key})
+
+
+def _add_group(
+    intake: Intake,
+    owner: str,
+    members: Sequence[tuple[ReceivedMessage, Assessment]],
+    inboxes: Mapping[str, Inbox],
     now: datetime,
-) -> Intake:
-    """Decide what becomes of a message whose monitoring job had not ended.
-
-    Args:
-        key: its key in the inbox.
-        since: when it was recorded, UTC.
-        kept: the message.
-        assessment: what it means now.
-        waits_at: the model in whose inbox it waits.
-        now: the present time, UTC.
-
-    Returns:
-        The intake; empty where it waits on.
-    """
-    intake = Intake()
-    record = _record(None, assessment, Inbox(), now).model_copy(update={"message": kept})
-    rejection, detail = assessment.rejection, assessment.reason
-    if assessment.verdict == Verdict.UNAVAILABLE:
-        intake.problems[assessment.reason] = None
-        return intake
-    if assessment.verdict == Verdict.WAITING:
-        if now - since <= MAX_WAIT:
-            return intake
-        rejection = RejectionReason.JOB_NEVER_ENDED
-        detail = f"{detail}; given up after {MAX_WAIT.days} days"
-    if rejection is not None:
-        message = ReceivedMessage(kept.message_id, "", kept.body.encode())
-        intake.dead_letters.append(DeadLetter(message, rejection, detail))
-        record = TriggerRecord(
-            kind=OutcomeKind.DEAD_LETTERED, key=key, detail=detail, at=now, reason=rejection
-        )
-    owner = (assessment.config or waits_at).model_monitor_id
-    intake.records.setdefault(owner, []).append(record)
-    if record.key != key or owner != waits_at.model_monitor_id:
-        # Known better by now: what waits under the former key ends with it.
-        ended = TriggerRecord(
-            kind=OutcomeKind.NOTICE, key=key, detail=f"{record.kind}: {record.key}", at=now
-        )
-        intake.records.setdefault(waits_at.model_monitor_id, []).append(ended)
-    return intake
+) -> None:
+    (message, assessment), inbox = members[0], inboxes[owner]
+    record = _record(message, assessment, inbox, now)
+    opened = sum(item.kind in _OPENING for item in intake.records.get(owner, []))
+    if (
+        record.kind in _OPENING
+        and record.key not in inbox.open
+        and len(inbox.open) + opened >= MAX_OPEN_EVENTS
+    ):
+        detail = f"{MAX_OPEN_EVENTS} drift events are open already"
+        record = TriggerRecord(kind=OutcomeKind.DEFERRED, key=record.key, detail=detail, at=now)
+    else:
+        intake.acknowledge += [item.ack_id for item, _ in members if item.ack_id]
+    if assessment.rejection is not None:
+        intake.dead_letters.append((message, assessment.rejection, assessment.reason))
+    pulled = {item.message_id for item, _ in members if item.ack_id}
+    if not pulled:
+        if assessment.verdict in (Verdict.WAITING, Verdict.UNAVAILABLE):
+            return
+        # It may have waited under another key or in another model's inbox: known better, that ends.
+        former = message.attributes[_WAITS_AS]
+        for monitor, other in inboxes.items():
+            if former in other.waiting() and (monitor, former) != (owner, record.key):
+                update = {"kind": OutcomeKind.NOTICE, "key": former, "event": None}
+                intake.records.setdefault(monitor, []).append(record.model_copy(update=update))
+    intake.records.setdefault(owner, []).append(record.model_copy(update={"messages": len(pulled)}))
 
 
-def record_key(assessment: Assessment) -> str:
-    """Name what an assessment is about, as `TriggerRecord.key` says."""
-    if assessment.job is None:
-        return ""
-    if assessment.config is None:
-        return resource_name(assessment.job)
-    return drift_event_key(assessment.job.model_monitor_id, assessment.job.monitoring_job_id)
+_OPENING = (OutcomeKind.DRIFT, OutcomeKind.WAITING)
 
 
 def _record(
-    message: ReceivedMessage | None, assessment: Assessment, inbox: Inbox, now: datetime
+    message: ReceivedMessage, assessment: Assessment, inbox: Inbox, now: datetime
 ) -> TriggerRecord:
-    key = record_key(assessment)
+    key = _key(assessment)
+    is_waiting = _WAITS_AS in message.attributes or key in inbox.waiting()
     kept = None
     match assessment.verdict:
         case Verdict.DRIFT:
-            kind = OutcomeKind.DRIFT
-            if inbox.knows(key) and key not in inbox.waiting():
-                kind = OutcomeKind.DUPLICATE
+            is_new = key in inbox.waiting() or not inbox.knows(key)
+            kind = OutcomeKind.DRIFT if is_new else OutcomeKind.DUPLICATE
         case Verdict.WAITING | Verdict.UNAVAILABLE:
             kind = OutcomeKind.DUPLICATE if inbox.knows(key) else OutcomeKind.WAITING
-            if message is not None and kind == OutcomeKind.WAITING:
-                kept = _kept(message, assessment)
         case Verdict.NOT_DRIFT:
             kind = OutcomeKind.NOTICE if assessment.job is None else OutcomeKind.NOT_DRIFT
         case Verdict.REJECTED:
             kind = OutcomeKind.DEAD_LETTERED
+    if kind == OutcomeKind.WAITING or (kind == OutcomeKind.DRIFT and is_waiting):
+        body = message.data
+        if len(body) > MAX_KEPT_BODY_BYTES and assessment.job is not None:
+            body = json.dumps([resource_name(assessment.job)]).encode()
+        kept = KeptMessage(message_id=message.message_id, body=body.decode())
     return TriggerRecord(
         kind=kind,
-        key=key if assessment.rejection is None or assessment.config is not None else "",
+        key=key,
         detail=assessment.reason,
         at=now,
         event=assessment.event if kind == OutcomeKind.DRIFT else None,
@@ -207,9 +164,26 @@ def _record(
     )
 
 
-def _kept(message: ReceivedMessage, assessment: Assessment) -> KeptMessage:
-    if len(message.data) <= MAX_KEPT_BODY_BYTES:
-        return KeptMessage(message_id=message.message_id, body=message.data.decode())
-    assert assessment.job is not None
-    name = {"modelMonitoringJob": resource_name(assessment.job)}
-    return KeptMessage(message_id=message.message_id, body=json.dumps(name))
+def _after_waiting(
+    message: ReceivedMessage,
+    assessment: Assessment,
+    inboxes: Mapping[str, Inbox],
+    now: datetime,
+) -> Assessment:
+    key = message.attributes[_WAITS_AS]
+    waits = [item for inbox in inboxes.values() if (item := inbox.waiting().get(key))]
+    if assessment.verdict == Verdict.WAITING and any(now - item.since > MAX_WAIT for item in waits):
+        reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
+        never = RejectionReason.JOB_NEVER_ENDED
+        return replace(assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never)
+    return assessment
+
+
+def _key(assessment: Assessment) -> str:
+    job = assessment.job
+    if job is None:
+        return ""
+    if assessment.config is None:
+        # Not verified to be ours: another project's job of the same ids must not stand for it.
+        return resource_name(job)
+    return drift_event_key(job.model_monitor_id, job.monitoring_job_id)

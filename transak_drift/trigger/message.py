@@ -2,8 +2,8 @@
 
 Google publishes no shape of a v2 anomaly entry, and a message is untrusted anyway. So any JSON will
 do in which the resource name of a ModelMonitoringJob stands; what the job found is read from the
-platform (`transak_drift.trigger.assessment`). Known shapes are a LogEntry ("Cloud Logging:
-LogEntry") and the message of a Cloud Monitoring notification channel of type pubsub.
+platform. Known shapes: LogEntry ("Cloud Logging: LogEntry"), and what a Cloud Monitoring
+notification channel of type pubsub publishes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from typing import Any
 
 from transak_drift.config.resource_names import parse_monitoring_job_name
 
+# Ack deadline of the trigger subscription, as Terraform and the local platform create it.
 ACK_DEADLINE_SECONDS = 60
-"""Ack deadline of the trigger subscription, as Terraform and the local platform create it."""
-
 # A log entry has at most 256 KiB ("Cloud Logging: Quotas and limits"); four times that is no entry.
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAMED_JOBS = 10
 # An attribute of a Pub/Sub message holds 1024 bytes ("Pub/Sub quotas and limits").
 MAX_DETAIL_LENGTH = 1_000
-# Longer than any resource name of a job.
 _MAX_NAME_LENGTH = 300
 # A full resource name begins with its service ("Google API resource names").
 _SERVICE = "//aiplatform.googleapis.com/"
@@ -33,14 +31,7 @@ _SERVICE = "//aiplatform.googleapis.com/"
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One delivery of a message.
-
-    Args:
-        message_id: id given by Pub/Sub at publication; the same at each delivery.
-        ack_id: id of this delivery; it expires with the ack deadline.
-        data: the body.
-        attributes: the message's attributes.
-    """
+    """One delivery of a message; its id is the same at each delivery, the ack id is not."""
 
     message_id: str
     ack_id: str
@@ -67,14 +58,7 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedJob:
-    """A monitoring job as a message names it; nothing of it is verified.
-
-    Args:
-        project: id or number of the project.
-        location: region.
-        model_monitor_id: id of the monitor.
-        monitoring_job_id: id of the job.
-    """
+    """A monitoring job as a message names it, the project by id or number; nothing is verified."""
 
     project: str
     location: str
@@ -84,34 +68,21 @@ class NamedJob:
 
 @dataclass(frozen=True, slots=True)
 class NamesJobs:
-    """The message names one monitoring job, or a few of which at most one is ours.
-
-    Args:
-        jobs: the jobs, each once, at least one.
-    """
+    """The message names these jobs, each once; the platform says which of them is ours."""
 
     jobs: tuple[NamedJob, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notification channel's message about anything else than anomalies, e.g. a job's start.
-
-    Args:
-        text: its subject, in at most 1000 printable ASCII characters.
-    """
+    """A notification channel's message about anything else than anomalies, e.g. a job's start."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The message belongs in the dead-letter topic.
-
-    Args:
-        reason: the kind of fault.
-        detail: what stands there and what was expected, in at most 1000 printable ASCII characters.
-    """
+    """The message belongs in the dead-letter topic; the detail fits into an attribute of it."""
 
     reason: RejectionReason
     detail: str
@@ -129,9 +100,8 @@ def read_message(body: bytes) -> NamesJobs | Notice | Rejected:
         text in the JSON that is wholly the resource name of a job.
     """
     if len(body) > MAX_BODY_BYTES:
-        return reject(
-            RejectionReason.TOO_LARGE, f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
-        )
+        detail = f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
+        return reject(RejectionReason.TOO_LARGE, detail)
     try:
         document = json.loads(
             body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_members
@@ -140,21 +110,25 @@ def read_message(body: bytes) -> NamesJobs | Notice | Rejected:
         return reject(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
     except (ValueError, RecursionError) as error:
         return reject(RejectionReason.NOT_JSON, f"the body is not JSON: {str(error)[:200]}")
-    subject = _channel_subject(document)
-    if subject is not None and "anomal" not in subject.casefold():
+    details = _section(document, "details")
+    subject = document.get("subject") if details is not None else None
+    if isinstance(subject, str) and "anomal" not in subject.casefold():
         return Notice(sanitize_detail(subject))
-    jobs = _known_place(document) or _anywhere(document)
+    payload = _section(document, "jsonPayload")
+    known = _named_job((details or {}).get("model_monitoring_job_name")) or _named_job(
+        (payload or {}).get("modelMonitoringJob")
+    )
+    jobs = (
+        [known] if known else list(dict.fromkeys(filter(None, map(_named_job, _texts(document)))))
+    )
+    if len(jobs) > MAX_NAMED_JOBS:
+        detail = f"the body names {len(jobs)} monitoring jobs, expected one"
+        return reject(RejectionReason.SEVERAL_JOBS, detail)
     if not jobs:
         return reject(
             RejectionReason.NO_JOB,
-            "no text in the body is the resource name of a monitoring job, "
-            "projects/<project>/locations/<location>/modelMonitors/<monitor>/modelMonitoringJobs/"
-            "<job>",
-        )
-    if len(jobs) > MAX_NAMED_JOBS:
-        return reject(
-            RejectionReason.SEVERAL_JOBS,
-            f"the body names more than {MAX_NAMED_JOBS} monitoring jobs, expected one",
+            "no text in the body is the resource name of a monitoring job, projects/<project>/"
+            "locations/<location>/modelMonitors/<monitor>/modelMonitoringJobs/<job>",
         )
     return NamesJobs(tuple(jobs))
 
@@ -169,9 +143,8 @@ def sanitize_detail(text: str) -> str:
     shown = "".join(
         c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_DETAIL_LENGTH]
     )
-    if len(text) <= MAX_DETAIL_LENGTH and len(shown) <= MAX_DETAIL_LENGTH:
-        return shown
-    return f"{shown[: MAX_DETAIL_LENGTH - 3]}..."
+    fits = len(text) <= MAX_DETAIL_LENGTH and len(shown) <= MAX_DETAIL_LENGTH
+    return shown if fits else f"{shown[: MAX_DETAIL_LENGTH - 3]}..."
 
 
 def _refuse_constant(constant: str) -> Any:
@@ -186,34 +159,9 @@ def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _channel_subject(document: Any) -> str | None:
-    if isinstance(document, dict) and isinstance(document.get("details"), dict):
-        subject = document.get("subject")
-        return subject if isinstance(subject, str) else None
-    return None
-
-
-def _known_place(document: Any) -> list[NamedJob]:
-    for section, key in (
-        ("details", "model_monitoring_job_name"),
-        ("jsonPayload", "modelMonitoringJob"),
-    ):
-        members = document.get(section) if isinstance(document, dict) else None
-        job = _named_job(members.get(key)) if isinstance(members, dict) else None
-        if job is not None:
-            return [job]
-    return []
-
-
-def _anywhere(document: Any) -> list[NamedJob]:
-    found: dict[NamedJob, None] = {}
-    for text in _texts(document):
-        job = _named_job(text)
-        if job is not None:
-            found[job] = None
-            if len(found) > MAX_NAMED_JOBS:
-                break
-    return list(found)
+def _section(document: Any, key: str) -> dict[str, Any] | None:
+    section = document.get(key) if isinstance(document, dict) else None
+    return section if isinstance(section, dict) else None
 
 
 def _texts(document: Any) -> Iterator[str]:
@@ -223,10 +171,8 @@ def _texts(document: Any) -> Iterator[str]:
         value = waiting.pop()
         if isinstance(value, str):
             yield value
-        elif isinstance(value, dict):
-            waiting.extend(reversed(value.values()))
-        elif isinstance(value, list):
-            waiting.extend(reversed(value))
+        elif isinstance(value, dict | list):
+            waiting.extend(reversed(value.values() if isinstance(value, dict) else value))
 
 
 def _named_job(text: Any) -> NamedJob | None:

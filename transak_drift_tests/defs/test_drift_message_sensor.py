@@ -32,7 +32,7 @@ from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerCursor, TriggerRecord
+from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerRecord, read_cursor
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body, store_job
@@ -386,8 +386,7 @@ def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
 def test_many_open_events_keep_the_cursor_bounded(ticks: Ticks) -> None:
     ticks.publish(*[ticks.message(f"job-{number}") for number in range(600)])
     ticks.tick()
-    cursor = TriggerCursor.read(ticks.cursor)
-    [inbox] = cursor.inboxes.values()
+    [inbox] = read_cursor(ticks.cursor).values()
     assert len(inbox.open) == 500
     assert len(ticks.cursor or "") < 150_000
     with ticks.queue.open(CONFIG) as queue:

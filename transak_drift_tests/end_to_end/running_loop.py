@@ -30,7 +30,7 @@ from transak_drift.defs.names import (
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
 from transak_drift_tests.trigger.drift_messages import store_job
 
 NAMES = ModelNames()
@@ -186,7 +186,7 @@ class RunningLoop:
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
                 key = NAMES.drift_event.to_user_string()
-                return TriggerCursor.read(cursor).inboxes.get(key) if cursor else None
+                return read_cursor(cursor).get(key) if cursor else None
         return None
 
     def nothing_waits(self) -> bool:

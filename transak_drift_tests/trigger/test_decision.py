@@ -81,11 +81,11 @@ def test_a_held_event_is_superseded_by_a_training_beyond_its_window() -> None:
     held = {"a": an_event(5, HELD)}
     end = MAY_1 + timedelta(days=5)
     for history in (
-        TrainingHistory(0, None, trained_until=end),
-        TrainingHistory(0, None, None, judged_until=end + timedelta(seconds=1)),
+        TrainingHistory(0, None, baseline_until=end),
+        TrainingHistory(0, None, None, evaluated_until=end + timedelta(seconds=1)),
     ):
         assert kinds(decide_on(held, history)) == {"a": OutcomeKind.SUPERSEDED}
-    at_its_end = TrainingHistory(0, None, None, judged_until=end)
+    at_its_end = TrainingHistory(0, None, None, evaluated_until=end)
     assert decide_on(held, at_its_end).request == ("a",), "a training up to the window is not past"
     # A new event is never asked: it may be a day that is monitored again.
     assert decide_on({"a": an_event(5)}, TrainingHistory(0, None, end)).request == ("a",)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.trigger.decision import TrainingRuns, decide
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
-from transak_drift.trigger.retrain_policy import TrainingHistory, is_past
+from transak_drift.trigger.retrain_policy import TrainingHistory, answered_by
 from transak_drift_tests.trigger.drift_messages import MAY_1, DriftEvent, drift_event
 
 DAYS = 30
@@ -43,8 +43,8 @@ class Trigger:
         history = TrainingHistory(
             in_flight=len(self._running),
             last_start=MAY_1 if done else None,
-            trained_until=self._judged_until if self._promotes else None,
-            judged_until=self._judged_until,
+            baseline_until=self._judged_until if self._promotes else None,
+            evaluated_until=self._judged_until,
         )
         decisions = decide(self.inbox, RetrainPolicy(), history, TrainingRuns(done, done), NOW)
         for step in decisions.steps:
@@ -124,5 +124,6 @@ def test_a_new_event_trains_whatever_was_trained_before_it() -> None:
     assert trigger.trained == [EVENTS[9], EVENTS[4], EVENTS[10], again]
 
 
-def test_without_a_finished_training_nothing_is_past() -> None:
-    assert not is_past(MAY_1, TrainingHistory(0, MAY_1, MAY_1 + timedelta(days=1)))
+def test_without_a_finished_training_nothing_is_answered() -> None:
+    history = TrainingHistory(0, MAY_1, MAY_1 - timedelta(days=1))
+    assert answered_by(MAY_1, history) is None

@@ -21,8 +21,8 @@ from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJo
 from transak_drift.platform import TemporaryPlatformError
 from transak_drift.trigger.assessment import Assessor, drift_event_of
 from transak_drift.trigger.decision import TrainingRuns, decide
-from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor, TriggerRecord
-from transak_drift.trigger.intake import Intake, look_again, take_in
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor, write_cursor
+from transak_drift.trigger.intake import take_in, waiting_message
 from transak_drift.trigger.message import ReceivedMessage
 from transak_drift.trigger.retrain_policy import TrainingHistory
 from transak_drift_tests.trigger.drift_messages import MAY_1, monitoring_result
@@ -231,7 +231,7 @@ class TriggerWorld:
         return TrainingHistory(
             in_flight=len(unfinished),
             last_start=max((run.created for run in self.runs.values()), default=None),
-            trained_until=self.trained_until,
+            baseline_until=self.trained_until,
         )
 
     def poll(self, job_id: str) -> None:
@@ -278,24 +278,20 @@ class TriggerWorld:
     def _evaluate(
         self, maximum: int, shuffle: Callable[[list[str]], None]
     ) -> tuple[list[tuple[str, datetime]], str]:
-        cursor = TriggerCursor.read(self.cursor)
-        inbox = cursor.inboxes.setdefault(KEY, Inbox())
+        inbox = read_cursor(self.cursor).get(KEY, Inbox())
         self._catch_up(inbox)
-        monitor = self.config.model_monitor_id
         assessor = Assessor([(self.config, self.platform)], self.now)
         messages = self.subscription.pull(
             maximum, shuffle, even_if_leased=self.fault.delivers_anything
         )
-        assessed = [(message, assessor.assess(message.data)) for message in messages]
-        self._settle(inbox, take_in(assessed, {monitor: inbox}, [self.config], self.now))
-        for key, item in list(inbox.waiting().items()):
-            kept = next(
-                record.message
-                for record in self.log[item.record - 1]
-                if record.key == key and record.message is not None
-            )
-            again = assessor.assess(kept.body.encode())
-            self._settle(inbox, look_again(key, item.since, kept, again, self.config, self.now))
+        self._settle(inbox, assessor, messages)
+        waiting = [
+            waiting_message(key, record.message)
+            for key, item in inbox.waiting().items()
+            for record in self.log[item.record - 1]
+            if record.key == key and record.message is not None
+        ]
+        self._settle(inbox, assessor, waiting)
         undecided = inbox.undecided()
         decisions = decide(
             inbox,
@@ -318,16 +314,20 @@ class TriggerWorld:
         self._catch_up(inbox)
         ends = {key: item.window_end for key, item in undecided.items()}
         requests = [(key, end) for key in decisions.request if (end := ends[key]) is not None]
-        return requests, cursor.model_dump_json(exclude_defaults=True)
+        return requests, write_cursor({KEY: inbox})
 
-    def _settle(self, inbox: Inbox, intake: Intake) -> None:
-        for letter in intake.dead_letters:
+    def _settle(
+        self, inbox: Inbox, assessor: Assessor, messages: Sequence[ReceivedMessage]
+    ) -> None:
+        assessed = [(message, assessor.assess(message.data)) for message in messages]
+        inboxes = {self.config.model_monitor_id: inbox}
+        intake = take_in(assessed, inboxes, [self.config], self.now)
+        for message, reason, _ in intake.dead_letters:
             self._write(Write.DEAD_LETTER)
-            self.dead_letters.append((letter.message.message_id, letter.reason))
+            self.dead_letters.append((message.message_id, reason))
         for records in intake.records.values():
             self._record(records)
-        letters = [letter.message.ack_id for letter in intake.dead_letters]
-        for ack_id in [*filter(None, letters), *intake.acknowledge]:
+        for ack_id in intake.acknowledge:
             self._write(Write.ACKNOWLEDGEMENT)
             if not self.fault.loses_acknowledgements:
                 message_id = self.subscription.acknowledge(ack_id)
