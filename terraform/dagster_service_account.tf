@@ -21,6 +21,15 @@ resource "google_pubsub_subscription_iam_member" "dagster_trigger_subscriber" {
   member       = google_service_account.dagster.member
 }
 
+# A subscription whose topic was deleted pulls nothing for ever: Dagster looks, and says so.
+resource "google_pubsub_subscription_iam_member" "dagster_trigger_viewer" {
+  for_each = local.pulled_queues
+
+  subscription = google_pubsub_subscription.trigger[each.key].id
+  role         = "roles/pubsub.viewer"
+  member       = google_service_account.dagster.member
+}
+
 resource "google_pubsub_subscription_iam_member" "dagster_dead_letter_subscriber" {
   for_each = local.dead_letter_subscriptions
 

@@ -345,6 +345,7 @@ def test_dagster_may_do_what_it_needs_and_no_more(copied: TerraformCopy) -> None
         ),
         f'dagster_trigger_publisher["{TOPIC}"]': "roles/pubsub.publisher",
         f'dagster_trigger_subscriber["{TOPIC}"]': "roles/pubsub.subscriber",
+        f'dagster_trigger_viewer["{TOPIC}"]': "roles/pubsub.viewer",
         # Known after apply: the custom roles.
         "dagster_reading": None,
         "dagster_monitoring": None,

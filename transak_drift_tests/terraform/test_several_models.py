@@ -99,6 +99,7 @@ def test_each_model_has_a_sink_and_each_queue_all_else(
         "google_monitoring_notification_channel.trigger",
         "google_pubsub_topic_iam_member.dagster_trigger_publisher",
         "google_pubsub_subscription_iam_member.dagster_trigger_subscriber",
+        "google_pubsub_subscription_iam_member.dagster_trigger_viewer",
         "google_pubsub_subscription_iam_member.service_agent_trigger_subscriber",
         "google_monitoring_alert_policy.unacknowledged",
     ):
