@@ -20,6 +20,7 @@ from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.run_health import build_run_health_sensor, heartbeat_executor
 from transak_drift.defs.training import retrain_job, training_assets
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings, load_settings
@@ -73,13 +74,14 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
                 for config in configs
             ),
             *_notification_sensors(settings, configs),
+            build_run_health_sensor(interval, settings.heartbeat_seconds),
         ],
         resources={
             "platform": platform_resource(settings),
             "trigger_queue": trigger_queue_resource(settings),
             "notifications": notification_resource(settings),
         },
-        executor=dg.in_process_executor,
+        executor=heartbeat_executor(settings.heartbeat_seconds),
     )
     return dg.Definitions.merge(
         shared,

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     sensor_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Least seconds between two ticks of the drift message sensor."""
 
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """Seconds between two heartbeats of a run; one that misses nine has failed."""
+
     vertex_endpoint: Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")] | None = None
     """host:port of Vertex AI in place of the region's own endpoint; on loopback it is spoken to
     without encryption and credentials."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+
+from transak_drift.platform import PlatformError
+
+CODE_MODULE = "transak_drift.definitions"
+CODE_LOCATION = "transak_drift"
 
 
 def dagster_home(home: Path) -> Path:
@@ -17,9 +23,19 @@ def dagster_home(home: Path) -> Path:
     Returns:
         DAGSTER_HOME where it is set, as it is; otherwise `<home>/dagster_home`, made with this
         project's instance settings.
+
+    Raises:
+        PlatformError: DAGSTER_HOME names no directory.
     """
     given = os.environ.get("DAGSTER_HOME")
-    return Path(given) if given else make_dagster_home(home / "dagster_home")
+    if not given:
+        return make_dagster_home(home / "dagster_home")
+    if not Path(given).is_absolute() or not Path(given).is_dir():
+        raise PlatformError(
+            f"DAGSTER_HOME = {given!r} is not the absolute path of a directory; make it, or unset "
+            "DAGSTER_HOME"
+        )
+    return Path(given)
 
 
 def make_dagster_home(directory: Path) -> Path:
@@ -40,25 +56,22 @@ def make_dagster_home(directory: Path) -> Path:
     return directory
 
 
-def write_workspace(home: Path) -> Path:
+def write_workspace(directory: Path, socket: Path | None = None) -> Path:
     """Write the workspace file, which names the code location as the repository's own does.
 
     Dagster keeps a sensor's cursor and run keys by the location's name: under another name the
-    sensor would begin anew.
+    sensor would start from the beginning.
 
     Args:
-        home: the local platform's directory.
+        directory: where the file goes.
+        socket: where a code server listens; by default each service starts its own.
 
     Returns:
         The file.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    file = home.resolve() / "workspace.yaml"
-    file.write_text(
-        "load_from:\n"
-        "  - python_module:\n"
-        "      module_name: transak_drift.definitions\n"
-        "      location_name: transak_drift\n",
-        encoding="utf-8",
-    )
+    module = {"python_module": {"module_name": CODE_MODULE, "location_name": CODE_LOCATION}}
+    server = {"grpc_server": {"socket": str(socket), "location_name": CODE_LOCATION}}
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory.resolve() / "workspace.yaml"
+    file.write_text(json.dumps({"load_from": [server if socket else module]}), encoding="utf-8")
     return file

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from transak_drift.cli.dagster_services import on_stop_signal
 from transak_drift.cli.demo_loop import DemoFailedError, DemoLoop, DemoReport
 from transak_drift.cli.output import (
     JsonOption,
@@ -19,6 +22,7 @@ from transak_drift.cli.output import (
     error_console,
     print_error,
     print_json,
+    print_line,
     print_table,
 )
 from transak_drift.settings import load_settings
@@ -35,6 +39,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
+    on_stop_signal(_interrupt)
     settings = load_settings()
     home = _fresh_directory(settings.home / "demo")
     first_day = datetime.now(UTC).date() - timedelta(days=QUIET_DAYS + 1 + RECOVERY_DAYS)
@@ -58,6 +63,10 @@ def demo(
         _print_report(report, home, keep)
     if not keep:
         shutil.rmtree(home)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _run(home: Path, days: list[date], drift_day: date, *, quiet: bool) -> DemoReport:
@@ -103,12 +112,16 @@ def _print_report(report: DemoReport, home: Path, keep: bool) -> None:
     rows: list[dict[str, Any]] = report.rows()
     print_table("Timeline", rows, "nothing happened")
     for sentence in report.sentences():
-        console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"  {sentence}")
     console.print("[bold green]the loop is closed: every step really happened[/]")
     if keep:
-        console.print(
-            f"look at it: TRANSAK_DRIFT_HOME={home} transak-drift dev",
-            markup=False,
-            style="dim",
-            soft_wrap=True,
-        )
+        print_line("look at it with", style="dim")
+        print_line(dev_command(home))
+
+
+def dev_command(home: Path) -> str:
+    """Return a command line that shows what the demo made, also where nothing is on the PATH."""
+    program = Path(sys.executable).with_name("transak-drift")
+    variables = {"TRANSAK_DRIFT_HOME": home, "DAGSTER_HOME": home / "dagster_home"}
+    settings = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
+    return " ".join([*settings, shlex.quote(str(program)), "dev"])

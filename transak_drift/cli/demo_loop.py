@@ -12,8 +12,8 @@ from typing import Any, Self, TypeVar
 
 import dagster as dg
 
-from transak_drift.cli.daemon_process import dagster_daemon
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (
@@ -166,7 +166,7 @@ class DemoLoop:
         self._daemon = dagster_daemon(
             dagster_home, write_workspace(self._home), self._home / "daemon.log"
         )
-        self._daemon_process = self._daemon.__enter__()
+        self._services = self._daemon.__enter__()
         return self
 
     def __exit__(
@@ -305,8 +305,9 @@ class DemoLoop:
             found = look()
             if found:
                 return found
-            if self._daemon_process.poll() is not None:
-                raise DemoFailedError(f"the daemon ended; see {self._home / 'daemon.log'}")
+            ended = self._services.ended()
+            if ended is not None:
+                raise DemoFailedError(f"{ended}; see {self._home / 'daemon.log'}")
             time.sleep(_POLL_SECONDS)
         raise DemoFailedError(f"no sign of {what} in {RETRAIN_DEADLINE.seconds} s")
 

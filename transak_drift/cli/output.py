@@ -28,6 +28,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
+def print_line(text: str, style: str | None = None) -> None:
+    """Write a line to standard output, as it is."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_error(message: str) -> None:
     """Write a message to standard error, as it is."""
     error_console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -132,8 +132,6 @@ def build_drift_notification_sensor(
         )
         tick = _Tick(context, config, pages, limits)
         sentences = tick.work(channels, state)
-        for sentence in sentences:
-            context.log.info(sentence)
         refusals = [
             f"{name}: {channel.refusal.message}"
             for name, channel in state.channels.items()
@@ -159,7 +157,7 @@ class _Tick:
         limits: NotificationBounds,
     ) -> None:
         self._instance = context.instance
-        self._log = context.log
+        self._context = context
         self._config = config
         self._pages = pages
         self._limits = limits
@@ -176,7 +174,7 @@ class _Tick:
                 sentence = self._work_channel(channel, state.channels[name])
             except Exception as error:
                 # Raised at once, it would take the memory of what the other channels were sent.
-                self._log.exception(f"{name}: unexpected error")
+                self._context.log.exception(f"{name}: unexpected error")
                 sentence = one_line(f"unexpected {type(error).__name__}: {error}")
                 state.channels[name].refusal = self._refusal(sentence)
             sentences.append(f"{name}: {sentence}")

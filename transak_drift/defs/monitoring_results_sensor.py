@@ -95,7 +95,6 @@ def build_monitoring_results_sensor(
         sentence = tick.run(platform.open(config))
         for problem in tick.problems:
             context.log.warning(problem)
-        context.log.info(sentence)
         return dg.SensorResult(
             skip_reason="; ".join([sentence, *tick.problems[:1]]),
             cursor=tick.jobs.model_dump_json(exclude_defaults=True),

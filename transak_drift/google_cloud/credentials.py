@@ -1,10 +1,13 @@
-"""Credentials for Google Cloud, for both rooms that call it."""
+"""Credentials for Google Cloud, for both packages that call it."""
 
 from __future__ import annotations
 
 import google.auth
 from google.auth import impersonated_credentials
 from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError
+
+from transak_drift.platform import PlatformError
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -20,9 +23,16 @@ def load_credentials(service_account: str | None) -> Credentials:
         file is made and no token is kept.
 
     Raises:
-        google.auth.exceptions.DefaultCredentialsError: there are none.
+        PlatformError: there are none.
     """
-    source, _ = google.auth.default(scopes=[_SCOPE])
+    try:
+        source, _ = google.auth.default(scopes=[_SCOPE])
+    except DefaultCredentialsError as error:
+        reason = str(error).partition(". ")[0]
+        raise PlatformError(
+            f"there are no Google Cloud credentials ({reason}); run `gcloud auth "
+            "application-default login`, or attach a service account to the machine"
+        ) from error
     if service_account is None:
         return source
     return impersonated_credentials.Credentials(

@@ -56,13 +56,7 @@ class RestSession:
                 )
             self._session: requests.Session = requests.Session()
         else:
-            try:
-                self._session = AuthorizedSession(load_credentials(service_account))
-            except auth_exceptions.DefaultCredentialsError as error:
-                raise PlatformError(
-                    "there are no Google Cloud credentials; run `gcloud auth application-default "
-                    "login`, or attach a service account to the machine"
-                ) from error
+            self._session = AuthorizedSession(load_credentials(service_account))
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
 

@@ -22,6 +22,7 @@ from transak_drift.local.pubsub_server.state_directory import (
     hold_users_lock,
     read_server_address,
 )
+from transak_drift.platform import PlatformError
 
 _SERVER_MODULE = "transak_drift.local.pubsub_server"
 _HEALTH_CHECK_SECONDS = 2.0
@@ -29,7 +30,7 @@ _POLL_SECONDS = 0.05
 _LOG_TAIL_CHARACTERS = 2000
 
 
-class EmbeddedPubSubError(Exception):
+class EmbeddedPubSubError(PlatformError):
     """The embedded Pub/Sub server could not be started."""
 
 

@@ -105,11 +105,6 @@ def explained(access: Access) -> Generator[None]:
         raise TemporaryPlatformError(_gave_up(access, error)) from error
     except exceptions.GoogleAPICallError as error:
         raise PlatformError(_message(access, error)) from error
-    except auth_exceptions.DefaultCredentialsError as error:
-        raise PlatformError(
-            "there are no Google Cloud credentials; run `gcloud auth application-default login`, "
-            "or attach a service account to the machine"
-        ) from error
     except auth_exceptions.GoogleAuthError as error:
         raise PlatformError(_no_token(access, error)) from error
 

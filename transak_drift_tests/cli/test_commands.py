@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from transak_drift.cli.main import app
+from transak_drift.cli.demo import dev_command
+from transak_drift.cli.main import app, main
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
@@ -44,35 +47,6 @@ def document(*words: str) -> Any:
     result = call(*words, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-def test_published_drift_is_what_the_sink_would_publish(queue: TriggerQueue) -> None:
-    said = document(
-        "publish-drift", "--feature", "type=0.7", "--job-id", "job-7", "--day", "2026-05-04",
-        "--copies", "3",
-    )  # fmt: skip
-    messages = queue.pull(10, 1_000_000, 2.0)
-    assert sorted(m.message_id for m in messages) == sorted(said["message_ids"])
-    assert said["drift_event"] == f"{CONFIG.model_monitor_id}/job-7"
-    [body] = {message.data for message in messages}
-    payload = json.loads(body)["jsonPayload"]
-    assert payload["featureAnomalies"] == [
-        {"featureDisplayName": "type", "deviation": 0.7, "threshold": 0.3}
-    ]
-    assert payload["endTime"] == "2026-05-05T00:00:00Z"
-
-
-def test_every_publication_without_a_job_id_is_another_drift_event(queue: TriggerQueue) -> None:
-    events = {document("publish-drift")["drift_event"] for _ in range(3)}
-    assert len(events) == 3
-
-
-@pytest.mark.parametrize("wrong", ["type", "type=much", "type=1.5", "=0.4"])
-def test_a_feature_that_is_no_feature_is_refused(queue: TriggerQueue, wrong: str) -> None:
-    result = call("publish-drift", "--feature", wrong)
-    assert result.exit_code == 2
-    assert repr(wrong) in result.output
-    assert queue.pull(10, 1_000_000, 2.0) == []
 
 
 def test_status_of_a_fresh_project(queue: TriggerQueue) -> None:
@@ -137,6 +111,72 @@ def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
         "monitoring_config.json: transak-i1-train-model, no fault"
     )
     assert document("config", "check")["project_id"] == "af-finanzen"
+
+
+def problem(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Call a command as the shell does, and return the one line that it ends with."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["transak-drift", *words])
+        main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("command", ["publish-drift", "dead-letters list", "status", "doctor"])
+def test_gcp_without_credentials_is_one_sentence(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CONFIG_FILE, tmp_path)
+    for name, value in {
+        "TRANSAK_DRIFT_PLATFORM": "gcp",
+        "HOME": str(tmp_path),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "missing.json"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    sentence = problem(capsys, *command.split())
+    assert "there are no Google Cloud credentials" in sentence
+    assert "missing.json was not found" in sentence
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+@pytest.mark.parametrize(
+    "command", ["dead-letters list", "status", "demo", "dev", "backfill --days 1"]
+)
+def test_a_home_that_is_no_directory_is_one_sentence(
+    command: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CONFIG_FILE, tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / name))
+    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    sentence = problem(capsys, *command.split())
+    assert sentence.startswith(f"TRANSAK_DRIFT_HOME = {str(tmp_path / name)!r} cannot be used: ")
+    assert sentence.endswith("name a directory that can be made and written")
+
+
+def test_the_version() -> None:
+    assert call("--version").output == f"transak-drift {version('transak-drift')}\n"
+
+
+def test_what_the_demo_ends_with_can_be_pasted(tmp_path: Path) -> None:
+    command = dev_command(tmp_path / "it's a home")
+    shown = subprocess.run(
+        ["sh", "-c", f"{command} --help"], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "--port" in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from google.cloud.aiplatform_v1 import types
 from pyarrow import csv, parquet
 from transak_drift.trigger.trigger_state import TriggerState
 
-from transak_drift.cli.daemon_process import dagster_daemon
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (

@@ -1,0 +1,114 @@
+"""`transak-drift dev` as a script starts it: in the background, where SIGINT is ignored."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAM = str(Path(sys.executable).with_name("transak-drift"))
+LIMIT_SECONDS = 120.0
+
+
+def wait_for(what: str, look: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not look():
+        assert time.monotonic() < deadline, f"{what} did not happen in {LIMIT_SECONDS} s"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(home: Path) -> dict[str, str]:
+    inherited = dict(os.environ)
+    for name in ("PUBSUB_EMULATOR_HOST", "DAGSTER_HOME"):
+        inherited.pop(name, None)
+    return {**inherited, "TRANSAK_DRIFT_HOME": str(home)}
+
+
+def dev(home: Path, port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, "dev", "--port", str(port)],
+        cwd=REPOSITORY,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as answer:
+            return "dagster_version" in json.load(answer)
+    except OSError:
+        return False
+
+
+def processes_that_name(text: str) -> list[str]:
+    """Return the command lines, environment included, of the processes that name a text."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+        except OSError:
+            continue
+        if int(process.name) != os.getpid() and text.encode() in b" ".join(lines):
+            found.append(lines[0].replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    port, output, home = free_port(), tmp_path / "output", tmp_path / "state"
+    script = f'"{PROGRAM}" dev --port {port} >"{output}" 2>&1 & echo $!; wait $!; echo "status $?"'
+    with subprocess.Popen(
+        ["sh", "-c", script],
+        cwd=REPOSITORY,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as shell:
+        assert shell.stdout is not None
+        process_id = int(shell.stdout.readline())
+        try:
+            wait_for("the UI", lambda: answers(port))
+            second = dev(home, free_port())
+            assert second.returncode == 2
+            assert f"process {process_id} (" in second.stderr
+            assert f"dev --port {port}" in second.stderr
+        finally:
+            os.kill(process_id, number)
+        assert shell.stdout.readline().strip() == "status 0"
+    assert processes_that_name(str(home)) == []
+    written = output.read_text()
+    assert f"http://127.0.0.1:{port}" in written
+    assert "will not be used" not in written
+    assert "Supersession" not in written
+
+
+def test_a_taken_port_is_refused_at_once_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        refused = dev(tmp_path / "state", port)
+    assert refused.returncode == 2
+    assert f"--port {port} is in use by process {os.getpid()} (" in refused.stderr
+    assert refused.stdout == ""
