@@ -9,11 +9,11 @@ import typer
 
 from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
 from transak_drift.defs.notification_resource import notification_resource
-from transak_drift.notifications.notification import trial_notification
-from transak_drift.notifications.notification_channel import (
+from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
 )
+from transak_drift.notifications.texts import trial_notification
 from transak_drift.settings import load_settings
 
 

@@ -19,35 +19,31 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.names import ModelNames
+from transak_drift.defs.drift_event_log import read_records
+from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_REPORT, ModelNames
 from transak_drift.defs.notification_resource import NotificationResource
-from transak_drift.defs.recorded_outcomes import (
-    OutcomeReading,
-    newest_training_runs,
-    read_outcomes,
-    training_end,
-)
-from transak_drift.notifications.notification import (
-    Notification,
-    RecordedOutcome,
-    digest,
-    notify_of_decision,
-    notify_of_training,
-    one_line,
-)
-from transak_drift.notifications.notification_channel import (
+from transak_drift.defs.training_ends import newest_training_runs, training_end
+from transak_drift.notifications.channels import (
     NotificationChannel,
     RefusedNotificationError,
     TemporaryNotificationError,
 )
-from transak_drift.notifications.notification_pages import NotificationPages
-from transak_drift.notifications.notification_state import (
+from transak_drift.notifications.state import (
     AwaitedTraining,
     ChannelState,
     NotificationState,
     Refusal,
 )
-from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.notifications.texts import (
+    Notification,
+    NotificationPages,
+    digest,
+    notify_of_decision,
+    notify_of_training,
+    sanitize_line,
+    stage_of,
+)
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 
 SENSOR_NAME = "drift_notification_sensor"
 
@@ -63,8 +59,8 @@ class NotificationBounds:
         seconds: time after which a tick sends no further message.
         look_back: how far the very first tick looks back.
         refusal_pause: after a refusal that no repetition mends, the channel is tried again so late.
-        longest_pause: so long a service may ask to wait.
-        longest_wait: a training without a run is awaited so long.
+        max_pause: so long a service may ask to wait.
+        max_wait: a training without a run is awaited so long.
     """
 
     messages: int = 5
@@ -73,8 +69,8 @@ class NotificationBounds:
     seconds: float = 20.0
     look_back: timedelta = timedelta(days=1)
     refusal_pause: timedelta = timedelta(minutes=5)
-    longest_pause: timedelta = timedelta(hours=1)
-    longest_wait: timedelta = timedelta(days=7)
+    max_pause: timedelta = timedelta(hours=1)
+    max_wait: timedelta = timedelta(days=7)
 
 
 class NotificationRefusedError(Exception):
@@ -104,8 +100,8 @@ def build_drift_notification_sensor(
     names = ModelNames.of(config)
     pages = NotificationPages(
         config=config,
-        drift_report=tuple(names.drift_report.path),
-        drift_event=tuple(names.drift_event.path),
+        drift_report=tuple(names.asset(DRIFT_REPORT).path),
+        drift_event=tuple(names.asset(DRIFT_EVENT).path),
         dagster_url=dagster_url,
         vertex=vertex,
     )
@@ -159,6 +155,7 @@ class _Tick:
         self._instance = context.instance
         self._context = context
         self._config = config
+        self._key = ModelNames.of(config).asset(DRIFT_EVENT)
         self._pages = pages
         self._limits = limits
         self._now = datetime.now(UTC)
@@ -175,7 +172,7 @@ class _Tick:
             except Exception as error:
                 # Raised at once, it would take the memory of what the other channels were sent.
                 self._context.log.exception(f"{name}: unexpected error")
-                sentence = one_line(f"unexpected {type(error).__name__}: {error}")
+                sentence = sanitize_line(f"unexpected {type(error).__name__}: {error}")
                 state.channels[name].refusal = self._refusal(sentence)
             sentences.append(f"{name}: {sentence}")
         return sentences
@@ -189,79 +186,90 @@ class _Tick:
             if self._now < state.pause_until:
                 return f"the service asks to wait until {state.pause_until:%H:%M:%S} UTC"
             state.pause_until = None
-        reading = read_outcomes(
-            self._instance,
-            self._config,
-            state.seen,
-            self._now - self._limits.look_back,
-            self._limits.observations,
-        )
-        new = self._new_decisions(state, reading)
+        seen, records = self._read(state)
+        new = self._new_decisions(state, records)
         ended = self._ended_trainings(state)
         pending = [*new, *ended.values()]
         sentence, sent = self._send(channel, state, pending)
         delivered = {item.identity for item in sent}
-        for job, item in ended.items():
+        for key, item in ended.items():
             if item.identity in delivered:
-                state.awaited.pop(job, None)
+                state.awaited.pop(key, None)
         # Only past what is told; until then it is read again.
         if all(item.identity in delivered for item in new):
-            self._await_trainings(state, reading)
-            state.seen = reading.seen
+            self._await_trainings(state, records)
+            state.seen = seen
         return sentence
+
+    def _read(self, state: ChannelState) -> tuple[int, list[TriggerRecord]]:
+        """Read what is recorded since the channel's place; before the first tick, lately."""
+        newest = state.seen
+        if newest is None:
+            # Asked before the rest is read, so that what is recorded in between is read later.
+            latest = self._instance.fetch_observations(self._key, limit=1).records
+            newest = latest[0].storage_id if latest else 0
+        since = (self._now - self._limits.look_back).timestamp()
+        found = read_records(
+            self._instance,
+            self._key,
+            after=state.seen,
+            since=since if state.seen is None else None,
+            limit=self._limits.observations,
+        )
+        seen = found[-1][0] if found else newest
+        return seen, [record for _, records in found for record in records if record.event]
 
     def _refusal(self, message: str) -> Refusal:
         return Refusal(message=message, again_at=self._now + self._limits.refusal_pause)
 
-    def _new_decisions(self, state: ChannelState, reading: OutcomeReading) -> list[Notification]:
-        new: dict[str, RecordedOutcome] = {}
-        for outcome in reading.outcomes:
-            if outcome.stage is None:
-                continue
-            identity = notify_of_decision(self._config, outcome, self._pages).identity
-            if not state.has_told(identity):
-                # A held event that is requested in the meantime is told as it stands now.
-                new[identity] = _with_anomalies(outcome, new.get(identity))
-        jobs = [o.monitoring_job_id for o in new.values() if o.kind != OutcomeKind.HELD]
-        runs = newest_training_runs(self._instance, self._config, jobs[: self._limits.messages])
+    def _new_decisions(
+        self, state: ChannelState, records: Sequence[TriggerRecord]
+    ) -> list[Notification]:
+        new: dict[str, TriggerRecord] = {}
+        for record in records:
+            if stage_of(record) is not None:
+                identity = notify_of_decision(self._config, record, self._pages).identity
+                if not state.has_told(identity):
+                    # A held event that is requested in the meantime is told as it stands now.
+                    new[identity] = record
+        keys = [record.key for record in new.values() if record.kind != OutcomeKind.HELD]
+        runs = newest_training_runs(self._instance, keys[: self._limits.messages])
         return [
             notify_of_decision(
                 self._config,
-                outcome,
+                record,
                 self._pages,
-                runs[outcome.monitoring_job_id].run_id
-                if outcome.monitoring_job_id in runs
-                else None,
+                runs[record.key].run_id if record.key in runs else None,
             )
-            for outcome in new.values()
+            for record in new.values()
         ]
 
-    def _await_trainings(self, state: ChannelState, reading: OutcomeReading) -> None:
-        for outcome in reading.outcomes:
-            if outcome.kind == OutcomeKind.TRAINING_REQUESTED:
-                awaited = AwaitedTraining(window_end=outcome.window_end, since=self._now)
-                state.await_training(outcome.monitoring_job_id, awaited)
-            elif outcome.kind == OutcomeKind.SUPERSEDED:
-                state.awaited.pop(outcome.monitoring_job_id, None)
+    def _await_trainings(self, state: ChannelState, records: Sequence[TriggerRecord]) -> None:
+        for record in records:
+            if record.kind == OutcomeKind.TRAINING_REQUESTED and record.event is not None:
+                awaited = AwaitedTraining(window_end=record.event.window_end, since=self._now)
+                state.await_training(record.key, awaited)
+            elif record.kind == OutcomeKind.SUPERSEDED:
+                state.awaited.pop(record.key, None)
 
     def _ended_trainings(self, state: ChannelState) -> dict[str, Notification]:
         ended: dict[str, Notification] = {}
-        runs = newest_training_runs(self._instance, self._config, state.awaited)
-        for job, awaited in list(state.awaited.items()):
-            run = runs.get(job)
+        runs = newest_training_runs(self._instance, state.awaited)
+        for key, awaited in list(state.awaited.items()):
+            run = runs.get(key)
             if run is None:
                 # Deleted, or held again since its model was taken out of the configuration.
-                if self._now - awaited.since > self._limits.longest_wait:
-                    del state.awaited[job]
+                if self._now - awaited.since > self._limits.max_wait:
+                    del state.awaited[key]
                 continue
-            end = training_end(self._instance, self._config, job, awaited.window_end, run)
+            end = training_end(self._instance, self._config, key, awaited.window_end, run)
             if end is None:
                 continue
             notification = notify_of_training(self._config, end, self._pages)
             if state.has_told(notification.identity):
-                del state.awaited[job]
+                del state.awaited[key]
             else:
-                ended[job] = notification
+                ended[key] = notification
         return ended
 
     def _send(
@@ -285,7 +293,7 @@ class _Tick:
                 remark = channel.send(message)
             except TemporaryNotificationError as error:
                 if error.retry_after is not None:
-                    wait = min(timedelta(seconds=error.retry_after), self._limits.longest_pause)
+                    wait = min(timedelta(seconds=error.retry_after), self._limits.max_pause)
                     state.pause_until = self._now + wait
                 remarks.append(f"{error}; tried again later")
                 break
@@ -299,16 +307,3 @@ class _Tick:
                 remarks.append(remark)
         told = f"{len(sent)} of {len(pending)} told"
         return "; ".join([told, *remarks]), sent
-
-
-def _with_anomalies(outcome: RecordedOutcome, former: RecordedOutcome | None) -> RecordedOutcome:
-    """Keep the features of an event where only an earlier record has them."""
-    if outcome.anomalies or former is None:
-        return outcome
-    return RecordedOutcome(
-        monitoring_job_id=outcome.monitoring_job_id,
-        kind=outcome.kind,
-        detail=outcome.detail,
-        window_end=outcome.window_end,
-        anomalies=former.anomalies,
-    )

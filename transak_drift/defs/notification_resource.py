@@ -8,9 +8,12 @@ import dagster as dg
 from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.notifications.email_channel import EmailChannel, MailServer
-from transak_drift.notifications.notification_channel import NotificationChannel
-from transak_drift.notifications.slack_channel import SlackChannel
+from transak_drift.notifications.channels import (
+    EmailChannel,
+    MailServer,
+    NotificationChannel,
+    SlackChannel,
+)
 from transak_drift.settings import Settings, load_settings
 
 

@@ -9,31 +9,32 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from transak_drift.defs.outcome_events import outcome_events
-from transak_drift.trigger.trigger_plan import Outcome, OutcomeKind, TickPlan, describe
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
+from transak_drift.defs.drift_event_log import write_records
 from transak_drift.defs.drift_message_sensor import run_request
 from transak_drift.defs.drift_notification_sensor import (
     NotificationBounds,
     NotificationRefusedError,
     build_drift_notification_sensor,
 )
-from transak_drift.defs.names import DRIFT_EVENT_TAG, ModelNames
+from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, ModelNames
 from transak_drift.defs.notification_resource import (
     NotificationResource,
     notification_resource,
 )
-from transak_drift.drift.drift_event import DRIFT_OBJECTIVE, DriftEvent, FeatureAnomaly
-from transak_drift.notifications.notification import Notification
-from transak_drift.notifications.notification_channel import NotificationChannel
-from transak_drift.notifications.notification_state import NotificationState
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.notifications.channels import NotificationChannel
+from transak_drift.notifications.state import NotificationState
+from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
+from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
+from transak_drift_tests.trigger.drift_messages import drift_event as a_drift_event
 
 TOKEN = "xoxb-the-secret-token"
 CHANNEL, OTHER_CHANNEL = "#ml-drift", "#cards-drift"
@@ -75,13 +76,13 @@ class World:
         detail: str = "because",
     ) -> None:
         """Record outcomes as the drift message sensor does."""
-        events = [drift_event(job, config) for job in jobs]
-        requested = kind == OutcomeKind.TRAINING_REQUESTED
-        plan = TickPlan(
-            outcomes=[Outcome(kind, e, describe(e) if requested else detail) for e in events]
-        )
-        for observation in outcome_events(plan, [config]):
-            self.instance.report_runless_asset_event(observation)
+        records = [
+            TriggerRecord(
+                kind=kind, key=event.key, detail=detail, at=datetime.now(UTC), event=event
+            )
+            for event in (drift_event(job, config) for job in jobs)
+        ]
+        write_records(self.instance, ModelNames.of(config).asset(DRIFT_EVENT), records)
 
     def tick(
         self,
@@ -112,7 +113,10 @@ class World:
 
     def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
         """Put a training's run in storage, as Dagster's daemon does."""
-        request = run_request(drift_event(job), BOTH)
+        event = OpenEvent(
+            kind=OutcomeKind.DRIFT, since=DAY, record=1, window_end=DAY + timedelta(days=1)
+        )
+        request = run_request(drift_event(job).key, event, BOTH)
         run_id = f"run-of-{job}-{len(self.instance.get_runs())}"
         self.instance.add_run(
             dg.DagsterRun(
@@ -132,17 +136,9 @@ class World:
 
 
 def drift_event(job: str, config: MonitoringConfig = BOTH) -> DriftEvent:
-    return DriftEvent(
-        project=config.project_id,
-        location=config.location,
-        model_monitor_id=config.model_monitor_id,
-        monitoring_job_id=job,
-        objective=DRIFT_OBJECTIVE,
-        anomalies=(FeatureAnomaly("description", 0.61, 0.3), FeatureAnomaly("type", 0.4, 0.3)),
-        window_start=DAY,
-        window_end=DAY + timedelta(days=1),
-        log_entry_id="entry",
-    )
+    distances = {"description": 0.61, "type": 0.4}
+    end = DAY + timedelta(days=1)
+    return a_drift_event(job, distances, end=end, monitor=config.model_monitor_id)
 
 
 @pytest.fixture(scope="module")
@@ -388,15 +384,12 @@ def test_a_slow_storm_is_bounded_as_well(world: World) -> None:
     assert world.slack_headlines()[2] == "4 messages about drift of transak-i1-train-model"
 
 
-def test_each_model_tells_its_own_channel(world: World) -> None:
+def test_each_model_is_told_of_its_own_drift_alone(world: World) -> None:
     world.record(OutcomeKind.HELD, "job-1", config=SLACK)
-    world.record(OutcomeKind.HELD, "job-2", config=CARDS)
-    # An event of a model that is configured no longer is recorded at the first one, in lists too.
-    many = [Outcome(OutcomeKind.HELD, drift_event(f"x-{n}", CARDS), "") for n in range(12)]
-    for observation in outcome_events(TickPlan(outcomes=many), [SLACK]):
-        world.instance.report_runless_asset_event(observation)
-    world.tick(SLACK)
-    world.tick(CARDS)
+    world.record(OutcomeKind.HELD, "job-1", config=CARDS)
+    for _ in range(2):
+        world.tick(SLACK)
+        world.tick(CARDS)
     assert world.slack_headlines(CHANNEL) == [f"{HEAD} the training is held"]
     assert world.slack_headlines(OTHER_CHANNEL) == [
         "Drift of cards on 2026-05-04: the training is held"
@@ -404,18 +397,16 @@ def test_each_model_tells_its_own_channel(world: World) -> None:
 
 
 def test_observations_of_another_form_are_passed_over(world: World) -> None:
-    key = ModelNames.of(SLACK).drift_event
+    key = ModelNames.of(SLACK).asset(DRIFT_EVENT)
     odd: list[dict[str, Any]] = [
         {},
-        {"outcome": "unheard of"},
-        {"outcome": "held"},
-        {"outcome": "held", "monitoring job": "job-1", "window end": "no time", "features": "none"},
-        {"outcome": 7, "list": "none"},
+        {"outcome": "held", "records": "none"},
+        {"records": [7, {"kind": "unheard of"}, {"kind": "held"}]},
+        {"records": {"kind": "held", "key": "m/j", "detail": "", "at": "no time"}},
     ]
     for metadata in odd:
         world.instance.report_runless_asset_event(dg.AssetObservation(key, metadata=metadata))
-    assert world.tick(SLACK) == "slack: 1 of 1 told"
-    assert world.slack_headlines() == ["Drift of transak-i1-train-model: the training is held"]
+    assert world.tick(SLACK) == "slack: nothing new"
 
 
 def test_a_model_without_notifications_has_no_sensor(tmp_path: Path) -> None:

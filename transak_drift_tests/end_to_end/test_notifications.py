@@ -10,15 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.cli.publish_drift import drift_event_of_day
 from transak_drift.config.model_configs import MODELS_FOLDER
-from transak_drift.definitions import build_definitions, trigger_queue_resource
+from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
 from transak_drift.defs.notification_resource import notification_resource
-from transak_drift.drift.drift_event import FeatureAnomaly
 from transak_drift.settings import Settings
-from transak_drift.trigger.log_entry import anomaly_log_entry
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.servers.slack_server import slack_server
+from transak_drift_tests.trigger.drift_messages import store_job
 
 TOKEN = "xoxb-the-secret-token"
 DRIFT_DAY = datetime(2026, 3, 3, tzinfo=UTC)
@@ -56,6 +54,7 @@ def test_each_model_tells_its_drift_and_the_end_of_its_training(
         definitions = build_definitions(settings, configs)
         resources = {
             "trigger_queue": trigger_queue_resource(settings),
+            "platform": platform_resource(settings),
             "notifications": notification_resource(settings),
         }
         cursors: dict[str, str | None] = {}
@@ -79,14 +78,10 @@ def test_each_model_tells_its_drift_and_the_end_of_its_training(
 
         with trigger_queue_resource(settings).open(configs[0]) as queue:
             for config in configs:
-                drift = FeatureAnomaly("description", 0.61, 0.3)
-                event = drift_event_of_day(config, (drift,), "job-1", DRIFT_DAY)
-                entry = anomaly_log_entry(
-                    event,
-                    project_id=config.project_id,
-                    receive_time=DRIFT_DAY + timedelta(days=1),
+                end = DRIFT_DAY + timedelta(days=1)
+                queue.publish(
+                    store_job(tmp_path / "state", config, "job-1", {"description": 0.61}, end=end)
                 )
-                queue.publish(json.dumps(entry).encode())
         requests = {request.job_name: request for request in tick("drift_message_sensor")}
         assert set(requests) == {"retrain", "second_retrain"}
         tell()

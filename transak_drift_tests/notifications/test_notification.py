@@ -11,21 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transak_drift.config.notification_config import EmailNotification
-from transak_drift.drift.drift_event import FeatureAnomaly
-from transak_drift.notifications.notification import (
+from transak_drift.notifications.texts import (
+    MAX_SLACK_LENGTH,
+    Link,
     Notification,
-    RecordedOutcome,
+    NotificationPages,
     TrainingEnd,
     digest,
+    notification_email,
     notify_of_decision,
     notify_of_training,
-    one_line,
+    sanitize_line,
+    slack_text,
 )
-from transak_drift.notifications.notification_email import notification_email
-from transak_drift.notifications.notification_pages import Link, NotificationPages
-from transak_drift.notifications.slack_text import LONGEST_MESSAGE, slack_text
-from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration, faults_after
+from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event
 
 CONFIG = configuration()
 MIDNIGHT = datetime(2026, 5, 5, tzinfo=UTC)
@@ -38,13 +39,13 @@ ADDRESSES = EmailNotification(sender="drift@example.com", recipients=("a@example
 
 def outcome(
     kind: OutcomeKind, detail: str = "because", job: str = "job-1", feature: str = "description"
-) -> RecordedOutcome:
-    anomalies = (FeatureAnomaly(feature, 0.61, 0.3),)
-    return RecordedOutcome(job, kind, detail, MIDNIGHT, anomalies)
+) -> TriggerRecord:
+    event = drift_event(job, {feature: 0.61}, end=MIDNIGHT)
+    return TriggerRecord(kind=kind, key=event.key, detail=detail, at=MIDNIGHT, event=event)
 
 
 def training(version: str | None, promoted: bool, reason: str = "because") -> TrainingEnd:
-    return TrainingEnd("job-1", MIDNIGHT, "run-1", version, promoted, reason)
+    return TrainingEnd(f"{MONITOR}/job-1", MIDNIGHT, "run-1", version, promoted, reason)
 
 
 def test_a_requested_training_is_told_with_features_and_day() -> None:
@@ -107,7 +108,9 @@ def test_links_lead_to_report_run_and_console() -> None:
     assert addresses["description on Vertex AI"].startswith(
         "https://console.cloud.google.com/vertex-ai/model-monitoring/locations/europe-west6/"
     )
-    end = TrainingEnd("job-1", MIDNIGHT, "run-1", "7", True, "", "https://console.example.com")
+    end = TrainingEnd(
+        f"{MONITOR}/job-1", MIDNIGHT, "run-1", "7", True, "", "https://console.example.com"
+    )
     titles = [link.title for link in notify_of_training(CONFIG, end, EVERYWHERE).links]
     assert titles == [
         "Training run",
@@ -162,7 +165,9 @@ def test_a_link_that_takes_all_the_room_is_left_out_of_slack_alone() -> None:
 
 def test_an_email_has_no_header_of_a_feature() -> None:
     hostile = "x\r\nBcc: victim@example.com\r\n\r\nbody"
-    told = Notification("id", None, hostile, "", lines=((one_line(hostile), one_line(hostile)),))
+    told = Notification(
+        "id", None, hostile, "", lines=((sanitize_line(hostile), sanitize_line(hostile)),)
+    )
     message = message_from_bytes(
         notification_email(told, ADDRESSES, MIDNIGHT).as_bytes(), policy=default
     )
@@ -187,10 +192,11 @@ def test_the_message_id_is_the_events_own() -> None:
 @settings(max_examples=50)
 @given(text=st.text(max_size=2_000), name=st.text(min_size=1, max_size=300))
 def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> None:
-    anomalies = tuple(FeatureAnomaly(f"{name}{n}", 0.5, None) for n in range(200))
-    told = notify_of_decision(
-        CONFIG, RecordedOutcome("job", OutcomeKind.HELD, text, None, anomalies), EVERYWHERE
+    event = drift_event("job", {f"{name}{n}": 0.5 for n in range(200)})
+    record = TriggerRecord(
+        kind=OutcomeKind.HELD, key=event.key, detail=text, at=MIDNIGHT, event=event
     )
+    told = notify_of_decision(CONFIG, record, EVERYWHERE)
     told = Notification(
         told.identity,
         None,
@@ -199,7 +205,7 @@ def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> Non
         told.lines * 3,
         (*told.links, Link(name, "http://a")),
     )
-    assert len(slack_text(told)) <= LONGEST_MESSAGE
+    assert len(slack_text(told)) <= MAX_SLACK_LENGTH
     message = notification_email(told, ADDRESSES, MIDNIGHT).as_bytes()
     parsed = message_from_bytes(message, policy=default)
     body = parsed.get_content().splitlines()

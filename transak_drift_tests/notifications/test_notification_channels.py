@@ -12,14 +12,14 @@ from pydantic import SecretStr
 
 from transak_drift.config.notification_config import EmailNotification, SlackNotification
 from transak_drift.defs.notification_resource import NotificationResource
-from transak_drift.notifications.email_channel import EmailChannel, MailServer
-from transak_drift.notifications.notification import Notification
-from transak_drift.notifications.notification_channel import (
+from transak_drift.notifications.channels import (
+    EmailChannel,
+    MailServer,
     RefusedNotificationError,
+    SlackChannel,
     TemporaryNotificationError,
 )
-from transak_drift.notifications.notification_pages import Link
-from transak_drift.notifications.slack_channel import SlackChannel
+from transak_drift.notifications.texts import Link, Notification
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.mail_server import mail_server, write_certificate
 from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from transak_drift.notifications.notification_state import (
-    MOST_AWAITED,
-    MOST_TOLD,
+from transak_drift.notifications.state import (
+    MAX_AWAITED,
+    MAX_TOLD,
     AwaitedTraining,
     ChannelState,
     NotificationState,
@@ -20,10 +20,10 @@ NOW = datetime(2026, 5, 5, tzinfo=UTC)
 
 def test_what_was_told_is_remembered_up_to_a_bound() -> None:
     state = ChannelState()
-    state.tell((f"decided/{n}" for n in range(MOST_TOLD + 1)), NOW)
+    state.tell((f"decided/{n}" for n in range(MAX_TOLD + 1)), NOW)
     assert not state.has_told("decided/0")
     assert state.has_told("decided/1")
-    assert len(state.told) == MOST_TOLD
+    assert len(state.told) == MAX_TOLD
     # Told again, it is the newest and stays.
     state.tell(["decided/1"], NOW)
     state.tell(["decided/new"], NOW)
@@ -33,9 +33,9 @@ def test_what_was_told_is_remembered_up_to_a_bound() -> None:
 
 def test_the_oldest_awaited_training_gives_way() -> None:
     state = ChannelState()
-    for number in range(MOST_AWAITED + 1):
+    for number in range(MAX_AWAITED + 1):
         state.await_training(f"job-{number}", AwaitedTraining(window_end=None, since=NOW))
-    assert len(state.awaited) == MOST_AWAITED
+    assert len(state.awaited) == MAX_AWAITED
     assert "job-0" not in state.awaited
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-MOST_TOLD = 4_000
-MOST_AWAITED = 1_000
+MAX_TOLD = 4_000
+MAX_AWAITED = 1_000
 
 
 class AwaitedTraining(BaseModel):
@@ -48,7 +48,7 @@ class ChannelState(BaseModel):
             tick.
         told: digests of the notifications that were sent, oldest first; bounded.
         sent_at: when the newest of them were sent, UTC; bounded by the caller's rate.
-        awaited: by id of the monitoring job, the trainings whose end is to be told; bounded.
+        awaited: by drift event, the trainings whose end is to be told; bounded.
         pause_until: before this time nothing is sent, as the service asked, UTC.
         refusal: why nothing can be sent at present.
     """
@@ -74,7 +74,7 @@ class ChannelState(BaseModel):
             now: the present time, UTC.
         """
         digests = dict.fromkeys(_digest(identity) for identity in identities)
-        self.told = [*(one for one in self.told if one not in digests), *digests][-MOST_TOLD:]
+        self.told = [*(one for one in self.told if one not in digests), *digests][-MAX_TOLD:]
         self.sent_at.append(now)
 
     def room(self, now: datetime, messages: int, period: timedelta) -> int:
@@ -88,10 +88,10 @@ class ChannelState(BaseModel):
         self.sent_at = [time for time in self.sent_at if now - time < period]
         return max(0, messages - len(self.sent_at))
 
-    def await_training(self, monitoring_job_id: str, training: AwaitedTraining) -> None:
+    def await_training(self, key: str, training: AwaitedTraining) -> None:
         """Remember a training whose end is to be told; the oldest gives way."""
-        self.awaited.setdefault(monitoring_job_id, training)
-        while len(self.awaited) > MOST_AWAITED:
+        self.awaited.setdefault(key, training)
+        while len(self.awaited) > MAX_AWAITED:
             del self.awaited[next(iter(self.awaited))]
 
 

@@ -1,19 +1,16 @@
-"""What is recorded of drift events and of their trainings, read from Dagster's storage."""
+"""How the trainings of drift events ended, read from Dagster's storage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.drift_event_log import read_records
-from transak_drift.defs.names import DRIFT_EVENT_TAG, ModelNames
-from transak_drift.drift.drift_event import drift_event_key
-from transak_drift.notifications.notification import RecordedOutcome, TrainingEnd
+from transak_drift.defs.keys import DRIFT_EVENT_TAG, TRAINED_MODEL, ModelNames
+from transak_drift.notifications.texts import TrainingEnd
 
 # Set by Dagster on a failed run that its daemon runs again by itself.
 _WILL_RETRY_TAG = "dagster/will_retry"
@@ -26,110 +23,29 @@ _FINISHED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeReading:
-    """A part of what is recorded.
-
-    Args:
-        seen: storage id of the newest observation that was read.
-        outcomes: what the observations say, oldest first.
-    """
-
-    seen: int
-    outcomes: tuple[RecordedOutcome, ...]
-
-
-def read_outcomes(
-    instance: dg.DagsterInstance,
-    config: MonitoringConfig,
-    seen: int | None,
-    since: datetime,
-    limit: int,
-) -> OutcomeReading:
-    """Read what became of drift events.
-
-    Args:
-        instance: the Dagster instance.
-        config: the monitored model.
-        seen: storage id of the newest observation that was read before, or None.
-        since: where nothing was read before, older observations are left out.
-        limit: greatest number of observations.
-
-    Returns:
-        The outcomes; observations of another form, which others may record, are left out.
-    """
-    key = ModelNames.of(config).drift_event
-    newest = seen
-    if newest is None:
-        # Asked before the rest is read, so that what is recorded in between is read later.
-        latest = instance.fetch_observations(key, limit=1).records
-        newest = latest[0].storage_id if latest else 0
-    found = read_records(
-        instance,
-        key,
-        after=seen,
-        since=since.timestamp() if seen is None else None,
-        limit=limit,
-    )
-    outcomes = [
-        RecordedOutcome(
-            monitoring_job_id=record.key.partition("/")[2],
-            kind=record.kind,
-            detail=record.detail,
-            window_end=record.event.window_end,
-            anomalies=record.event.features,
-        )
-        for _, records in found
-        for record in records
-        if record.event is not None
-    ]
-    return OutcomeReading(found[-1][0] if found else newest, tuple(outcomes))
-
-
 def newest_training_runs(
-    instance: dg.DagsterInstance, config: MonitoringConfig, monitoring_job_ids: Iterable[str]
+    instance: dg.DagsterInstance, event_keys: Iterable[str]
 ) -> dict[str, dg.DagsterRun]:
-    """Find the newest training run of drift events.
-
-    Args:
-        instance: the Dagster instance.
-        config: the monitored model.
-        monitoring_job_ids: the monitoring jobs that found the drift.
-
-    Returns:
-        By id of the monitoring job its newest run, where it has one.
-    """
-    keys = {drift_event_key(config.model_monitor_id, job): job for job in monitoring_job_ids}
-    wanted = sorted(keys)
+    """Find by drift event its newest training run, where it has one."""
+    wanted = sorted(event_keys)
     newest: dict[str, dg.DagsterRun] = {}
     for start in range(0, len(wanted), _KEYS_PER_QUERY):
         tags = {DRIFT_EVENT_TAG: wanted[start : start + _KEYS_PER_QUERY]}
         # Newest first.
         for record in instance.get_run_records(dg.RunsFilter(tags=tags)):
             run = record.dagster_run
-            newest.setdefault(keys[run.tags[DRIFT_EVENT_TAG]], run)
+            newest.setdefault(run.tags[DRIFT_EVENT_TAG], run)
     return newest
 
 
 def training_end(
     instance: dg.DagsterInstance,
     config: MonitoringConfig,
-    monitoring_job_id: str,
+    key: str,
     window_end: datetime | None,
     run: dg.DagsterRun,
 ) -> TrainingEnd | None:
-    """Tell how a training ended.
-
-    Args:
-        instance: the Dagster instance.
-        config: the monitored model.
-        monitoring_job_id: the monitoring job that found the drift.
-        window_end: end of the window that drifted, or None where unknown.
-        run: the newest run of the training.
-
-    Returns:
-        How it ended, or None while it runs or is going to be run again.
-    """
+    """Say how the newest run of an event's training ended; None while it runs or will run again."""
     if run.status not in _FINISHED:
         return None
     if run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_WILL_RETRY_TAG) == "true":
@@ -140,7 +56,7 @@ def training_end(
     version = str(found["version"]) if "version" in found else None
     console = found.get("console")
     return TrainingEnd(
-        monitoring_job_id=monitoring_job_id,
+        key=key,
         window_end=window_end,
         run_id=run.run_id,
         version=version,
@@ -153,7 +69,7 @@ def training_end(
 def _trained_model(
     instance: dg.DagsterInstance, config: MonitoringConfig, run_id: str
 ) -> dict[str, Any]:
-    key = ModelNames.of(config).trained_model
+    key = ModelNames.of(config).asset(TRAINED_MODEL)
     records = instance.get_records_for_run(
         run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records

@@ -1,4 +1,4 @@
-"""Notifications by e-mail, over SMTP.
+"""The channels that people are notified on: Slack through dagster-slack, e-mail over SMTP.
 
 Dagster's own e-mail functions are private, and they put header fields together as text; here the
 standard library's `email` and `smtplib` do the work.
@@ -6,25 +6,67 @@ standard library's `email` and `smtplib` do the work.
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Literal, Protocol
 
 from pydantic import SecretStr
 
-from transak_drift.config.notification_config import EmailNotification
-from transak_drift.notifications.notification import Notification, one_line
-from transak_drift.notifications.notification_channel import (
-    RefusedNotificationError,
-    TemporaryNotificationError,
+from transak_drift.config.notification_config import EmailNotification, SlackNotification
+from transak_drift.notifications.texts import (
+    Notification,
+    notification_email,
+    sanitize_line,
+    slack_text,
 )
-from transak_drift.notifications.notification_email import notification_email
 
 TIMEOUT_SECONDS = 8
+TOKEN_VARIABLE = "TRANSAK_DRIFT_SLACK_TOKEN"
+
+# Error codes as in the Slack API documentation of chat.postMessage.
+_TEMPORARY = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+_CHANNEL_FIXES = {
+    "channel_not_found": "name a channel that exists, and invite the bot to it",
+    "not_in_channel": "invite the bot to the channel with /invite",
+    "is_archived": "name a channel that is not archived",
+    "restricted_action": "name a channel that the bot may write to",
+    "restricted_action_read_only_channel": "name a channel that the bot may write to",
+}
+_TOKEN_FIXES = {
+    "missing_scope": "give the Slack app the scope chat:write, and install it again",
+    "no_permission": "give the Slack app the scope chat:write, and install it again",
+}
+_TOKEN_FIX = "set it to the bot token (xoxb-...) of a Slack app that is installed"
+_TOKEN_FAULTS = frozenset(
+    {
+        "access_denied",
+        "account_inactive",
+        "invalid_auth",
+        "not_allowed_token_type",
+        "not_authed",
+        "token_expired",
+        "token_revoked",
+        *_TOKEN_FIXES,
+    }
+)
+
 _DEFAULT_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _FIRST_PERMANENT_REPLY = 500
@@ -32,6 +74,108 @@ _FIRST_PERMANENT_REPLY = 500
 _HOST = "TRANSAK_DRIFT_SMTP_HOST"
 _LOGIN = "TRANSAK_DRIFT_SMTP_USERNAME and TRANSAK_DRIFT_SMTP_PASSWORD"
 _SECURITY = "TRANSAK_DRIFT_SMTP_SECURITY"
+
+
+class TemporaryNotificationError(Exception):
+    """Nothing was sent; the same may be sent later.
+
+    Args:
+        message: what happened, for people.
+        retry_after: seconds that the service asks to wait, or None.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RefusedNotificationError(Exception):
+    """Nothing was sent, and nothing will be until a person mends what the message names."""
+
+
+class NotificationChannel(Protocol):
+    """One channel, ready to send."""
+
+    def send(self, notification: Notification) -> str | None:
+        """Send a notification; it returns when the service has taken it.
+
+        Args:
+            notification: the notification.
+
+        Returns:
+            What the reader of the log should know nonetheless, or None.
+
+        Raises:
+            TemporaryNotificationError: an outage, or too many messages.
+            RefusedNotificationError: a wrong setting; the message names it and the fix.
+        """
+
+
+class SlackChannel:
+    """A channel of Slack; implements `NotificationChannel`.
+
+    Args:
+        config: names the channel.
+        token: the bot token, or None where the variable is not set.
+        api_url: address of Slack's Web API, with a slash at its end.
+    """
+
+    def __init__(self, config: SlackNotification, token: SecretStr | None, api_url: str) -> None:
+        self._channel = config.channel
+        self._token = token
+        self._api_url = api_url
+
+    def send(self, notification: Notification) -> str | None:
+        """See `NotificationChannel`; a time-out may hide a message that Slack has taken."""
+        if self._token is None:
+            raise RefusedNotificationError(f"{TOKEN_VARIABLE} is not set; fix: {_TOKEN_FIX}")
+        # Slack's client takes a moment to import; loading definitions does not need it.
+        from dagster_slack import SlackResource
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        client = SlackResource(token=self._token.get_secret_value()).get_client()
+        client.base_url = self._api_url
+        client.timeout = TIMEOUT_SECONDS
+        # A client that repeats by itself may send twice; the next tick repeats.
+        client.retry_handlers = []
+        try:
+            client.chat_postMessage(
+                channel=self._channel,
+                text=slack_text(notification),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        except SlackApiError as error:
+            answer = error.response
+            headers = {name.lower(): value for name, value in (answer.headers or {}).items()}
+            raise _slack_error(
+                self._channel,
+                int(answer.status_code),
+                str(answer.get("error", "")),
+                headers.get("retry-after"),
+            ) from None
+        except (SlackClientError, OSError, HTTPException) as error:
+            problem = sanitize_line(f"{type(error).__name__}: {error}", 200)
+            raise TemporaryNotificationError(f"Slack cannot be reached ({problem})") from None
+        return None
+
+
+def _slack_error(channel: str, status: int, code: str, retry_after: str | None) -> Exception:
+    shown = sanitize_line(code, 100)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or code in ("ratelimited", "rate_limited"):
+        number = re.fullmatch(r"[0-9]{1,9}", retry_after or "")
+        seconds = None if number is None else float(number[0])
+        return TemporaryNotificationError("Slack takes no more messages for now", seconds)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _TEMPORARY:
+        return TemporaryNotificationError(f"Slack is out of order (HTTP {status}, {shown})")
+    if code in _TOKEN_FAULTS:
+        fix = _TOKEN_FIXES.get(code, _TOKEN_FIX)
+        return RefusedNotificationError(f"Slack refuses {TOKEN_VARIABLE} ({shown}); fix: {fix}")
+    fix = _CHANNEL_FIXES.get(code, "see this error of chat.postMessage in Slack's documentation")
+    return RefusedNotificationError(
+        f"Slack refuses notifications.slack.channel = {channel!r} ({shown}, HTTP {status}); "
+        f"fix: {fix}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +216,7 @@ class EmailChannel:
         returned.
         """
         message = notification_email(notification, self._config, datetime.now(UTC))
-        with _explained(self._config), self._connected() as client:
+        with _mail_errors(self._config), self._connected() as client:
             refused = client.send_message(
                 message, self._config.sender, list(self._config.recipients)
             )
@@ -110,7 +254,7 @@ class EmailChannel:
 
 
 @contextmanager
-def _explained(config: EmailNotification) -> Generator[None]:
+def _mail_errors(config: EmailNotification) -> Generator[None]:
     """Turn what smtplib raises into what a person can mend, or into an outage."""
     try:
         yield
@@ -134,7 +278,7 @@ def _explained(config: EmailNotification) -> Generator[None]:
             "correct the addresses",
         ) from None
     except smtplib.SMTPNotSupportedError as error:
-        problem = one_line(str(error), 200)
+        problem = sanitize_line(str(error), 200)
         raise RefusedNotificationError(
             f"the mail server cannot do what is set ({problem}); fix: correct {_SECURITY} or "
             f"{_LOGIN}"
@@ -150,12 +294,12 @@ def _explained(config: EmailNotification) -> Generator[None]:
         raise TemporaryNotificationError(f"{_HOST} broke the connection ({error})") from None
     except ssl.SSLError as error:
         raise RefusedNotificationError(
-            f"no encrypted connection to {_HOST} ({one_line(str(error), 200)}); fix: correct "
+            f"no encrypted connection to {_HOST} ({sanitize_line(str(error), 200)}); fix: correct "
             f"{_HOST} or {_SECURITY}, or name the server's own certificate authority in "
             "SSL_CERT_FILE"
         ) from None
     except (smtplib.SMTPException, OSError) as error:
-        problem = one_line(f"{type(error).__name__}: {error}", 200)
+        problem = sanitize_line(f"{type(error).__name__}: {error}", 200)
         raise TemporaryNotificationError(f"{_HOST} cannot be reached ({problem})") from None
 
 
@@ -175,4 +319,4 @@ def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:
 
 
 def _text(said: bytes | str) -> str:
-    return one_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said, 200)
+    return sanitize_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said, 200)
