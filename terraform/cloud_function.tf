@@ -94,7 +94,7 @@ resource "google_cloudfunctions2_function" "trigger" {
 
     environment_variables = {
       TRANSAK_DRIFT_PLATFORM = "gcp"
-      TRANSAK_DRIFT_CONFIG   = contains(each.value.files, local.config_path) ? "monitoring_config.json" : "monitoring_configs"
+      TRANSAK_DRIFT_CONFIG   = contains(each.value.files, var.config_path) ? "monitoring_config.json" : "monitoring_configs"
     }
   }
 

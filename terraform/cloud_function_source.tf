@@ -25,8 +25,8 @@ locals {
 
   # Files of the folder stay in it, since Dagster and the function name a model's assets by its file.
   packed_configs = {
-    for path in local.config_files :
-    path => path == local.config_path ? "monitoring_config.json" : "monitoring_configs/${basename(path)}"
+    for path in local.models_in_order[*].file :
+    path => path == var.config_path ? "monitoring_config.json" : "monitoring_configs/${basename(path)}"
   }
   cloud_function_configs = {
     for topic, queue in local.queues :

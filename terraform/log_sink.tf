@@ -5,20 +5,10 @@ resource "google_logging_project_sink" "anomalies" {
   description = "Drift anomalies of the model monitor ${each.key}, to start its retraining."
   destination = "pubsub.googleapis.com/${google_pubsub_topic.trigger[each.value.trigger_topic].id}"
   filter = templatefile("${path.module}/../transak_drift/trigger/sink_filter.tftpl", {
-    model_monitor_pattern = "^(${join("|", concat(["${each.key}(-v[0-9]+)?"], try(local.documents[each.value.file].further_model_monitor_ids, [])))})$"
+    model_monitor_pattern = "^(${join("|", concat(["${each.key}(-v[0-9]+)?"], each.value.further_model_monitor_ids))})$"
   })
 
   unique_writer_identity = true
-
-  lifecycle {
-    precondition {
-      condition = alltrue([
-        for id in try(local.documents[each.value.file].further_model_monitor_ids, []) :
-        can(regex("^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$", id))
-      ])
-      error_message = "further_model_monitor_ids in ${each.value.file} must be ids of lower-case letters, digits and hyphens that start with a letter, or numbers."
-    }
-  }
 
   depends_on = [google_project_service.required]
 }

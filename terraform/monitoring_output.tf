@@ -2,8 +2,8 @@
 # and Dagster the pages of its reports. Without one Vertex AI makes a bucket, which needs no grant.
 locals {
   monitoring_output_buckets = toset([
-    for path, document in local.documents : regex("^gs://([^/]+)", document.vertex.monitoring_output)[0]
-    if can(regex("^gs://([^/]+)", document.vertex.monitoring_output))
+    for model in local.models_in_order : regex("^gs://([^/]+)", model.monitoring_output)[0]
+    if model.monitoring_output != null
   ])
 
   monitoring_agent = "serviceAccount:service-${data.google_project.current.number}@gcp-sa-vertex-mm.iam.gserviceaccount.com"

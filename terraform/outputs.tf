@@ -2,7 +2,7 @@ output "dagster_environment" {
   description = "Environment variables of the Dagster process; `terraform output -json dagster_environment`."
   value = {
     TRANSAK_DRIFT_PLATFORM         = "gcp"
-    TRANSAK_DRIFT_CONFIG           = abspath(local.config_path)
+    TRANSAK_DRIFT_CONFIG           = abspath(var.config_path)
     TRANSAK_DRIFT_TRIGGER          = var.trigger
     TRANSAK_DRIFT_TRIGGER_CHANNELS = jsonencode(local.trigger_channels)
     GOOGLE_CLOUD_PROJECT           = local.project_id

@@ -25,7 +25,7 @@ resource "google_project_service" "required" {
   # Other systems of the project may use the same API.
   disable_on_destroy = false
 
-  depends_on = [terraform_data.config, terraform_data.shared_names, terraform_data.cloud_function]
+  depends_on = [terraform_data.config, terraform_data.cloud_function]
 }
 
 data "google_project" "current" {

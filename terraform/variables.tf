@@ -1,14 +1,42 @@
-variable "config_path" {
-  type        = string
-  default     = null
-  description = "Path of the monitoring configuration, beside which a folder monitoring_configs may hold one for each further model, or of a folder of configurations; null is the repository's monitoring_config.json."
+variable "models" {
+  type = list(object({
+    file                      = string
+    sha256                    = string
+    project_id                = string
+    project_number            = string
+    location                  = string
+    model_name                = string
+    model_monitor_id          = string
+    further_model_monitor_ids = list(string)
+    log_anomalies             = bool
+    notification_channels     = list(string)
+    training_pipeline         = string
+    pipeline_template         = string
+    monitoring_output         = string
+    trigger_topic             = string
+    trigger_subscription      = string
+    dead_letter_topic         = string
+    dead_letter_subscription  = string
+  }))
+  default     = []
+  nullable    = false
+  description = "The monitored models, the first one first; `transak-drift config terraform` writes them to models.auto.tfvars.json."
 
   validation {
-    condition = var.config_path == null ? true : try(fileexists(var.config_path), false) || length([
-      for name in try(fileset(var.config_path, "*.json"), []) : name
-      if !startswith(name, ".") && !endswith(name, ".schema.json")
-    ]) > 0
-    error_message = "config_path names no file, and no folder of .json files; give the path of a monitoring_config.json or of a folder of configurations."
+    condition     = length(var.models) > 0
+    error_message = "models is empty: run `transak-drift config terraform`, which writes models.auto.tfvars.json from the monitoring configurations."
+  }
+}
+
+variable "config_path" {
+  type        = string
+  default     = "../monitoring_config.json"
+  nullable    = false
+  description = "Path of the monitoring configuration, or of the folder of configurations, that the models were read from; written with them."
+
+  validation {
+    condition     = try(fileexists(var.config_path), false) || length(try(fileset(var.config_path, "*.json"), [])) > 0
+    error_message = "config_path names no file, and no folder of .json files: run `transak-drift config terraform`."
   }
 }
 

@@ -1,9 +1,12 @@
-"""`transak-drift config`: check the configuration, write its JSON Schema."""
+"""`transak-drift config`: check the configuration, write its JSON Schema and Terraform's values."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,17 +16,32 @@ from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig, config_json_schema
 from transak_drift.settings import load_settings
 
+TERRAFORM_KEYS = {
+    "project_id",
+    "project_number",
+    "location",
+    "model_name",
+    "model_monitor_id",
+    "further_model_monitor_ids",
+    "log_anomalies",
+    "notification_channels",
+    "training_pipeline",
+    "trigger_topic",
+    "trigger_subscription",
+    "dead_letter_topic",
+    "dead_letter_subscription",
+}
+TERRAFORM_VERTEX_KEYS = {"pipeline_template", "monitoring_output"}
+
+PathArgument = Annotated[
+    Path | None, typer.Argument(help="The file or folder; by default what Dagster loads.")
+]
+
 config_app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 
 
 @config_app.command("check")
-def check(
-    path: Annotated[
-        Path | None,
-        typer.Argument(help="The file or folder; by default what Dagster loads."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """Read the configuration of each model, and the data that it names; status 2 with a fault."""
     named = path or load_settings().config
     configs = load_configs(named)
@@ -55,3 +73,54 @@ def _check_data(config: MonitoringConfig) -> str:
 def schema() -> None:
     """Write the JSON Schema of the configuration, for editors."""
     print_json(config_json_schema())
+
+
+@config_app.command("terraform")
+def terraform(
+    path: PathArgument = None,
+    output: Annotated[
+        Path,
+        typer.Option(help="A .tfvars.json file in the directory of the Terraform configuration."),
+    ] = Path("terraform/models.auto.tfvars.json"),
+) -> None:
+    """Write the validated values of each model for Terraform, which plans with them."""
+    variables = terraform_variables(path or load_settings().config, output.parent)
+    try:
+        output.write_text(json.dumps(variables, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+        fix = "name a file in the directory of the Terraform configuration"
+        fault = ConfigFault("--output", str(output), problem, fix)
+        raise ConfigError("the command", [fault]) from None
+    for model in variables["models"]:
+        console.print(f"{output}: {model['model_name']}", markup=False)
+
+
+def terraform_variables(path: Path, directory: Path) -> dict[str, Any]:
+    """Return the Terraform variables that the configurations set.
+
+    Args:
+        path: the configuration or the folder of configurations, as in `load_configs`.
+        directory: where Terraform runs; paths are written as seen from there.
+
+    Returns:
+        `config_path`, and in `models` the validated values of each model, with the SHA-256 of its
+        file, so that Terraform can refuse values of an older file.
+
+    Raises:
+        ConfigError: a configuration is wrong; lists every fault.
+    """
+
+    def from_directory(file: Path) -> str:
+        return Path(os.path.relpath(file.resolve(), directory.resolve())).as_posix()
+
+    models = [
+        {
+            "file": from_directory(file),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            **config.model_dump(mode="json", include=TERRAFORM_KEYS),
+            **config.vertex.model_dump(mode="json", include=TERRAFORM_VERTEX_KEYS),
+        }
+        for file, config in zip(config_files(path), load_configs(path), strict=True)
+    ]
+    return {"config_path": from_directory(path), "models": models}

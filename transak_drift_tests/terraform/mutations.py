@@ -16,10 +16,9 @@ _REFERENCE = re.compile(
     r"(?<![\w.\"/])(?:var|local|each|google_\w+\.\w+(?:\[[\w.]+\])?)\.(?P<name>\w+)"
 )
 _INDEX = re.compile(r"(?<![\w.\"/])google_\w+\.\w+(?P<index>\[[\w.]+\])\.")
-# `documents` is what the configurations say, where any key may be missing.
 _OBJECT_ATTRIBUTE = re.compile(
-    r"(?<![\w.\"/])(?:each\.value|local\.(?!documents\b)\w+(?:\[[\w.]+\])?"
-    r"|(?P<variable>(?!document\b)[a-z]+)(?:\[0\])?)\.(?P<name>[a-z]\w+)"
+    r"(?<![\w.\"/])(?:each\.value|local\.\w+(?:\[[\w.]+\])?"
+    r"|(?P<variable>[a-z]+)(?:\[0\])?)\.(?P<name>[a-z]\w+)"
 )
 _OBJECT_KEY = re.compile(r"^      (?P<name>\w+) += ", re.MULTILINE)
 

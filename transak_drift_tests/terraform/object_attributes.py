@@ -13,7 +13,7 @@ from functools import cache
 from transak_drift_tests.terraform.hcl_files import Block
 
 LOOP = re.compile(r"\bfor (?:(?P<key>\w+), )?(?P<value>\w+) in ")
-_LOCAL = re.compile(r"^local\.(?P<name>\w+)(?:\[[^\]]*\])?$")
+_LOCAL = re.compile(r"^(?P<kind>local|var)\.(?P<name>\w+)(?:\[[^\]]*\])?$")
 _VARIABLE = re.compile(r"^(?P<name>[a-z]+)(?:\[0\])?$")
 _KEY = re.compile(r"(\w+) = ")
 
@@ -26,11 +26,17 @@ class ObjectAttributes:
     """
 
     def __init__(self, blocks: Iterable[Block]) -> None:
+        blocks = list(blocks)
         self._locals: Mapping[str, object] = {
             name: value
             for block in blocks
             if block.type == "locals"
             for name, value in block.body.arguments.items()
+        }
+        self._variables = {
+            block.labels[0]: frozenset(_KEY.findall(str(block.body.arguments["type"])))
+            for block in blocks
+            if block.type == "variable" and "object(" in str(block.body.arguments.get("type"))
         }
         self._known: dict[str, frozenset[str] | None] = {}
 
@@ -75,8 +81,10 @@ class ObjectAttributes:
         return variables
 
     def _of(self, text: str, variables: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
-        if local := _LOCAL.match(text):
-            return self.of_local(local["name"])
+        if named := _LOCAL.match(text):
+            if named["kind"] == "var":
+                return self._variables.get(named["name"])
+            return self.of_local(named["name"])
         if variable := _VARIABLE.match(text):
             return variables.get(variable["name"])
         if not text.startswith(("{", "[")):

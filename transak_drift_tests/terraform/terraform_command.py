@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from transak_drift.cli.config_command import terraform as write_variables
 from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
 from transak_drift_tests.terraform.hcl_files import REPOSITORY, TERRAFORM_DIRECTORY
 from transak_drift_tests.terraform.schema_provider import reattachable_providers
@@ -25,6 +26,7 @@ needs_terraform = pytest.mark.skipif(
 CONFIG = json.loads((REPOSITORY / "monitoring_config.json").read_text(encoding="utf-8"))
 DEPLOYABLE_CONFIG = {**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}}
 """The repository's configuration with what a deployed Cloud Function needs besides."""
+VARIABLES_FILE = "models.auto.tfvars.json"
 _SECONDS = 120
 
 
@@ -39,9 +41,8 @@ class TerraformCopy:
     def __init__(self, directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
         self.repository = directory
         self.directory = directory / "terraform"
-        shutil.copytree(
-            TERRAFORM_DIRECTORY, self.directory, ignore=shutil.ignore_patterns(".terraform*")
-        )
+        ignored = shutil.ignore_patterns(".terraform*", "*.tfvars.json")
+        shutil.copytree(TERRAFORM_DIRECTORY, self.directory, ignore=ignored)
         shutil.copytree(
             REPOSITORY / "transak_drift",
             directory / "transak_drift",
@@ -92,24 +93,33 @@ class TerraformCopy:
                 check=False,
             )
 
-    def try_plan(self, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Plan, and return the process whether or not it succeeded."""
+    def try_plan(
+        self, config: str = "monitoring_config.json", **variables: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Write the models' values as a user does, plan, and return the process however it ended.
+
+        Args:
+            config: the configuration, or the folder of them, in the copied repository.
+            variables: values of the configuration's other variables.
+        """
+        write_variables(self.repository / config, self.directory / VARIABLES_FILE)
+        return self.plan_as_written(**variables)
+
+    def plan_as_written(self, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Plan with the models' values that were written before, and return the process."""
         values = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
             for name, value in variables.items()
         ]
         return self.run("plan", "-input=false", "-no-color", "-out=plan", *values)
 
-    def plan(self, **variables: Any) -> dict[str, Any]:
-        """Plan the creation of everything.
-
-        Args:
-            variables: values of the configuration's variables.
+    def plan(self, config: str = "monitoring_config.json", **variables: Any) -> dict[str, Any]:
+        """Plan the creation of everything; as `try_plan`, but it has to succeed.
 
         Returns:
             The plan as `terraform show -json` gives it.
         """
-        planned = self.try_plan(**variables)
+        planned = self.try_plan(config, **variables)
         assert planned.returncode == 0, planned.stderr
         shown = self.run("show", "-json", "plan")
         assert shown.returncode == 0, shown.stderr

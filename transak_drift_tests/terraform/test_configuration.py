@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import warnings
+from pathlib import Path
 
 import pytest
 
-from transak_drift.config import fields as config_fields
+from transak_drift.cli.config_command import terraform_variables
+from transak_drift_tests.config.configurations import CONFIG_FILE
 from transak_drift_tests.terraform import extract_provider_schema
 from transak_drift_tests.terraform.configuration_check import faults
 from transak_drift_tests.terraform.extract_provider_schema import PACKAGES, SCHEMA_FILE
@@ -90,18 +92,12 @@ def test_no_right_on_the_project_is_given_with_a_predefined_role() -> None:
             assert not any(name.endswith((".delete", ".setIamPolicy")) for name in permissions)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        config_fields.PROJECT_ID,
-        config_fields.LOCATION,
-        config_fields.MODEL_MONITOR_ID,
-        config_fields.PUBSUB_ID,
-        config_fields.PIPELINE_NAME,
-    ],
-)
-def test_a_name_must_have_the_form_that_the_config_asks_for(form: str) -> None:
-    assert f'regex("{form}"' in FILES["names.tf"]
+def test_the_models_variable_has_what_is_written_and_every_value_is_used(tmp_path: Path) -> None:
+    (declared,) = (block for block in BLOCKS if block.labels == ("models",))
+    (model,) = terraform_variables(CONFIG_FILE, tmp_path)["models"]
+    assert set(re.findall(r"(\w+) = ", str(declared.body.arguments["type"]))) == set(model)
+    text = "".join(FILES.values())
+    assert [key for key in model if f".{key}" not in text] == []
 
 
 def test_no_key_of_a_service_account_is_made() -> None:

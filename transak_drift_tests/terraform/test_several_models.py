@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from transak_drift.config.errors import ConfigError
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
@@ -29,7 +28,6 @@ pytestmark = needs_terraform
 
 TOPIC = "ps-transak-i1-train-trigger"
 OWN_TOPIC = "ps-transak-i3-train-trigger"
-FIRST_MONITOR = "transak-i1-data-drift-monitor"
 
 
 def model(number: int, **changes: Any) -> dict[str, Any]:
@@ -257,8 +255,7 @@ def test_the_files_are_those_that_dagster_reads(copied: TerraformCopy, names: li
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(model(number)), encoding="utf-8")
     named = copied.repository / names[0].partition("/")[0]
-    # Relative to terraform/, as it would be given.
-    plan = copied.plan(config_path=f"../{named.name}", trigger="cloud_function")
+    plan = copied.plan(named.name, trigger="cloud_function")
 
     resources, outputs = planned_resources(plan), planned_outputs(plan)
     configs = load_configs(named)
@@ -297,13 +294,12 @@ def test_dagster_has_a_sensor_for_each_planned_subscription(with_dagster: dict[s
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"project_id": "another-project"}, "one apply is one project"),
+        ({"project_id": "another-project", "trigger_topic": OWN_TOPIC}, "one apply is one project"),
         ({"location": "europe-west1"}, "one apply is one region"),
-        ({"location": "Zurich"}, "is not a region"),
         ({"log_anomalies": False}, "log_anomalies"),
         ({"project_number": "42"}, "project_number"),
     ],
-    ids=["project", "region", "no region", "nothing logged", "project number"],
+    ids=["project", "region", "nothing logged", "project number"],
 )
 def test_a_further_model_is_refused_with_the_name_of_its_file(
     copied: TerraformCopy, changes: dict[str, Any], told: str
@@ -315,59 +311,6 @@ def test_a_further_model_is_refused_with_the_name_of_its_file(
     assert refused.returncode == 1
     assert told in message
     assert "monitoring_configs/transak-i2.json" in message
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"model_monitor_id": FIRST_MONITOR}, "is the ModelMonitor of"),
-        ({"model_name": CONFIG["model_name"]}, "is monitored already by"),
-        ({"dead_letter_topic": "zz-letters"}, "which has the same trigger_subscription"),
-        ({"dead_letter_subscription": "zz-letters"}, "which has the same trigger_subscription"),
-        (
-            {"trigger_topic": OWN_TOPIC, "trigger_subscription": f"{TOPIC}-subscription"},
-            "which has the same trigger_subscription",
-        ),
-        ({"trigger_subscription": "zz-pull"}, "which has another trigger_subscription"),
-        ({"trigger_topic": f"{TOPIC}-dead-letter"}, "which has another trigger_subscription"),
-        (
-            {"trigger_topic": OWN_TOPIC, "dead_letter_topic": TOPIC},
-            "which has another trigger_subscription",
-        ),
-        (
-            {"trigger_topic": OWN_TOPIC, "dead_letter_subscription": f"{TOPIC}-subscription"},
-            "on another topic",
-        ),
-        (
-            {
-                "trigger_topic": OWN_TOPIC,
-                "trigger_subscription": f"{TOPIC}-dead-letter-subscription",
-            },
-            "on another topic",
-        ),
-        (
-            {
-                "trigger_topic": OWN_TOPIC,
-                "dead_letter_subscription": f"{TOPIC}-dead-letter-subscription",
-            },
-            "on another topic",
-        ),
-    ],
-)
-def test_models_that_dagster_refuses_together_are_refused_here_too(
-    copied: TerraformCopy, changes: dict[str, Any], told: str
-) -> None:
-    copied.write_further_config("transak-i2.json", model(2, **changes))
-    with pytest.raises(ConfigError):
-        _loaded(copied)
-    refused = copied.try_plan()
-
-    message = " ".join(refused.stderr.split())
-    assert refused.returncode == 1
-    assert "Resource precondition failed" in message
-    assert told in message
-    assert "monitoring_configs/transak-i2.json" in message
-    assert "monitoring_config.json" in message
 
 
 @pytest.mark.parametrize(
@@ -408,7 +351,7 @@ def test_a_plan_warns_of_a_function_without_a_pipeline(
     message = " ".join(warned.stdout.split())
     assert warned.returncode == 0
     assert "Warning: Check block assertion failed" in message
-    assert "vertex.pipeline_template in ./../monitoring_config.json must be the address" in message
+    assert "vertex.pipeline_template in ../monitoring_config.json must be the address" in message
 
     silent = copied.try_plan(trigger="dagster")
     assert silent.returncode == 0
@@ -421,13 +364,3 @@ def test_a_bucket_s_name_that_is_too_long_is_refused(copied: TerraformCopy) -> N
 
     assert refused.returncode == 1
     assert "63 characters" in " ".join(refused.stderr.split())
-
-
-def test_a_folder_without_configurations_is_refused(copied: TerraformCopy) -> None:
-    folder = copied.repository / "folder"
-    folder.mkdir()
-    (folder / "x.schema.json").write_text("{}", encoding="utf-8")
-    refused = copied.try_plan(config_path="../folder")
-
-    assert refused.returncode == 1
-    assert "no folder of .json files" in " ".join(refused.stderr.split())

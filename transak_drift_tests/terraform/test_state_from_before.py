@@ -76,7 +76,12 @@ def test_the_commands_of_the_readme_move_every_resource(tmp_path: Path, trigger:
     readme = (TERRAFORM_DIRECTORY / "README.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"### A state from before\n.*?```\n(.*?)```", readme, re.DOTALL)
     copied = TerraformCopy(tmp_path / "repository", DEPLOYABLE_CONFIG)
-    variables = {"pipeline_root_bucket": "bucket", "dagster_impersonators": ["group:a@b.org"]}
+    variables: dict[str, Any] = {
+        "pipeline_root_bucket": "bucket",
+        "dagster_impersonators": ["group:a@b.org"],
+        # It came after several models.
+        "trigger_channel": False,
+    }
     planned = {
         address
         for address in planned_resources(copied.plan(trigger=trigger, **variables))
