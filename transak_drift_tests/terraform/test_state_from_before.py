@@ -79,8 +79,6 @@ def test_the_commands_of_the_readme_move_every_resource(tmp_path: Path, trigger:
     variables: dict[str, Any] = {
         "pipeline_root_bucket": "bucket",
         "dagster_impersonators": ["group:a@b.org"],
-        # It came after several models.
-        "trigger_channel": False,
     }
     planned = {
         address
