@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A worker a core, so one thread a worker: more threads only wait for each other. Read when numpy is
+# loaded, which no import above does, and inherited by the processes that tests start.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 # How long an example takes is this machine's affair, and no test may depend on it.
 settings.register_profile(
