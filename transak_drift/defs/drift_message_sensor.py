@@ -11,7 +11,8 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.training_runs import find_training_runs, training_history
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.drift_event import last_day
+from transak_drift.platform import PlatformError
 from transak_drift.reports.links import (
     asset_partition_page,
     feature_drift_page,
@@ -118,8 +120,7 @@ def build_drift_message_sensor(
     ) -> dg.SensorResult:
         started = time.monotonic()
         tick = _Tick(context, configs, platform, bounds or TickBounds(), on_google_cloud)
-        with trigger_queue.open(configs[0]) as queue:
-            requests = tick.run(queue)
+        requests = tick.run(trigger_queue)
         sentence = tick.sentence()
         if requests:
             # Only then: the log of a tick is a file, and a skipped tick shows its sentence itself.
@@ -160,8 +161,11 @@ class _Tick:
             monitor: known.get(key.to_user_string(), Inbox()) for monitor, key in self._keys.items()
         }
 
-    def run(self, queue: TriggerQueue) -> list[dg.RunRequest]:
-        """Take in what is new, decide what is open; returns the trainings to request."""
+    def run(self, trigger_queue: TriggerQueueResource) -> list[dg.RunRequest]:
+        """Take in what is new, decide what is open; returns the trainings to request.
+
+        Without Pub/Sub the rest goes on: drift that polling found needs no message.
+        """
         for record in records_of_former_cursor(self.context.cursor, self._now):
             first = self.configs[0].model_monitor_id
             monitor = record.key.partition("/")[0]
@@ -174,16 +178,18 @@ class _Tick:
             self._now,
             may_ask=lambda: time.monotonic() < self._deadline,
         )
-        messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
-        taken = self._take_in(queue, assessor, messages)
-        count = len({message.message_id for message in messages})
-        self.sentences.append(
-            f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
-        )
-        waiting = self._waiting_messages()
-        # Not always the same first, where there is no time for all.
-        random.shuffle(waiting)
-        self._take_in(queue, assessor, waiting)
+        with ExitStack() as stack, self._problems_of_pubsub():
+            queue = stack.enter_context(trigger_queue.open(self.configs[0]))
+            messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
+            taken = self._take_in(queue, assessor, messages)
+            count = len({message.message_id for message in messages})
+            self.sentences.append(
+                f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
+            )
+            waiting = self._waiting_messages()
+            # Not always the same first, where there is no time for all.
+            random.shuffle(waiting)
+            self._take_in(queue, assessor, waiting)
         left = sum(len(inbox.waiting()) for inbox in self._inboxes.values())
         if left:
             self.sentences.append(f"{left} waiting for their monitoring job")
@@ -212,13 +218,25 @@ class _Tick:
         assessed = [(message, by_body[message.data]) for message in messages]
         intake = take_in(assessed, self._inboxes, self.configs, self._now)
         self.problems |= intake.problems
-        queue.publish_dead_letters(intake.dead_letters)
+        try:
+            queue.publish_dead_letters(intake.dead_letters)
+        except PlatformError as error:
+            # They come again, and hold up no other message.
+            self.problems[str(error)] = None
+            intake = intake.without_dead_letters()
         for monitor, records in intake.records.items():
             self._write(monitor, records)
         queue.acknowledge(intake.acknowledge)
         if intake.records:
             self._catch_up()
         return intake.counts()
+
+    @contextmanager
+    def _problems_of_pubsub(self) -> Generator[None]:
+        try:
+            yield
+        except PlatformError as error:
+            self.problems[str(error)] = None
 
     def _waiting_messages(self) -> list[ReceivedMessage]:
         return [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -15,6 +16,7 @@ from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.platform import PlatformError
 from transak_drift.reports.links import feature_drift_page, model_monitor_page
 from transak_drift.settings import Settings
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _connections: dict[VertexEndpoint, VertexConnection] = {}
 _connections_lock = threading.Lock()
 
+_LOG_LOOK_BACK = timedelta(days=7)
 _CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
@@ -54,6 +57,9 @@ class GcpPlatformResource(PlatformResource):
     )
     impersonate_service_account: str | None = Field(
         default=None, description="Service account to act as."
+    )
+    google_apis_url: str | None = Field(
+        default=None, description="http://127.0.0.1:port in place of Cloud Logging."
     )
     cancel_training_with_run: bool = Field(
         default=False, description="Cancel the PipelineJob when its run is cancelled."
@@ -91,6 +97,20 @@ class GcpPlatformResource(PlatformResource):
             return None
         data = GcpData(config.project_id, config.location, self.impersonate_service_account)
         return data.write_history(directory, config.model_monitor_id, page)
+
+    def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
+        """See `PlatformResource`; a log that cannot be read has none."""
+        from transak_drift.google_cloud.log_entries import newest_entries
+        from transak_drift.google_cloud.session import RestSession
+
+        try:
+            session = RestSession(self.google_apis_url, self.impersonate_service_account)
+            monitors = self.open(config).own_monitors(config).monitor_ids
+            since = datetime.now(UTC) - _LOG_LOOK_BACK
+            entries = newest_entries(session, config, monitors, since, 1) if monitors else []
+        except PlatformError:
+            return None
+        return entries[0] if entries else None
 
     def monitor_page(self, config: MonitoringConfig) -> str:
         """See `PlatformResource`; the page of the ModelMonitor in the Google Cloud console."""
@@ -146,5 +166,6 @@ def gcp_platform_resource(settings: Settings) -> GcpPlatformResource:
     return GcpPlatformResource(
         vertex_endpoint=settings.vertex_endpoint,
         impersonate_service_account=settings.impersonate_service_account,
+        google_apis_url=settings.google_apis_url,
         cancel_training_with_run=settings.cancel_training_with_run,
     )

@@ -41,6 +41,19 @@ class Intake:
     acknowledge: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
 
+    def without_dead_letters(self) -> Intake:
+        """The same without what could not be forwarded: that is neither recorded nor settled."""
+        kept = {message.ack_id for message, *_ in self.dead_letters}
+        records = {
+            monitor: [item for item in part if item.kind != OutcomeKind.DEAD_LETTERED]
+            for monitor, part in self.records.items()
+        }
+        return Intake(
+            records=records,
+            acknowledge=[ack_id for ack_id in self.acknowledge if ack_id not in kept],
+            problems=self.problems,
+        )
+
     def counts(self) -> str:
         """How many messages had which outcome, e.g. `1 drift, 2 dead-lettered (not_json)`."""
         records = [record for part in self.records.values() for record in part]

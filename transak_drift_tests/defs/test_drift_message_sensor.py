@@ -18,8 +18,8 @@ from transak_drift.defs.drift_message_sensor import (
     build_drift_message_sensor,
     run_request,
 )
-from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
     DRIFT_EVENT_TAG,
     FEATURE_PAGE_TAG,
     MONITOR_PAGE_TAG,
@@ -27,6 +27,7 @@ from transak_drift.defs.names import (
     RETRAIN_JOB,
     ModelNames,
 )
+from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
 from transak_drift.defs.training import retrain_job
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.local.platform import LocalPlatform
@@ -83,6 +84,17 @@ class Ticks:
         """Store a job that found these distances; return the message that names it."""
         return store_job(self.home, self.config, job, distances or None)
 
+    def find_by_polling(self, job: str, minutes_ago: float = 0) -> None:
+        """Record drift as the sensor of monitoring results does."""
+        record = TriggerRecord(
+            kind=OutcomeKind.DRIFT,
+            key=f"{MONITOR}/{job}",
+            detail="found",
+            at=datetime.now(UTC) - timedelta(minutes=minutes_ago),
+            event=drift_event(job),
+        )
+        write_records(self.instance, NAMES.asset(DRIFT_EVENT), [record])
+
     def publish(self, *bodies: bytes) -> None:
         with self.queue.open(self.config) as queue:
             queue.publish_many(bodies)
@@ -103,7 +115,7 @@ class Ticks:
         )
 
     def records(self) -> list[TriggerRecord]:
-        found = read_records(self.instance, NAMES.drift_event)
+        found = read_records(self.instance, NAMES.asset(DRIFT_EVENT))
         return [record for _, records in found for record in records]
 
     def steps(self, job: str) -> list[OutcomeKind]:
@@ -165,14 +177,7 @@ def test_a_message_cannot_lie(ticks: Ticks) -> None:
 
 def test_drift_that_polling_found_trains_without_a_message_and_once_with_one(ticks: Ticks) -> None:
     body = ticks.message("job-1")
-    record = TriggerRecord(
-        kind=OutcomeKind.DRIFT,
-        key=f"{MONITOR}/job-1",
-        detail="found",
-        at=datetime.now(UTC),
-        event=drift_event("job-1"),
-    )
-    write_records(ticks.instance, NAMES.drift_event, [record])
+    ticks.find_by_polling("job-1")
     [request] = ticks.tick().run_requests or []
     ticks.launch(request)
     ticks.publish(body)
@@ -361,15 +366,8 @@ def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     ticks = Ticks(tmp_path, instance, config=configuration(message_grace_minutes=60))
-    for job, minutes in (("late", 61), ("fresh", 1)):
-        record = TriggerRecord(
-            kind=OutcomeKind.DRIFT,
-            key=f"{MONITOR}/{job}",
-            detail="found",
-            at=datetime.now(UTC) - timedelta(minutes=minutes),
-            event=drift_event(job),
-        )
-        write_records(instance, NAMES.drift_event, [record])
+    ticks.find_by_polling("late", minutes_ago=61)
+    ticks.find_by_polling("fresh", minutes_ago=1)
     result = ticks.tick()
     [check] = result.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
@@ -381,6 +379,39 @@ def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
     [check] = ticks.tick().asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert check.passed
+
+
+def test_drift_that_polling_found_trains_while_pubsub_is_out(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(resource: LocalTriggerQueueResource, queue: TriggerQueue) -> None:
+        raise TemporaryPlatformError("Pub/Sub did not answer in time")
+
+    ticks.message("job-1")
+    ticks.find_by_polling("job-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalTriggerQueueResource, "prepare", prepare)
+        assert ticks.requested() == [f"{MONITOR}/job-1"]
+    assert ticks.steps("job-1") == [OutcomeKind.DRIFT, OutcomeKind.TRAINING_REQUESTED]
+
+
+def test_dead_letters_that_cannot_be_forwarded_hold_up_nothing_and_are_not_lost(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(queue: TriggerQueue, letters: object, source: object = None) -> list[str]:
+        raise PlatformError("grant roles/pubsub.publisher")
+
+    ticks.publish(b"no json", ticks.message("job-1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(TriggerQueue, "publish_dead_letters", publish)
+        result = ticks.tick()
+    assert [request.run_key for request in result.run_requests or []] == [f"{MONITOR}/job-1"]
+    assert [record.kind for record in ticks.records()] == [
+        OutcomeKind.DRIFT,
+        OutcomeKind.TRAINING_REQUESTED,
+    ]
+    with ticks.queue.open(CONFIG) as queue:
+        assert queue.list_dead_letters() == []
 
 
 def test_many_open_events_keep_the_cursor_bounded(ticks: Ticks) -> None:
