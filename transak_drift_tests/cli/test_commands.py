@@ -113,6 +113,39 @@ def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
     assert document("config", "check")["project_id"] == "af-finanzen"
 
 
+def test_the_values_of_each_model_are_written_for_terraform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CONFIG_FILE, tmp_path)
+    with pytest.raises(ConfigError, match=r"--output = \"terraform/models.auto.tfvars.json\""):
+        call("config", "terraform")
+
+    (tmp_path / "terraform").mkdir()
+    (tmp_path / "monitoring_configs").mkdir()
+    second = json.loads(CONFIG_FILE.read_text()) | {
+        "model_name": "second",
+        "monitoring_job_display_name": "Second",
+        "further_model_monitor_ids": ["4412345678901234567"],
+        "vertex": {"monitoring_output": "gs://second/monitoring"},
+    }
+    (tmp_path / "monitoring_configs" / "second.json").write_text(json.dumps(second))
+    assert len(call("config", "terraform").output.splitlines()) == 2
+
+    written = json.loads((tmp_path / "terraform" / "models.auto.tfvars.json").read_text())
+    assert written["config_path"] == "../monitoring_config.json"
+    first, other = written["models"]
+    assert (first["file"], other["file"]) == (
+        "../monitoring_config.json",
+        "../monitoring_configs/second.json",
+    )
+    assert first["trigger_subscription"] == CONFIG.trigger_subscription
+    assert (first["project_number"], first["monitoring_output"]) == (None, None)
+    assert other["model_monitor_id"] == "second"
+    assert other["further_model_monitor_ids"] == ["4412345678901234567"]
+    assert other["monitoring_output"] == "gs://second/monitoring"
+
+
 def problem(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Call a command as the shell does, and return the one line that it ends with."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
