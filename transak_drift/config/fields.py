@@ -35,12 +35,8 @@ def text(pattern: str, fix: str, **limits: Any) -> Any:
     return Field(pattern=pattern, **limits)
 
 
-PROJECT_ID = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
-LOCATION = r"^[a-z]+-[a-z]+[0-9]+$"
 # A monitor that was made without an id has a number, as Vertex AI gives it.
 MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
-PUBSUB_ID = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
-PIPELINE_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 _VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 _VISIBLE_FIX = "write a name in visible characters on one line"
 _PUBSUB_FIX = (
@@ -75,7 +71,7 @@ def _calendar_day(value: Any) -> Any:
 ProjectId = Annotated[
     str,
     text(
-        PROJECT_ID,
+        r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
         "write 6 to 30 lower-case letters, digits or inner hyphens, a letter first, "
         "e.g. af-finanzen",
     ),
@@ -87,7 +83,9 @@ ProjectNumber = Annotated[
         'write at most 19 digits in quotes, no zero first, e.g. "123456789012"',
     ),
 ]
-Location = Annotated[str, text(LOCATION, "write a region in lower case, e.g. europe-west6")]
+Location = Annotated[
+    str, text(r"^[a-z]+-[a-z]+[0-9]+$", "write a region in lower case, e.g. europe-west6")
+]
 ModelMonitorId = Annotated[
     str,
     text(
@@ -107,14 +105,14 @@ ModelAlias = Annotated[
 ]
 PubSubId = Annotated[
     str,
-    text(PUBSUB_ID, _PUBSUB_FIX, max_length=255),
+    text(r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", _PUBSUB_FIX, max_length=255),
     AfterValidator(_not_reserved),
     Field(json_schema_extra={"not": {"pattern": "^[Gg][Oo][Oo][Gg]"}}),
 ]
 PipelineName = Annotated[
     str,
     text(
-        PIPELINE_NAME,
+        r"^[a-z][a-z0-9-]{0,62}$",
         "write at most 63 lower-case letters, digits or hyphens, a letter first, "
         "e.g. pipeline-train",
     ),
