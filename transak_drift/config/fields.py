@@ -86,8 +86,6 @@ ProjectNumber = Annotated[
 Location = Annotated[
     str, text(r"^[a-z]+-[a-z]+[0-9]+$", "write a region in lower case, e.g. europe-west6")
 ]
-    str, text(r"^[a-z]+-[a-z]+[0-9]+$", "write a region in lower case, e.g. europe-west6")
-]
 ModelMonitorId = Annotated[
     str,
     text(
