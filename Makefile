@@ -3,28 +3,35 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo dev test lint format lock clean
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test test-fast lint format lock clean
 
-demo: $(VENV)/installed
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/installed ## Run the whole loop for real, and check each step.
 	$(BIN)/transak-drift demo
 
-dev: $(VENV)/installed
+dev: $(VENV)/installed ## Start the Dagster UI with everything up.
 	$(BIN)/transak-drift dev
 
-test: lint
+test: lint ## Lint, check types, and run every test.
 	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
-lint: $(VENV)/installed
+FAST := config drift training trigger reports notifications test_layering.py
+test-fast: $(VENV)/installed ## Run the tests of the pure packages, in under a minute.
+	$(BIN)/pytest -q -n 2 $(addprefix transak_drift_tests/,$(FAST)) -m "not slow"
+
+lint: $(VENV)/installed ## Check style, formatting and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check
 
-format: $(VENV)/installed
+format: $(VENV)/installed ## Fix style and formatting.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The locked versions of every package, for all supported Pythons.
-lock:
+lock: ## Lock the versions of every package, for all supported Pythons.
 	uv pip compile --universal --python-version 3.11 --all-extras --output-file requirements.lock pyproject.toml
 
 $(VENV)/installed: pyproject.toml requirements.lock
@@ -34,5 +41,5 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-clean:
+clean: ## Remove the virtual environment and the local platform's data.
 	rm -rf $(VENV) .transak_drift

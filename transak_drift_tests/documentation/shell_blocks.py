@@ -53,9 +53,10 @@ def shell_blocks(text: str) -> list[ShellBlock]:
 
 
 def documents(repository: Path) -> list[Path]:
-    """Return README, CHANGELOG and the pages in docs/."""
+    """Return README, CHANGELOG, CONTRIBUTING and the pages in docs/."""
     return [
         repository / "README.md",
         repository / "CHANGELOG.md",
+        repository / "CONTRIBUTING.md",
         *sorted((repository / "docs").glob("*.md")),
     ]
