@@ -121,12 +121,12 @@ class TrainingRequest:
     Args:
         drift_event_key: the drift event, or None of a training that a person started.
         window_end: end of the window that drifted (exclusive), UTC.
-        run_id: the Dagster run, for the record.
+        run_id: the Dagster run that asks, or an empty string.
     """
 
     drift_event_key: str | None
     window_end: datetime
-    run_id: str
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

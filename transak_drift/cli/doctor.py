@@ -22,7 +22,7 @@ from transak_drift.defs.gcp_resources import (
     gcp_platform_resource,
     gcp_trigger_queue_resource,
 )
-from transak_drift.platform import PlatformError
+from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.settings import Settings, load_settings
 
 _MARKS = {
@@ -77,7 +77,6 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Finding]:
     from transak_drift.pubsub.connection import connect
     from transak_drift.pubsub.inspection import inspect_trigger_queue
     from transak_drift.vertex.inspection import inspect_vertex
-    from transak_drift.vertex.training_launch import TrainingOrder
 
     platform = gcp_platform_resource(settings)
     session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
@@ -87,7 +86,7 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Finding]:
         *inspect_vertex(
             platform.connect(config),
             config,
-            TrainingOrder("doctor/doctor", datetime.now(UTC), "doctor"),
+            TrainingRequest("doctor/doctor", datetime.now(UTC), "doctor"),
         ),
         *_inspect_datasets(platform, config),
     ]

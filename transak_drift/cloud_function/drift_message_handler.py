@@ -31,12 +31,12 @@ from transak_drift.cloud_function.pubsub_event import (
 from transak_drift.cloud_function.structured_log import with_fields
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.platform import MonitoringJobs, PlatformError
+from transak_drift.platform import MonitoringJobs, PlatformError, TrainingRequest
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.retrain_policy import NO_HISTORY, hold_back
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.vertex.training_launch import launch_training
 
 UNEXPECTED_EVENT = "unexpected_event"
 NOT_SETTLED = "not_settled_in_time"
@@ -138,7 +138,7 @@ class DriftMessageHandler:
         hold = hold_back(len(event.features), policy, NO_HISTORY, _now())
         if hold is not None:
             return self._log(pushed, Disposition.HELD, hold, logging.WARNING, event)
-        order = TrainingOrder(event.key, event.window_end)
+        order = TrainingRequest(event.key, event.window_end)
         # A job that failed is not followed by another, since a message may come again at any time.
         training = launch_training(model.connection, model.config, order, retry_failed=False)
         return self._log(

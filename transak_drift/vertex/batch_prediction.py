@@ -7,31 +7,21 @@ from transak_drift.vertex.connection import VertexConnection
 
 
 def find_batch_prediction_job(connection: VertexConnection, display_name: str) -> str:
-    """Find the newest finished job of a display name.
-
-    Args:
-        connection: the location's clients.
-        display_name: the display name.
-
-    Returns:
-        Its resource name.
+    """Return the resource name of the newest job of a display name that has succeeded.
 
     Raises:
-        PlatformError: no job of that name has succeeded, or they cannot be read.
+        PlatformError: there is none, or they cannot be read.
     """
     from google.cloud.aiplatform_v1beta1 import types
 
     parent = connection.endpoint.parent
     escaped = display_name.replace("\\", "\\\\").replace('"', '\\"')
-    request = types.ListBatchPredictionJobsRequest(
-        parent=parent, filter=f'display_name="{escaped}"', page_size=100
+    jobs = connection.list_all(
+        connection.jobs.list_batch_prediction_jobs,
+        "aiplatform.batchPredictionJobs.list",
+        parent,
+        {"parent": parent, "filter": f'display_name="{escaped}"'},
     )
-    with connection.explained("aiplatform.batchPredictionJobs.list", parent):
-        jobs = list(
-            connection.jobs.list_batch_prediction_jobs(
-                request=request, **connection.limits.options()
-            )
-        )
     finished = [job for job in jobs if job.state == types.JobState.JOB_STATE_SUCCEEDED]
     if finished:
         return max(finished, key=lambda job: job.create_time).name

@@ -37,26 +37,26 @@ class CallLimits:
         total_seconds: time in which attempts are repeated; less than the 60 s that Dagster gives
             the tick of a sensor.
         first_wait_seconds: wait before the second attempt; it doubles with each, with jitter.
-        longest_wait_seconds: no wait is longer.
+        max_wait_seconds: no wait is longer.
         operation_seconds: how long a long-running operation is waited for.
         first_poll_seconds: wait before an operation or a job is looked at again; it grows.
-        longest_poll_seconds: no such wait is longer.
+        max_poll_seconds: no such wait is longer.
     """
 
     attempt_seconds: float = 20.0
     total_seconds: float = 45.0
     first_wait_seconds: float = 0.5
-    longest_wait_seconds: float = 15.0
+    max_wait_seconds: float = 15.0
     operation_seconds: float = 300.0
     first_poll_seconds: float = 0.5
-    longest_poll_seconds: float = 30.0
+    max_poll_seconds: float = 30.0
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments `retry` and `timeout` of a generated client's method."""
         retry = Retry(
             predicate=if_exception_type(*RETRYABLE),
             initial=self.first_wait_seconds,
-            maximum=self.longest_wait_seconds,
+            maximum=self.max_wait_seconds,
             multiplier=2.0,
             timeout=self.total_seconds,
         )
@@ -70,7 +70,7 @@ class CallLimits:
     def poll_waits(self) -> Any:
         """Return the waits between two looks at an operation or a job, in seconds, endlessly."""
         return exponential_sleep_generator(
-            self.first_poll_seconds, self.longest_poll_seconds, multiplier=1.5
+            self.first_poll_seconds, self.max_poll_seconds, multiplier=1.5
         )
 
     def wait_for(self, operation: Operation, operations_client: Any, what: str) -> None:

@@ -1,16 +1,19 @@
-"""Clients of Vertex AI, and the credentials they call with."""
+"""Clients of Vertex AI, the credentials they call with, and how each call is made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials, Credentials
 
 from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.platform import PlatformError
 from transak_drift.vertex.call_limits import CallLimits
 from transak_drift.vertex.endpoint import VertexEndpoint
 from transak_drift.vertex.errors import Access, explained
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1.services.model_monitoring_service import (
         ModelMonitoringServiceClient,
     )
+
+PAGE_SIZE = 100
 
 
 class VertexConnection:
@@ -37,16 +42,69 @@ class VertexConnection:
         self.limits = limits or CallLimits()
         self._channel: grpc.Channel | None = None
 
-    def explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
-        """Turn the errors of the calls in a block into `PlatformError`.
+    def call(
+        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
+    ) -> Any:
+        """Make a call within the limits.
 
         Args:
-            permission: the IAM permission that the calls need.
-            resource: the resource on which they need it.
+            method: a method of one of the clients.
+            permission: the IAM permission that it needs.
+            resource: the resource on which it needs it.
+            request: the fields of the method's request.
 
-        Returns:
-            The context manager; see `transak_drift.vertex.errors.explained`.
+        Raises:
+            PlatformError: the call is refused, or not answered in time.
+            google.api_core.exceptions.AlreadyExists: that is the answer.
         """
+        with self.explained(permission, resource):
+            return method(request=dict(request), **self.limits.options())
+
+    def find(
+        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
+    ) -> Any | None:
+        """Make a call as `call` does; None where the resource does not exist."""
+        try:
+            return self.call(method, permission, resource, request)
+        except PlatformError as error:
+            if isinstance(error.__cause__, exceptions.NotFound):
+                return None
+            raise
+
+    def list_all(
+        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
+    ) -> list[Any]:
+        """Read every page of a list, with a call as `call` makes it for each."""
+        with self.explained(permission, resource):
+            return list(
+                method(request={**request, "page_size": PAGE_SIZE}, **self.limits.options())
+            )
+
+    def run(
+        self,
+        client: Any,
+        method: Callable[..., Any],
+        permission: str,
+        resource: str,
+        request: Mapping[str, Any],
+        what: str,
+    ) -> None:
+        """Start a long-running operation and wait for its end.
+
+        Args:
+            client: the client of the method.
+            method: see `call`, as for the next three.
+            permission: the IAM permission.
+            resource: the resource.
+            request: the fields of the request.
+            what: what the operation does, for the error.
+        """
+        with self.explained(permission, resource):
+            operation = method(request=dict(request), **self.limits.options())
+            self.limits.wait_for(operation, client.transport.operations_client, what)
+
+    def explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
+        """Turn the errors of the calls in a block into `PlatformError`."""
         account = self.endpoint.service_account
         return explained(
             Access(permission, resource, f"serviceAccount:{account}" if account else None)
@@ -54,11 +112,7 @@ class VertexConnection:
 
     @cached_property
     def credentials(self) -> Credentials:
-        """The credentials; a server on loopback gets none.
-
-        Raises:
-            PlatformError: there are none.
-        """
+        """The credentials; a server on loopback gets none."""
         if self.endpoint.is_loopback:
             return AnonymousCredentials()
         with self.explained("aiplatform.locations.get", self.endpoint.parent):

@@ -21,15 +21,7 @@ _FORMATS = {"csv": "CSV", "jsonl": "JSONL", "tfrecord": "TF_RECORD"}
 
 
 def address_of_day(address: str, day: date) -> str:
-    """Put a day into the address of a dataset.
-
-    Args:
-        address: an address with any number of `{date}` or `{date:<form of strftime>}`.
-        day: the day.
-
-    Returns:
-        The address of that day's data.
-    """
+    """Put a day in place of each `{date}` or `{date:<form of strftime>}` of an address."""
     return _DAY.sub(lambda match: day.strftime(match["form"] or "%Y-%m-%d"), address)
 
 
@@ -39,18 +31,7 @@ def is_split_by_day(address: str) -> bool:
 
 
 def training_dataset_input(address: str, model_version: str) -> ModelMonitoringInput:
-    """Name the baseline.
-
-    Args:
-        address: `vertex.training_dataset` of the configuration.
-        model_version: the version that predicts, for `{model_version}`.
-
-    Returns:
-        The dataset, as a whole.
-
-    Raises:
-        PlatformError: the address is of no supported form.
-    """
+    """Name the baseline: `vertex.training_dataset` with the version that predicts put in."""
     return _columnized(address.replace("{model_version}", model_version), "training_dataset")
 
 
@@ -92,14 +73,7 @@ def prediction_dataset_input(
 
 
 def batch_prediction_input(name: str) -> ModelMonitoringInput:
-    """Name the output of a BatchPredictionJob.
-
-    Args:
-        name: resource name of the job.
-
-    Returns:
-        The dataset.
-    """
+    """Name the output of a BatchPredictionJob, given its resource name."""
     from google.cloud.aiplatform_v1beta1 import types
 
     return types.ModelMonitoringInput(
@@ -110,14 +84,7 @@ def batch_prediction_input(name: str) -> ModelMonitoringInput:
 
 
 def describe_input(dataset: ModelMonitoringInput) -> str:
-    """Tell where a dataset is.
-
-    Args:
-        dataset: the dataset.
-
-    Returns:
-        Its address, the query, or the resource name; an empty string where it names none.
-    """
+    """Return a dataset's address, query or resource name; an empty string where it has none."""
     columnized = dataset.columnized_dataset
     for text in (
         columnized.bigquery_source.table_uri,

@@ -66,14 +66,7 @@ class Access:
 
 
 def role_for(permission: str) -> str:
-    """Name the smallest predefined role that holds a permission.
-
-    Args:
-        permission: `service.resources.verb`.
-
-    Returns:
-        The role, e.g. `roles/aiplatform.user`.
-    """
+    """Name the smallest predefined role that holds a permission, `service.resources.verb`."""
     if permission in _ROLES:
         return _ROLES[permission]
     service, _, verb = permission.partition(".")[0], "", permission.rpartition(".")[2]
@@ -110,16 +103,7 @@ def explained(access: Access) -> Generator[None]:
 
 
 def missing_role(permission: str, resource: str, caller: str | None = None) -> str:
-    """Tell which role to grant to whom on what.
-
-    Args:
-        permission: the permission that is missing.
-        resource: the resource on which it is missing.
-        caller: the IAM principal that lacks it, or None where it is not known.
-
-    Returns:
-        One sentence.
-    """
+    """Say which role to grant to whom on what."""
     who = caller or "the account of the application default credentials"
     return (
         f"{who} lacks {permission} on {resource}: grant {role_for(permission)} (or a custom role "

@@ -22,14 +22,7 @@ OTHER_VALUES = "(other values)"
 
 
 def row_count(distribution: Any) -> int | None:
-    """Read how many rows a dataset has.
-
-    Args:
-        distribution: the reported distribution of one feature.
-
-    Returns:
-        The rows, or None where the report does not say.
-    """
+    """Read a dataset's rows from the reported distribution of one of its features."""
     document = distribution if isinstance(distribution, Mapping) else {}
     rows = _number(_member(document, "num_examples"))
     if rows is not None:
@@ -41,15 +34,7 @@ def row_count(distribution: Any) -> int | None:
 
 
 def contributors(baseline: Any, target: Any) -> tuple[Contributor, ...]:
-    """Find the values whose share changed most.
-
-    Args:
-        baseline: the reported distribution of the feature in the baseline.
-        target: the same in the target dataset.
-
-    Returns:
-        The values, greatest change first; none where the reports do not hold the values.
-    """
+    """Find the values whose share changed most between two reported distributions of a feature."""
     before, after = _feature_statistics(baseline), _feature_statistics(target)
     if before is None or after is None:
         return ()

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from transak_drift.config.finding import Finding, gap, in_order
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.platform import PlatformError
+from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
 from transak_drift.vertex.monitor_difference import difference
 from transak_drift.vertex.monitor_spec import model_monitor
 from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
-from transak_drift.vertex.training_launch import TrainingOrder, build_training_job
+from transak_drift.vertex.training_launch import build_training_job
 
 _MAX_CHANGES = 5
 
 
 def inspect_vertex(
-    connection: VertexConnection, config: MonitoringConfig, order: TrainingOrder
+    connection: VertexConnection, config: MonitoringConfig, request: TrainingRequest
 ) -> list[Finding]:
-    """Hold Vertex AI against the configuration.
-
-    Args:
-        connection: the location's clients.
-        config: the monitored model.
-        order: a training to build the PipelineJob for, without creating it.
-
-    Returns:
-        One finding for each piece.
-    """
+    """Compare Vertex AI with the configuration; the training's PipelineJob is only built."""
     findings: list[Finding] = []
     model: RegistryVersion | None = None
     try:
@@ -38,7 +29,7 @@ def inspect_vertex(
             gap("model", str(error), "upload the model, or correct model_name in the configuration")
         )
     findings.append(_inspect_monitor(connection, config, model))
-    findings.append(_inspect_pipeline(connection, config, model, order))
+    findings.append(_inspect_pipeline(connection, config, model, request))
     return findings
 
 
@@ -70,7 +61,7 @@ def _inspect_pipeline(
     connection: VertexConnection,
     config: MonitoringConfig,
     model: RegistryVersion | None,
-    order: TrainingOrder,
+    request: TrainingRequest,
 ) -> Finding:
     piece = "training pipeline"
     if config.vertex.pipeline_template is None:
@@ -82,7 +73,7 @@ def _inspect_pipeline(
     if model is None:
         return gap(piece, "not looked at, since there is no model", "see the model")
     try:
-        build_training_job(connection, config, order, config.vertex.pipeline_template, model)
+        build_training_job(connection, config, request, config.vertex.pipeline_template, model)
     except PlatformError as error:
         return gap(piece, str(error), "fix what was found; the next drift could not train")
     return in_order(piece, f"{config.vertex.pipeline_template} takes what it is given")

@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from google.api_core import exceptions
-
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import Model
-
-# "Model versioning with Model Registry": a list of models gives the version with this alias.
-DEFAULT_ALIAS = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +43,14 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
     Raises:
         PlatformError: no model, or more than one, has that name, or no version has the alias.
     """
-    from google.cloud.aiplatform_v1 import types
-
     parent = connection.endpoint.parent
-    request = types.ListModelsRequest(
-        parent=parent, filter=f"display_name={_quoted(config.model_name)}", page_size=100
+    listed = connection.list_all(
+        connection.models.list_models,
+        "aiplatform.models.list",
+        parent,
+        {"parent": parent, "filter": f"display_name={_quoted(config.model_name)}"},
     )
-    with connection.explained("aiplatform.models.list", parent):
-        pages = connection.models.list_models(request=request, **connection.limits.options())
-        found = [model for model in pages if model.display_name == config.model_name]
+    found = [model for model in listed if model.display_name == config.model_name]
     if not found:
         raise PlatformError(
             f"no model is named {config.model_name!r} in {parent}: upload it, or correct "
@@ -68,6 +62,7 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
             f"{len(found)} models are named {config.model_name!r} in {parent} ({names}): give all "
             "but one of them another display name, so that model_name says which one is meant"
         )
+    # A list gives the default version of each model ("Model versioning with Model Registry").
     if config.model_alias in found[0].version_aliases:
         return _version(found[0])
     return _find_alias(connection, found[0], config.model_alias)
@@ -75,26 +70,25 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
 
 def list_versions(connection: VertexConnection, model: str) -> list[RegistryVersion]:
     """List the versions of a model, newest first."""
-    from google.cloud.aiplatform_v1 import types
-
-    request = types.ListModelVersionsRequest(name=model, page_size=100, order_by="create_time desc")
-    with connection.explained("aiplatform.models.get", model):
-        pages = connection.models.list_model_versions(
-            request=request, **connection.limits.options()
-        )
-        versions = [_version(item) for item in pages]
-    return sorted(versions, key=lambda item: item.create_time, reverse=True)
+    versions = connection.list_all(
+        connection.models.list_model_versions,
+        "aiplatform.models.get",
+        model,
+        {"name": model, "order_by": "create_time desc"},
+    )
+    return sorted(map(_version, versions), key=lambda item: item.create_time, reverse=True)
 
 
 def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict[str, float]:
     """Read the numbers of a version's newest evaluation; none where it was never evaluated."""
     from google.cloud.aiplatform_v1 import types
 
-    request = types.ListModelEvaluationsRequest(parent=version.name, page_size=100)
-    with connection.explained("aiplatform.modelEvaluations.list", version.name):
-        evaluations = list(
-            connection.models.list_model_evaluations(request=request, **connection.limits.options())
-        )
+    evaluations = connection.list_all(
+        connection.models.list_model_evaluations,
+        "aiplatform.modelEvaluations.list",
+        version.name,
+        {"parent": version.name},
+    )
     if not evaluations:
         return {}
     newest = max(evaluations, key=lambda item: item.create_time)
@@ -107,18 +101,15 @@ def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict
 
 
 def _find_alias(connection: VertexConnection, model: Model, alias: str) -> RegistryVersion:
-    from google.cloud.aiplatform_v1 import types
-
-    name = f"{connection.endpoint.parent}/models/{model.name.partition('@')[0].rpartition('/')[2]}"
-    request = types.GetModelRequest(name=f"{name}@{alias}")
-    with connection.explained("aiplatform.models.get", name):
-        try:
-            found = connection.models.get_model(request=request, **connection.limits.options())
-        except exceptions.NotFound as error:
-            raise PlatformError(
-                f"no version of {name} has the alias {alias!r}: give it to the version that "
-                "predicts, or correct model_alias in the configuration"
-            ) from error
+    model_id = model.name.partition("@")[0].rpartition("/")[2]
+    name = f"{connection.endpoint.parent}/models/{model_id}"
+    get = connection.models.get_model
+    found = connection.find(get, "aiplatform.models.get", name, {"name": f"{name}@{alias}"})
+    if found is None:
+        raise PlatformError(
+            f"no version of {name} has the alias {alias!r}: give it to the version that "
+            "predicts, or correct model_alias in the configuration"
+        )
     return _version(found)
 
 

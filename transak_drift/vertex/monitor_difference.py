@@ -15,15 +15,11 @@ _PROJECT = re.compile(r"^projects/[^/]+/")
 
 
 def settings_of(monitor: ModelMonitor) -> dict[str, Any]:
-    """Read the settings that the configuration decides.
+    """Read the settings that the configuration decides, by dotted path.
 
-    Args:
-        monitor: the monitor.
-
-    Returns:
-        Settings by dotted path, whose first part is the field of ModelMonitor that an update mask
-        names. The project is left out of the names of resources in the monitor's own project,
-        since Vertex AI answers with its number where the configuration has its id.
+    The first part of a path is the field of ModelMonitor that an update mask names. The project is
+    left out of resource names, since Vertex AI answers with its number where the configuration has
+    its id.
     """
     model = monitor.model_monitoring_target.vertex_model
     drift = monitor.tabular_objective.feature_drift_spec
@@ -56,15 +52,9 @@ def settings_of(monitor: ModelMonitor) -> dict[str, Any]:
 
 
 def difference(present: ModelMonitor | None, desired: ModelMonitor) -> tuple[Change, ...]:
-    """Compare two monitors.
+    """List the settings in which a monitor, None where it does not exist, differs from the desired.
 
-    Args:
-        present: as Vertex AI has it, or None where it does not exist.
-        desired: as the configuration asks for it.
-
-    Returns:
-        One change for each setting that differs, by path; an output directory that only Vertex AI
-        chose is no difference.
+    An output directory that only Vertex AI chose is no difference.
     """
     before = {} if present is None else settings_of(present)
     after = settings_of(desired)
@@ -83,15 +73,7 @@ def mask_of(changes: tuple[Change, ...]) -> list[str]:
 
 
 def merged(present: ModelMonitor, desired: ModelMonitor) -> ModelMonitor:
-    """Put the configured settings into a monitor and keep what the configuration does not decide.
-
-    Args:
-        present: as Vertex AI has it.
-        desired: as the configuration asks for it.
-
-    Returns:
-        A copy of `present` with the configured settings.
-    """
+    """Return a copy of a monitor with the configured settings; all others are kept."""
     from google.cloud.aiplatform_v1beta1 import types
 
     monitor = types.ModelMonitor(present)

@@ -24,14 +24,7 @@ _DATA_TYPES = {"categorical": "categorical", "numerical": "float"}
 
 
 def model_monitor(config: MonitoringConfig, model: RegistryVersion) -> ModelMonitor:
-    """Build the ModelMonitor.
-
-    Args:
-        config: the configuration.
-        model: the version that predicts.
-
-    Returns:
-        The monitor, without a resource name.
+    """Build the ModelMonitor of a version, without a resource name.
 
     Raises:
         PlatformError: the configuration lacks what only Vertex AI needs.
@@ -103,12 +96,6 @@ def output_spec(config: MonitoringConfig) -> ModelMonitoringOutputSpec | None:
 
 def monitoring_schema(config: MonitoringConfig) -> ModelMonitoringSchema:
     """Build the schema of the monitored features.
-
-    Args:
-        config: the configuration.
-
-    Returns:
-        One field for each feature.
 
     Raises:
         PlatformError: a feature's type is not configured; Vertex AI does not look at the column.

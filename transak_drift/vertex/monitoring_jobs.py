@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from google.api_core import exceptions
-
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
@@ -47,25 +45,25 @@ def list_monitoring_jobs(
     connection: VertexConnection, config: MonitoringConfig, since: datetime
 ) -> list[ListedJob]:
     """See `DriftPlatform.list_monitoring_jobs`."""
-    from google.cloud.aiplatform_v1beta1 import types
-
     found: list[ListedJob] = []
     for monitor_id in own_monitors(connection, config).monitor_ids:
         parent = name_of(connection, monitor_id)
-        request = types.ListModelMonitoringJobsRequest(parent=parent, page_size=100)
-        with connection.explained("aiplatform.modelMonitoringJobs.list", parent):
-            found += [
-                ListedJob(
-                    model_monitor_id=monitor_id,
-                    monitoring_job_id=job.name.rpartition("/")[2],
-                    created=job.create_time.astimezone(UTC),
-                    has_ended=has_failed(job) or has_result(job),
-                )
-                for job in connection.model_monitoring.list_model_monitoring_jobs(
-                    request=request, **connection.limits.options()
-                )
-                if job.create_time.astimezone(UTC) >= since
-            ]
+        jobs = connection.list_all(
+            connection.model_monitoring.list_model_monitoring_jobs,
+            "aiplatform.modelMonitoringJobs.list",
+            parent,
+            {"parent": parent},
+        )
+        found += [
+            ListedJob(
+                model_monitor_id=monitor_id,
+                monitoring_job_id=job.name.rpartition("/")[2],
+                created=job.create_time.astimezone(UTC),
+                has_ended=has_failed(job) or has_result(job),
+            )
+            for job in jobs
+            if job.create_time.astimezone(UTC) >= since
+        ]
     return sorted(found, key=lambda job: job.created)
 
 
@@ -80,12 +78,11 @@ def read_monitoring_job(
     def answer(state: JobState, detail: str, day: date | None) -> MonitoringJob:
         return MonitoringJob(name, model_monitor_id, job_id, state, detail, day=day)
 
-    try:
-        job = get_job(connection, name)
-    except PlatformError as error:
-        if isinstance(error.__cause__, exceptions.NotFound):
-            return answer(JobState.MISSING, str(error), monitored_day(name))
-        raise
+    job = get_job(connection, name)
+    if job is None:
+        return answer(
+            JobState.MISSING, f"{name} was not found: it was deleted", monitored_day(name)
+        )
     if has_failed(job):
         state = types.JobState(job.state).name
         return answer(
@@ -136,14 +133,10 @@ def recent_results(
     return [_row(connection, config, job) for job in reversed(listed[-limit:])]
 
 
-def get_job(connection: VertexConnection, name: str) -> types.ModelMonitoringJob:
-    """Read a job as Vertex AI has it."""
-    from google.cloud.aiplatform_v1beta1 import types
-
-    with connection.explained("aiplatform.modelMonitoringJobs.get", name):
-        return connection.model_monitoring.get_model_monitoring_job(
-            request=types.GetModelMonitoringJobRequest(name=name), **connection.limits.options()
-        )
+def get_job(connection: VertexConnection, name: str) -> types.ModelMonitoringJob | None:
+    """Read a job as Vertex AI has it; None where it does not exist."""
+    get = connection.model_monitoring.get_model_monitoring_job
+    return connection.find(get, "aiplatform.modelMonitoringJobs.get", name, {"name": name})
 
 
 def has_failed(job: types.ModelMonitoringJob) -> bool:

@@ -7,7 +7,7 @@ and nothing that it reports is taken for granted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -175,57 +175,45 @@ class JobReading:
 
     @cached_property
     def _points(self) -> dict[str, dict[str, Any]]:
-        from google.cloud.aiplatform_v1beta1 import types
-
-        request = types.SearchModelMonitoringStatsRequest(
-            model_monitor=self._monitor_name,
-            stats_filter=types.SearchModelMonitoringStatsFilter(
-                tabular_stats_filter=types.SearchModelMonitoringStatsFilter.TabularStatsFilter(
-                    # Compared as text, perhaps: the name as Vertex AI writes it.
-                    model_monitoring_job=self._job.name,
-                    objective_type=OBJECTIVE,
-                )
-            ),
-            page_size=100,
-        )
+        search = self._connection.model_monitoring.search_model_monitoring_stats
+        # Perhaps compared as text: the job's name as Vertex AI writes it.
+        wanted = {"model_monitoring_job": self._job.name, "objective_type": OBJECTIVE}
         points: dict[str, dict[str, Any]] = {}
-        permission = "aiplatform.modelMonitors.searchModelMonitoringStats"
-        with self._connection.explained(permission, self._monitor_name):
-            for stats in self._connection.model_monitoring.search_model_monitoring_stats(
-                request=request, **self._connection.limits.options()
-            ):
-                tabular = stats.tabular_stats
-                # Newest first, as "ModelMonitoringTabularStats.data_points" says.
-                for point in tabular.data_points:
-                    if self._is_of_job(point.model_monitoring_job, tabular.objective_type):
-                        points.setdefault(tabular.stats_name, type(point).to_dict(point))
+        for stats in self._search(
+            search, "Stats", {"stats_filter": {"tabular_stats_filter": wanted}}
+        ):
+            tabular = stats.tabular_stats
+            # Newest first, as "ModelMonitoringTabularStats.data_points" says.
+            for point in tabular.data_points:
+                if self._is_of_job(point.model_monitoring_job, tabular.objective_type):
+                    points.setdefault(tabular.stats_name, type(point).to_dict(point))
         return points
 
     @cached_property
     def _alerts(self) -> dict[str, _Alert]:
-        from google.cloud.aiplatform_v1beta1 import types
-
-        request = types.SearchModelMonitoringAlertsRequest(
-            model_monitor=self._monitor_name,
-            model_monitoring_job=self._job.name,
-            objective_type=OBJECTIVE,
-            page_size=100,
-        )
+        search = self._connection.model_monitoring.search_model_monitoring_alerts
+        wanted = {"model_monitoring_job": self._job.name, "objective_type": OBJECTIVE}
         alerts: dict[str, _Alert] = {}
-        permission = "aiplatform.modelMonitors.searchModelMonitoringAlerts"
-        with self._connection.explained(permission, self._monitor_name):
-            for alert in self._connection.model_monitoring.search_model_monitoring_alerts(
-                request=request, **self._connection.limits.options()
-            ):
-                if self._is_of_job(alert.anomaly.model_monitoring_job, alert.objective_type):
-                    anomaly = alert.anomaly.tabular_anomaly
-                    found = _Alert(
-                        distance=_number(anomaly.anomaly),
-                        threshold=_set_threshold(anomaly.condition),
-                        summary=anomaly.summary,
-                    )
-                    alerts.setdefault(alert.stats_name, found)
+        for alert in self._search(search, "Alerts", wanted):
+            if self._is_of_job(alert.anomaly.model_monitoring_job, alert.objective_type):
+                anomaly = alert.anomaly.tabular_anomaly
+                found = _Alert(
+                    distance=_number(anomaly.anomaly),
+                    threshold=_set_threshold(anomaly.condition),
+                    summary=anomaly.summary,
+                )
+                alerts.setdefault(alert.stats_name, found)
         return alerts
+
+    def _search(
+        self, search: Callable[..., Any], what: str, wanted: Mapping[str, Any]
+    ) -> list[Any]:
+        return self._connection.list_all(
+            search,
+            f"aiplatform.modelMonitors.searchModelMonitoring{what}",
+            self._monitor_name,
+            {"model_monitor": self._monitor_name, **wanted},
+        )
 
     def _is_of_job(self, job_name: str, objective: str) -> bool:
         # A filter that Vertex AI does not honour would give another job's distances.

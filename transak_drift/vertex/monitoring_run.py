@@ -105,25 +105,23 @@ def _create_or_adopt(
     day: date,
     spec: ModelMonitoringSpec,
 ) -> ModelMonitoringJob:
-    from google.cloud.aiplatform_v1beta1 import types
-
     parent, _, job_id = name.partition("/modelMonitoringJobs/")
-    request = types.CreateModelMonitoringJobRequest(
-        parent=parent,
-        model_monitoring_job=types.ModelMonitoringJob(
-            display_name=f"{config.monitoring_job_display_name[:110]} {day}",
-            model_monitoring_spec=spec,
-        ),
-        model_monitoring_job_id=job_id,
-    )
-    with connection.explained("aiplatform.modelMonitoringJobs.create", parent):
-        try:
-            return connection.model_monitoring.create_model_monitoring_job(
-                request=request, **connection.limits.options()
-            )
-        except exceptions.AlreadyExists:
-            pass
-    return get_job(connection, name)
+    job = {
+        "display_name": f"{config.monitoring_job_display_name[:110]} {day}",
+        "model_monitoring_spec": spec,
+    }
+    try:
+        return connection.call(
+            connection.model_monitoring.create_model_monitoring_job,
+            "aiplatform.modelMonitoringJobs.create",
+            parent,
+            {"parent": parent, "model_monitoring_job": job, "model_monitoring_job_id": job_id},
+        )
+    except exceptions.AlreadyExists:
+        found = get_job(connection, name)
+        if found is None:
+            raise PlatformError(f"{name} was deleted meanwhile; run this again") from None
+        return found
 
 
 def _target_dataset(

@@ -52,13 +52,7 @@ def monitors_of(connection: VertexConnection, model: RegistryVersion) -> list[Mo
 def monitor_in_use(
     monitors: Sequence[ModelMonitor], config: MonitoringConfig, model: RegistryVersion
 ) -> ModelMonitor | None:
-    """Choose the monitor of the version that predicts, else the one that the configuration names.
-
-    Args:
-        monitors: the monitors of the model.
-        config: names a monitor.
-        model: the version that predicts.
-    """
+    """Choose the monitor of the version that predicts, else the configured one."""
     configured = [item for item in monitors if id_of(item) == config.model_monitor_id]
     return _of_version([*configured, *monitors], model) or next(iter(configured), None)
 
@@ -77,13 +71,9 @@ def id_of(monitor: ModelMonitor) -> str:
 
 def read_monitor(connection: VertexConnection, monitor_id: str) -> ModelMonitor:
     """Read a monitor."""
-    from google.cloud.aiplatform_v1beta1 import types
-
     name = name_of(connection, monitor_id)
-    with connection.explained("aiplatform.modelMonitors.get", name):
-        return connection.model_monitoring.get_model_monitor(
-            request=types.GetModelMonitorRequest(name=name), **connection.limits.options()
-        )
+    get = connection.model_monitoring.get_model_monitor
+    return connection.call(get, "aiplatform.modelMonitors.get", name, {"name": name})
 
 
 def apply_model_monitor(
@@ -146,16 +136,11 @@ def version_monitor_id(model_monitor_id: str, version: str) -> str:
 
 
 def _list(connection: VertexConnection) -> list[ModelMonitor]:
-    from google.cloud.aiplatform_v1beta1 import types
-
     parent = connection.endpoint.parent
-    request = types.ListModelMonitorsRequest(parent=parent, page_size=100)
-    with connection.explained("aiplatform.modelMonitors.list", parent):
-        return list(
-            connection.model_monitoring.list_model_monitors(
-                request=request, **connection.limits.options()
-            )
-        )
+    monitors = connection.model_monitoring.list_model_monitors
+    return connection.list_all(
+        monitors, "aiplatform.modelMonitors.list", parent, {"parent": parent}
+    )
 
 
 def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
@@ -187,25 +172,24 @@ def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: Mode
 
 def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
     """Create a monitor; False where its id is taken or the version has one meanwhile."""
-    from google.cloud.aiplatform_v1beta1 import types
-
     parent = connection.endpoint.parent
     client = connection.model_monitoring
-    request = types.CreateModelMonitorRequest(
-        parent=parent, model_monitor=desired, model_monitor_id=monitor_id
-    )
-    with connection.explained("aiplatform.modelMonitors.create", parent):
-        try:
-            operation = client.create_model_monitor(request=request, **connection.limits.options())
-            connection.limits.wait_for(
-                operation, client.transport.operations_client, "the creation of the ModelMonitor"
-            )
-        except exceptions.AlreadyExists:
+    try:
+        connection.run(
+            client,
+            client.create_model_monitor,
+            "aiplatform.modelMonitors.create",
+            parent,
+            {"parent": parent, "model_monitor": desired, "model_monitor_id": monitor_id},
+            "the creation of the ModelMonitor",
+        )
+    except exceptions.AlreadyExists:
+        return False
+    except PlatformError as error:
+        is_refused = isinstance(error.__cause__, exceptions.BadRequest)
+        if is_refused and any(_target_of(m) == _target_of(desired) for m in _list(connection)):
             return False
-        except exceptions.BadRequest:
-            if any(_target_of(item) == _target_of(desired) for item in _list(connection)):
-                return False
-            raise
+        raise
     return True
 
 
@@ -225,13 +209,13 @@ def _await_monitor(connection: VertexConnection, model: RegistryVersion) -> Mode
 
 
 def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]) -> None:
-    from google.cloud.aiplatform_v1beta1 import types
-
     client = connection.model_monitoring
     monitor.name = name_of(connection, id_of(monitor))
-    request = types.UpdateModelMonitorRequest(model_monitor=monitor, update_mask={"paths": mask})
-    with connection.explained("aiplatform.modelMonitors.update", monitor.name):
-        operation = client.update_model_monitor(request=request, **connection.limits.options())
-        connection.limits.wait_for(
-            operation, client.transport.operations_client, "the update of the ModelMonitor"
-        )
+    connection.run(
+        client,
+        client.update_model_monitor,
+        "aiplatform.modelMonitors.update",
+        monitor.name,
+        {"model_monitor": monitor, "update_mask": {"paths": mask}},
+        "the update of the ModelMonitor",
+    )

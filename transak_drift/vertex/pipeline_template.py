@@ -18,11 +18,7 @@ _HTTPS = "https://"
 
 
 def load_template(connection: VertexConnection, address: str) -> dict[str, Any]:
-    """Read a compiled pipeline.
-
-    Args:
-        connection: gives the credentials for Cloud Storage and Artifact Registry.
-        address: a local path, gs://bucket/path or an address of Artifact Registry.
+    """Read a compiled pipeline from a local path, Cloud Storage or Artifact Registry.
 
     Returns:
         The pipeline as a job: `pipelineSpec` and `runtimeConfig`, whichever of the two documents
@@ -59,19 +55,7 @@ def pipeline_job(
     service_account: str | None,
     network: str | None,
 ) -> PipelineJob:
-    """Build the PipelineJob, without caching.
-
-    Args:
-        template: from `load_template`.
-        display_name: for people.
-        pipeline_root: gs:// directory of what it puts out; None takes the template's own.
-        parameters: values by name.
-        labels: labels of the job.
-        service_account: runs the steps, or None for the project's default.
-        network: full name of the network, or None.
-
-    Returns:
-        The job.
+    """Build the PipelineJob, without caching; without a root it takes the template's own.
 
     Raises:
         PlatformError: a parameter is missing or unknown, or there is no pipeline root.

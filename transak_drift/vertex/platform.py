@@ -50,7 +50,7 @@ from transak_drift.vertex.training_follow import (
     console_url,
     follow_pipeline_job,
 )
-from transak_drift.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.vertex.training_launch import launch_training
 from transak_drift.vertex.training_outcome import training_result
 
 _MAX_RESULTS = 14
@@ -130,8 +130,7 @@ class VertexPlatform(VertexMonitoringJobs):
         progress: Callable[[str], None],
     ) -> TrainingResult:
         """See `DriftPlatform`; a promoted version's training data become the baseline."""
-        order = TrainingOrder(request.drift_event_key, request.window_end, request.run_id)
-        launched = launch_training(self.connection, config, order)
+        launched = launch_training(self.connection, config, request)
         verb = "adopted" if launched.adopted else "started"
         progress(f"{verb} {launched.job_name}: {console_url(self.connection, launched.job_name)}")
         try:
@@ -144,7 +143,7 @@ class VertexPlatform(VertexMonitoringJobs):
                 cancel_pipeline_job(self.connection, launched.job_name)
                 progress(f"cancelled {launched.job_name}")
             raise
-        result = training_result(self.connection, config, job, order, adopted=launched.adopted)
+        result = training_result(self.connection, config, job, request, adopted=launched.adopted)
         if not result.promoted:
             return result
         return replace(result, warnings=self._follow_model(config, result.version, progress))

@@ -21,21 +21,7 @@ _BROWSER_ADDRESS = "https://storage.cloud.google.com"
 def write_monitoring_report(
     client: Client, directory: str, result: MonitoringResult, page: str, caller: str | None
 ) -> str:
-    """Write the report of a monitoring run as an object; one that exists is replaced.
-
-    Args:
-        client: the client of Cloud Storage.
-        directory: `gs://bucket` or `gs://bucket/path`.
-        result: the run's result, which names the object.
-        page: the report, an HTML document.
-        caller: who calls, as an IAM principal, or None where only Google knows.
-
-    Returns:
-        Address for the browser of a person who may read the bucket.
-
-    Raises:
-        PlatformError: it cannot be written; the message names the missing role where one is.
-    """
+    """Write the report of a result below `gs://bucket/path`; returns its address for a browser."""
     job_id = parse_monitoring_job_name(result.job_name)[3]
     return _write_page(client, directory, f"{result.day}-{job_id}.html", page, caller)
 
@@ -43,21 +29,7 @@ def write_monitoring_report(
 def write_drift_history(
     client: Client, directory: str, model_monitor_id: str, page: str, caller: str | None
 ) -> str:
-    """Write the drift history of a model as an object; one that exists is replaced.
-
-    Args:
-        client: the client of Cloud Storage.
-        directory: `gs://bucket` or `gs://bucket/path`.
-        model_monitor_id: the model's monitor, which names the object.
-        page: the history, an HTML document.
-        caller: who calls, as an IAM principal, or None where only Google knows.
-
-    Returns:
-        Address for the browser of a person who may read the bucket.
-
-    Raises:
-        PlatformError: it cannot be written; the message names the missing role where one is.
-    """
+    """Write the drift history of a model as `write_monitoring_report` writes a report."""
     return _write_page(client, directory, f"history-{model_monitor_id}.html", page, caller)
 
 

@@ -16,21 +16,13 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
 # A training takes hours: Vertex AI may be away for a while and the training goes on.
-LONGEST_OUTAGE_SECONDS = 1_800.0
+MAX_OUTAGE_SECONDS = 1_800.0
 
 
 def follow_pipeline_job(
     connection: VertexConnection, job_name: str, progress: Callable[[str], None]
 ) -> PipelineJob:
-    """Wait for the end of a PipelineJob.
-
-    Args:
-        connection: the location's clients.
-        job_name: resource name of the job.
-        progress: called with a sentence at each change of a state.
-
-    Returns:
-        The job, which has succeeded.
+    """Wait for the success of a PipelineJob, with a sentence at each change of a state.
 
     Raises:
         PlatformError: it failed, was cancelled or deleted, or cannot be read.
@@ -43,7 +35,7 @@ def follow_pipeline_job(
         try:
             job = find_pipeline_job(connection, job_name)
         except TemporaryPlatformError as error:
-            if time.monotonic() - reached > LONGEST_OUTAGE_SECONDS:
+            if time.monotonic() - reached > MAX_OUTAGE_SECONDS:
                 raise
             progress(f"{error}; still following {job_name}")
             time.sleep(wait)
@@ -68,25 +60,13 @@ def follow_pipeline_job(
 
 
 def cancel_pipeline_job(connection: VertexConnection, job_name: str) -> None:
-    """Cancel a PipelineJob; one that has ended stays as it is.
-
-    Args:
-        connection: the location's clients.
-        job_name: resource name of the job.
-
-    Raises:
-        PlatformError: the right to cancel it is missing, or a call failed.
-    """
-    from google.cloud.aiplatform_v1 import types
-
-    with connection.explained("aiplatform.pipelineJobs.cancel", job_name):
-        try:
-            connection.pipelines.cancel_pipeline_job(
-                request=types.CancelPipelineJobRequest(name=job_name),
-                **connection.limits.options(),
-            )
-        except exceptions.FailedPrecondition:
-            return
+    """Cancel a PipelineJob; one that has ended stays as it is."""
+    cancel = connection.pipelines.cancel_pipeline_job
+    try:
+        connection.call(cancel, "aiplatform.pipelineJobs.cancel", job_name, {"name": job_name})
+    except PlatformError as error:
+        if not isinstance(error.__cause__, exceptions.FailedPrecondition):
+            raise
 
 
 def console_url(connection: VertexConnection, job_name: str) -> str:

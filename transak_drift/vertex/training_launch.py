@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day, pipeline_job_id
-from transak_drift.platform import PlatformError
+from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
 from transak_drift.vertex.monitoring_window import monitored_day
@@ -31,51 +31,30 @@ RUN_LABEL = "transak-drift-run"
 
 @dataclass(frozen=True, slots=True)
 class LaunchedTraining:
-    """The PipelineJob of a training.
-
-    Args:
-        job_name: its resource name.
-        adopted: whether it was there before this call.
-    """
+    """The PipelineJob of a training; `adopted` if it was there before."""
 
     job_name: str
     adopted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingOrder:
-    """What a training is launched for.
-
-    Args:
-        drift_event_key: the drift event, or None of a training that a person started.
-        window_end: end of the window that drifted (exclusive), UTC.
-        run_id: the Dagster run that launches it, or an empty string.
-    """
-
-    drift_event_key: str | None
-    window_end: datetime
-    run_id: str = ""
-
-
 def launch_training(
     connection: VertexConnection,
     config: MonitoringConfig,
-    order: TrainingOrder,
+    request: TrainingRequest,
     *,
     retry_failed: bool = True,
 ) -> LaunchedTraining:
     """Create the PipelineJob of a drift event, or adopt the one that exists.
 
+    Of any number of callers at once exactly one creates it.
+
     Args:
         connection: the location's clients.
         config: the monitored model and its training pipeline.
-        order: what the training is for.
+        request: what the training is for.
         retry_failed: whether a job that failed or was cancelled is followed by another, under an
             id that the attempt's number is part of. A trigger that only forwards messages says
             False, so that a message delivered again never trains again.
-
-    Returns:
-        The job. Of any number of callers at once exactly one creates it.
 
     Raises:
         PlatformError: the template, the model or a right is missing, or the attempts are used up.
@@ -86,83 +65,87 @@ def launch_training(
             "file, gs://bucket/path or an address of Artifact Registry"
         )
     # An event that is trained needs neither template nor model.
-    attempt, adopted = _find_attempt(connection, config, order, retry_failed=retry_failed)
+    attempt, adopted = _find_attempt(connection, config, request, retry_failed=retry_failed)
     if adopted is not None:
-        return _adopted(adopted, order)
+        return _adopted(adopted, request)
     champion = find_model(connection, config)
-    job = build_training_job(connection, config, order, config.vertex.pipeline_template, champion)
+    job = build_training_job(connection, config, request, config.vertex.pipeline_template, champion)
     while attempt <= MAX_ATTEMPTS:
-        created = _create(connection, job, _job_id(config, order, attempt))
+        created = _create(connection, job, _job_id(config, request, attempt))
         if created is not None:
             return LaunchedTraining(created.name, adopted=False)
         attempt, adopted = _find_attempt(
-            connection, config, order, retry_failed=retry_failed, start=attempt
+            connection, config, request, retry_failed=retry_failed, start=attempt
         )
         if adopted is not None:
-            return _adopted(adopted, order)
+            return _adopted(adopted, request)
+    last = _job_id(config, request, MAX_ATTEMPTS)
     raise PlatformError(
-        f"{MAX_ATTEMPTS} trainings of {order.drift_event_key} have failed; look at the last "
-        f"PipelineJob {_job_id(config, order, MAX_ATTEMPTS)} and correct the pipeline, then start "
-        "a training without a drift event"
+        f"{MAX_ATTEMPTS} trainings of {request.drift_event_key} have failed; look at the last "
+        f"PipelineJob {last} and correct the pipeline, then start a training without a drift event"
     )
 
 
-def job_resource_name(connection: VertexConnection, job_id: str) -> str:
-    """Return the resource name of a PipelineJob."""
-    return f"{connection.endpoint.parent}/pipelineJobs/{job_id}"
-
-
 def find_pipeline_job(connection: VertexConnection, name: str) -> PipelineJob | None:
-    """Read a PipelineJob.
-
-    Args:
-        connection: the location's clients.
-        name: its resource name.
-
-    Returns:
-        The job, or None where there is none.
-
-    Raises:
-        PlatformError: it cannot be read.
-    """
-    from google.cloud.aiplatform_v1 import types
-
-    with connection.explained("aiplatform.pipelineJobs.get", name):
-        try:
-            return connection.pipelines.get_pipeline_job(
-                request=types.GetPipelineJobRequest(name=name), **connection.limits.options()
-            )
-        except exceptions.NotFound:
-            return None
+    """Read a PipelineJob; None where there is none."""
+    get = connection.pipelines.get_pipeline_job
+    return connection.find(get, "aiplatform.pipelineJobs.get", name, {"name": name})
 
 
-def training_days(config: MonitoringConfig, order: TrainingOrder) -> tuple[date, date]:
-    """Return the days that a training may use.
-
-    Args:
-        config: says how many at most.
-        order: what the training is for.
-
-    Returns:
-        First and last day. The last is the day that drifted: the one in the monitoring job's id,
-        since a log entry of a table without a time column has no window of its own.
-    """
-    last = monitored_day(order.drift_event_key or "")
-    if last is None:
-        last = last_day(order.window_end)
+def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[date, date]:
+    """Return the first and last day that a training may use; the last is the day that drifted."""
+    # An event from before its window was read from the platform may have no window of its own.
+    last = monitored_day(request.drift_event_key or "") or last_day(request.window_end)
     return last - timedelta(days=config.maximum_training_days - 1), last
 
 
-def _adopted(job: PipelineJob, order: TrainingOrder) -> LaunchedTraining:
+def build_training_job(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    request: TrainingRequest,
+    address: str,
+    champion: RegistryVersion,
+) -> PipelineJob:
+    """Build the PipelineJob of a training, without creating it.
+
+    Args:
+        connection: gives the credentials for the template.
+        config: the monitored model and its training pipeline.
+        request: what the training is for.
+        address: where the compiled pipeline is.
+        champion: the version that predicts.
+
+    Raises:
+        PlatformError: the template cannot be read, or does not take what it is given.
+    """
+    template = load_template(connection, address)
+    purpose = request.drift_event_key or request.run_id
+    return pipeline_job(
+        template,
+        display_name=f"{config.training_pipeline} {purpose}"[:128],
+        pipeline_root=config.vertex.pipeline_root,
+        parameters=_parameters(config, request, champion, declared_parameters(template)),
+        labels={
+            **config.vertex.pipeline_labels,
+            "transak-drift-monitor": config.model_monitor_id,
+            CHAMPION_LABEL: champion.version,
+            **({RUN_LABEL: request.run_id[:63]} if request.run_id else {}),
+        },
+        service_account=config.vertex.pipeline_service_account,
+        network=config.vertex.pipeline_network,
+    )
+
+
+def _adopted(job: PipelineJob, request: TrainingRequest) -> LaunchedTraining:
     # A creation whose answer was lost is this run's own, though it was found as another's.
-    own = order.run_id != "" and dict(job.labels).get(RUN_LABEL) == order.run_id[:63]
+    own = request.run_id != "" and dict(job.labels).get(RUN_LABEL) == request.run_id[:63]
     return LaunchedTraining(job.name, adopted=not own)
 
 
 def _find_attempt(
     connection: VertexConnection,
     config: MonitoringConfig,
-    order: TrainingOrder,
+    request: TrainingRequest,
     *,
     retry_failed: bool,
     start: int = 1,
@@ -171,8 +154,8 @@ def _find_attempt(
     from google.cloud.aiplatform_v1 import types
 
     for attempt in range(start, MAX_ATTEMPTS + 1):
-        name = job_resource_name(connection, _job_id(config, order, attempt))
-        job = find_pipeline_job(connection, name)
+        job_id = _job_id(config, request, attempt)
+        job = find_pipeline_job(connection, f"{connection.endpoint.parent}/pipelineJobs/{job_id}")
         failed = job is not None and job.state in (
             types.PipelineState.PIPELINE_STATE_FAILED,
             types.PipelineState.PIPELINE_STATE_CANCELLED,
@@ -182,76 +165,34 @@ def _find_attempt(
     return MAX_ATTEMPTS + 1, None
 
 
-def _job_id(config: MonitoringConfig, order: TrainingOrder, attempt: int) -> str:
-    if order.drift_event_key is not None:
-        base = pipeline_job_id(config.training_pipeline, order.drift_event_key)
+def _job_id(config: MonitoringConfig, request: TrainingRequest, attempt: int) -> str:
+    if request.drift_event_key is not None:
+        base = pipeline_job_id(config.training_pipeline, request.drift_event_key)
     else:
-        base = f"{config.training_pipeline}-run-{order.run_id}"
+        base = f"{config.training_pipeline}-run-{request.run_id}"
     return base if attempt == 1 else f"{base}-attempt-{attempt}"
 
 
 def _create(connection: VertexConnection, job: PipelineJob, job_id: str) -> PipelineJob | None:
-    from google.cloud.aiplatform_v1 import types
-
     parent = connection.endpoint.parent
-    request = types.CreatePipelineJobRequest(
-        parent=parent, pipeline_job=job, pipeline_job_id=job_id
-    )
-    with connection.explained("aiplatform.pipelineJobs.create", parent):
-        try:
-            return connection.pipelines.create_pipeline_job(
-                request=request, **connection.limits.options()
-            )
-        except exceptions.AlreadyExists:
-            return None
-
-
-def build_training_job(
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    order: TrainingOrder,
-    address: str,
-    champion: RegistryVersion,
-) -> PipelineJob:
-    """Build the PipelineJob of a training, without creating it.
-
-    Args:
-        connection: gives the credentials for the template.
-        config: the monitored model and its training pipeline.
-        order: what the training is for.
-        address: where the compiled pipeline is.
-        champion: the version that predicts.
-
-    Returns:
-        The job.
-
-    Raises:
-        PlatformError: the template cannot be read, or does not take what it is given.
-    """
-    template = load_template(connection, address)
-    return pipeline_job(
-        template,
-        display_name=f"{config.training_pipeline} {order.drift_event_key or order.run_id}"[:128],
-        pipeline_root=config.vertex.pipeline_root,
-        parameters=_parameters(config, order, champion, declared_parameters(template)),
-        labels={
-            **config.vertex.pipeline_labels,
-            "transak-drift-monitor": config.model_monitor_id,
-            CHAMPION_LABEL: champion.version,
-            **({RUN_LABEL: order.run_id[:63]} if order.run_id else {}),
-        },
-        service_account=config.vertex.pipeline_service_account,
-        network=config.vertex.pipeline_network,
-    )
+    try:
+        return connection.call(
+            connection.pipelines.create_pipeline_job,
+            "aiplatform.pipelineJobs.create",
+            parent,
+            {"parent": parent, "pipeline_job": job, "pipeline_job_id": job_id},
+        )
+    except exceptions.AlreadyExists:
+        return None
 
 
 def _parameters(
     config: MonitoringConfig,
-    order: TrainingOrder,
+    request: TrainingRequest,
     champion: RegistryVersion,
     declared: Mapping[str, Any],
 ) -> dict[str, Any]:
-    first_day, final_day = training_days(config, order)
+    first_day, final_day = training_days(config, request)
     known = {
         "project": config.project_id,
         "location": config.location,
@@ -259,7 +200,7 @@ def _parameters(
         "parent_model": champion.model,
         "champion_uri": champion.artifact_uri,
         "champion_version": champion.version,
-        "drift_event": order.drift_event_key or "",
+        "drift_event": request.drift_event_key or "",
         "first_day": first_day.isoformat(),
         "last_day": final_day.isoformat(),
         "monitoring_config": config.model_dump_json(exclude_none=True),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.platform import PlatformError, TrainingResult
+from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import (
     RegistryVersion,
@@ -15,11 +15,7 @@ from transak_drift.vertex.model_lookup import (
     read_metrics,
 )
 from transak_drift.vertex.training_follow import console_url
-from transak_drift.vertex.training_launch import (
-    CHAMPION_LABEL,
-    TrainingOrder,
-    training_days,
-)
+from transak_drift.vertex.training_launch import CHAMPION_LABEL, training_days
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -34,21 +30,11 @@ def training_result(
     connection: VertexConnection,
     config: MonitoringConfig,
     job: PipelineJob,
-    order: TrainingOrder,
+    request: TrainingRequest,
     *,
     adopted: bool,
 ) -> TrainingResult:
-    """Read the outcome of a training.
-
-    Args:
-        connection: the location's clients.
-        config: the monitored model.
-        job: the PipelineJob, which has succeeded.
-        order: what the training was for.
-        adopted: whether the job was there before this run.
-
-    Returns:
-        The version that the job uploaded, and which version predicts.
+    """Read the outcome of a PipelineJob that has succeeded: its version, and which one predicts.
 
     Raises:
         PlatformError: the job uploaded no version of the model.
@@ -58,7 +44,7 @@ def training_result(
     metrics = {**read_metrics(connection, trained), **pipeline_metrics(job)}
     rows = metrics.pop(TRAINING_ROWS, None)
     days = metrics.pop(TRAINING_DAYS, None)
-    first_day, last_day = training_days(config, order)
+    first_day, last_day = training_days(config, request)
     if days is not None and days >= 1:
         first_day = last_day - timedelta(days=int(days) - 1)
     promoted = trained.version == champion.version
@@ -85,14 +71,7 @@ def training_result(
 
 
 def pipeline_metrics(job: PipelineJob) -> dict[str, float]:
-    """Read the numbers that a pipeline's steps logged as `system.Metrics`.
-
-    Args:
-        job: the finished job.
-
-    Returns:
-        The numbers by name.
-    """
+    """Read the numbers by name that a pipeline's steps logged as `system.Metrics`."""
     metrics: dict[str, float] = {}
     for task in job.job_detail.task_details:
         for output in task.outputs.values():

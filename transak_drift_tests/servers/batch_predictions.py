@@ -18,11 +18,7 @@ _DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
 
 
 class BatchPredictions:
-    """The batch prediction jobs of one location.
-
-    Args:
-        location: the location.
-    """
+    """The batch prediction jobs of one location."""
 
     service = "google.cloud.aiplatform.v1beta1.JobService"
 

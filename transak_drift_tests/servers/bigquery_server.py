@@ -56,12 +56,7 @@ class LoopbackBigQuery:
         self._database.close()
 
     def create_table(self, name: str, select: str) -> None:
-        """Create a table.
-
-        Args:
-            name: project.dataset.table.
-            select: SQL of DuckDB that gives its rows.
-        """
+        """Create a table."""
         self._database.execute(f'CREATE TABLE "{name}" AS {select}')
 
     def write_key_file(self, path: Path) -> None:

@@ -12,20 +12,12 @@ from transak_drift_tests.servers.status import invalid
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The objects.
-
-    Args:
-        directory: holds one directory for each bucket.
-    """
+    """The objects."""
 
     directory: Path
 
     def path(self, uri: str) -> Path:
-        """Return where an object lies.
-
-        Raises:
-            RefusedError: the address is none of Cloud Storage.
-        """
+        """Return where an object lies."""
         if not uri.startswith("gs://"):
             raise invalid(f"{uri} is not a Cloud Storage URI")
         return self.directory / uri.removeprefix("gs://")

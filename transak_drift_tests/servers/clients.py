@@ -16,10 +16,10 @@ QUICK_LIMITS = CallLimits(
     attempt_seconds=10.0,
     total_seconds=30.0,
     first_wait_seconds=0.01,
-    longest_wait_seconds=0.05,
+    max_wait_seconds=0.05,
     operation_seconds=30.0,
     first_poll_seconds=0.01,
-    longest_poll_seconds=0.02,
+    max_poll_seconds=0.02,
 )
 
 
@@ -29,12 +29,7 @@ def connect(endpoint: str, limits: CallLimits = QUICK_LIMITS) -> VertexConnectio
 
 
 def monitored_config(vertex: dict[str, Any] | None = None, **changes: Any) -> MonitoringConfig:
-    """Return a configuration for the gcp platform, with some keys changed.
-
-    Args:
-        vertex: keys of the section `vertex` to change.
-        changes: keys at the top level to change.
-    """
+    """Return a configuration for the gcp platform, with some keys changed."""
     section = {
         "training_dataset": "gs://transak-i1/training/{model_version}.csv",
         "prediction_dataset": "gs://transak-i1/predictions/{date}.csv",

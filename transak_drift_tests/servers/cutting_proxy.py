@@ -14,9 +14,6 @@ from typing import Self
 class CuttingProxy:
     """Forwards connections to a server.
 
-    Args:
-        endpoint: `host:port` of the server.
-
     Attributes:
         endpoint: `127.0.0.1:port` of the proxy.
         connections: how many were accepted.

@@ -14,15 +14,7 @@ from transak_drift_tests.servers.status import RefusedError
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one call.
-
-    Args:
-        code: refuse the call with this status, or None to let it go on.
-        message: the status's message.
-        held_until: the call waits for this event first, or None.
-        after_the_work: the call is done, and only its answer is replaced by the refusal.
-        cut: called before anything else, e.g. to break the connection.
-    """
+    """What happens to one call."""
 
     code: grpc.StatusCode | None = None
     message: str = "injected by the test"
@@ -39,12 +31,7 @@ class Faults:
         self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
     def order(self, method: str, *faults: Fault) -> None:
-        """Let the next calls of a method meet these faults, in order.
-
-        Args:
-            method: name of the method without its service, e.g. `CreateModelMonitor`.
-            faults: one for each call.
-        """
+        """Let the next calls of a method meet these faults, in order."""
         with self._lock:
             self._waiting[method].extend(faults)
 
@@ -70,15 +57,7 @@ class Faults:
 
 
 def meet(fault: Fault | None, *, work_is_done: bool) -> None:
-    """Let a call meet its fault.
-
-    Args:
-        fault: the fault, or None.
-        work_is_done: whether the call has been carried out.
-
-    Raises:
-        RefusedError: the fault refuses the call at this point.
-    """
+    """Let a call meet its fault."""
     if fault is None or fault.after_the_work != work_is_done:
         return
     if fault.cut is not None:

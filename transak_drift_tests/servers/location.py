@@ -13,13 +13,7 @@ LOCATION = "europe-west6"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A location of a project.
-
-    Args:
-        project_id: the project's id, as requests name it.
-        project_number: the project's number, as the API answers.
-        location: the region.
-    """
+    """A location of a project."""
 
     project_id: str
     project_number: str
@@ -31,15 +25,7 @@ class Location:
         return f"projects/{self.project_number}/locations/{self.location}"
 
     def canonical(self, name: str, permission: str = "aiplatform.locations.get") -> str:
-        """Return a resource name with the project's number.
-
-        Args:
-            name: `projects/*/locations/*` or a name below it.
-            permission: what a caller lacks in another project.
-
-        Raises:
-            RefusedError: another project or location is named, or the name has another form.
-        """
+        """Return a resource name with the project's number."""
         parts = name.split("/", 4)
         if len(parts) < 4 or parts[0] != "projects" or parts[2] != "locations":
             raise invalid(f"{name} is not the name of a resource in a location")

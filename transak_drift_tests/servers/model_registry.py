@@ -20,11 +20,7 @@ LARGEST_PAGE = 3
 
 
 class ModelRegistry:
-    """The models of one location.
-
-    Args:
-        location: the location.
-    """
+    """The models of one location."""
 
     service = "google.cloud.aiplatform.v1.ModelService"
 
@@ -55,21 +51,7 @@ class ModelRegistry:
         pipeline_job: str = "",
         metrics: Mapping[str, float] | None = None,
     ) -> types.Model:
-        """Upload a model, or a version of one, as a pipeline's upload step does.
-
-        Args:
-            display_name: the model's display name; not unique, as in Vertex AI.
-            parent_model: resource name of the model that gets a version, or None for a new model.
-            is_default: whether the version predicts from now on.
-            description: of the version.
-            labels: of the version.
-            artifact_uri: where its files are.
-            pipeline_job: resource name of the PipelineJob that uploads it.
-            metrics: its evaluation, or None.
-
-        Returns:
-            The version.
-        """
+        """Upload a model, or a version of one, as a pipeline's upload step does."""
         name = parent_model or f"{self._location.parent}/models/{next(self._numbers)}"
         versions = self._versions.setdefault(name, [])
         now = datetime.now(UTC)

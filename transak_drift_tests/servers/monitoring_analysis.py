@@ -25,18 +25,7 @@ from transak_drift_tests.servers.status import invalid
 
 @dataclass(frozen=True, slots=True)
 class FeatureAnalysis:
-    """One feature of a job.
-
-    Args:
-        name: its name.
-        metric: the distance's name.
-        distance: the distance.
-        threshold: the alert condition.
-        baseline: its statistics in the baseline.
-        target: its statistics in the target dataset.
-        rows: rows of the baseline and of the target dataset.
-        has_statistics: whether a search of the job's statistics finds it.
-    """
+    """One feature of a job."""
 
     name: str
     metric: str
@@ -115,20 +104,7 @@ def analyse_job(
     buckets: Buckets,
     batch_output: Callable[[str], str | None],
 ) -> list[FeatureAnalysis]:
-    """Compare the datasets of a job.
-
-    Args:
-        spec: what the job and its monitor ask for.
-        schema: the monitor's schema, which types the features.
-        buckets: the files.
-        batch_output: where a batch prediction job has put its predictions.
-
-    Returns:
-        One entry for each monitored feature; the distances are computed from the files.
-
-    Raises:
-        RefusedError: a dataset is missing, or lacks a feature.
-    """
+    """Compare the datasets of a job."""
     objective = spec.objective_spec
     drift = objective.tabular_objective.feature_drift_spec
     types_of = {field.name: field.data_type for field in schema.feature_fields}

@@ -21,11 +21,7 @@ class _Pending:
 
 
 class Operations:
-    """google.longrunning.Operations.
-
-    Args:
-        looks: how often an operation must be looked at until it is done.
-    """
+    """google.longrunning.Operations."""
 
     def __init__(self, looks: int = 1) -> None:
         self.looks = looks
@@ -38,12 +34,7 @@ class Operations:
         self._failures.append(RefusedError(code, message))
 
     def start(self, parent: str, work: Callable[[], Any]) -> operations_pb2.Operation:
-        """Start an operation.
-
-        Args:
-            parent: resource name that the operation's name begins with.
-            work: done at the last look; returns the resource, or raises RefusedError.
-        """
+        """Start an operation."""
         name = f"{parent}/operations/{next(self._numbers)}"
         operation = operations_pb2.Operation(name=name)
         pending = _Pending(work, self.looks, operation)

@@ -13,20 +13,7 @@ Item = TypeVar("Item")
 def page(
     items: Sequence[Item], page_size: int, page_token: str, largest: int
 ) -> tuple[list[Item], str]:
-    """Return one page and the token of the next.
-
-    Args:
-        items: all items.
-        page_size: as asked for; 0 is the server's choice.
-        page_token: of the page before, or an empty string.
-        largest: most items of a page, whatever is asked for.
-
-    Returns:
-        The items, and the token, which is empty on the last page.
-
-    Raises:
-        RefusedError: the token is of no page.
-    """
+    """Return one page and the token of the next."""
     try:
         start = int(page_token or 0)
     except ValueError:

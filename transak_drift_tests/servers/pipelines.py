@@ -34,13 +34,7 @@ _ENDED = {
 
 
 class Pipelines:
-    """The PipelineJobs of one location.
-
-    Args:
-        location: the location.
-        operations: runs what takes longer than a call.
-        run: does a pipeline's work when it ends; raises RefusedError where it fails.
-    """
+    """The PipelineJobs of one location."""
 
     service = "google.cloud.aiplatform.v1.PipelineService"
 

@@ -18,13 +18,7 @@ Method = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A call that arrived.
-
-    Args:
-        method: name of the method without its service.
-        request: the request's message.
-        deadline_seconds: time that the caller gave, or None without a deadline.
-    """
+    """A call that arrived."""
 
     method: str
     request: Any
@@ -65,15 +59,7 @@ def service_handler(
     recorder: Recorder,
     lock: threading.RLock,
 ) -> grpc.GenericRpcHandler:
-    """Return the handler of a service.
-
-    Args:
-        service: its full name, e.g. `google.cloud.aiplatform.v1.PipelineService`.
-        methods: by the method's name the type of its request and the function that answers.
-        faults: what is ordered for the calls.
-        recorder: where calls are written down.
-        lock: held while a function answers, so that each call is atomic.
-    """
+    """Return the handler of a service."""
     handlers = {
         name: _handler(name, request_type, method, faults, recorder, lock)
         for name, (request_type, method) in methods.items()

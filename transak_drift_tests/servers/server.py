@@ -41,11 +41,6 @@ from transak_drift_tests.servers.rpc import Recorder, service_handler
 class LoopbackVertex:
     """Vertex AI in one location, with the log router behind it.
 
-    Args:
-        directory: gets the buckets' files.
-        publish: called with the body of each message that reaches the topic, or None.
-        run_pipeline: does a PipelineJob's work when it ends; by default nothing.
-
     Attributes:
         endpoint: `127.0.0.1:port`, once started.
         faults: what is ordered for coming calls.
@@ -86,11 +81,7 @@ class LoopbackVertex:
         self.endpoint = ""
 
     def start(self, port: int = 0) -> Self:
-        """Listen.
-
-        Args:
-            port: 0 for a free one; a port that was used before, to come back on it.
-        """
+        """Listen."""
         server = grpc.server(ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)])
         services: list[Any] = [self.models, self.batch_predictions, self.pipelines, self.monitoring]
         server.add_generic_rpc_handlers(

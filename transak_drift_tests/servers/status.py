@@ -6,12 +6,7 @@ import grpc
 
 
 class RefusedError(Exception):
-    """A call that is answered with a status code.
-
-    Args:
-        code: the status code.
-        message: the message for the caller.
-    """
+    """A call that is answered with a status code."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         self.code = code

@@ -24,9 +24,6 @@ PAGE = 2
 class LoopbackStorage:
     """Serves buckets over HTTP.
 
-    Args:
-        buckets: the objects.
-
     Attributes:
         url: `http://127.0.0.1:port`, as STORAGE_EMULATOR_HOST takes it.
         denied: names of buckets that answer 403.

@@ -12,14 +12,14 @@ import grpc
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.platform import PlatformError, TemporaryPlatformError
+from transak_drift.platform import PlatformError, TemporaryPlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.endpoint import VertexEndpoint
 from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.monitoring_jobs import list_monitoring_jobs, read_monitoring_result
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
-from transak_drift.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.cutting_proxy import CuttingProxy
 from transak_drift_tests.servers.faults import Fault
@@ -27,7 +27,9 @@ from transak_drift_tests.servers.server import LOCATION, PROJECT_ID, LoopbackVer
 
 DAY = date(2026, 5, 1)
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
-ORDER = TrainingOrder("monitor/day-20260501-0123456789ab", datetime(2026, 5, 2, tzinfo=UTC), "run")
+ORDER = TrainingRequest(
+    "monitor/day-20260501-0123456789ab", datetime(2026, 5, 2, tzinfo=UTC), "run"
+)
 ROWS = [{"description": "Coop", "type": "Card"}, {"description": "Migros", "type": "Card"}]
 RETRYABLE = [
     grpc.StatusCode.UNAVAILABLE,

@@ -18,7 +18,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig, parse_confi
 from transak_drift.platform import Dataset, PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.platform import VertexPlatform
-from transak_drift.vertex.training_launch import TrainingOrder, launch_training
+from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.faults import Fault
 from transak_drift_tests.servers.launch_process import launch
@@ -29,7 +29,7 @@ from transak_drift_tests.servers.storage_server import LoopbackStorage
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = datetime(2026, 5, 2, tzinfo=UTC)
-ORDER = TrainingOrder(EVENT, WINDOW_END, "run-1")
+ORDER = TrainingRequest(EVENT, WINDOW_END, "run-1")
 MODEL = "projects/123456789012/locations/europe-west6/models/1001"
 
 
@@ -183,7 +183,7 @@ def test_a_creation_that_another_wins_is_adopted(
     first = []
 
     def win_the_race() -> None:
-        first.append(launch_training(other, config, TrainingOrder(EVENT, WINDOW_END, "other")))
+        first.append(launch_training(other, config, TrainingRequest(EVENT, WINDOW_END, "other")))
 
     vertex.faults.order("CreatePipelineJob", Fault(cut=win_the_race))
     second = launch_training(connection, config, ORDER)
@@ -291,7 +291,7 @@ def test_a_challenger_that_is_worse_changes_nothing(
 def test_a_run_that_died_is_followed_by_one_that_adopts_its_job(
     vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
-    launch_training(connection, config, TrainingOrder(EVENT, WINDOW_END, "run-that-died"))
+    launch_training(connection, config, TrainingRequest(EVENT, WINDOW_END, "run-that-died"))
     result = platform_of(connection).train(config, request("its-retry"), lambda _: None)
     assert (result.adopted, result.version) == (True, "2")
     assert len(vertex.pipelines.jobs()) == 1
@@ -324,7 +324,7 @@ def test_a_trigger_that_only_forwards_messages_never_trains_again(
     launched = launch_training(connection, config, ORDER, retry_failed=False)
     vertex.pipelines.jobs()[0].state = types.PipelineState.PIPELINE_STATE_FAILED
     again = launch_training(
-        connection, config, TrainingOrder(EVENT, WINDOW_END), retry_failed=False
+        connection, config, TrainingRequest(EVENT, WINDOW_END), retry_failed=False
     )
     assert (again.job_name, again.adopted) == (launched.job_name, True)
     assert len(vertex.pipelines.jobs()) == 1
@@ -450,7 +450,7 @@ def test_a_training_that_a_person_started_has_the_runs_own_job(
     vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
     for run_id in ("11111111-aaaa", "22222222-bbbb", "11111111-aaaa"):
-        launch_training(connection, config, TrainingOrder(None, WINDOW_END, run_id))
+        launch_training(connection, config, TrainingRequest(None, WINDOW_END, run_id))
     names = [job.name.rpartition("/")[2] for job in vertex.pipelines.jobs()]
     assert names == ["pipeline-train-run-11111111-aaaa", "pipeline-train-run-22222222-bbbb"]
 
@@ -471,7 +471,7 @@ def test_the_last_day_is_the_one_that_was_monitored(
     key: str,
     last_day: str,
 ) -> None:
-    order = TrainingOrder(key, datetime(2026, 6, 30, tzinfo=UTC), "run-1")
+    order = TrainingRequest(key, datetime(2026, 6, 30, tzinfo=UTC), "run-1")
     launch_training(connection, config, order)
     (created,) = vertex.recorder.requests("CreatePipelineJob")
     assert dict(created.pipeline_job.runtime_config.parameter_values)["last_day"] == last_day
