@@ -7,29 +7,18 @@ No row stems from a real account. Files made from these tables carry the metadat
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from numpy.dtypes import StringDType
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from transak_drift.local.merchants import (
-    CATEGORIES,
-    CURRENCIES,
-    FIRST_NAMES,
-    LAST_NAMES,
-    MERCHANTS,
-    NEW_PAYMENT_SCHEME,
-    TOWNS,
-    BookingType,
-    Category,
-    Country,
-    Reference,
-)
+from transak_drift.local.transaction_catalogue import AUSTRIA, SWITZERLAND, Category, catalogue
 
 SYNTHETIC_METADATA_KEY = b"transak_drift.synthetic"
 TRANSACTION_SCHEMA = pa.schema(
@@ -50,7 +39,8 @@ MISLABELLED_SHARE = 0.02
 
 _MONTH_END_FIRST_DAY = 25
 _MONTH_START_LAST_DAY = 3
-_SMALLEST_AMOUNT = 0.05
+_MIN_AMOUNT = 0.05
+_WITHDRAWAL = "ATM withdrawal"
 _BANKNOTE = 10.0
 
 
@@ -71,16 +61,10 @@ class DriftInjection:
 
     first_day: date
     last_day: date | None = None
-    share: float = 0.6
-    ramp_days: int = 1
+    share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    ramp_days: Annotated[int, Field(ge=1)] = 1
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
-            raise ValueError(f"share = {self.share!r}: is not in (0, 1]; fix: write e.g. 0.6")
-        if self.ramp_days < 1:
-            raise ValueError(
-                f"ramp_days = {self.ramp_days!r}: is less than 1; fix: write 1 for an abrupt change"
-            )
         if self.last_day is not None and self.last_day < self.first_day:
             raise ValueError(
                 f"last_day = {self.last_day}: is before first_day {self.first_day}; "
@@ -88,14 +72,7 @@ class DriftInjection:
             )
 
     def share_on(self, day: date) -> float:
-        """Return the share of the rows that move on a day.
-
-        Args:
-            day: any day.
-
-        Returns:
-            A share in [0, 1]; 0 outside of the injection's days.
-        """
+        """Return the share of the rows that move on a day; 0 outside of the injection's days."""
         if day < self.first_day or (self.last_day is not None and day > self.last_day):
             return 0.0
         ramped_days = min((day - self.first_day).days + 1, self.ramp_days)
@@ -115,17 +92,9 @@ class GeneratorSettings:
         ValueError: seed or rows_per_day is out of range.
     """
 
-    seed: int = 0
-    rows_per_day: int = 5000
+    seed: Annotated[int, Field(ge=0)] = 0
+    rows_per_day: Annotated[int, Field(ge=1)] = 5000
     injections: tuple[DriftInjection, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed = {self.seed!r}: is negative; fix: write 0 or more")
-        if self.rows_per_day < 1:
-            raise ValueError(
-                f"rows_per_day = {self.rows_per_day!r}: is less than 1; fix: write 1 or more"
-            )
 
 
 def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
@@ -145,18 +114,18 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
         row's currency, negative for debits.
     """
     root = np.random.SeedSequence([settings.seed, day.toordinal()])
-    base_seed, drift_seed, label_seed = root.spawn(3)
-    rows = _draw_rows(np.random.default_rng(base_seed), day, settings.rows_per_day)
+    base, drift, labels = (np.random.default_rng(seed) for seed in root.spawn(3))
+    rows = _draw_rows(base, day, settings.rows_per_day)
     share = max((injection.share_on(day) for injection in settings.injections), default=0.0)
     if share > 0.0:
-        rows = _move_to_new_scheme(np.random.default_rng(drift_seed), rows, share)
+        rows = _move_to_new_scheme(drift, rows, share)
     numbers = _digits(np.arange(1, settings.rows_per_day + 1), 7)
     columns = {
         "transaction_id": _text([f"{day:%Y%m%d}-"]) + numbers,
         "description": rows.description,
         "type": rows.type,
         "currency": rows.currency,
-        "category": _labels(np.random.default_rng(label_seed), rows.category_index),
+        "category": _labels(labels, rows.category_index),
     }
     arrays = {name: pa.array(texts.tolist(), pa.string()) for name, texts in columns.items()}
     arrays["date"] = pa.repeat(pa.scalar(day, pa.date32()), settings.rows_per_day)
@@ -182,8 +151,7 @@ class _Rows(NamedTuple):
     category_index: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Bookings:
+class _Bookings(NamedTuple):
     """The catalogue flattened: one entry for each merchant and booking type."""
 
     weight: npt.NDArray[np.float64]
@@ -192,37 +160,43 @@ class _Bookings:
     type: _Texts
     austrian: npt.NDArray[np.bool_]
     in_town: npt.NDArray[np.bool_]
-    withdrawal: npt.NDArray[np.bool_]
     reference: _Texts
     reference_share: npt.NDArray[np.float64]
 
 
 @cache
 def _bookings() -> _Bookings:
-    category_index = {category.name: index for index, category in enumerate(CATEGORIES)}
-    merchant_weight = dict.fromkeys(category_index, 0.0)
-    for merchant in MERCHANTS:
-        merchant_weight[merchant.category] += merchant.weight
-    entries = [
-        (merchant, booking_type, type_weight / sum(weight for _, weight in merchant.types))
-        for merchant in MERCHANTS
-        for booking_type, type_weight in merchant.types
-    ]
-    return _Bookings(
-        weight=np.array(
-            [
-                merchant.weight / merchant_weight[merchant.category] * type_share
-                for merchant, _, type_share in entries
+    entries = []
+    for index, category in enumerate(catalogue().categories):
+        all_merchants = sum(merchant.weight for merchant in category.merchants)
+        for merchant in category.merchants:
+            profile = catalogue().booking_profiles[merchant.booking_profile]
+            all_types = sum(profile.types.values())
+            entries += [
+                (
+                    merchant.weight / all_merchants * (type_weight / all_types),
+                    index,
+                    merchant.name,
+                    booking_type,
+                    profile.country == AUSTRIA,
+                    profile.in_town,
+                    profile.reference or "",
+                    profile.reference_share,
+                )
+                for booking_type, type_weight in profile.types.items()
             ]
-        ),
-        category_index=np.array([category_index[merchant.category] for merchant, _, _ in entries]),
-        name=_text(merchant.name for merchant, _, _ in entries),
-        type=_text(booking_type for _, booking_type, _ in entries),
-        austrian=np.array([merchant.country is Country.AUSTRIA for merchant, _, _ in entries]),
-        in_town=np.array([merchant.in_town for merchant, _, _ in entries]),
-        withdrawal=np.array([booking_type is BookingType.ATM for _, booking_type, _ in entries]),
-        reference=_text(merchant.reference or "" for merchant, _, _ in entries),
-        reference_share=np.array([merchant.reference_share for merchant, _, _ in entries]),
+    weight, index, name, booking_type, austrian, in_town, reference, share = zip(
+        *entries, strict=True
+    )
+    return _Bookings(
+        weight=np.array(weight),
+        category_index=np.array(index),
+        name=_text(name),
+        type=_text(booking_type),
+        austrian=np.array(austrian),
+        in_town=np.array(in_town),
+        reference=_text(reference),
+        reference_share=np.array(share),
     )
 
 
@@ -241,20 +215,22 @@ def _category_share(category: Category, day: date) -> float:
 
 def _draw_rows(random: np.random.Generator, day: date, rows: int) -> _Rows:
     bookings = _bookings()
-    category_shares = np.array([_category_share(category, day) for category in CATEGORIES])
-    probability = bookings.weight * category_shares[bookings.category_index]
-    chosen = random.choice(len(probability), size=rows, p=probability / probability.sum())
+    countries = catalogue().countries
+    category_shares = np.array(
+        [_category_share(category, day) for category in catalogue().categories]
+    )
+    weights = bookings.weight * category_shares[bookings.category_index]
+    chosen = _weighted_choice(random, weights, rows)
     austrian = bookings.austrian[chosen]
     category_index = bookings.category_index[chosen]
     town = np.where(bookings.in_town[chosen], " " + _towns(random, austrian), "")
+    booking_type = bookings.type[chosen]
     return _Rows(
         description=bookings.name[chosen] + town + _references(random, chosen),
-        type=bookings.type[chosen],
-        amount=_amounts(random, category_index, bookings.withdrawal[chosen]),
+        type=booking_type,
+        amount=_amounts(random, category_index, booking_type == _WITHDRAWAL),
         currency=np.where(
-            austrian,
-            _text([CURRENCIES[Country.AUSTRIA]]),
-            _text([CURRENCIES[Country.SWITZERLAND]]),
+            austrian, _text([countries[AUSTRIA].currency]), _text([countries[SWITZERLAND].currency])
         ),
         category_index=category_index,
     )
@@ -262,37 +238,37 @@ def _draw_rows(random: np.random.Generator, day: date, rows: int) -> _Rows:
 
 def _towns(random: np.random.Generator, austrian: npt.NDArray[np.bool_]) -> _Texts:
     drawn = {
-        country: _text(name for name, _ in towns)[
-            _weighted_choice(random, [weight for _, weight in towns], len(austrian))
+        country: _text(entry.towns)[
+            _weighted_choice(random, np.array(list(entry.towns.values())), len(austrian))
         ]
-        for country, towns in TOWNS.items()
+        for country, entry in catalogue().countries.items()
     }
-    return np.where(austrian, drawn[Country.AUSTRIA], drawn[Country.SWITZERLAND])
+    return np.where(austrian, drawn[AUSTRIA], drawn[SWITZERLAND])
 
 
 def _weighted_choice(
-    random: np.random.Generator, weights: list[float], size: int
+    random: np.random.Generator, weights: npt.NDArray[np.float64], size: int
 ) -> npt.NDArray[np.int64]:
-    probability = np.asarray(weights, dtype=np.float64)
-    return random.choice(len(probability), size=size, p=probability / probability.sum())
+    return random.choice(len(weights), size=size, p=weights / weights.sum())
 
 
 def _references(random: np.random.Generator, chosen: npt.NDArray[np.int64]) -> _Texts:
-    bookings = _bookings()
     size = len(chosen)
-    given = random.random(size) < bookings.reference_share[chosen]
-    kinds = bookings.reference[chosen]
-    first_names = _text(FIRST_NAMES)[random.integers(0, len(FIRST_NAMES), size)]
-    last_names = _text(LAST_NAMES)[random.integers(0, len(LAST_NAMES), size)]
+    given = random.random(size) < _bookings().reference_share[chosen]
+    kinds = _bookings().reference[chosen]
+    first_names, last_names = (
+        _text(names)[random.integers(0, len(names), size)]
+        for names in (catalogue().first_names, catalogue().last_names)
+    )
     texts = {
-        Reference.CARD: " Karte " + _digits(random.integers(0, 10_000, size), 4),
-        Reference.INVOICE: " Rechnung " + _digits(random.integers(0, 10_000_000, size), 7),
-        Reference.PAYMENT: " Ref. " + _digits(random.integers(0, 1_000_000, size), 6),
-        Reference.PERSON: " " + first_names + " " + last_names,
+        "card": " Karte " + _digits(random.integers(0, 10_000, size), 4),
+        "invoice": " Rechnung " + _digits(random.integers(0, 10_000_000, size), 7),
+        "payment": " Ref. " + _digits(random.integers(0, 1_000_000, size), 6),
+        "person": " " + first_names + " " + last_names,
     }
     references = np.full(size, "", dtype=StringDType())
     for kind, text in texts.items():
-        references = np.where(given & (kinds == kind.value), text, references)
+        references = np.where(given & (kinds == kind), text, references)
     return references
 
 
@@ -305,38 +281,41 @@ def _amounts(
     category_index: npt.NDArray[np.int64],
     withdrawal: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    logarithm = np.log([category.median_amount for category in CATEGORIES])[category_index]
-    sigma = np.array([category.sigma for category in CATEGORIES])[category_index]
-    sign = np.array([1.0 if category.credit else -1.0 for category in CATEGORIES])[category_index]
-    amount = np.maximum(random.lognormal(logarithm, sigma), _SMALLEST_AMOUNT)
+    categories = catalogue().categories
+    logarithm = np.log([category.median_amount for category in categories])[category_index]
+    sigma = np.array([category.sigma for category in categories])[category_index]
+    sign = np.array([1.0 if category.credit else -1.0 for category in categories])[category_index]
+    amount = np.maximum(random.lognormal(logarithm, sigma), _MIN_AMOUNT)
     banknotes = np.maximum(np.round(amount / _BANKNOTE), 1.0) * _BANKNOTE
     return sign * np.round(np.where(withdrawal, banknotes, amount), 2)
 
 
 def _move_to_new_scheme(random: np.random.Generator, rows: _Rows, share: float) -> _Rows:
-    scheme = NEW_PAYMENT_SCHEME
+    scheme = catalogue().new_payment_scheme
+    categories = catalogue().categories
     size = len(rows.amount)
     moved = random.random(size) < share
     collective = moved & (random.random(size) < scheme.collective_share)
-    names = [category.name for category in CATEGORIES]
+    names = [category.name for category in categories]
     collective_index = np.full(size, names.index(scheme.collective_category))
     amount = _amounts(random, collective_index, np.zeros(size, dtype=bool))
-    codes = _text(f"{scheme.prefix} MCC{item.merchant_category_code} via " for item in CATEGORIES)
+    codes = _text(f"{scheme.prefix} MCC{item.merchant_category_code} via " for item in categories)
     partners = _text(scheme.partners)[random.integers(0, len(scheme.partners), size)]
     single = codes[rows.category_index] + partners
     return _Rows(
         description=np.where(
             collective, scheme.collective_description, np.where(moved, single, rows.description)
         ),
-        type=np.where(moved, scheme.booking_type.value, rows.type),
+        type=np.where(moved, scheme.booking_type, rows.type),
         amount=np.where(collective, amount, rows.amount),
-        currency=np.where(collective, CURRENCIES[Country.SWITZERLAND], rows.currency),
+        currency=np.where(collective, catalogue().countries[SWITZERLAND].currency, rows.currency),
         category_index=np.where(collective, collective_index, rows.category_index),
     )
 
 
 def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
     size = len(category_index)
+    categories = catalogue().categories
     mislabelled = random.random(size) < MISLABELLED_SHARE
-    labels = np.where(mislabelled, random.integers(0, len(CATEGORIES), size), category_index)
-    return _text(category.name for category in CATEGORIES)[labels]
+    labels = np.where(mislabelled, random.integers(0, len(categories), size), category_index)
+    return _text(category.name for category in categories)[labels]

@@ -19,7 +19,6 @@ from transak_drift.local.classifier_evaluation import (
     Evaluation,
     evaluate_probabilities,
 )
-from transak_drift.local.merchants import NEW_PAYMENT_SCHEME
 from transak_drift.local.trainer import (
     FEATURE_COLUMNS,
     TrainedClassifier,
@@ -29,6 +28,7 @@ from transak_drift.local.trainer import (
     train_classifier,
 )
 from transak_drift.local.training_data import read_training_data
+from transak_drift.local.transaction_catalogue import catalogue
 from transak_drift.local.transaction_generator import (
     DriftInjection,
     GeneratorSettings,
@@ -122,9 +122,9 @@ def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: T
             table.column("description").to_pylist(),
             strict=True,
         )
-        if description == NEW_PAYMENT_SCHEME.collective_description
+        if description == catalogue().new_payment_scheme.collective_description
     ]
-    assert set(collective) == {NEW_PAYMENT_SCHEME.collective_category}
+    assert set(collective) == {catalogue().new_payment_scheme.collective_category}
     backwards = table.take(pa.array(range(table.num_rows - 1, -1, -1)))
     assert (
         predict(pipeline, backwards).column("predicted_category").to_pylist()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.local.merchants import CATEGORIES, MERCHANTS, NEW_PAYMENT_SCHEME
+from transak_drift.local.transaction_catalogue import catalogue
 from transak_drift.local.transaction_generator import (
     SYNTHETIC_METADATA_KEY,
     TRANSACTION_SCHEMA,
@@ -27,6 +26,8 @@ from transak_drift.local.transaction_generator import (
 
 DAY = date(2026, 3, 4)
 THRESHOLD = 0.3
+GOLDEN = ["134a156b61552dc7", "577e8948301685a3", "fc541438d0bd76cf"]
+SCHEME = catalogue().new_payment_scheme
 
 
 def fingerprint(day: date, generator: GeneratorSettings) -> str:
@@ -50,29 +51,33 @@ def distance(baseline: pa.Table, target: pa.Table, column: str) -> float:
 
 
 def test_rows_depend_on_seed_and_day_alone() -> None:
-    generator = GeneratorSettings(seed=5, rows_per_day=300)
-    first = fingerprint(DAY, generator)
-    fingerprint(DAY + timedelta(days=1), generator)
-    assert fingerprint(DAY, generator) == first
-    assert fingerprint(DAY, GeneratorSettings(seed=6, rows_per_day=300)) != first
-    assert fingerprint(DAY + timedelta(days=1), generator) != first
-
-
-def test_another_process_generates_the_same_rows() -> None:
     generator = GeneratorSettings(seed=5, rows_per_day=300, injections=(DriftInjection(DAY),))
+    first = fingerprint(DAY, generator)
+    assert fingerprint(DAY + timedelta(days=1), generator) != first
+    assert fingerprint(DAY, replace(generator, seed=6)) != first
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(fingerprint, (DAY, generator)) == fingerprint(DAY, generator)
+        assert pool.apply(fingerprint, (DAY, generator)) == fingerprint(DAY, generator) == first
+
+
+def test_rows_are_those_of_earlier_releases() -> None:
+    generator = GeneratorSettings(seed=5, rows_per_day=300, injections=(DriftInjection(DAY),))
+    days = (DAY - timedelta(days=400), DAY, DAY + timedelta(days=300))
+    # A feature release of numpy may change a distribution's stream (NEP 19), and with it these.
+    assert [fingerprint(day, generator)[:16] for day in days] == GOLDEN
 
 
 def test_columns_are_typed_filled_and_plausible() -> None:
     table = generate_day(DAY, GeneratorSettings(seed=1))
     assert table.schema.equals(TRANSACTION_SCHEMA, check_metadata=True)
+    assert table.schema.metadata[SYNTHETIC_METADATA_KEY].startswith(b"true")
     assert table.num_rows == 5000
     assert all(column.null_count == 0 for column in table.columns)
     assert len(set(table.column("transaction_id").to_pylist())) == 5000
     assert set(table.column("date").to_pylist()) == {DAY}
     assert set(table.column("currency").to_pylist()) == {"CHF", "EUR"}
-    assert set(table.column("category").to_pylist()) == {item.name for item in CATEGORIES}
+    assert set(table.column("category").to_pylist()) == {
+        item.name for item in catalogue().categories
+    }
     amounts = table.column("amount").to_numpy()
     assert np.array_equal(amounts, np.round(amounts, 2))
     assert not np.any(amounts == 0.0)
@@ -94,31 +99,25 @@ def test_descriptions_have_a_head_and_a_long_tail() -> None:
     assert sum(count for _, count in frequent[:20]) / 5000 > 0.08
 
 
-def test_files_tell_that_they_are_synthetic(tmp_path: Path) -> None:
-    path = tmp_path / "day.parquet"
-    pq.write_table(generate_day(DAY, GeneratorSettings(rows_per_day=5)), path)
-    assert pq.read_schema(path).metadata[SYNTHETIC_METADATA_KEY].startswith(b"true")
-
-
 def test_no_ordinary_day_of_a_year_comes_near_the_threshold() -> None:
-    generator = GeneratorSettings(seed=1, rows_per_day=1000)
+    generator = GeneratorSettings(seed=1, rows_per_day=500)
     first = date(2025, 12, 4)
     tables = [generate_day(first + timedelta(days=n), generator) for n in range(28 + 365)]
     for column in ("description", "type"):
         encoded = pa.concat_tables(tables).column(column).combine_chunks().dictionary_encode()
-        values = encoded.indices.to_numpy().reshape(len(tables), 1000)
+        values = encoded.indices.to_numpy().reshape(len(tables), 500)
         size = len(encoded.dictionary)
         window = np.bincount(values[:28].ravel(), minlength=size)
         worst = 0.0
         for index in range(28, len(tables)):
             target = np.bincount(values[index], minlength=size)
-            worst = max(worst, float(np.max(np.abs(target / 1000 - window / 28_000))))
+            worst = max(worst, float(np.max(np.abs(target / 500 - window / 14_000))))
             window += target - np.bincount(values[index - 28], minlength=size)
         assert 0.0 < worst < 0.2, column
 
 
 def test_weekends_month_ends_and_december_differ_as_in_life() -> None:
-    generator = GeneratorSettings(seed=2, rows_per_day=20_000)
+    generator = GeneratorSettings(seed=2, rows_per_day=10_000)
 
     def share(day: date, category: str) -> float:
         return shares(generate_day(day, generator).column("category").to_pylist())[category]
@@ -140,19 +139,13 @@ def test_injected_drift_exceeds_the_threshold_in_both_features(share: float) -> 
     )
     assert distance(baseline, generate_day(DAY, drifting), "type") == pytest.approx(share, abs=0.03)
     assert distance(baseline, generate_day(DAY, drifting), "description") == pytest.approx(
-        share * NEW_PAYMENT_SCHEME.collective_share, abs=0.03
+        share * SCHEME.collective_share, abs=0.03
     )
+    tomorrow = generate_day(DAY + timedelta(days=1), drifting)
     for column in ("type", "description"):
         assert distance(baseline, generate_day(DAY, drifting), column) > THRESHOLD
         assert distance(baseline, generate_day(DAY, quiet), column) < 0.2
-
-
-def test_two_days_of_the_new_scheme_are_alike() -> None:
-    drifting = GeneratorSettings(seed=3, injections=(DriftInjection(DAY),))
-    first = generate_day(DAY, drifting)
-    second = generate_day(DAY + timedelta(days=1), drifting)
-    assert distance(first, second, "type") < 0.1
-    assert distance(first, second, "description") < 0.1
+        assert distance(tomorrow, generate_day(DAY, drifting), column) < 0.1
 
 
 def test_drift_ends_after_its_last_day() -> None:
@@ -175,7 +168,7 @@ def test_rows_that_do_not_move_stay_the_same() -> None:
     drifting = generate_day(
         DAY, GeneratorSettings(seed=3, injections=(DriftInjection(DAY),))
     ).to_pylist()
-    moved = [row["type"] == NEW_PAYMENT_SCHEME.booking_type for row in drifting]
+    moved = [row["type"] == SCHEME.booking_type for row in drifting]
     assert 0.55 < sum(moved) / len(moved) < 0.65
     assert all(
         before == after
@@ -216,25 +209,29 @@ def test_any_day_seed_and_size_gives_whole_rows(rows: int, seed: int, day: date)
     assert all(text.strip() == text != "" for text in table.column("description").to_pylist())
 
 
-def test_settings_out_of_range_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="seed = -1"):
-        GeneratorSettings(seed=-1)
-    with pytest.raises(ValueError, match="rows_per_day = 0"):
-        GeneratorSettings(rows_per_day=0)
-    with pytest.raises(ValueError, match=r"share = 1\.5"):
-        DriftInjection(DAY, share=1.5)
-    with pytest.raises(ValueError, match="share = nan"):
-        DriftInjection(DAY, share=float("nan"))
-    with pytest.raises(ValueError, match="ramp_days = 0"):
-        DriftInjection(DAY, ramp_days=0)
-    with pytest.raises(ValueError, match="last_day = 2026-03-03"):
-        DriftInjection(DAY, DAY - timedelta(days=1))
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GeneratorSettings(seed=-1), "seed(.|\\n)*input_value=-1"),
+        (lambda: GeneratorSettings(rows_per_day=0), "rows_per_day(.|\\n)*input_value=0"),
+        (lambda: DriftInjection(DAY, share=1.5), r"share(.|\n)*input_value=1\.5"),
+        (lambda: DriftInjection(DAY, share=float("nan")), "share(.|\\n)*input_value=nan"),
+        (lambda: DriftInjection(DAY, ramp_days=0), "ramp_days(.|\\n)*input_value=0"),
+        (lambda: DriftInjection(DAY, DAY - timedelta(days=1)), "last_day = 2026-03-03"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(
+    make: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_the_catalogue_is_consistent() -> None:
-    names = {category.name for category in CATEGORIES}
-    assert {merchant.category for merchant in MERCHANTS} == names
-    assert sum(category.share for category in CATEGORIES) == pytest.approx(1.0, abs=0.05)
-    assert set(NEW_PAYMENT_SCHEME.partners) <= {merchant.name for merchant in MERCHANTS}
-    assert NEW_PAYMENT_SCHEME.collective_category in names
-    assert len({category.merchant_category_code for category in CATEGORIES}) == len(CATEGORIES)
+    categories = catalogue().categories
+    merchants = [merchant for category in categories for merchant in category.merchants]
+    assert sum(category.share for category in categories) == pytest.approx(1.0, abs=0.05)
+    assert {item.booking_profile for item in merchants} == set(catalogue().booking_profiles)
+    assert set(SCHEME.partners) <= {merchant.name for merchant in merchants}
+    assert SCHEME.collective_category in {category.name for category in categories}
+    assert len({category.merchant_category_code for category in categories}) == len(categories)
