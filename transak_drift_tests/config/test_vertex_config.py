@@ -66,3 +66,16 @@ def test_a_label_that_vertex_would_refuse_is_refused(labels: dict[str, str]) -> 
     (fault,) = faults_after(vertex={"pipeline_labels": labels}).values()
     assert fault.path.startswith("vertex.pipeline_labels")
     assert "63" in str(fault) or "key" in str(fault)
+
+
+def test_a_fault_within_a_section_is_reported_once_with_the_section_s_own_keys() -> None:
+    vertex = {"pipeline_parameters": {"days": [1]}}
+    (fault,) = faults_after(vertex=vertex).values()
+    assert str(fault) == (
+        "vertex.pipeline_parameters.days = [1]: is no single value; "
+        "fix: write text in quotes, a number, true or false"
+    )
+    email = {"sender": "a@b.ch", "recipient": ["a@b.ch"], "recipients": ["nobody"]}
+    faults = faults_after(notifications={"email": email})
+    assert set(faults) == {"notifications.email.recipient", "notifications.email.recipients[0]"}
+    assert '"recipients"' in faults["notifications.email.recipient"].fix
