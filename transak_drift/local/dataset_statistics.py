@@ -129,11 +129,17 @@ class _Scan:
                 f"FROM ({query}) GROUP BY index, value"
             )
         counts: list[dict[str | None, int]] = [{} for _ in names]
-        for batch in pa.RecordBatchReader.from_stream(self.connection.sql(query)):
-            places, values, rows = map(pa.Array.to_pylist, batch.columns)
-            for index in set(places):
-                own = [place == index for place in places]
-                counts[index].update(zip(compress(values, own), compress(rows, own), strict=True))
+        try:
+            for batch in pa.RecordBatchReader.from_stream(self.connection.sql(query)):
+                places, values, rows = map(pa.Array.to_pylist, batch.columns)
+                for index in set(places):
+                    own = [place == index for place in places]
+                    counts[index].update(
+                        zip(compress(values, own), compress(rows, own), strict=True)
+                    )
+        except (pa.ArrowException, OSError) as error:
+            # So a stream reports what DuckDB fails of in the midst of it.
+            raise duckdb.IOException(str(error)) from error
         return {
             name: CategoricalStatistics(*canonical_counts(counts[index]))
             for index, name in enumerate(names)

@@ -37,7 +37,8 @@ def predict_day(state: StateDirectory, registry: ModelRegistry, day: date) -> Pr
     table = pq.read_table(source)
     champion = registry.champion()
     counts: Counter[str] = Counter()
-    if champion is not None:
+    # A day without bookings has nothing to predict, nor always the columns to predict from.
+    if champion is not None and table.num_rows:
         predicted = predict(registry.load(champion), table)
         counts.update(predicted.column("predicted_category").to_pylist())
         for name in predicted.column_names:

@@ -12,12 +12,13 @@ import glob
 import json
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transak_drift.config.csv_format import CsvFormat
@@ -259,9 +260,11 @@ def is_current(path: Path, csv_format: CsvFormat) -> bool:
 
 def origin_of(path: Path) -> dict[str, Any]:
     """Return what `write_rows` noted in a Parquet file, or nothing of another file."""
-    if path.suffix.lower() != ".parquet":
-        return {"untyped": [], "sources": []}
-    found = (pq.read_metadata(path).metadata or {}).get(_METADATA_KEY.encode())
+    found = None
+    if path.suffix.lower() == ".parquet":
+        # DuckDB reads files that Arrow refuses, for example without a valid schema of Arrow's.
+        with suppress(pa.ArrowException, OSError):
+            found = (pq.read_metadata(path).metadata or {}).get(_METADATA_KEY.encode())
     return json.loads(found) if found else {"untyped": [], "sources": []}
 
 
@@ -274,4 +277,4 @@ def declare_kind(name: str, kind: str = "") -> str:
 def _short_reason(error: duckdb.Error) -> str:
     """Return DuckDB's message in one line, without the query and the reader's settings."""
     text = str(error).partition("\n\n")[0].partition("\nPossible fixes:")[0]
-    return " ".join(text.split())
+    return " ".join(text.split()).removeprefix("Invalid Input Error: ")

@@ -99,6 +99,27 @@ def test_the_configuration_is_applied_once_and_a_change_shows_the_difference(
     assert row == {"setting": "featureThresholds.description", "before": "0.3", "after": "0.25"}
 
 
+def test_a_day_without_bookings_succeeds_and_passes_its_checks(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "days").mkdir()
+    for days in range(2):
+        text = "".join(f"shop {n % 5},CARD,{n % 2}\n" for n in range(100))
+        path = tmp_path / "days" / f"{START + timedelta(days=days)}.csv"
+        path.write_text(f"description,type,category\n{text}")
+    changes = {"transactions": str(tmp_path / "days"), "start_date": START + timedelta(days=1)}
+    config = project.config.model_copy(update=changes)
+    assert project.run(PREPARE_JOB, config=config).success
+    sunday = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), config=config)
+
+    assert sunday.success
+    report = metadata(sunday, NAMES.asset(DRIFT_REPORT))
+    assert (report["verdict"], report["target rows"]) == ("no bookings on this day", 0)
+    checks = sunday.get_asset_check_evaluations()
+    assert [check.passed for check in checks] == [True, True]
+    assert "no bookings" in str(checks[0].description)
+
+
 def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     project: Project,
 ) -> None:
