@@ -4,6 +4,7 @@ Not here: training (`training`), the reports of all days together (`history`), a
 drift (`drift_message_sensor`).
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,12 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.defs.metadata import as_failure, dataset_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.recorded_reports import check_result, report_metadata
+from transak_drift.defs.recorded_reports import (
+    check_evaluations,
+    check_result,
+    read_drift_history,
+    report_metadata,
+)
 from transak_drift.platform import AppliedModelMonitor
 
 
@@ -48,7 +54,6 @@ def monitoring_definitions(
         The definitions; they need the resource `platform`.
     """
     names = ModelNames.of(config)
-    checks = check_names(config.drift_thresholds)
     daily = daily_partitions(config.start_date)
     data: dict[str, Any] = {
         "group_name": names.name(DATA_GROUP),
@@ -166,18 +171,14 @@ def monitoring_definitions(
         ],
         partitions_def=daily,
         can_subset=True,
-        check_specs=[
-            dg.AssetCheckSpec(
-                name=checks[feature],
-                asset=names.asset(DRIFT_REPORT),
-                description=f"The distance of {feature} is at most {threshold:g}.",
-            )
-            for feature, threshold in config.drift_thresholds.items()
-        ],
+        check_specs=_check_specs(config, daily),
     )
     def drift_report(
         context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation]:
+        if names.asset(DRIFT_REPORT) not in context.selected_asset_keys:
+            yield from _evaluate_recorded(context, config)
+            return
         with as_failure():
             job_name = _started_job(context, names)
             result = platform.open(config).monitoring_result(config, job_name)
@@ -187,10 +188,14 @@ def monitoring_definitions(
             )
             return
         for feature in result.features:
-            context.log.info(f"{feature.feature}: {feature.distance} ({feature.verdict})")
+            context.log.info(feature.summary())
         yield dg.MaterializeResult(
             metadata=report_metadata(config, platform, result),
-            check_results=[check_result(config, feature) for feature in result.features],
+            check_results=[
+                check_result(config, feature)
+                for feature in result.features
+                if feature.feature in config.drift_thresholds
+            ],
         )
 
     # Not computed here: the drift message sensor observes it.
@@ -239,6 +244,45 @@ def monitoring_definitions(
             )
         ],
     )
+
+
+def _check_specs(
+    config: MonitoringConfig, daily: dg.DailyPartitionsDefinition
+) -> list[dg.AssetCheckSpec]:
+    names = check_names(config.drift_thresholds)
+    with warnings.catch_warnings():
+        # Of one partition for each day, so that a later quiet day does not hide a drifted one.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                name=names[feature],
+                asset=ModelNames.of(config).asset(DRIFT_REPORT),
+                description=f"The distance of {feature} is at most {threshold:g}.",
+                partitions_def=daily,
+            )
+            for feature, threshold in config.drift_thresholds.items()
+        ]
+
+
+def _evaluate_recorded(
+    context: dg.AssetExecutionContext, config: MonitoringConfig
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Evaluate the checks of every reported day by the present thresholds.
+
+    "Execute all" in the UI starts the checks without the asset and without a day.
+    """
+    history = read_drift_history(context.instance, ModelNames.of(config))
+    selected = {key.name for key in context.selected_asset_check_keys}
+    for day in history.days:
+        features = [
+            feature.model_copy(update={"threshold": config.drift_thresholds[feature.feature]})
+            for feature in day.result.features
+            if feature.feature in config.drift_thresholds
+        ]
+        for evaluation in check_evaluations(config, features, str(day.day)):
+            if evaluation.check_name in selected:
+                yield evaluation
+    context.log.info(f"{len(history.days)} day(s) with a report were evaluated again")
 
 
 def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) -> dict[str, Any]:

@@ -16,11 +16,11 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs.drift_event_log import catch_up, write_records
-from transak_drift.defs.drift_report import check_result, report_metadata
 from transak_drift.defs.names import JOB_NAME_METADATA, ModelNames, check_names
 from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.recorded_reports import check_evaluations, report_metadata
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
-from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
 from transak_drift.trigger.assessment import drift_event_of, window_fault
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
@@ -207,13 +207,7 @@ class _Tick:
                 metadata=report_metadata(self.config, self.platform, result),
             )
         )
-        checks = check_names(self.config.drift_thresholds)
-        self.events.extend(
-            _check_evaluation(self.config, feature)
-            for feature in result.features
-            # A threshold that is configured no longer has no check.
-            if feature.feature in checks
-        )
+        self.events.extend(check_evaluations(self.config, result.features, str(result.day)))
 
     def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
         partition = str(day or self.jobs.pending[key].date())
@@ -235,21 +229,10 @@ class _Tick:
                 severity=dg.AssetCheckSeverity.ERROR,
                 description=f"{partition} is not known: {reason}",
                 metadata={JOB_NAME_METADATA: name},
+                partition=partition,
             )
             for check in check_names(self.config.drift_thresholds).values()
         )
-
-
-def _check_evaluation(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetCheckEvaluation:
-    check = check_result(config, feature)
-    return dg.AssetCheckEvaluation(
-        asset_key=ModelNames.of(config).drift_report,
-        check_name=check_names(config.drift_thresholds)[feature.feature],
-        passed=check.passed,
-        metadata=check.metadata,
-        severity=check.severity,
-        description=check.description,
-    )
 
 
 def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:

@@ -5,7 +5,7 @@ The result is one JSON value beside what people read, so that neither tables nor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -125,6 +125,31 @@ def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetChe
         description=description,
         metadata=metadata,
     )
+
+
+def check_evaluations(
+    config: MonitoringConfig, features: Iterable[FeatureDrift], day: str
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Evaluate the checks of a day outside of the run that reported it.
+
+    Args:
+        config: the monitored model. A feature that it no longer monitors has no check.
+        features: what was found of its features.
+        day: the partition.
+    """
+    for feature in features:
+        if feature.feature not in config.drift_thresholds:
+            continue
+        check = check_result(config, feature)
+        yield dg.AssetCheckEvaluation(
+            asset_key=ModelNames.of(config).asset(DRIFT_REPORT),
+            check_name=check_names(config.drift_thresholds)[feature.feature],
+            passed=check.passed,
+            metadata=check.metadata,
+            severity=check.severity,
+            description=check.description,
+            partition=day,
+        )
 
 
 def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> DriftHistory:

@@ -35,11 +35,22 @@ MONITOR_CHECK = "monitor_follows_model"
 
 
 class TrainingConfig(dg.Config):
-    """What a retrain run is for; empty fields mean a training that a person started."""
+    """What a retrain run is for. A person who starts one leaves both fields as they are."""
 
-    drift_event: str = Field(default="", description="Key of the drift event that is answered.")
-    window_end: str = Field(
-        default="", description="End of the window that drifted, ISO 8601; by default now."
+    drift_event: str | None = Field(
+        default=None,
+        description=(
+            "Key of the drift event that is answered, `<monitor id>/<job id>`. The trigger fills "
+            "it in; an event that was trained before is not trained again. Empty: a training of "
+            "your own."
+        ),
+    )
+    window_end: str | None = Field(
+        default=None,
+        description=(
+            "Train on data up to this time, ISO 8601, for example 2026-05-01T00:00Z. Empty: up to "
+            "now."
+        ),
     )
 
 
@@ -156,7 +167,7 @@ def training_assets(
     return [registered_model, train]
 
 
-def _window_end(text: str) -> datetime:
+def _window_end(text: str | None) -> datetime:
     if not text:
         return datetime.now(UTC)
     try:

@@ -60,6 +60,14 @@ class Project:
             raise_on_error=False,
         )
 
+    def run_checks(self, config: MonitoringConfig | None = None) -> dg.ExecuteInProcessResult:
+        """Run the checks of `drift_report` without the asset."""
+        checks = dg.AssetSelection.checks_for_assets(NAMES.asset(DRIFT_REPORT))
+        job = dg.define_asset_job("checks_alone", selection=checks)
+        definitions = build_definitions(self.settings, [config or self.config])
+        merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+        return merged.resolve_job_def("checks_alone").execute_in_process(instance=self.instance)
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
@@ -138,6 +146,7 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         "description_drift": False,
         "type_drift": False,
     }
+    assert {check.partition for check in checks.values()} == {str(DRIFT_DAY)}
     assert checks["type_drift"].severity == dg.AssetCheckSeverity.WARN
     assert "drift message" in metadata(drifted, NAMES.asset(MONITORING_RUN))
     assert "drift message" not in metadata(quiet, NAMES.asset(MONITORING_RUN))
@@ -156,6 +165,24 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert model["trained until"] == datetime(2026, 3, 5, tzinfo=UTC).timestamp()
     assert metadata(repeated, NAMES.asset(TRAINED_MODEL))["adopted"] is True
     assert metadata(repeated, NAMES.asset(TRAINED_MODEL))["version"] == "2"
+
+    # "Execute all" in the UI starts the checks alone, without a day.
+    alone = project.run_checks()
+    assert alone.success
+    evaluated = {
+        (check.partition, check.check_name): check.passed
+        for check in alone.get_asset_check_evaluations()
+    }
+    assert evaluated == {
+        (str(day), name): day == START
+        for day in (START, DRIFT_DAY)
+        for name in ("description_drift", "type_drift")
+    }
+    tolerant = project.config.model_copy(update={"drift_thresholds": {"type": 0.99}})
+    again = project.run_checks(tolerant).get_asset_check_evaluations()
+    assert {(check.partition, check.check_name, check.passed) for check in again} == {
+        (str(day), "type_drift", True) for day in (START, DRIFT_DAY)
+    }
 
     after = project.run(DAILY_MONITORING_JOB, DRIFT_DAY + timedelta(days=1))
     assert metadata(after, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
