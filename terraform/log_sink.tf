@@ -5,7 +5,7 @@ resource "google_logging_project_sink" "anomalies" {
   description = "Drift anomalies of the model monitor ${each.key}, to start its retraining."
   destination = "pubsub.googleapis.com/${google_pubsub_topic.trigger[each.value.trigger_topic].id}"
   filter = templatefile("${path.module}/../transak_drift/trigger/sink_filter.tftpl", {
-    model_monitor_pattern = "^(${join("|", concat(["${each.key}(-v[0-9]+)?"], each.value.further_model_monitor_ids))})$"
+    model_monitor_pattern = each.value.model_monitor_pattern
   })
 
   unique_writer_identity = true

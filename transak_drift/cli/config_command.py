@@ -15,6 +15,7 @@ from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig, config_json_schema
 from transak_drift.settings import load_settings
+from transak_drift.trigger.sink_filter import model_monitor_pattern
 
 TERRAFORM_KEYS = {
     "project_id",
@@ -22,7 +23,6 @@ TERRAFORM_KEYS = {
     "location",
     "model_name",
     "model_monitor_id",
-    "further_model_monitor_ids",
     "log_anomalies",
     "notification_channels",
     "training_pipeline",
@@ -120,6 +120,9 @@ def terraform_variables(path: Path, directory: Path) -> dict[str, Any]:
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
             **config.model_dump(mode="json", include=TERRAFORM_KEYS),
             **config.vertex.model_dump(mode="json", include=TERRAFORM_VERTEX_KEYS),
+            "model_monitor_pattern": model_monitor_pattern(
+                config.model_monitor_id, config.further_model_monitor_ids
+            ),
         }
         for file, config in zip(config_files(path), load_configs(path), strict=True)
     ]

@@ -1,12 +1,13 @@
-"""`transak-drift doctor`: does each piece of the gcp platform exist, and do they agree?"""
+"""`transak-drift doctor`: does all of the gcp platform exist, and does it agree?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 
 import typer
+from rich.markup import escape
 
 from transak_drift.cli.output import (
     JsonOption,
@@ -15,25 +16,22 @@ from transak_drift.cli.output import (
     print_json,
     print_table,
 )
-from transak_drift.config.finding import Finding, FindingState, gap, in_order
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.gcp_resources import (
     GcpPlatformResource,
     gcp_platform_resource,
     gcp_trigger_queue_resource,
 )
-from transak_drift.platform import PlatformError, TrainingRequest
+from transak_drift.google_cloud.check import Check, CheckState, missing, passed
+from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 
-_MARKS = {
-    FindingState.OK: "ok",
-    FindingState.GAP: "GAP",
-    FindingState.UNKNOWN: "?",
-}
+_MARKS = {CheckState.OK: "ok", CheckState.MISSING: "MISSING", CheckState.UNKNOWN: "?"}
+_LOOKED_BACK = timedelta(days=30)
 
 
 def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
-    """Check, without changing anything, that each piece on Google Cloud exists and agrees.
+    """Check, without changing anything, that all on Google Cloud exists and agrees.
 
     Exit status 1 if anything is open; 2 on the local platform, which has nothing to check.
     """
@@ -44,35 +42,30 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
             "doctor checks the gcp platform, and the local one is chosen; set "
             "TRANSAK_DRIFT_PLATFORM=gcp"
         )
-    findings = [
-        finding
-        if len(configs) == 1
-        else replace(finding, piece=f"{config.model_name}: {finding.piece}")
+    checks = [
+        check if len(configs) == 1 else replace(check, name=f"{config.model_name}: {check.name}")
         for config in configs
-        for finding in _inspect(settings, config)
+        for check in _inspect(settings, config)
     ]
     if as_json:
-        print_json(
-            [
-                {
-                    "piece": finding.piece,
-                    "state": finding.state.value,
-                    "detail": finding.detail,
-                    "fix": finding.fix,
-                }
-                for finding in findings
-            ]
-        )
+        print_json([asdict(check) for check in checks])
     else:
-        _print(findings)
-    if any(finding.is_open for finding in findings):
+        _print(checks)
+    if any(check.is_open for check in checks):
         raise typer.Exit(1)
 
 
-def _inspect(settings: Settings, config: MonitoringConfig) -> list[Finding]:
+def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     # Google's clients take seconds to import, and only this command needs all of them.
-    from transak_drift.google_cloud.log_sink import inspect_log_sink
-    from transak_drift.google_cloud.project_access import inspect_project_access
+    from transak_drift.google_cloud.log_entries import check_log_entries
+    from transak_drift.google_cloud.log_sink import check_log_sink
+    from transak_drift.google_cloud.project_access import (
+        agent,
+        check_monitoring_output,
+        check_notification_channel,
+        check_permissions,
+        check_project_number,
+    )
     from transak_drift.google_cloud.session import RestSession
     from transak_drift.pubsub.connection import connect
     from transak_drift.pubsub.inspection import inspect_trigger_queue
@@ -80,23 +73,37 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Finding]:
 
     platform = gcp_platform_resource(settings)
     session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
+    since = datetime.now(UTC) - _LOOKED_BACK
+    vertex = inspect_vertex(platform.connect(config), config, since)
+    sink, writer = check_log_sink(session, config)
+    channel = settings.trigger_channels.get(config.trigger_topic)
+    number_check, number = check_project_number(session, config)
+    publishers = {"log sink": writer}
+    output_checks = []
+    if number is not None and channel is not None:
+        publishers["notification channel"] = agent("monitoring-notification", number)
+    if number is not None and config.vertex.monitoring_output is not None:
+        bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
+        monitoring_agent = agent("vertex-mm", number)
+        output_checks.append(check_monitoring_output(session, bucket, monitoring_agent))
     queue = gcp_trigger_queue_resource(settings)
-    findings = [
-        inspect_project_access(session, config, _permissions(settings, config)),
-        *inspect_vertex(
-            platform.connect(config),
-            config,
-            TrainingRequest("doctor/doctor", datetime.now(UTC), "doctor"),
-        ),
-        *_inspect_datasets(platform, config),
-    ]
-    sink_findings, writer_identity = inspect_log_sink(session, config)
     clients = connect(queue.endpoint(), queue.service_account())
     try:
         return [
-            *findings,
-            *sink_findings,
-            *inspect_trigger_queue(clients, config, writer_identity),
+            number_check,
+            check_permissions(session, config, _permissions(settings, config)),
+            *vertex.checks,
+            *_inspect_datasets(platform, config),
+            *output_checks,
+            sink,
+            check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
+            check_notification_channel(session, config, channel),
+            *inspect_trigger_queue(
+                clients,
+                config,
+                {name: principal for name, principal in publishers.items() if principal},
+                is_pulled=settings.trigger == "dagster",
+            ),
         ]
     finally:
         clients.close()
@@ -114,27 +121,28 @@ def _permissions(settings: Settings, config: MonitoringConfig) -> list[str]:
     return needed
 
 
-def _inspect_datasets(platform: GcpPlatformResource, config: MonitoringConfig) -> list[Finding]:
-    findings = []
-    for piece, key, address in (
-        ("baseline dataset", "training_dataset", config.vertex.training_dataset),
-        ("monitored dataset", "prediction_dataset", config.vertex.prediction_dataset),
-    ):
-        if address is None:
-            findings.append(
-                gap(piece, f"vertex.{key} is not set", "name the data in the configuration")
-            )
-        else:
-            findings.append(_inspect_dataset(platform, config, piece, address))
-    return findings
+def _inspect_datasets(platform: GcpPlatformResource, config: MonitoringConfig) -> list[Check]:
+    vertex = config.vertex
+    return [
+        _inspect_dataset(platform, config, "baseline dataset", vertex.training_dataset)
+        if vertex.training_dataset is not None
+        else _unset("baseline dataset", "training_dataset"),
+        _inspect_dataset(platform, config, "monitored dataset", vertex.prediction_dataset)
+        if vertex.prediction_dataset is not None
+        else _unset("monitored dataset", "prediction_dataset"),
+    ]
+
+
+def _unset(name: str, key: str) -> Check:
+    return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
 
 
 def _inspect_dataset(
-    platform: GcpPlatformResource, config: MonitoringConfig, piece: str, address: str
-) -> Finding:
+    platform: GcpPlatformResource, config: MonitoringConfig, name: str, address: str
+) -> Check:
     """Look whether data are there; those of a day may not be written yet, so none are asked for."""
     if "{date" in address or address.startswith("batchPredictionJobs/"):
-        return in_order(piece, f"{address}, looked at by each day's run")
+        return passed(name, f"{address}, looked at by each day's run")
     opened = platform.open(config)
     try:
         version = ""
@@ -143,27 +151,31 @@ def _inspect_dataset(
         today = datetime.now(UTC).date()
         found = opened.data.describe(address.replace("{model_version}", version), today, None)
     except PlatformError as error:
-        return gap(piece, str(error), "write the data, or correct the address")
+        return missing(name, str(error), "write the data, or correct the address")
     rows = "" if found.rows is None else f", {found.rows} rows"
-    return in_order(piece, f"{found.uri}{rows}")
+    return passed(name, f"{found.uri}{rows}")
 
 
-def _print(findings: Sequence[Finding]) -> None:
+def _print(checks: Sequence[Check]) -> None:
     print_table(
-        "Pieces of the gcp platform",
+        "Checks of the gcp platform",
         [
             {
-                "piece": finding.piece,
-                "": _MARKS[finding.state],
-                "found": finding.detail,
-                "fix": finding.fix,
+                "check": check.name,
+                "": _MARKS[check.state],
+                "found": check.detail,
+                "fix": check.fix,
             }
-            for finding in findings
+            for check in checks
         ],
         "nothing to check",
     )
-    open_pieces = [finding.piece for finding in findings if finding.is_open]
-    if open_pieces:
-        console.print(f"[bold red]{len(open_pieces)} open[/]: {', '.join(open_pieces)}")
+    for check in checks:
+        if check.example:
+            console.print(f"[bold]{escape(check.name)}[/], as found:")
+            console.print(check.example, markup=False, highlight=False)
+    open_checks = [check.name for check in checks if check.is_open]
+    if open_checks:
+        console.print(f"[bold red]{len(open_checks)} open[/]: {escape(', '.join(open_checks))}")
     else:
-        console.print("[bold green]every piece exists and agrees[/]")
+        console.print("[bold green]everything exists and agrees[/]")

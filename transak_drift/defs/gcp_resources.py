@@ -104,10 +104,13 @@ class GcpPlatformResource(PlatformResource):
         from transak_drift.google_cloud.session import RestSession
 
         try:
-            session = RestSession(self.google_apis_url, self.impersonate_service_account)
+            # Within a sensor's tick, which Dagster ends after 60 seconds.
+            session = RestSession(
+                self.google_apis_url, self.impersonate_service_account, attempts=1, seconds=5.0
+            )
             monitors = self.open(config).own_monitors(config).monitor_ids
             since = datetime.now(UTC) - _LOG_LOOK_BACK
-            entries = newest_entries(session, config, monitors, since, 1) if monitors else []
+            entries = newest_entries(session, config, monitors, since, 1)
         except PlatformError:
             return None
         return entries[0] if entries else None

@@ -14,11 +14,7 @@ from urllib3.util import Retry
 from transak_drift.google_cloud.credentials import load_credentials
 from transak_drift.platform import PlatformError
 
-_CALL_SECONDS = 20.0
-# Only reads are made here, so each may be repeated.
-_RETRY = Retry(
-    total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None
-)
+_REPEATED = (429, 500, 502, 503, 504)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,13 +38,24 @@ class RestSession:
         base_url: `http://127.0.0.1:port` in place of `https://<service>.googleapis.com`, spoken to
             without credentials; None for Google.
         service_account: e-mail of the service account to act as, or None.
+        attempts: how often a call is made at most; only reads are made here, so each may be
+            repeated.
+        seconds: how long one attempt may take.
 
     Raises:
         PlatformError: there are no credentials, or the URL is not of this machine.
     """
 
-    def __init__(self, base_url: str | None, service_account: str | None) -> None:
+    def __init__(
+        self,
+        base_url: str | None,
+        service_account: str | None,
+        *,
+        attempts: int = 5,
+        seconds: float = 20.0,
+    ) -> None:
         self._base_url = base_url
+        self._seconds = seconds
         if base_url is not None:
             if urlsplit(base_url).hostname not in _LOOPBACK:
                 raise PlatformError(
@@ -57,8 +64,14 @@ class RestSession:
             self._session: requests.Session = requests.Session()
         else:
             self._session = AuthorizedSession(load_credentials(service_account))
+        retry = Retry(
+            total=attempts - 1,
+            backoff_factor=0.5,
+            status_forcelist=_REPEATED,
+            allowed_methods=None,
+        )
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def call(
         self, method: str, service: str, path: str, document: dict[str, Any] | None = None
@@ -81,7 +94,7 @@ class RestSession:
         base = self._base_url or f"https://{service}.googleapis.com"
         try:
             answer = self._session.request(
-                method, f"{base}{path}", json=document, timeout=_CALL_SECONDS
+                method, f"{base}{path}", json=document, timeout=self._seconds
             )
         except (requests.RequestException, auth_exceptions.GoogleAuthError) as error:
             raise PlatformError(

@@ -15,9 +15,12 @@ from string import Template
 from typing import Any
 
 from transak_drift.config.fields import MODEL_MONITOR_ID, TEXT_FORMS
+from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
 
 TEMPLATE_NAME = "sink_filter.tftpl"
 
+# Leaves room for -v and six digits.
+_UNCUT_LENGTH = 55
 _COMPARISON = re.compile(r'(?P<path>[\w.]+) (?P<operator>=~?) "(?P<value>[^"\\]*)"')
 
 
@@ -34,8 +37,8 @@ def sink_filter(model_monitor_id: str, further_model_monitor_ids: Sequence[str] 
     renders the same file for the deployed sink.
 
     Args:
-        model_monitor_id: id of the configured ModelMonitor. Those of single model versions, whose
-            ids are this one with `-v<version>`, pass as well.
+        model_monitor_id: id of the configured ModelMonitor. Those of single model versions, which
+            have it with `-v<version>` as their id, pass as well.
         further_model_monitor_ids: ids or numbers of the model's other monitors.
 
     Returns:
@@ -44,13 +47,34 @@ def sink_filter(model_monitor_id: str, further_model_monitor_ids: Sequence[str] 
     Raises:
         ValueError: a value is not a valid id, so that it could change the filter's meaning.
     """
+    pattern = model_monitor_pattern(model_monitor_id, further_model_monitor_ids)
+    return _template().substitute(model_monitor_pattern=pattern)
+
+
+def model_monitor_pattern(model_monitor_id: str, further_model_monitor_ids: Sequence[str]) -> str:
+    """Return the regular expression of the ids of a model's monitors; see `sink_filter`."""
     for value in (model_monitor_id, *further_model_monitor_ids):
         if re.fullmatch(MODEL_MONITOR_ID, value, re.ASCII) is None:
             fix = TEXT_FORMS[MODEL_MONITOR_ID]
             raise ValueError(f"model_monitor_id = {value!r} has the wrong form; fix: {fix}")
     # An id holds no character that means something else in a regular expression.
-    alternatives = [f"{model_monitor_id}(-v[0-9]+)?", *further_model_monitor_ids]
-    return _template().substitute(model_monitor_pattern=f"^({'|'.join(alternatives)})$")
+    alternatives = [model_monitor_id, _ids_of_versions(model_monitor_id)]
+    alternatives += further_model_monitor_ids
+    return f"^({'|'.join(alternatives)})$"
+
+
+def lets_monitor_through(filter_text: str, model_monitor_id: str) -> bool:
+    """Tell whether a filter lets through what a monitor logs."""
+    labels = {"model_monitor_id": model_monitor_id}
+    resource = {"type": MODEL_MONITOR_TYPE, "labels": labels}
+    return lets_through(filter_text, {"resource": resource})
+
+
+def _ids_of_versions(model_monitor_id: str) -> str:
+    # An id begins with a letter, and is cut so that the version fits into its 63 characters.
+    base = f"monitor-{model_monitor_id}" if model_monitor_id[0].isdigit() else model_monitor_id
+    uncut = base[:_UNCUT_LENGTH]
+    return f"{uncut if uncut == base else f'{uncut}[a-z0-9-]*'}-v[0-9]+"
 
 
 def lets_through(filter_text: str, entry: Mapping[str, Any]) -> bool:

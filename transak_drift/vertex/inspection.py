@@ -1,79 +1,180 @@
-"""Looks at the model, the monitor and the training pipeline; changes nothing."""
+"""Looks at the model, its monitors and their jobs, and the training pipeline; changes nothing."""
 
 from __future__ import annotations
 
-from transak_drift.config.finding import Finding, gap, in_order
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.google_cloud.check import Check, answered, missing, passed
 from transak_drift.platform import PlatformError, TrainingRequest
+from transak_drift.trigger.assessment import Assessor, Verdict
+from transak_drift.trigger.sink_filter import lets_monitor_through, sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
 from transak_drift.vertex.monitor_difference import difference
 from transak_drift.vertex.monitor_spec import model_monitor
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
 from transak_drift.vertex.training_launch import build_training_job
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1.types import ModelMonitor
+
 _MAX_CHANGES = 5
+_MAX_ASSESSED_JOBS = 3
+_APPLY = "materialize model_monitor (job prepare_monitoring)"
+
+
+@dataclass(frozen=True, slots=True)
+class VertexInspection:
+    """What was looked at on Vertex AI.
+
+    Args:
+        checks: the checks.
+        monitor_ids: ids of the model's monitors, of every version.
+        drifted_job: resource name of the newest job that found drift, or None.
+    """
+
+    checks: tuple[Check, ...]
+    monitor_ids: tuple[str, ...] = ()
+    drifted_job: str | None = None
 
 
 def inspect_vertex(
-    connection: VertexConnection, config: MonitoringConfig, request: TrainingRequest
-) -> list[Finding]:
-    """Compare Vertex AI with the configuration; the training's PipelineJob is only built."""
-    findings: list[Finding] = []
-    model: RegistryVersion | None = None
+    connection: VertexConnection, config: MonitoringConfig, since: datetime
+) -> VertexInspection:
+    """Hold Vertex AI against the configuration.
+
+    Args:
+        connection: the location's clients.
+        config: the monitored model.
+        since: the oldest monitoring job that is looked at, UTC.
+
+    Returns:
+        What was found.
+    """
     try:
         model = find_model(connection, config)
-        findings.append(in_order("model", f"{model.name} predicts"))
     except PlatformError as error:
-        findings.append(
-            gap("model", str(error), "upload the model, or correct model_name in the configuration")
-        )
-    findings.append(_inspect_monitor(connection, config, model))
-    findings.append(_inspect_pipeline(connection, config, model, request))
-    return findings
+        fix = "upload the model, or correct model_name or model_alias in the configuration"
+        return VertexInspection((missing("model", str(error), fix), _no_model("model monitor")))
+    alias = config.model_alias
+    monitor_ids, monitor_checks = _check_monitors(connection, config, model)
+    jobs_check, drifted_job = _check_jobs(connection, config, since)
+    checks = (
+        passed("model", f"{model.name} has the alias {alias}, so that it is monitored"),
+        *monitor_checks,
+        jobs_check,
+        _check_pipeline(connection, config, model),
+    )
+    return VertexInspection(checks, monitor_ids, drifted_job)
 
 
-def _inspect_monitor(
-    connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion | None
-) -> Finding:
-    piece = "model monitor"
-    apply = "materialize model_monitor (job prepare_monitoring)"
-    if model is None:
-        return gap(piece, "not looked at, since there is no model", "see the model")
+def _no_model(name: str) -> Check:
+    return missing(name, "not looked at, since there is no model", "see the model")
+
+
+def _check_monitors(
+    connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion
+) -> tuple[tuple[str, ...], list[Check]]:
+    name = "model monitor"
     try:
-        present = monitor_in_use(monitors_of(connection, model), config, model)
+        monitors = monitors_of(connection, model)
+        present = monitor_in_use(monitors, config, model)
         if present is None:
-            return gap(piece, f"no ModelMonitor of {model.name} exists", apply)
-        name = name_of(connection, id_of(present))
+            detail = f"no ModelMonitor of {model.name} exists"
+            return (), [missing(name, detail, _APPLY)]
         changes = difference(present, model_monitor(config, model))
     except PlatformError as error:
-        return gap(piece, str(error), f"fix what was found, then {apply}")
-    if not changes:
-        return in_order(piece, f"{name} agrees with the configuration")
-    listed = "; ".join(
-        f"{change.path} is {change.before!r}, not {change.after!r}"
-        for change in changes[:_MAX_CHANGES]
-    )
-    return gap(piece, f"{len(changes)} settings differ: {listed}", apply)
+        return (), [missing(name, str(error), f"fix what was found, then {_APPLY}")]
+    ids = tuple(id_of(monitor) for monitor in monitors)
+    in_use = name_of(connection, id_of(present))
+    if changes:
+        listed = "; ".join(
+            f"{change.path} is {change.before!r}, not {change.after!r}"
+            for change in changes[:_MAX_CHANGES]
+        )
+        check = missing(name, f"{in_use}: {len(changes)} settings differ: {listed}", _APPLY)
+    else:
+        check = passed(name, f"{in_use} agrees with the configuration")
+    return ids, [check, _check_versions(config, model, monitors)]
 
 
-def _inspect_pipeline(
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    model: RegistryVersion | None,
-    request: TrainingRequest,
-) -> Finding:
-    piece = "training pipeline"
-    if config.vertex.pipeline_template is None:
-        return gap(
-            piece,
+def _check_versions(
+    config: MonitoringConfig, model: RegistryVersion, monitors: list[ModelMonitor]
+) -> Check:
+    name = "monitors of the versions"
+    versions = {
+        id_of(monitor): monitor.model_monitoring_target.vertex_model.model_version_id
+        for monitor in monitors
+    }
+    shown = ", ".join(f"{monitor} of version {version}" for monitor, version in versions.items())
+    of_version = [monitor for monitor, version in versions.items() if version == model.version]
+    if len(of_version) > 1:
+        return missing(
+            name,
+            f"version {model.version} has {len(of_version)} monitors: {', '.join(of_version)}",
+            "delete all but the one in use, or each drift trains once for each of them",
+        )
+    deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
+    hidden = [monitor for monitor in versions if not lets_monitor_through(deployed, monitor)]
+    if hidden:
+        return missing(
+            name,
+            f"{shown}; the log sink's filter holds back {', '.join(hidden)}",
+            f"add {', '.join(hidden)} to further_model_monitor_ids and run `terraform apply` in "
+            "terraform/",
+        )
+    return passed(name, shown)
+
+
+def _check_jobs(
+    connection: VertexConnection, config: MonitoringConfig, since: datetime
+) -> tuple[Check, str | None]:
+    name = "newest monitoring jobs"
+    platform = VertexMonitoringJobs(connection)
+    drifted: list[str] = []
+
+    def check() -> Check:
+        jobs = platform.list_monitoring_jobs(config, since)
+        if not jobs:
+            return passed(name, f"none since {since:%Y-%m-%d}")
+        assessor = Assessor([(config, platform)], datetime.now(UTC))
+        sentences: list[str] = []
+        verdicts: list[Verdict] = []
+        for job in jobs[: -_MAX_ASSESSED_JOBS - 1 : -1]:
+            job_id = f"{job.model_monitor_id}/{job.monitoring_job_id}"
+            found = assessor.assess_job(config, job.model_monitor_id, job.monitoring_job_id)
+            sentences.append(f"{job_id}: {found.verdict}: {found.reason}")
+            verdicts.append(found.verdict)
+            if found.verdict == Verdict.DRIFT:
+                drifted.append(job_id)
+        detail = f"{len(jobs)} since {since:%Y-%m-%d}; {'; '.join(sentences)}"
+        newest = next((verdict for verdict in verdicts if verdict != Verdict.WAITING), None)
+        if newest in (Verdict.REJECTED, Verdict.UNAVAILABLE):
+            return missing(name, detail, "correct what the job says; the trigger rejects it")
+        return passed(name, detail)
+
+    fix = "grant aiplatform.modelMonitoringJobs.list and .get on the project"
+    return answered(name, fix, check), next(iter(drifted), None)
+
+
+def _check_pipeline(
+    connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion
+) -> Check:
+    name = "training pipeline"
+    template = config.vertex.pipeline_template
+    if template is None:
+        return missing(
+            name,
             "vertex.pipeline_template is not set, so that no drift can train",
             "name the compiled pipeline in the configuration",
         )
-    if model is None:
-        return gap(piece, "not looked at, since there is no model", "see the model")
+    request = TrainingRequest("doctor/doctor", datetime.now(UTC), "doctor")
     try:
-        build_training_job(connection, config, request, config.vertex.pipeline_template, model)
+        build_training_job(connection, config, request, template, model)
     except PlatformError as error:
-        return gap(piece, str(error), "fix what was found; the next drift could not train")
-    return in_order(piece, f"{config.vertex.pipeline_template} takes what it is given")
+        return missing(name, str(error), "fix what was found; the next drift could not train")
+    return passed(name, f"{template} takes what it is given")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
@@ -19,6 +21,10 @@ from transak_drift.defs.gcp_resources import (
 from transak_drift.settings import load_settings
 from transak_drift.vertex.monitor_spec import notification_spec
 from transak_drift_tests.config.configurations import CONFIG_FILE, REPOSITORY
+from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
+from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
 
 OWN_CHANNEL = "projects/af-finanzen/notificationChannels/77"
 
@@ -63,6 +69,7 @@ def test_definitions_load_in_seconds_without_a_call_and_without_the_clients(
         "drift_history_sensor",
         "drift_message_sensor",
         "monitoring_results_sensor",
+        "run_health_sensor",
     ]
     # Of this process's own time, so that a busy machine does not count.
     assert found["seconds"] < 3
@@ -117,6 +124,24 @@ def test_vertex_ai_tells_the_channel_of_the_trigger_topic(
 
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", "")
     assert load_settings().load_configs()[0].notification_channels == (OWN_CHANNEL,)
+
+
+def test_the_newest_entry_of_our_monitors_is_read_from_the_log(tmp_path: Path) -> None:
+    config = monitored_config()
+    with LoopbackVertex(tmp_path) as vertex, LoopbackGoogleApis() as apis:
+        resource = GcpPlatformResource(vertex_endpoint=vertex.endpoint, google_apis_url=apis.url)
+        # Without a model, a monitor or a right there is no entry, and no error.
+        assert resource.newest_anomaly_entry(config) is None
+        model = vertex.models.upload(config.model_name)
+        assert resource.newest_anomaly_entry(config) is None
+        target = {"vertex_model": {"model": model.name, "model_version_id": "1"}}
+        monitor = vertex.monitoring.put_monitor(ModelMonitor(model_monitoring_target=target))
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        entry = {**DRIFT_ENTRY, "timestamp": now, "jsonPayload": {"monitor": monitor}}
+        apis.entries += [{**DRIFT_ENTRY, "timestamp": now}, entry]
+        assert resource.newest_anomaly_entry(config) == entry
+        apis.denied.add("entries")
+        assert resource.newest_anomaly_entry(config) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cloud Logging and the Resource Manager's permission test on loopback, over HTTP."""
+"""Cloud Logging, Cloud Monitoring, Cloud Storage's policies and the Resource Manager, over HTTP."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from transak_drift_tests.servers.location import PROJECT_ID, PROJECT_NUMBER
+
 
 class LoopbackGoogleApis:
-    """Serves sinks, log entries and permissions.
+    """Serves what `transak-drift doctor` reads over REST.
 
     Attributes:
         url: `http://127.0.0.1:port`.
         sinks: the project's sinks, as the API has them.
         entries: the project's log, oldest first.
+        channels: the notification channels by resource name.
+        writers: by bucket the principals with the role roles/storage.objectUser.
         missing: permissions that the caller lacks.
         denied: services whose calls answer 403, by the word in their path.
         failures: how many calls answer 503 first.
@@ -27,6 +31,8 @@ class LoopbackGoogleApis:
     def __init__(self) -> None:
         self.sinks: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
+        self.channels: dict[str, dict[str, Any]] = {}
+        self.writers: dict[str, set[str]] = {}
         self.missing: set[str] = set()
         self.denied: set[str] = set()
         self.failures = 0
@@ -50,6 +56,11 @@ class LoopbackGoogleApis:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _bucket_of(path: str) -> str:
+    match = re.fullmatch(r"/storage/v1/b/([^/]+)/iam", path)
+    return match[1] if match else ""
 
 
 def _page_of_entries(entries: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +124,14 @@ def _handler(apis: LoopbackGoogleApis) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, document)
             elif address.path == "/v2/entries:list":
                 self._answer(200, _page_of_entries(apis.entries, json.loads(body)))
+            elif address.path == f"/v1/projects/{PROJECT_ID}":
+                self._answer(200, {"projectId": PROJECT_ID, "projectNumber": PROJECT_NUMBER})
+            elif address.path.removeprefix("/v3/") in apis.channels:
+                self._answer(200, apis.channels[address.path.removeprefix("/v3/")])
+            elif (bucket := _bucket_of(address.path)) in apis.writers:
+                members = sorted(apis.writers[bucket])
+                binding = {"role": "roles/storage.objectUser", "members": members}
+                self._answer(200, {"kind": "storage#policy", "bindings": [binding]})
             elif address.path.endswith(":testIamPermissions"):
                 asked = json.loads(body)["permissions"]
                 self._answer(

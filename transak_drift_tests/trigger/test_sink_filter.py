@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import transak_drift.trigger.sink_filter
 from transak_drift.config.fields import MODEL_MONITOR_ID
 from transak_drift.trigger.sink_filter import TEMPLATE_NAME, lets_through, sink_filter
+from transak_drift.vertex.monitors import version_monitor_id
 from transak_drift_tests.trigger.log_entries import (
     DRIFT_ENTRY,
     MONITOR_LABEL,
@@ -49,7 +50,14 @@ def test_further_monitors_pass_where_they_are_configured() -> None:
 def test_the_label_decides_as_a_whole(monitor: str, label: str) -> None:
     passes = lets_through(sink_filter(monitor), changed_entry(MONITOR_LABEL, label))
     assert passes is (label == monitor)
-    assert lets_through(sink_filter(monitor), changed_entry(MONITOR_LABEL, f"{monitor}-v17"))
+    passes = lets_through(sink_filter(monitor), changed_entry(MONITOR_LABEL, f"{label}-v17"))
+    assert passes is (f"{label}-v17" == version_monitor_id(monitor, "17"))
+
+
+@given(st.from_regex(MODEL_MONITOR_ID, fullmatch=True), st.integers(1, 999_999))
+def test_the_monitor_of_each_version_passes(monitor: str, version: int) -> None:
+    entry = changed_entry(MONITOR_LABEL, version_monitor_id(monitor, str(version)))
+    assert lets_through(sink_filter(monitor), entry)
 
 
 @pytest.mark.parametrize(

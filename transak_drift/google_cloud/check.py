@@ -1,0 +1,70 @@
+"""What an inspection finds of one thing that must exist and agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from transak_drift.platform import PlatformError
+
+
+class CheckState(StrEnum):
+    """How a thing stands."""
+
+    OK = "ok"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check.
+
+    Args:
+        name: what was looked at.
+        state: how it stands; what could not be looked at is unknown, and open as if missing.
+        detail: what was found.
+        fix: what to do, or an empty string where nothing is.
+        example: what was found, as it stands there; for a log entry.
+    """
+
+    name: str
+    state: CheckState
+    detail: str
+    fix: str = ""
+    example: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person has to do something."""
+        return self.state != CheckState.OK
+
+
+def passed(name: str, detail: str, example: str = "") -> Check:
+    """Return that a thing is as it should be."""
+    return Check(name, CheckState.OK, detail, example=example)
+
+
+def missing(name: str, detail: str, fix: str, example: str = "") -> Check:
+    """Return that a thing is missing or differs."""
+    return Check(name, CheckState.MISSING, detail, fix, example)
+
+
+def unknown(name: str, detail: str, fix: str) -> Check:
+    """Return that a thing could not be looked at."""
+    return Check(name, CheckState.UNKNOWN, detail, fix)
+
+
+def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:
+    """Run a check; where the platform does not answer, it is unknown.
+
+    Args:
+        name: the check's name.
+        fix: what to do where the call is refused.
+        check: the check.
+    """
+    try:
+        return check()
+    except PlatformError as error:
+        return unknown(name, str(error), fix)
