@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import calendar
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -100,7 +101,7 @@ class FileTransactions:
         if isinstance(found, DailyFiles):
             if day in found.files:
                 return self._write_files(found.files[day], destination)
-            self._require_within(day, list(found.files))
+            self._require_arrived(day, *_extent(found.files))
             with replace_file(destination) as temporary:
                 columns = dict.fromkeys(self._required, pa.array([], pa.string()))
                 pq.write_table(pa.table(columns), temporary)
@@ -108,12 +109,14 @@ class FileTransactions:
         with self._reader() as reader, replace_file(destination) as temporary:
             files = self._open(reader, found.files)
             query = self._rows(files, with_day=True)
-            [(dateless, first)] = reader.connection.execute(
-                f"SELECT count(*) - count({_DAY}), min({_DAY}) FROM ({query})"
+            [(dateless, first, last, rows)] = reader.connection.execute(
+                f"SELECT count(*) - count({_DAY}), min({_DAY}), max({_DAY}), "
+                f"count(*) FILTER ({_DAY} = DATE '{day}') FROM ({query})"
             ).fetchall()
             if dateless:
                 self._raise_for_row_without_day(reader, files)
-            self._require_within(day, [] if first is None else [first])
+            if not rows:
+                self._require_arrived(day, first, last)
             chosen = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
             return reader.write_rows(chosen, files, temporary)
 
@@ -222,18 +225,29 @@ class FileTransactions:
             no_day = f"({self._day(group.column(self._date_column), group)}) IS NULL"
             raise_for_value(reader, group, self._date_column, no_day, "which is no day", fix)
 
-    def _require_within(self, day: date, days: Sequence[date]) -> None:
-        """Refuse a day before the data begin; from then on a day without rows has no bookings."""
-        if days and day >= days[0]:
+    def _require_arrived(self, day: date, first: date | None, last: date | None) -> None:
+        """Refuse a day before the data begin, or a weekday after their end, which may be late.
+
+        Any other day without rows has no bookings.
+        """
+        if first is None or last is None:
+            extent = "no day is there"
+        elif first <= day and (day <= last or day.weekday() >= calendar.SATURDAY):
             return
-        found = f"the first day is {days[0]}" if days else "no day is there"
+        else:
+            extent = f"days {first} to {last} are there"
         raise self._error(
-            f"has no transactions of {day} ({found})",
-            "add that day's transactions, or choose a later day",
+            f"has no transactions of {day} ({extent})",
+            "add that day's transactions, or choose a day that is there; a weekday without "
+            "bookings passes once a later day is there",
         )
 
     def _error(self, problem: str, fix: str) -> TransactionsError:
         return TransactionsError(self._setting, self.location, problem, fix)
+
+
+def _extent(days: Collection[date]) -> tuple[date | None, date | None]:
+    return min(days, default=None), max(days, default=None)
 
 
 def _require_distinct(files: TabularFiles) -> None:

@@ -39,7 +39,7 @@ class Landing:
             Where they are and how many.
 
         Raises:
-            PlatformError: the source begins on a later day, or cannot be read.
+            PlatformError: the day is not there yet, or cannot be read.
         """
         path = self._state.transactions(day)
         try:

@@ -35,10 +35,12 @@ class TransactionSource(Protocol):
             destination: the file; replaced where it exists, its directory made where missing.
 
         Returns:
-            The number of rows; 0 of a day without bookings, whose file has no rows.
+            The number of rows; 0 of a day without bookings, such as a Sunday, whose file has no
+            rows.
 
         Raises:
-            TransactionsError: the transactions cannot be read, or begin on a later day.
+            TransactionsError: the transactions cannot be read, begin on a later day, or end
+                before the day, a weekday.
         """
         ...
 

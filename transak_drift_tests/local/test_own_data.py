@@ -241,7 +241,9 @@ def test_the_stored_baseline_follows_the_configuration(tmp_path: Path, labels: b
 def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None:
     data = in_files(tmp_path, own_rows(1), own_rows(2))
     (data / f"{FIRST_DAY + timedelta(days=1)}.csv").write_text("description,type,amount\n")
-    for days in (1, 2):
+    for days in (1, 5, 6):
         result, published = monitor(tmp_path, own_config(data), FIRST_DAY + timedelta(days=days))
         assert (result.target_rows, result.verdict, published) == (0, "no bookings on this day", [])
         assert {item.verdict for item in result.features} == {"no bookings"}
+    with pytest.raises(PlatformError, match="days 2026-05-04 to 2026-05-05 are there"):
+        monitor(tmp_path, own_config(data), FIRST_DAY + timedelta(days=7))

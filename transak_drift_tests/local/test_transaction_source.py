@@ -59,7 +59,7 @@ def test_one_file_for_each_day_by_a_placeholder(tmp_path: Path) -> None:
     source = FileTransactions(str(tmp_path / "bank-{date}.csv"))
     assert source.days() == [date(2026, 1, 1), DAY]
     assert written(source, DAY, tmp_path) == [{"description": "b", "type": "2"}]
-    with pytest.raises(TransactionsError, match=r"2025-12-31 .the first day is 2026-01-01"):
+    with pytest.raises(TransactionsError, match=r"2025-12-31 .days 2026-01-01 to"):
         source.write_day(date(2025, 12, 31), tmp_path / "none.parquet")
     assert not (tmp_path / "none.parquet").exists()
 
@@ -338,14 +338,17 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}2026-01-01,a,1\n2026-01-04,a,1\n")
     for source, days in (
         (FileTransactions(str(tmp_path)), (DAY, date(2026, 1, 3))),
-        (FileTransactions(str(tmp_path / "all" / "all.csv")), (DAY, date(2026, 1, 5))),
+        (FileTransactions(str(tmp_path / "all" / "all.csv")), (DAY, date(2026, 1, 3))),
     ):
         for day in days:
             assert written(source, day, tmp_path) == []
             schema = pq.read_schema(tmp_path / "out" / "day.parquet")
             assert {"description", "type"} <= set(schema.names)
-        with pytest.raises(TransactionsError, match=r"2025-12-31 .the first day is 2026-01-01"):
+        with pytest.raises(TransactionsError, match=r"2025-12-31 .days 2026-01-01 to"):
             source.write_day(date(2025, 12, 31), tmp_path / "refused.parquet")
+        # A weekday after the last may only be late.
+        with pytest.raises(TransactionsError, match=r"2026-01-05 .days 2026-01-01 to"):
+            source.write_day(date(2026, 1, 5), tmp_path / "refused.parquet")
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}")
     with pytest.raises(TransactionsError, match="no day is"):
         FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
