@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +18,10 @@ import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 from dagster._core.utils import make_new_run_id
 from google.pubsub_v1 import types
-from transak_drift.trigger.trigger_state import TriggerState
 
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import parse_config
+from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import TickBounds
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
@@ -32,7 +31,8 @@ from transak_drift.defs.names import (
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor
+from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (
@@ -42,13 +42,17 @@ from transak_drift_tests.faults.sensor_process import (
     SensorFailedError,
     SensorProcesses,
 )
-from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import (
+    MONITOR,
+    drift_event,
+    message_body,
+    store_job,
+)
 
 NAMES = ModelNames()
 
-# Beyond any lease: a sensor extends one by ten minutes at most.
-LONGER_THAN_A_LEASE = 700.0
-MOST_SETTLING_TICKS = 12
+LONGER_THAN_A_LEASE = ACK_DEADLINE_SECONDS + 10.0
+MAX_SETTLING_TICKS = 12
 POLICY = {"maximum_trainings_in_flight": 1_000, "minimum_anomalous_features": 2}
 
 
@@ -57,18 +61,20 @@ class Kind(StrEnum):
 
     TRAINS = "trains"
     HELD = "held"
-    WITHIN = "within"
+    LIES = "lies"
+    """It claims distances that its monitoring job did not find."""
     NOT_JSON = "not_json"
     FOREIGN = "other_monitor"
+    NO_JOB = "job_missing"
 
 
-BAD = (Kind.NOT_JSON, Kind.FOREIGN)
+BAD = (Kind.NOT_JSON, Kind.FOREIGN, Kind.NO_JOB)
+DRIFTED = {"description": 0.6, "type": 0.9}
 
 
 class DaemonWrite(StrEnum):
     """What the daemon makes durable after an evaluation, in this order."""
 
-    OBSERVATION = "observation"
     RUN = "run"
     LAUNCH = "launch"
     CURSOR = "cursor"
@@ -96,11 +102,16 @@ class BrokenLoop:
         self._config_text = json.dumps(document(**{"retrain_policy": POLICY, **(config or {})}))
         self._config = parse_config(self._config_text, "test")
         self._bounds = bounds or TickBounds(messages=200, wait_seconds=WAIT_SECONDS)
+        self._home = directory / "home"
         self.dagster_home = make_dagster_home(directory / "dagster_home")
         self.server = PubSubServerProcess(directory / "pubsub")
         self._restart: threading.Thread | None = None
         self.cursor: str | None = None
         self.clock_seconds = 0.0
+        self.platform_answers = True
+        # The event log, read apart from the sensor and its cursor.
+        self._inbox = Inbox()
+        self._recorded: set[tuple[OutcomeKind, str]] = set()
         # What was published: the kind and the monitoring job by message id.
         self.published: dict[str, tuple[Kind, str]] = {}
 
@@ -136,8 +147,24 @@ class BrokenLoop:
             job: the monitoring job of the drift event.
             copies: how many equal messages.
         """
-        for message_id in self.queue.publish_many([_body(kind, job)] * copies):
+        for message_id in self.queue.publish_many([self._body(kind, job)] * copies):
             self.published[message_id] = (kind, job)
+
+    def _body(self, kind: Kind, job: str) -> bytes:
+        match kind:
+            case Kind.TRAINS:
+                return store_job(self._home, self._config, job, DRIFTED)
+            case Kind.HELD:
+                return store_job(self._home, self._config, job, {"description": 0.6})
+            case Kind.LIES:
+                store_job(self._home, self._config, job, {"description": 0.1})
+                return message_body(drift_event(job, DRIFTED))
+            case Kind.NOT_JSON:
+                return message_body(drift_event(job, DRIFTED))[:-1]
+            case Kind.FOREIGN:
+                return message_body(drift_event(job, DRIFTED, monitor="churn-monitor"))
+            case Kind.NO_JOB:
+                return message_body(drift_event(job, DRIFTED))
 
     def publish_one_of_each(self, name: str) -> None:
         """Publish two copies of an event that trains and one message of each other kind."""
@@ -150,9 +177,11 @@ class BrokenLoop:
             Evaluation(
                 config=self._config_text,
                 endpoint=self.server.endpoint,
+                state_directory=str(self._home),
                 cursor=self.cursor,
                 bounds=self._bounds,
                 clock_seconds=self.clock_seconds,
+                platform_answers=self.platform_answers,
             ),
             at,
         )
@@ -184,12 +213,6 @@ class BrokenLoop:
             writes[write] += 1
             return False
 
-        for text in evaluated.observations:
-            if dies(DaemonWrite.OBSERVATION):
-                return False
-            self.instance.report_runless_asset_event(
-                dg.deserialize_value(text, dg.AssetObservation)
-            )
         for key, tags in evaluated.requests:
             known = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
             if not known:
@@ -246,13 +269,13 @@ class BrokenLoop:
             self._restart.join()
 
     def settle(self) -> None:
-        """Tick, and let leases end, until every message is acknowledged, and check the end."""
-        for _ in range(MOST_SETTLING_TICKS):
+        """Tick, and let leases end, until nothing is left to do, and check the end."""
+        self.platform_answers = True
+        for _ in range(MAX_SETTLING_TICKS):
             self.server.add_seconds(LONGER_THAN_A_LEASE)
             self.tick()
-            if not self.unacknowledged():
+            if not self.unacknowledged() and not self._unsettled():
                 break
-        self.tick()
         self.check_settled()
 
     # What must hold.
@@ -261,35 +284,57 @@ class BrokenLoop:
         """Check what holds at any time: no event trains twice, no outcome is lost."""
         runs = self.runs()
         left = self.unacknowledged()
-        observed, dead = self.observed(), self.dead_letters()
+        dead = self.dead_letters()
+        # Last, as the sensor writes before it acknowledges.
+        self._read_event_log()
         assert dead <= {i for i, (kind, _) in self.published.items() if kind in BAD}
         for key, trainings in runs.items():
             assert len(trainings) == 1, f"{key} was trained {len(trainings)} times"
         assert set(runs) <= {
-            self.key(job) for kind, job in self.published.values() if kind == "trains"
+            self.key(job) for kind, job in self.published.values() if kind == Kind.TRAINS
         }
+        for key in self._inbox.answered:
+            (run,) = runs[key]
+            assert run.status != dg.DagsterRunStatus.NOT_STARTED
         for message_id, (kind, job) in self.published.items():
-            if message_id in left:
+            if message_id in left or self._waits(job):
                 continue
             match kind:
-                case Kind.TRAINS:
-                    (run,) = runs[self.key(job)]
-                    assert run.status != dg.DagsterRunStatus.NOT_STARTED
-                case Kind.HELD:
-                    assert (OutcomeKind.HELD, job) in observed
-                case Kind.WITHIN:
-                    assert (OutcomeKind.NOT_DRIFT, job) in observed
+                case Kind.TRAINS | Kind.HELD:
+                    assert self._inbox.knows(self.key(job)), f"{job} is lost"
+                case Kind.LIES:
+                    assert (OutcomeKind.NOT_DRIFT, self.key(job)) in self._recorded
                 case _:
-                    assert message_id in dead
+                    assert message_id in dead, f"{job} is lost"
 
     def check_settled(self) -> None:
         """Check what holds in the end: every message is acknowledged, every event is answered."""
         assert self.unacknowledged() == set()
         self.check()
-        state = TriggerState.from_cursor(self.cursor)
-        assert not state.requested
-        held = {job for kind, job in self.published.values() if kind == Kind.HELD}
-        assert set(state.held) == {self.key(job) for job in held}
+        held = {self.key(job) for kind, job in self.published.values() if kind == Kind.HELD}
+        assert {key: item.kind for key, item in self._inbox.open.items()} == dict.fromkeys(
+            held, OutcomeKind.HELD
+        )
+        trains = {self.key(job) for kind, job in self.published.values() if kind == Kind.TRAINS}
+        assert set(self.runs()) == trains
+        # The cursor is no more than the sum of the log.
+        [inbox] = TriggerCursor.read(self.cursor).inboxes.values()
+        assert inbox == self._inbox
+
+    def _read_event_log(self) -> None:
+        while found := read_records(
+            self.instance, NAMES.drift_event, after=self._inbox.read_until
+        ):
+            for storage_id, records in found:
+                self._inbox.add(storage_id, records)
+                self._recorded |= {(record.kind, record.key) for record in records}
+
+    def _waits(self, job: str) -> bool:
+        return any(key.endswith(f"/{job}") for key in self._inbox.waiting())
+
+    def _unsettled(self) -> bool:
+        self._read_event_log()
+        return any(item.kind != OutcomeKind.HELD for item in self._inbox.open.values())
 
     def key(self, job: str) -> str:
         """Return the key of the drift event of a monitoring job."""
@@ -304,22 +349,6 @@ class BrokenLoop:
         found: dict[str, list[dg.DagsterRun]] = {}
         for run in self.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB)):
             found.setdefault(run.tags[DRIFT_EVENT_TAG], []).append(run)
-        return found
-
-    def observed(self) -> set[tuple[OutcomeKind, str]]:
-        """Return the recorded outcomes, each with its monitoring job."""
-        found: set[tuple[OutcomeKind, str]] = set()
-        for record in self.instance.fetch_observations(NAMES.drift_event, limit=5_000).records:
-            observation = record.asset_observation
-            assert observation is not None
-            metadata = observation.metadata
-            outcome = OutcomeKind(str(metadata["outcome"].value))
-            rows = metadata.get("list")
-            if isinstance(rows, dg.TableMetadataValue):
-                jobs = [str(row.data.get("monitoring job")) for row in rows.records]
-            else:
-                jobs = [str(metadata["monitoring job"].value).rpartition("/")[2]]
-            found |= {(outcome, job) for job in jobs}
         return found
 
     def unacknowledged(self) -> set[str]:
@@ -343,17 +372,3 @@ class BrokenLoop:
                 (subscription,),
             ).fetchall()
 
-
-def _body(kind: Kind, job: str) -> bytes:
-    deviations = {
-        Kind.HELD: {"description": 0.6},
-        Kind.WITHIN: {"description": 0.1},
-    }.get(kind, {"description": 0.6, "type": 0.9})
-    event = drift_event(job, deviations, end=MAY_1 + timedelta(days=1))
-    match kind:
-        case Kind.NOT_JSON:
-            return message_body(event)[:-1]
-        case Kind.FOREIGN:
-            return message_body(replace(event, model_monitor_id="churn-monitor"))
-        case _:
-            return message_body(event)

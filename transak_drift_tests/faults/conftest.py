@@ -28,7 +28,7 @@ def directory(tmp_path: Path) -> Generator[Path]:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Generator[BrokenLoop]:
-    """Return a loop that the tests of a module break and mend one after the other.
+    """Return a loop that the tests of a module break one after the other.
 
     Each test leaves it settled, with every check passed on all that was ever published.
     """

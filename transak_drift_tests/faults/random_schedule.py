@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from transak_drift_tests.faults.broken_loop import (
+    BAD,
     LONGER_THAN_A_LEASE,
     BrokenLoop,
     DaemonWrite,
@@ -33,12 +34,12 @@ def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
     """
     faults: Counter[str] = Counter()
     jobs = [f"{name}-{number}" for number in range(3)]
-    kinds = dict(zip(jobs, random.choices([Kind.TRAINS, Kind.WITHIN], [4, 1], k=3), strict=True))
+    kinds = dict(zip(jobs, random.choices([Kind.TRAINS, Kind.LIES], [4, 1], k=3), strict=True))
     for step in range(_STEPS):
         for job in random.sample(jobs, random.randint(0, 2)):
             loop.publish(kinds[job], job, copies=random.randint(1, 3))
         if random.random() < 0.5:
-            kind = random.choice([Kind.NOT_JSON, Kind.FOREIGN])
+            kind = random.choice(BAD)
             loop.publish(kind, f"{name}-bad-{step}")
         faults[_tick_badly(loop, random)] += 1
         loop.check()
@@ -63,6 +64,8 @@ def _tick_badly(loop: BrokenLoop, random: Random) -> str:
             "leases end",
             "launch fails",
             "acknowledgements lost",
+            "platform silent",
+            "cursor reset",
         ]
     ):
         case "sensor killed":
@@ -91,6 +94,15 @@ def _tick_badly(loop: BrokenLoop, random: Random) -> str:
         case "leases end":
             loop.tick(_strike(where, lambda: loop.server.add_seconds(LONGER_THAN_A_LEASE)))
             return "leases end"
+        case "platform silent" as fault:
+            loop.platform_answers = False
+            loop.tick()
+            loop.platform_answers = True
+            return fault
+        case "cursor reset" as fault:
+            loop.cursor = None
+            loop.tick()
+            return fault
         case _:
             loop.server.arm(Fault.LOSES_ACKNOWLEDGEMENTS)
             loop.tick()

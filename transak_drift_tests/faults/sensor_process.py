@@ -1,6 +1,6 @@
 """Evaluations of the sensor in a process of its own, as Dagster's code server makes them.
 
-At every boundary of the tick - before and after each call to Pub/Sub and to run storage - the
+At every boundary of the tick - before and after each call to Pub/Sub, to the platform and to Dagster's storage - the
 process tells its parent where it is and waits for leave to go on. The parent may kill it there, or
 break something first.
 """
@@ -25,8 +25,14 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs import drift_message_sensor as sensor_module
 from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
-from transak_drift.defs.local_resources import EMULATOR_VARIABLE, LocalTriggerQueueResource
+from transak_drift.defs.local_resources import (
+    EMULATOR_VARIABLE,
+    LocalPlatformResource,
+    LocalTriggerQueueResource,
+)
 from transak_drift.defs.training import retrain_job
+from transak_drift.local.platform import LocalPlatform
+from transak_drift.platform import TemporaryPlatformError
 
 # Every call of a tick that leaves the process.
 CALLS: tuple[tuple[type, str], ...] = (
@@ -34,7 +40,10 @@ CALLS: tuple[tuple[type, str], ...] = (
     (SubscriberClient, "pull"),
     (PublisherClient, "publish"),
     (SubscriberClient, "acknowledge"),
-    (SubscriberClient, "modify_ack_deadline"),
+    (LocalPlatform, "own_monitors"),
+    (LocalPlatform, "read_monitoring_job"),
+    (dg.DagsterInstance, "report_runless_asset_event"),
+    (dg.DagsterInstance, "fetch_observations"),
     (dg.DagsterInstance, "get_run_records"),
     (dg.DagsterInstance, "get_runs_count"),
     (dg.DagsterInstance, "get_latest_materialization_event"),
@@ -43,7 +52,6 @@ CALLS: tuple[tuple[type, str], ...] = (
 STORAGE_PATIENCE_SECONDS = 0.2
 # The embedded server answers an empty pull after half of so short a wait.
 WAIT_SECONDS = 0.3
-# So long that a lease outlasts the ack deadline: each tick then makes every kind of call.
 _INTERVAL_SECONDS = 60
 
 forked = multiprocessing.get_context("forkserver")
@@ -57,16 +65,20 @@ class Evaluation:
     Args:
         config: text of the monitoring configuration.
         endpoint: `host:port` of the Pub/Sub server.
+        state_directory: the local platform's directory.
         cursor: the sensor's cursor.
         bounds: what the tick takes at most.
         clock_seconds: added to the time that the sensor sees.
+        platform_answers: whether monitoring jobs can be read.
     """
 
     config: str
     endpoint: str
+    state_directory: str
     cursor: str | None
     bounds: TickBounds
     clock_seconds: float = 0.0
+    platform_answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +88,10 @@ class Evaluated:
     Args:
         cursor: the new cursor.
         requests: run key and tags of each run request.
-        observations: the asset events, serialized by Dagster.
     """
 
     cursor: str
     requests: tuple[tuple[str, dict[str, str]], ...]
-    observations: tuple[str, ...]
 
 
 class SensorFailedError(Exception):
@@ -157,6 +167,7 @@ def _serve(dagster_home: str, parent: Connection) -> None:
             parent.send(("at", name))
             parent.recv()
 
+    _make_platform_fail_on_demand()
     for owner, name in CALLS:
         _mark(owner, name, boundary)
     vars(sqlite_event_log)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
@@ -176,6 +187,14 @@ def _evaluate(
 ) -> Evaluated:
     os.environ[EMULATOR_VARIABLE] = evaluation.endpoint
     _SetDatetime.added = timedelta(seconds=evaluation.clock_seconds)
+    _Outage.lasts = not evaluation.platform_answers
+    queue = LocalTriggerQueueResource(state_directory="unused")
+    platform = LocalPlatformResource(
+        trigger_queue=queue,
+        state_directory=evaluation.state_directory,
+        seed=7,
+        rows_per_day=100,
+    )
     config = parse_config(evaluation.config, "test")
     sensor = build_drift_message_sensor(
         [config], [retrain_job(config)], _INTERVAL_SECONDS, evaluation.bounds
@@ -183,14 +202,13 @@ def _evaluate(
     with dg.build_sensor_context(
         instance=instance,
         cursor=evaluation.cursor,
-        resources={"trigger_queue": LocalTriggerQueueResource(state_directory="unused")},
+        resources={"trigger_queue": queue, "platform": platform},
     ) as context:
         result: Any = sensor(context)
         boundary("before return")
         return Evaluated(
             cursor=result.cursor,
             requests=tuple((item.run_key, dict(item.tags)) for item in result.run_requests),
-            observations=tuple(dg.serialize_value(event) for event in result.asset_events),
         )
 
 
@@ -205,6 +223,21 @@ def _mark(owner: type, name: str, boundary: Callable[[str], None]) -> None:
             boundary(f"after {name}")
 
     setattr(owner, name, marked)
+
+
+class _Outage:
+    lasts = False
+
+
+def _make_platform_fail_on_demand() -> None:
+    original = LocalPlatform.read_monitoring_job
+
+    def read(*args: Any) -> Any:
+        if _Outage.lasts:
+            raise TemporaryPlatformError("the platform does not answer")
+        return original(*args)
+
+    setattr(LocalPlatform, "read_monitoring_job", read)  # noqa: B010 - the type checker minds
 
 
 class _SetDatetime(datetime):

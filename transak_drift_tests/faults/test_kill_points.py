@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from transak_drift_tests.faults.broken_loop import (
     LONGER_THAN_A_LEASE,
     BrokenLoop,
     DaemonWrite,
+    Kind,
 )
 from transak_drift_tests.faults.sensor_process import CALLS
 
 
-def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> None:
+def kill_at_every_boundary(loop: BrokenLoop, prepare: Callable[[int], None]) -> list[str]:
+    """Kill ticks that have the same work, each at the boundary after the last; return them all."""
     killed_at: list[str] = []
-    # Each killed tick has work of every kind: new messages, and old ones to acknowledge.
-    loop.publish_one_of_each("first")
-    assert loop.tick()
     while True:
         number = len(killed_at)
-        loop.publish_one_of_each(f"kill-{number}")
+        prepare(number)
         passed: list[str] = []
 
         def at(name: str, passed: list[str] = passed, number: int = number) -> bool:
-            passed.append(name)
+            # Between the end of one call and the beginning of the next nothing happens.
+            passed += [name] if name.startswith("before ") else []
             return len(passed) <= number
 
         if loop.tick(at):
@@ -32,10 +34,27 @@ def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> N
         assert loop.tick(), f"the tick after the kill {killed_at[-1]}"
         loop.check()
     loop.settle()
-    # The last boundary is the return; every call was met before and after.
     assert killed_at[-1] == "before return"
+    return killed_at
+
+
+def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> None:
+    killed_at = kill_at_every_boundary(
+        loop, lambda number: loop.publish_one_of_each(f"kill-{number}")
+    )
     for _, call in CALLS:
-        assert {f"before {call}", f"after {call}"} <= set(killed_at), call
+        assert f"before {call}" in killed_at, call
+
+
+def test_the_sensor_is_killed_as_it_reads_the_job_of_a_waiting_message(loop: BrokenLoop) -> None:
+    def prepare(number: int) -> None:
+        loop.platform_answers = False
+        loop.publish(Kind.TRAINS, f"waits-{number}")
+        loop.publish(Kind.NO_JOB, f"waits-for-nothing-{number}")
+        assert loop.tick()
+        loop.platform_answers = True
+
+    kill_at_every_boundary(loop, prepare)
 
 
 def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
@@ -43,7 +62,8 @@ def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
     for write in DaemonWrite:
         after = 0
         while True:
-            loop.publish_one_of_each(f"{write}-{after}")
+            for event in ("first", "second"):
+                loop.publish(Kind.TRAINS, f"{write}-{after}-{event}")
             evaluated = loop.evaluate()
             assert evaluated is not None
             if loop.commit(evaluated, stop_before=write, after=after):
@@ -51,7 +71,6 @@ def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
             deaths += 1
             after += 1
             loop.check()
-            loop.server.add_seconds(LONGER_THAN_A_LEASE)
             assert loop.tick()
             loop.check()
     loop.settle()
@@ -64,9 +83,21 @@ def test_a_launch_that_fails_is_asked_for_again(loop: BrokenLoop) -> None:
     for _ in range(3):
         evaluated = loop.evaluate()
         assert evaluated is not None
+        assert [key for key, _ in evaluated.requests] == [loop.key("unlaunched-trains")]
         assert loop.commit(evaluated, launches_fail=True)
-        # Its lease lasts: an acknowledgement that comes too early would count.
         loop.check()
-    left = {loop.published[message_id][1] for message_id in loop.unacknowledged()}
-    assert left == {"unlaunched-trains"}
+    loop.settle()
+
+
+def test_a_reset_cursor_is_read_again_from_the_event_log(loop: BrokenLoop) -> None:
+    loop.publish_one_of_each("before-reset")
+    evaluated = loop.evaluate()
+    assert evaluated is not None
+    # Its request is recorded, and the daemon dies before it makes the run and stores the cursor.
+    loop.cursor = None
+    loop.publish_one_of_each("after-reset")
+    assert loop.tick()
+    assert {loop.key(f"{name}-trains") for name in ("before-reset", "after-reset")} <= set(
+        loop.runs()
+    )
     loop.settle()

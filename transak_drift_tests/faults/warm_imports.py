@@ -23,5 +23,6 @@ with (
     dg.build_sensor_context(instance=_instance) as _context,
 ):
     _instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN_JOB))
+    _instance.fetch_observations(NAMES.drift_event, limit=1)
     _instance.get_latest_materialization_event(NAMES.baseline_dataset)
     _context.log.debug("imported")
