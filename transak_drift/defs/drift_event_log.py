@@ -17,6 +17,8 @@ RECORDS_METADATA = "records"
 # Each observation is a write to Dagster's storage, which a burst of events would wait for.
 MAX_SINGLE_OBSERVATIONS = 10
 _OBSERVATIONS_PER_QUERY = 200
+# A writer's transaction may end after one that began later and has a greater storage id.
+_COMMIT_SECONDS = 30.0
 # Of these there may be one for each message of a flood.
 _ALWAYS_LISTED = frozenset({OutcomeKind.NOT_DRIFT, OutcomeKind.DEAD_LETTERED, OutcomeKind.NOTICE})
 
@@ -80,15 +82,32 @@ def read_records(
     return [(item.storage_id, list(_records_of(item.asset_observation))) for item in found]
 
 
-def catch_up(instance: dg.DagsterInstance, key: dg.AssetKey, inbox: Inbox, deadline: float) -> bool:
+def catch_up(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    inbox: Inbox,
+    deadline: float,
+    *,
+    only_newer: bool = False,
+) -> bool:
     """Sum up what was written since; returns whether that is all, or the deadline came first.
 
-    The deadline is a time of `time.monotonic`.
+    The deadline is a time of `time.monotonic`. The last half minute is looked through again for
+    observations that appeared late; `only_newer` leaves that to the next time.
     """
+    closed_before = time.time() - _COMMIT_SECONDS
+    after = inbox.newest if only_newer else inbox.read_until
     while True:
-        found = read_records(instance, key, after=inbox.read_until)
-        for storage_id, records in found:
-            inbox.add(storage_id, records)
+        found = instance.fetch_observations(
+            dg.AssetRecordsFilter(asset_key=key, after_storage_id=after),
+            limit=_OBSERVATIONS_PER_QUERY,
+            ascending=True,
+        ).records
+        for item in found:
+            after = item.storage_id
+            inbox.add(after, _records_of(item.asset_observation))
+            if item.timestamp < closed_before and not only_newer:
+                inbox.close_until(after)
         if len(found) < _OBSERVATIONS_PER_QUERY:
             return True
         if time.monotonic() > deadline:

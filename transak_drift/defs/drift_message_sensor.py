@@ -39,7 +39,7 @@ from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.training_runs import find_training_runs, training_history
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
-from transak_drift.drift.drift_event import last_day
+from transak_drift.drift.drift_event import DriftEvent, last_day
 from transak_drift.platform import PlatformError
 from transak_drift.reports.links import (
     asset_partition_page,
@@ -228,7 +228,7 @@ class _Tick:
             self._write(monitor, records)
         queue.acknowledge(intake.acknowledge)
         if intake.records:
-            self._catch_up()
+            self._catch_up(only_newer=True)
         return intake.counts()
 
     @contextmanager
@@ -265,7 +265,7 @@ class _Tick:
             TriggerRecord(
                 kind=step.kind,
                 key=step.key,
-                detail=step.detail or events[step.key].summary(),
+                detail=step.detail or _summary(events.get(step.key), undecided[step.key]),
                 at=self._now,
                 event=events.get(step.key),
             )
@@ -273,7 +273,7 @@ class _Tick:
         ]
         if steps:
             self._write(monitor, steps)
-            self._catch_up()
+            self._catch_up(only_newer=True)
         kinds = Counter(step.kind for step in steps if step.kind != OutcomeKind.HELD)
         kinds[OutcomeKind.HELD] = decisions.held
         self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
@@ -291,11 +291,17 @@ class _Tick:
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
         write_records(self._instance, self._keys[monitor], records)
 
-    def _catch_up(self) -> bool:
+    def _catch_up(self, *, only_newer: bool = False) -> bool:
+        instance, deadline = self._instance, self._deadline
         return all(
-            catch_up(self._instance, key, self._inboxes[monitor], self._deadline)
+            catch_up(instance, key, self._inboxes[monitor], deadline, only_newer=only_newer)
             for monitor, key in self._keys.items()
         )
+
+
+def _summary(event: DriftEvent | None, known: OpenEvent) -> str:
+    # Somebody may have wiped the asset's events; what is open stays open.
+    return known.most_drifted if event is None else event.summary()
 
 
 def sensor_name(configs: Sequence[MonitoringConfig]) -> str:

@@ -98,7 +98,9 @@ class Inbox(BaseModel):
     """The records of one model, summed up.
 
     Args:
-        read_until: storage id of the newest observation that is summed up.
+        read_until: storage id up to which every observation is summed up.
+        read_beyond: storage ids of later observations that are summed up: a database may show an
+            observation after one with a greater id.
         open: by key, oldest first.
         answered: keys of events that were trained or superseded, oldest first: a late message of
             one changes nothing. Of older ones only the training run is known.
@@ -107,6 +109,7 @@ class Inbox(BaseModel):
     """
 
     read_until: int = 0
+    read_beyond: list[int] = Field(default_factory=list)
     open: dict[str, OpenEvent] = Field(default_factory=dict)
     answered: list[str] = Field(default_factory=list)
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
@@ -131,14 +134,26 @@ class Inbox(BaseModel):
             storage_id: storage id of the observation.
             records: its records, in order.
         """
+        if storage_id <= self.read_until or storage_id in self.read_beyond:
+            return
         for record in records:
             if record.key:
                 self._add(storage_id, record)
+        self.read_beyond.append(storage_id)
+
+    @property
+    def newest(self) -> int:
+        """Storage id of the newest observation that is summed up."""
+        return max(self.read_beyond, default=self.read_until)
+
+    def close_until(self, storage_id: int) -> None:
+        """Note that up to a storage id no further observation can appear."""
         self.read_until = max(self.read_until, storage_id)
+        self.read_beyond = [item for item in self.read_beyond if item > self.read_until]
 
     def _add(self, storage_id: int, record: TriggerRecord) -> None:
         key, item = record.key, self.open.get(record.key)
-        if record.messages:
+        if record.messages or record.message is not None:
             self.unannounced.pop(key, None)
         match record.kind:
             case OutcomeKind.DRIFT | OutcomeKind.WAITING:

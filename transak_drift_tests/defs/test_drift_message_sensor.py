@@ -266,6 +266,47 @@ def test_a_reset_cursor_loses_no_open_event_and_trains_none_again(ticks: Ticks) 
     assert ticks.requested() == [f"{MONITOR}/job-2"]
 
 
+def test_wiped_records_stop_nobody(ticks: Ticks) -> None:
+    ticks.publish(ticks.message("job-1"))
+    [request] = ticks.tick().run_requests or []
+    ticks.launch(request)
+    ticks.publish(ticks.message("job-2"))
+    assert "1 held" in sentence(ticks.tick())
+    ticks.instance.wipe_assets([NAMES.drift_event])
+    ticks.instance.delete_run("run-of-job-1")
+    assert ticks.requested() == [f"{MONITOR}/job-2"]
+
+
+def test_a_record_that_a_database_shows_late_is_not_overlooked(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # PostgreSQL numbers a row as it is written and shows it once its transaction has ended.
+    for job in ("begun-first", "ended-first"):
+        record = TriggerRecord(
+            kind=OutcomeKind.DRIFT,
+            key=f"{MONITOR}/{job}",
+            detail="found",
+            at=datetime.now(UTC),
+            event=drift_event(job),
+        )
+        write_records(ticks.instance, NAMES.drift_event, [record])
+    fetch = dg.DagsterInstance.fetch_observations
+
+    def fetch_without_first(*args: Any, **kwargs: Any) -> dg.EventRecordsResult:
+        result = fetch(*args, **kwargs)
+        shown = [item for item in result.records if item.storage_id != first]
+        return dg.EventRecordsResult(shown, result.cursor, result.has_more)
+
+    first = ticks.instance.fetch_observations(NAMES.drift_event, limit=2).records[1].storage_id
+    with monkeypatch.context() as hidden:
+        hidden.setattr(dg.DagsterInstance, "fetch_observations", fetch_without_first)
+        [request] = ticks.tick().run_requests or []
+        ticks.launch(request)
+        assert "1 training started" in sentence(ticks.tick())
+    ticks.instance.delete_run("run-of-ended-first")
+    assert ticks.requested() == [f"{MONITOR}/begun-first"]
+
+
 def test_a_cursor_of_version_0_1_is_read_once(ticks: Ticks) -> None:
     former = {
         "project": "123456789012",

@@ -59,7 +59,7 @@ class Trigger:
 
     def _record(self, kind: OutcomeKind, key: str, event: DriftEvent | None = None) -> None:
         record = TriggerRecord(kind=kind, key=key, detail="", at=NOW, messages=1, event=event)
-        self.inbox.add(self.inbox.read_until + 1, [record])
+        self.inbox.add(self.inbox.newest + 1, [record])
 
     def settle(self) -> None:
         """Tick until nothing is held and nothing runs."""

@@ -341,7 +341,7 @@ class TriggerWorld:
         self.log.append([TriggerRecord.model_validate_json(r.model_dump_json()) for r in records])
 
     def _catch_up(self, inbox: Inbox) -> None:
-        for storage_id in range(inbox.read_until + 1, len(self.log) + 1):
+        for storage_id in range(inbox.newest + 1, len(self.log) + 1):
             inbox.add(storage_id, self.log[storage_id - 1])
 
     def _submit(self, tick: UnfinishedTick) -> None:
