@@ -90,9 +90,7 @@ class Workbench:
                 rows_per_day=100,
             ),
         }
-        self._sensor = build_drift_message_sensor(
-            [self.config], [retrain_job(self.config)], 30
-        )
+        self._sensor = build_drift_message_sensor([self.config], [retrain_job(self.config)], 30)
 
     def warm_up(self) -> None:
         """Drain a message that is no drift, so that imports and first calls are over."""
@@ -101,9 +99,7 @@ class Workbench:
 
     def publish(self, messages: int, events: int, run: str) -> None:
         """Store monitoring jobs that drifted, and publish messages, turn by turn of each job."""
-        bodies = [
-            store_job(self._home, self.config, f"{run}-{number}") for number in range(events)
-        ]
+        bodies = [store_job(self._home, self.config, f"{run}-{number}") for number in range(events)]
         left = messages
         while left:
             part = min(left, _MESSAGES_A_CALL)

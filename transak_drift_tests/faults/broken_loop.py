@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -324,9 +324,7 @@ class BrokenLoop:
         assert inbox.model_dump(exclude=place) == self._inbox.model_dump(exclude=place)
 
     def _read_event_log(self) -> None:
-        while found := read_records(
-            self.instance, NAMES.drift_event, after=self._inbox.newest
-        ):
+        while found := read_records(self.instance, NAMES.drift_event, after=self._inbox.newest):
             for storage_id, records in found:
                 self._inbox.add(storage_id, records)
                 self._recorded |= {(record.kind, record.key) for record in records}
@@ -373,4 +371,3 @@ class BrokenLoop:
                 "JOIN subscription USING (subscription_id) WHERE subscription.name = ?",
                 (subscription,),
             ).fetchall()
-

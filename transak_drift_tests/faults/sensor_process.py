@@ -1,8 +1,8 @@
 """Evaluations of the sensor in a process of its own, as Dagster's code server makes them.
 
-At every boundary of the tick - before and after each call to Pub/Sub, to the platform and to Dagster's storage - the
-process tells its parent where it is and waits for leave to go on. The parent may kill it there, or
-break something first.
+At every boundary of the tick - before and after each call to Pub/Sub, to the platform and to
+Dagster's storage - the process tells its parent where it is and waits for leave to go on. The
+parent may kill it there, or break something first.
 """
 
 from __future__ import annotations

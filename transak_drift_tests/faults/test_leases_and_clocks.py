@@ -20,7 +20,10 @@ def test_every_lease_ends_before_the_next_tick(loop: BrokenLoop) -> None:
     loop.settle()
 
 
-@pytest.mark.parametrize("call", ["read_monitoring_job", "publish", "report_runless_asset_event", "acknowledge"])
+@pytest.mark.parametrize(
+    "call",
+    ["read_monitoring_job", "publish", "report_runless_asset_event", "acknowledge"],
+)
 def test_storage_is_so_slow_that_leases_end_within_the_tick(loop: BrokenLoop, call: str) -> None:
     name = call.replace("_", "-")
     loop.publish_one_of_each(f"first-{name}")
