@@ -21,6 +21,7 @@ import dagster as dg
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.model_configs import MODELS_FOLDER, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
@@ -30,7 +31,7 @@ from transak_drift.defs.names import (
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor
 from transak_drift_tests.trigger.drift_messages import store_job
 
 NAMES = ModelNames()
@@ -170,15 +171,10 @@ class RunningLoop:
         """Tell whether a drift event's training ended well."""
         return any(run.status == dg.DagsterRunStatus.SUCCESS for run in self.trainings(job_id))
 
-    def outcomes(self) -> list[dict[str, Any]]:
-        """Return the recorded outcomes of drift messages, oldest first."""
-        records = self.instance.fetch_observations(NAMES.drift_event, limit=1_000).records
-        observations = [record.asset_observation for record in reversed(records)]
-        return [
-            {name: value.value for name, value in observation.metadata.items()}
-            for observation in observations
-            if observation is not None
-        ]
+    def records(self) -> list[TriggerRecord]:
+        """Return the trigger's records of the first model, oldest first."""
+        found = read_records(self.instance, NAMES.drift_event, limit=1_000)
+        return [record for _, records in found for record in records]
 
     def sensor_state(self) -> Inbox | None:
         """Return what the sensor remembers of the first model, or None before its first tick."""

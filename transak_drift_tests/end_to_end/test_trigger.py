@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import dagster as dg
 
+from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body
 
 SECOND_MODEL = {
     "model_name": "transak-i2-train-model",
@@ -19,17 +22,19 @@ def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: 
     policy = {"retrain_policy": {"maximum_trainings_in_flight": 10}}
     with RunningLoop(tmp_path, policy, {"transak-i2.json": SECOND_MODEL}) as loop:
         second = loop.configs[1]
-        foreign = loop.message("foreign").replace(b"projects/af-finanzen/", b"projects/else-where/")
         bad = {
             loop.queue.publish(b"\xff\xfe no text"): "not_utf8",
             loop.queue.publish(b'{"half": '): "not_json",
-            loop.queue.publish(b'{"jsonPayload": []}'): "wrong_shape",
-            loop.queue.publish(foreign): "other_project",
+            loop.queue.publish(b'{"jsonPayload": []}'): "no_monitoring_job",
+            loop.queue.publish(
+                message_body(drift_event("foreign", project="else-where"))
+            ): "other_project",
+            loop.queue.publish(message_body(drift_event("deleted"))): "job_missing",
         }
-        loop.queue.publish(loop.message("below", description=0.29, type=0.3))
+        loop.message("quiet", description=0.29, type=0.3)
+        loop.queue.publish(message_body(drift_event("quiet", {"description": 0.99})))
         loop.queue.publish_many([loop.message("copies")] * 200)
-        loop.queue.publish(loop.message("two-features", description=0.5))
-        loop.queue.publish(loop.message("two-features", type=0.7))
+        loop.queue.publish(_year_1(loop.message("odd", description=1.0000000000000002)))
         loop.queue.publish(loop.message("good"))
         # A second model shares the subscription; its job has a name that the first has too.
         loop.queue.publish(loop.message("good", config=second))
@@ -40,13 +45,13 @@ def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: 
             "the second model's training",
             lambda: any(run.is_success for run in loop.instance.get_runs(second_trainings)),
         )
-        for job in ("copies", "two-features", "good"):
+        for job in ("copies", "odd", "good"):
             loop.wait_for(f"the training of {job}", lambda job=job: loop.trained(job))
         loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
 
         assert Counter(run.tags["transak_drift/drift_event"] for run in loop.trainings()) == {
             loop.event_key("copies"): 1,
-            loop.event_key("two-features"): 1,
+            loop.event_key("odd"): 1,
             loop.event_key("good"): 1,
         }
         [of_second] = loop.instance.get_runs(second_trainings)
@@ -55,10 +60,18 @@ def test_a_mixed_queue_trains_each_drift_event_once_and_loses_nothing(tmp_path: 
         letters = loop.queue.list_dead_letters(100)
         assert {letter.source_message_id: letter.reason for letter in letters} == bad
         assert all(letter.detail for letter in letters)
-        outcomes = Counter(outcome["outcome"] for outcome in loop.outcomes())
-        assert outcomes["training requested"] == 3
-        assert outcomes["not drift"] == 1
-        assert outcomes["dead-lettered"] >= 1
+        kinds = Counter(record.kind for record in loop.records())
+        assert kinds[OutcomeKind.TRAINING_REQUESTED] == 3
+        assert kinds[OutcomeKind.NOT_DRIFT] == 1
+        # Each job is polled as well: a message of a known event is a duplicate.
+        assert kinds[OutcomeKind.DRIFT] == 3
+        loop.wait_for("a cursor that waits for nothing", loop.nothing_waits)
+
+
+def _year_1(body: bytes) -> bytes:
+    entry = json.loads(body)
+    entry["jsonPayload"]["endTime"] = "0001-01-01T00:00:00Z"
+    return json.dumps(entry).encode()
 
 
 def test_an_event_held_while_a_training_runs_trains_afterwards_if_drift_still_stands(
@@ -76,10 +89,8 @@ def test_an_event_held_while_a_training_runs_trains_afterwards_if_drift_still_st
 
         # The first training's data reach the end of that window: nothing is left to answer.
         assert loop.trainings("same-window") == []
-        by_event = {
-            (outcome["drift event"], outcome["outcome"]): outcome["detail"]
-            for outcome in loop.outcomes()
-        }
-        assert "in flight" in by_event[loop.event_key("same-window"), "held"]
-        assert "made it the baseline" in by_event[loop.event_key("same-window"), "superseded"]
-        assert (loop.event_key("newer"), "training requested") in by_event
+        details = {(record.key, record.kind): record.detail for record in loop.records()}
+        same_window = loop.event_key("same-window")
+        assert "in flight" in details[same_window, OutcomeKind.HELD]
+        assert "made it the baseline" in details[same_window, OutcomeKind.SUPERSEDED]
+        assert (loop.event_key("newer"), OutcomeKind.TRAINING_REQUESTED) in details
