@@ -38,6 +38,6 @@ def test_storage_is_locked_during_a_tick(loop: BrokenLoop, file: str) -> None:
         loop.evaluate()
     assert loop.cursor == cursor
     loop.check()
-    # Not one message of the failed tick was answered: all are delivered again.
-    assert loop.unacknowledged() == waiting
+    # What cannot be recorded is not acknowledged; what is recorded is decided at a later tick.
+    assert loop.unacknowledged() == (waiting if file.endswith("index.db") else set())
     loop.settle()
