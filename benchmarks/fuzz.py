@@ -1,18 +1,22 @@
-"""A million hostile messages through the parser and the verification: nothing raises or trains.
+"""A million hostile messages through the trigger's assessment: nothing raises, no lie trains.
 
 Run as `python -m benchmarks.fuzz`. Messages are made by seeded mutation of true ones: bytes and
 JSON values are changed, repeated, nested, cut and enlarged to 10 MB, names are forged by a
-character, look-alikes or invisible characters. An independent judge, which knows what was changed
-and uses neither the parser nor the verification, says which of them may train.
+character, look-alikes or invisible characters, jobs are named where nobody expects them. The local
+platform holds one job that drifted and one that did not. An independent judge, which uses none of
+the trigger's code, says whether a body that trains names the one that drifted.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Annotated, Any
 
@@ -20,19 +24,40 @@ import typer
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
-from transak_drift.trigger.message_assessment import Drift, Rejected, assess_message
+from transak_drift.local.platform import LocalPlatform
+from transak_drift.local.transaction_generator import GeneratorSettings
+from transak_drift.trigger.assessment import Assessor, Verdict
+from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import (
     LOCATION,
+    MAY_1,
     MONITOR,
     PROJECT,
     drift_event,
     message_body,
+    store_job,
 )
 
 CONFIG = configuration()
-VALID = message_body(drift_event("job-1", {"description": 0.6, "type": 0.9}))
-ENTRY: dict[str, Any] = json.loads(VALID)
+DRIFTED, QUIET = "drifted", "quiet"
+CLAIMED = {"description": 0.6, "type": 0.9}
+BASES = [
+    message_body(drift_event(DRIFTED, CLAIMED)),
+    message_body(drift_event(QUIET, CLAIMED)),
+    *(
+        json.dumps(drift_message(drift_event(job), shape, MAY_1)).encode()
+        for job in (DRIFTED, QUIET)
+        for shape in MessageShape
+    ),
+]
+KEYS: list[str] = [*json.loads(BASES[0]), *json.loads(BASES[0])["jsonPayload"], "description"]
+NAME = f"projects/{PROJECT}/locations/{LOCATION}/modelMonitors/{MONITOR}/modelMonitoringJobs"
+KNOWN_PLACES = (
+    ("jsonPayload", "modelMonitoringJob"),
+    ("details", "model_monitoring_job_name"),
+)
+MESSAGES_A_TICK = 100
 LARGEST = 10_000_000
 
 # The Latin letters of our names, with letters of other scripts that look alike.
@@ -61,34 +86,28 @@ def main(
     seed: Annotated[int, typer.Option()] = 1,
     store: Annotated[bool, typer.Option(help="Write benchmarks/results.")] = True,
 ) -> None:
-    """Fuzz the message parser and the verification."""
+    """Fuzz the assessment of messages."""
     machine = describe_machine()
-    random = Random(seed)
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     largest = 0
     started = time.monotonic()
-    for _ in range(inputs):
-        name, make = random.choices(list(MUTATIONS.items()), WEIGHTS)[0]
-        body = make(random)
-        largest = max(largest, len(body))
-        counts[name] += 1
-        try:
-            assessment = assess_message(body, CONFIG)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            counts["exceptions"] += 1
-            typer.echo(f"{name}: {type(error).__name__}: {error}: {body[:300]!r}")
-            continue
-        reasons[
-            str(assessment.reason)
-            if isinstance(assessment, Rejected)
-            else type(assessment).__name__
-        ] += 1
-        if isinstance(assessment, Drift) and not _is_ours(body):
-            counts["forged trainings"] += 1
-            typer.echo(f"{name}: trains: {body[:2_000]!r}")
+    with tempfile.TemporaryDirectory(prefix="transak-drift-fuzz-") as directory:
+        for name, body, assessor in _inputs(Path(directory), inputs, Random(seed)):
+            largest = max(largest, len(body))
+            counts[name] += 1
+            try:
+                assessment = assessor.assess(body)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                counts["exceptions"] += 1
+                typer.echo(f"{name}: {type(error).__name__}: {error}: {body[:300]!r}")
+                continue
+            reasons[str(assessment.rejection or assessment.verdict)] += 1
+            if assessment.verdict == Verdict.DRIFT and not _may_train(body):
+                counts["forged trainings"] += 1
+                typer.echo(f"{name}: trains: {body[:2_000]!r}")
     seconds = time.monotonic() - started
     show_table(
         f"{inputs:,} inputs of up to {largest / 1e6:.1f} MB in {seconds:.0f} s",
@@ -116,38 +135,51 @@ def main(
     raise typer.Exit(finish("fuzz", machine, figures, targets, store=store))
 
 
-def _is_ours(body: bytes) -> bool:
-    """Judge, without the code under test, whether a body's own text makes it true drift of ours.
+def _inputs(root: Path, inputs: int, random: Random) -> Iterator[tuple[str, bytes, Assessor]]:
+    store_job(root, CONFIG, DRIFTED, CLAIMED)
+    store_job(root, CONFIG, QUIET, {"description": 0.1, "type": 0.3})
+    platform = LocalPlatform(root, GeneratorSettings(), publish=lambda config, body: "")
+    for number in range(inputs):
+        if number % MESSAGES_A_TICK == 0:
+            assessor = Assessor([(CONFIG, platform)], datetime.now(UTC))
+        name, make = random.choices(list(MUTATIONS.items()), WEIGHTS)[0]
+        yield name, make(random), assessor
 
-    A mutation may leave everything that matters as it was. Each of the strings that name our
-    project, location, monitor and objective must then stand in it, byte for byte, where the entry
-    has them; JSON escapes are decoded by the standard library.
+
+def _may_train(body: bytes) -> bool:
+    """Judge, without the code under test, whether a body names the job that drifted.
+
+    A text of its JSON must be the job's name, byte for byte, and none may be the other job's where
+    the drifted one is not in the place of a known shape.
     """
-    payload = json.loads(body)["jsonPayload"]
-    parts = payload["modelMonitoringJob"].split("/")
-    names = dict(zip(parts[::2], parts[1::2], strict=True))
-    greatest = max(
-        (
-            item["deviation"] - CONFIG.drift_thresholds[item["featureDisplayName"]]
-            for item in payload["featureAnomalies"]
-            if item["featureDisplayName"] in CONFIG.drift_thresholds
-        ),
-        default=0.0,
-    )
-    return (
-        payload["anomalyObjective"] == "RAW_FEATURE_DRIFT"
-        and (names["projects"], names["locations"]) == (PROJECT, LOCATION)
-        and names["modelMonitors"] == MONITOR
-        and len(parts) == 8
-        and greatest > 0
-    )
+    texts: list[str] = []
+
+    def collect(value: Any) -> None:
+        if isinstance(value, str):
+            texts.append(value.removeprefix("//aiplatform.googleapis.com/"))
+        elif isinstance(value, dict | list):
+            for item in value.values() if isinstance(value, dict) else value:
+                collect(item)
+
+    document = json.loads(body)
+    collect(document)
+    drifted, quiet = f"{NAME}/{DRIFTED}", f"{NAME}/{QUIET}"
+    return drifted in texts and (quiet not in texts or drifted in _known_places(document))
+
+
+def _known_places(document: Any) -> Iterator[Any]:
+    for section, key in KNOWN_PLACES:
+        members = document.get(section) if isinstance(document, dict) else None
+        name = members.get(key) if isinstance(members, dict) else None
+        if isinstance(name, str):
+            yield name.removeprefix("//aiplatform.googleapis.com/")
 
 
 Mutation = Callable[[Random], bytes]
 
 
 def _change_bytes(random: Random) -> bytes:
-    body = bytearray(VALID)
+    body = bytearray(random.choice(BASES))
     for _ in range(random.randint(1, 6)):
         at = random.randrange(len(body))
         match random.randrange(4):
@@ -166,7 +198,8 @@ def _change_bytes(random: Random) -> bytes:
 
 
 def _cut(random: Random) -> bytes:
-    return VALID[random.randrange(len(VALID)) :][: random.randrange(len(VALID))]
+    body = random.choice(BASES)
+    return body[random.randrange(len(body)) :][: random.randrange(len(body))]
 
 
 def _random_bytes(random: Random) -> bytes:
@@ -175,12 +208,13 @@ def _random_bytes(random: Random) -> bytes:
 
 def _invalid_utf8(random: Random) -> bytes:
     bad = random.choice([b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"])
-    at = random.randrange(len(VALID) + 1)
-    return VALID[:at] + bad + VALID[at:]
+    body = random.choice(BASES)
+    at = random.randrange(len(body) + 1)
+    return body[:at] + bad + body[at:]
 
 
 def _change_value(random: Random) -> bytes:
-    entry = json.loads(VALID)
+    entry = json.loads(random.choice(BASES))
     for _ in range(random.randint(1, 3)):
         holder: Any = entry
         while True:
@@ -219,18 +253,17 @@ def _value(random: Random, depth: int) -> Any:
         case 7:
             return [_value(random, depth + 1) for _ in range(random.randint(0, 4))]
         case _:
-            keys = [*ENTRY, *ENTRY["jsonPayload"], "description"]
-            return {random.choice(keys): _value(random, depth + 1) for _ in range(3)}
+            return {random.choice(KEYS): _value(random, depth + 1) for _ in range(3)}
 
 
 def _number_text(random: Random) -> bytes:
-    text = VALID.decode()
+    text = random.choice(BASES).decode()
     found = random.choice(["0.6", "0.9", "0.3"])
     return text.replace(f": {found}", f": {random.choice(HUGE)}").encode()
 
 
 def _duplicate_keys(random: Random) -> bytes:
-    text = VALID.decode()
+    text = random.choice(BASES).decode()
     key = random.choice(
         ["anomalyObjective", "modelMonitoringJob", "deviation", "insertId", "@type"]
     )
@@ -242,18 +275,18 @@ def _nested(random: Random) -> bytes:
     depth = random.choice([10, 500, 1_000, 5_000, 50_000])
     opening, closing = random.choice([("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
     inner = opening * depth + "1" + (closing * depth if random.random() < 0.7 else "")
-    text = VALID.decode()
+    text = random.choice(BASES).decode()
     return random.choice([inner, text.replace('"WARNING"', inner)]).encode()
 
 
 def _large(random: Random) -> bytes:
     size = int(10 ** random.uniform(5, 7))
     filling = random.choice(["a", "\\u0000", "ä", "[", '{"a":', " ", "9", '"'])
-    text = VALID.decode()
+    text = random.choice(BASES).decode()
     body = random.choice(
         [
             filling * (size // len(filling)),
-            text.replace("entry-job-1", filling * (size // len(filling))),
+            text.replace(DRIFTED, filling * (size // len(filling))),
             text + " " * size,
         ]
     ).encode()
@@ -280,18 +313,27 @@ def _forged_name(random: Random) -> bytes:
             forged = "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in true)
         case _:
             forged = random.choice([true.upper(), true[1:], true[:-1], true * 2, f"x{true}"])
-    text = VALID.decode().replace(true, json.dumps(forged)[1:-1])
+    text = random.choice(BASES).decode().replace(true, json.dumps(forged)[1:-1])
     return text.encode()
 
 
-def _foreign_job(random: Random) -> bytes:
-    # The monitor is ours and the job another's, or the other way round.
-    entry = json.loads(VALID)
-    payload = entry["jsonPayload"]
-    field = random.choice(["modelMonitor", "modelMonitoringJob"])
-    true = random.choice([PROJECT, LOCATION, MONITOR])
-    payload[field] = payload[field].replace(true, random.choice(["other", f"{true}x", "123", "-"]))
-    return json.dumps(entry).encode()
+def _named_anywhere(random: Random) -> bytes:
+    names = [
+        f"{NAME}/{random.choice([DRIFTED, QUIET, 'deleted', ''])}",
+        f"//aiplatform.googleapis.com/{NAME}/{random.choice([DRIFTED, QUIET])}",
+        f"{NAME}/{DRIFTED}/".replace(PROJECT, random.choice(["else-where", "123456789012"])),
+        f"{NAME}/{random.choice([DRIFTED, QUIET])}".replace(MONITOR, "4412345678901234567"),
+        f"drift in {NAME}/{DRIFTED}",
+    ]
+    document: Any = {}
+    for _ in range(random.randint(1, 3)):
+        value: Any = random.choice(names)
+        for _ in range(random.randint(0, 3)):
+            value = random.choice(
+                [[value], {random.choice(KEYS): value}, [_value(random, 2), value]]
+            )
+        document[random.choice([*KEYS, "details", "subject", "jsonPayload"])] = value
+    return json.dumps(document).encode("utf-8", "surrogatepass")
 
 
 MUTATIONS: dict[str, Mutation] = {
@@ -305,7 +347,7 @@ MUTATIONS: dict[str, Mutation] = {
     "deep nesting": _nested,
     "up to 10 MB": _large,
     "forged names, look-alikes": _forged_name,
-    "monitor and job that contradict": _foreign_job,
+    "jobs named anywhere": _named_anywhere,
 }
 WEIGHTS = [30, 5, 5, 5, 25, 8, 5, 0.5, 0.1, 15, 6]
 
