@@ -142,7 +142,11 @@ def assert_trained_once(loop: GcpLoop, key: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("pushes", [*((push,) for push in Push), tuple(Push)], ids=str)
+@pytest.mark.parametrize(
+    "pushes",
+    [*((push,) for push in Push), tuple(Push)],
+    ids=lambda pushes: "-".join(push.name for push in pushes),
+)
 def test_any_message_closes_the_loop(prepared: GcpLoop, pushes: Sequence[Push]) -> None:
     prepared.vertex.pushes = pushes
     job = prepared.monitor(DRIFT_DAY)
