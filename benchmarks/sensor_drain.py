@@ -17,8 +17,10 @@ from benchmarks.contenders.measurement import peak_memory_bytes, resident_memory
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
+from transak_drift.defs.keys import (
+    RETRAIN_JOB,
+)
 from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
-from transak_drift.defs.names import RETRAIN_JOB
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import PubSubClients, connect

@@ -11,8 +11,9 @@ import pytest
 
 from transak_drift.config.monitoring_config import load_config
 from transak_drift.definitions import build_definitions
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
+    DRIFT_REPORT,
     JOB_NAME_METADATA,
     ModelNames,
 )
@@ -53,7 +54,7 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
         assert run is not None
         assert run.status == dg.DagsterRunStatus.SUCCESS
         [record] = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=NAMES.drift_report, asset_partitions=[str(DAY)]),
+            dg.AssetRecordsFilter(asset_key=NAMES.asset(DRIFT_REPORT), asset_partitions=[str(DAY)]),
             limit=5,
         ).records
         assert record.asset_materialization is not None

@@ -24,13 +24,14 @@ from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.gcp_resources import GcpPlatformResource, GcpTriggerQueueResource
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    RETRAIN_JOB,
+    ModelNames,
+)
 from transak_drift.defs.monitoring_results_sensor import (
     PollBounds,
     build_monitoring_results_sensor,
-)
-from transak_drift.defs.names import (
-    RETRAIN_JOB,
-    ModelNames,
 )
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
@@ -241,5 +242,5 @@ class GcpLoop:
 
     def records(self) -> list[TriggerRecord]:
         """Return the trigger's records, oldest first."""
-        found = read_records(self.instance, NAMES.drift_event)
+        found = read_records(self.instance, NAMES.asset(DRIFT_EVENT))
         return [record for _, records in found for record in records]

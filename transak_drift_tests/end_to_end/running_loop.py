@@ -23,7 +23,8 @@ from transak_drift.config.model_configs import MODELS_FOLDER, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
     DRIFT_EVENT_TAG,
     RETRAIN_JOB,
     ModelNames,
@@ -173,7 +174,7 @@ class RunningLoop:
 
     def records(self) -> list[TriggerRecord]:
         """Return the trigger's records of the first model, oldest first."""
-        found = read_records(self.instance, NAMES.drift_event, limit=1_000)
+        found = read_records(self.instance, NAMES.asset(DRIFT_EVENT), limit=1_000)
         return [record for _, records in found for record in records]
 
     def sensor_state(self) -> Inbox | None:
@@ -181,7 +182,7 @@ class RunningLoop:
         for state in self.instance.all_instigator_state():
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
-                key = NAMES.drift_event.to_user_string()
+                key = NAMES.asset(DRIFT_EVENT).to_user_string()
                 return read_cursor(cursor).get(key) if cursor else None
         return None
 

@@ -11,9 +11,17 @@ import grpc
 import pytest
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.cli.dagster_home import write_workspace
-from transak_drift.defs.names import DAILY_MONITORING_JOB, PREPARE_JOB, RETRAIN_JOB
+from transak_drift.cli.dagster_services import dagster_daemon
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
+    DAILY_MONITORING_JOB,
+    DRIFT_REPORT,
+    MONITORING_RUN,
+    PREPARE_JOB,
+    RETRAIN_JOB,
+    TRAINED_MODEL,
+)
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.end_to_end.gcp_loop import (
     DRIFT_DAY,
@@ -47,20 +55,22 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     ):
         loop.run_job(PREPARE_JOB)
         loop.run_job(DAILY_MONITORING_JOB, QUIET_DAY)
-        assert loop.newest(NAMES.drift_report, QUIET_DAY) is None
-        quiet = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, QUIET_DAY))
+        assert loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY) is None
+        quiet = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY))
         assert quiet["verdict"] == "no drift"
 
         loop.run_job(DAILY_MONITORING_JOB, DRIFT_DAY)
-        drift = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, DRIFT_DAY))
+        drift = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), DRIFT_DAY))
         assert drift["verdict"] == "drift in description, type"
         loop.wait_for("finished training", loop.has_trained)
-        trained = loop.newest(NAMES.trained_model)
+        trained = loop.newest(NAMES.asset(TRAINED_MODEL))
         assert trained is not None
         loop.wait_for("acknowledgement", loop.everything_is_acknowledged)
 
         loop.run_job(DAILY_MONITORING_JOB, RECOVERED_DAY)
-        recovered = loop.wait_for("report", lambda: loop.newest(NAMES.drift_report, RECOVERED_DAY))
+        recovered = loop.wait_for(
+            "report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), RECOVERED_DAY)
+        )
         assert recovered["verdict"] == "no drift"
 
     assert (trained["champion before"], trained["champion after"]) == ("1", "2")
@@ -70,15 +80,15 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     runs = loop.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))
     assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
     assert len(vertex.pipelines.jobs()) == 1
-    assert loop.newest(NAMES.baseline_dataset) is not None
+    assert loop.newest(NAMES.asset(BASELINE_DATASET)) is not None
     assert loop.queue.list_dead_letters(10) == []
 
-    run = loop.newest(NAMES.monitoring_run, DRIFT_DAY)
+    run = loop.newest(NAMES.asset(MONITORING_RUN), DRIFT_DAY)
     assert run is not None
     assert run["monitoring job"] == drift["monitoring job"]
     for check in ("description_drift", "type_drift"):
         history = loop.instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(NAMES.drift_report, check), limit=10
+            dg.AssetCheckKey(NAMES.asset(DRIFT_REPORT), check), limit=10
         )
         evaluations = [
             record.event.dagster_event.asset_check_evaluation_data.passed

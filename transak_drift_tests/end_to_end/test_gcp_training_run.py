@@ -19,7 +19,8 @@ from google.cloud.aiplatform_v1 import types
 
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.definitions import build_definitions
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.settings import load_settings
@@ -126,7 +127,7 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
     )
     assert outcome.success
     (materialization,) = outcome.asset_materializations_for_node("train")[:1]
-    assert materialization.asset_key == NAMES.trained_model
+    assert materialization.asset_key == NAMES.asset(TRAINED_MODEL)
     assert materialization.metadata["adopted"].value is True
     assert len(vertex.pipelines.jobs()) == 1
     assert len(vertex.recorder.requests("CreatePipelineJob")) == 1
@@ -164,6 +165,9 @@ def test_a_training_whose_monitor_cannot_follow_succeeds_with_a_failed_check(
     )
     assert outcome.success
     (check,) = outcome.get_asset_check_evaluations()
-    assert (check.asset_key, check.check_name) == (NAMES.trained_model, "monitor_follows_model")
+    assert (check.asset_key, check.check_name) == (
+        NAMES.asset(TRAINED_MODEL),
+        "monitor_follows_model",
+    )
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "grant roles/aiplatform.user" in (check.description or "")

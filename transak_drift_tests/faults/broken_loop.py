@@ -23,7 +23,8 @@ from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import TickBounds
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
     DRIFT_EVENT_TAG,
     RETRAIN_JOB,
     ModelNames,
@@ -31,7 +32,7 @@ from transak_drift.defs.names import (
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerCursor
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
 from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
@@ -318,13 +319,15 @@ class BrokenLoop:
         trains = {self.key(job) for kind, job in self.published.values() if kind == Kind.TRAINS}
         assert set(self.runs()) == trains
         # The cursor is no more than the sum of the log.
-        [inbox] = TriggerCursor.read(self.cursor).inboxes.values()
+        [inbox] = read_cursor(self.cursor).values()
         assert inbox.newest == self._inbox.newest
         place = {"read_until", "read_beyond"}
         assert inbox.model_dump(exclude=place) == self._inbox.model_dump(exclude=place)
 
     def _read_event_log(self) -> None:
-        while found := read_records(self.instance, NAMES.drift_event, after=self._inbox.newest):
+        while found := read_records(
+            self.instance, NAMES.asset(DRIFT_EVENT), after=self._inbox.newest
+        ):
             for storage_id, records in found:
                 self._inbox.add(storage_id, records)
                 self._recorded |= {(record.kind, record.key) for record in records}

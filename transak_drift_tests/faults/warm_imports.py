@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    BASELINE_DATASET,
+    DRIFT_EVENT,
     RETRAIN_JOB,
     ModelNames,
 )
@@ -23,6 +25,6 @@ with (
     dg.build_sensor_context(instance=_instance) as _context,
 ):
     _instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN_JOB))
-    _instance.fetch_observations(NAMES.drift_event, limit=1)
-    _instance.get_latest_materialization_event(NAMES.baseline_dataset)
+    _instance.fetch_observations(NAMES.asset(DRIFT_EVENT), limit=1)
+    _instance.get_latest_materialization_event(NAMES.asset(BASELINE_DATASET))
     _context.log.debug("imported")
