@@ -272,7 +272,7 @@ def test_wiped_records_stop_nobody(ticks: Ticks) -> None:
     ticks.launch(request)
     ticks.publish(ticks.message("job-2"))
     assert "1 held" in sentence(ticks.tick())
-    ticks.instance.wipe_assets([NAMES.drift_event])
+    ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
     ticks.instance.delete_run("run-of-job-1")
     assert ticks.requested() == [f"{MONITOR}/job-2"]
 
@@ -289,7 +289,7 @@ def test_a_record_that_a_database_shows_late_is_not_overlooked(
             at=datetime.now(UTC),
             event=drift_event(job),
         )
-        write_records(ticks.instance, NAMES.drift_event, [record])
+        write_records(ticks.instance, NAMES.asset(DRIFT_EVENT), [record])
     fetch = dg.DagsterInstance.fetch_observations
 
     def fetch_without_first(*args: Any, **kwargs: Any) -> dg.EventRecordsResult:
@@ -297,7 +297,9 @@ def test_a_record_that_a_database_shows_late_is_not_overlooked(
         shown = [item for item in result.records if item.storage_id != first]
         return dg.EventRecordsResult(shown, result.cursor, result.has_more)
 
-    first = ticks.instance.fetch_observations(NAMES.drift_event, limit=2).records[1].storage_id
+    first = (
+        ticks.instance.fetch_observations(NAMES.asset(DRIFT_EVENT), limit=2).records[1].storage_id
+    )
     with monkeypatch.context() as hidden:
         hidden.setattr(dg.DagsterInstance, "fetch_observations", fetch_without_first)
         [request] = ticks.tick().run_requests or []
