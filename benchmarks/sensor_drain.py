@@ -73,6 +73,7 @@ class Workbench:
 
     def __init__(self, directory: Path, policy: Mapping[str, int]) -> None:
         self.config: MonitoringConfig = configuration(retrain_policy=dict(policy))
+        self._cursor: str | None = None
         self._home = directory / "home"
         self._pubsub_directory = directory / "pubsub"
         self._server = ensure_embedded_pubsub(self._pubsub_directory)
@@ -95,9 +96,13 @@ class Workbench:
         self._sensor = build_drift_message_sensor([self.config], [retrain_job(self.config)], 30)
 
     def warm_up(self) -> None:
-        """Drain a message that is no drift, so that imports and first calls are over."""
-        self.queue.publish(store_job(self._home, self.config, "warm-up", {"description": 0.1}))
+        """Drain a drift event, so that imports and first calls are over."""
+        self.queue.publish(store_job(self._home, self.config, "warm-up"))
         self.drain(1)
+        # Its training has started, and does not hold up the others.
+        self._cursor = self.tick(self._cursor)[0].cursor
+        for run in self.instance.get_runs():
+            self.instance.delete_run(run.run_id)
 
     def publish(self, messages: int, events: int, run: str) -> None:
         """Store monitoring jobs that drifted, and publish messages, turn by turn of each job."""
@@ -121,19 +126,18 @@ class Workbench:
 
     def drain(self, messages: int) -> Drained:
         """Tick until every message is acknowledged, and store the runs that each tick requests."""
-        cursor: str | None = None
         before = resident_memory_bytes()
         evaluation = running = longest = 0.0
         ticks = requests = 0
         while self.backlog():
-            result, seconds = self.tick(cursor)
+            result, seconds = self.tick(self._cursor)
             evaluation += seconds
             longest = max(longest, seconds)
             ticks += 1
             started = time.perf_counter()
             requests += self._store_runs(result.run_requests or [])
             running += time.perf_counter() - started
-            cursor = result.cursor
+            self._cursor = result.cursor
         return Drained(
             messages=messages,
             ticks=ticks,

@@ -58,7 +58,7 @@ NAMES = ModelNames()
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 TODAY = datetime.now(UTC).date()
 QUIET_DAY, DRIFT_DAY, RECOVERED_DAY = (TODAY - timedelta(days=n) for n in (3, 2, 1))
-LIMIT_SECONDS = 150
+LIMIT_SECONDS = 300
 PLACES = {
     "training_dataset": "gs://transak-i1/training/{model_version}.csv",
     "prediction_dataset": "gs://transak-i1/predictions/{date}.csv",
