@@ -14,7 +14,7 @@ from transak_drift.pipelines.embedded_source import copy_with_imports
 from transak_drift.pipelines.pins import PYTHON_IMAGE
 
 # Linux takes no longer argument (MAX_ARG_STRLEN, execve(2)), and a component's source is one.
-LONGEST_SOURCE = 128 * 1024 - 1
+MAX_SOURCE_BYTES = 128 * 1024 - 1
 
 
 class ComponentTooLargeError(ValueError):
@@ -48,9 +48,9 @@ def component_with_source(
         )
     container = component.component_spec.implementation.container
     longest = max(len(str(part).encode()) for part in (*container.command, *container.args))
-    if longest > LONGEST_SOURCE:
+    if longest > MAX_SOURCE_BYTES:
         raise ComponentTooLargeError(
-            f"{function.__name__}: its source has {longest} bytes, at most {LONGEST_SOURCE} are "
+            f"{function.__name__}: its source has {longest} bytes, at most {MAX_SOURCE_BYTES} are "
             "possible; fix: import fewer modules, or build an image that holds the package"
         )
     return component

@@ -76,11 +76,6 @@ class CallLimits:
     def wait_for(self, operation: Operation, operations_client: Any, what: str) -> None:
         """Wait until a long-running operation is done.
 
-        Args:
-            operation: the operation.
-            operations_client: the `operations_client` of the transport that started it.
-            what: what it does, for the error.
-
         Raises:
             google.api_core.exceptions.GoogleAPICallError: the operation failed.
             PlatformError: it is not done in time.

@@ -89,16 +89,7 @@ class VertexConnection:
         request: Mapping[str, Any],
         what: str,
     ) -> None:
-        """Start a long-running operation and wait for its end.
-
-        Args:
-            client: the client of the method.
-            method: see `call`, as for the next three.
-            permission: the IAM permission.
-            resource: the resource.
-            request: the fields of the request.
-            what: what the operation does, for the error.
-        """
+        """Start a long-running operation of a client as `call` does, and wait for its end."""
         with self.explained(permission, resource):
             operation = method(request=dict(request), **self.limits.options())
             self.limits.wait_for(operation, client.transport.operations_client, what)

@@ -26,7 +26,7 @@ def address_of_day(address: str, day: date) -> str:
 
 
 def is_split_by_day(address: str) -> bool:
-    """Tell whether each day has an address of its own."""
+    """Return whether each day has an address of its own."""
     return _DAY.search(address) is not None
 
 

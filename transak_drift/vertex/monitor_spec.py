@@ -69,7 +69,7 @@ def tabular_objective(config: MonitoringConfig) -> ModelMonitoringObjectiveSpec.
 
 
 def notification_spec(config: MonitoringConfig) -> ModelMonitoringNotificationSpec:
-    """Build who is told, and whether anomalies are logged."""
+    """Build who is notified, and whether anomalies are logged."""
     from google.cloud.aiplatform_v1beta1 import types
 
     spec = types.ModelMonitoringNotificationSpec

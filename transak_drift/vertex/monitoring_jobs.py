@@ -140,7 +140,7 @@ def get_job(connection: VertexConnection, name: str) -> types.ModelMonitoringJob
 
 
 def has_failed(job: types.ModelMonitoringJob) -> bool:
-    """Tell whether a job has ended without a result."""
+    """Return whether a job has ended without a result."""
     from google.cloud.aiplatform_v1beta1 import types
 
     states = types.JobState
@@ -152,7 +152,7 @@ def has_failed(job: types.ModelMonitoringJob) -> bool:
 
 
 def has_result(job: types.ModelMonitoringJob) -> bool:
-    """Tell whether a job has ended with a result."""
+    """Return whether a job has ended with a result."""
     from google.cloud.aiplatform_v1beta1 import types
 
     states = types.JobState

@@ -54,11 +54,7 @@ class _Alert:
 class JobReading:
     """Reads a job that has succeeded; the monitor is only read where the job leaves something out.
 
-    Args:
-        connection: the location's clients.
-        config: the monitored model.
-        name: resource name of the job in the configured project.
-        job: the job as Vertex AI answers.
+    Only the name, of the configured project, is called; the job's own has the project's number.
     """
 
     def __init__(
@@ -75,14 +71,7 @@ class JobReading:
         self._monitor_name, _, self._job_id = name.partition("/modelMonitoringJobs/")
 
     def result(self, note: str = "") -> MonitoringResult:
-        """Read the result.
-
-        Args:
-            note: what else people should know, or an empty string.
-
-        Raises:
-            PlatformError: statistics, alerts or the monitor cannot be read.
-        """
+        """Read the result, with a note for people where there is one."""
         day, window_start, window_end = window_of(self._job)
         rows = [_rows(point) for point in self._points.values()]
         return MonitoringResult(

@@ -84,15 +84,10 @@ def start_monitoring_run(
 
 
 def monitoring_job_id(day: date, spec: ModelMonitoringSpec) -> str:
-    """Derive the id of a monitoring job.
+    """Derive the id of a monitoring job, the same for the same comparison.
 
-    Args:
-        day: the monitored day.
-        spec: datasets, thresholds and notifications.
-
-    Returns:
-        An id of at most 63 characters that matches `[a-z][a-z0-9-]*[a-z0-9]`, the same for the
-        same comparison. Source: CreateModelMonitoringJobRequest.model_monitoring_job_id.
+    It has at most 63 characters and matches `[a-z][a-z0-9-]*[a-z0-9]`. Source:
+    CreateModelMonitoringJobRequest.model_monitoring_job_id.
     """
     document = json.dumps(type(spec).to_dict(spec), sort_keys=True)
     return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"

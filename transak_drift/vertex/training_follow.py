@@ -29,7 +29,7 @@ def follow_pipeline_job(
     """
     from google.cloud.aiplatform_v1 import types
 
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     reached = time.monotonic()
     for wait in connection.limits.poll_waits():
         try:
@@ -43,7 +43,7 @@ def follow_pipeline_job(
         reached = time.monotonic()
         if job is None:
             raise PlatformError(f"{job_name} was deleted while it was followed; start it again")
-        _tell(job, told, progress)
+        _report(job, reported, progress)
         if job.state == types.PipelineState.PIPELINE_STATE_SUCCEEDED:
             return job
         if job.state in (
@@ -78,13 +78,13 @@ def console_url(connection: VertexConnection, job_name: str) -> str:
     )
 
 
-def _tell(job: PipelineJob, told: dict[str, str], progress: Callable[[str], None]) -> None:
+def _report(job: PipelineJob, reported: dict[str, str], progress: Callable[[str], None]) -> None:
     from google.cloud.aiplatform_v1 import types
 
     states = {job.name: types.PipelineState(job.state).name}
     for task in job.job_detail.task_details:
         states[task.task_name] = types.PipelineTaskDetail.State(task.state).name
     for name, state in states.items():
-        if told.get(name) != state:
-            told[name] = state
+        if reported.get(name) != state:
+            reported[name] = state
             progress(f"{name}: {state.removeprefix('PIPELINE_STATE_').lower().replace('_', ' ')}")

@@ -106,14 +106,7 @@ def build_training_job(
     address: str,
     champion: RegistryVersion,
 ) -> PipelineJob:
-    """Build the PipelineJob of a training, without creating it.
-
-    Args:
-        connection: gives the credentials for the template.
-        config: the monitored model and its training pipeline.
-        request: what the training is for.
-        address: where the compiled pipeline is.
-        champion: the version that predicts.
+    """Build the PipelineJob of a training from the template at an address, without creating it.
 
     Raises:
         PlatformError: the template cannot be read, or does not take what it is given.

@@ -20,7 +20,7 @@ from transak_drift.vertex.training_launch import CHAMPION_LABEL, training_days
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
-# Names under which a pipeline's metrics tell what it learned from, as pipelines/ writes them.
+# Names under which a pipeline's metrics say what it learned from, as pipelines/ writes them.
 TRAINING_ROWS = "training rows"
 TRAINING_DAYS = "training days"
 OF_CHAMPION = " of the champion"

@@ -24,7 +24,7 @@ from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.embedded_component import (
-    LONGEST_SOURCE,
+    MAX_SOURCE_BYTES,
     ComponentTooLargeError,
     component_with_source,
 )
@@ -199,7 +199,7 @@ def test_images_and_packages_are_pinned(directory: Path, name: str) -> None:
                 for requirement in requirements:
                     if requirement.marker is None or requirement.marker.evaluate():
                         assert str(requirement.specifier) == f"=={version(requirement.name)}"
-            assert len(command.encode()) <= LONGEST_SOURCE
+            assert len(command.encode()) <= MAX_SOURCE_BYTES
 
 
 def test_the_configuration_is_the_default_of_the_parameters(directory: Path) -> None:
@@ -218,7 +218,7 @@ def test_the_configuration_is_the_default_of_the_parameters(directory: Path) -> 
 def test_a_source_too_long_for_a_container_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transak_drift.pipelines.embedded_component.LONGEST_SOURCE", 10_000)
+    monkeypatch.setattr("transak_drift.pipelines.embedded_component.MAX_SOURCE_BYTES", 10_000)
     with pytest.raises(ComponentTooLargeError, match="at most 10000"):
         component_with_source(run_monitoring, ["transak_drift.config.monitoring_config"], [])
 
@@ -227,10 +227,10 @@ def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
     # A component's source travels as one argument of a process.
     code = "import subprocess; subprocess.run(['true', 'x' * {}], check=True)"
     longest = subprocess.run(
-        [sys.executable, "-c", code.format(LONGEST_SOURCE)], capture_output=True, check=False
+        [sys.executable, "-c", code.format(MAX_SOURCE_BYTES)], capture_output=True, check=False
     )
     longer = subprocess.run(
-        [sys.executable, "-c", code.format(LONGEST_SOURCE + 1)], capture_output=True, check=False
+        [sys.executable, "-c", code.format(MAX_SOURCE_BYTES + 1)], capture_output=True, check=False
     )
     assert longest.returncode == 0
     assert b"Argument list too long" in longer.stderr

@@ -45,7 +45,7 @@ _UPDATABLE = {
     "explanation_spec",
     "model_monitoring_schema",
 }
-LARGEST_PAGE = 3
+MAX_PAGE = 3
 OBJECTIVE = "raw-feature-drift"
 
 
@@ -287,7 +287,7 @@ class ModelMonitoring:
             found = [item for item in found if item.display_name == match["name"]]
         elif request.filter and self.unknown_filter == "refused":
             raise invalid(f"Invalid filter: {request.filter}")
-        items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
+        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
         return types.ListModelMonitorsResponse(model_monitors=items, next_page_token=token)
 
     def _create_job(self, request: Any) -> types.ModelMonitoringJob:
@@ -366,7 +366,7 @@ class ModelMonitoring:
             # Jobs go on though nobody reads them one by one.
             for job in found:
                 self._look(job)
-        items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
+        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
         return types.ListModelMonitoringJobsResponse(
             model_monitoring_jobs=items, next_page_token=token
         )
@@ -412,7 +412,7 @@ class ModelMonitoring:
             for feature in analysis
             if feature.has_anomaly
         ]
-        items, token = page(alerts, request.page_size, request.page_token, LARGEST_PAGE)
+        items, token = page(alerts, request.page_size, request.page_token, MAX_PAGE)
         return types.SearchModelMonitoringAlertsResponse(
             model_monitoring_alerts=items, total_number_alerts=len(alerts), next_page_token=token
         )

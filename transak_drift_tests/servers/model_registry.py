@@ -16,7 +16,7 @@ from transak_drift_tests.servers.rpc import Method
 from transak_drift_tests.servers.status import invalid, not_found
 
 _DISPLAY_NAME = re.compile(r'display_name=(?P<quoted>"(?:[^"\\]|\\.)*")')
-LARGEST_PAGE = 3
+MAX_PAGE = 3
 
 
 class ModelRegistry:
@@ -113,7 +113,7 @@ class ModelRegistry:
             for versions in self._versions.values()
             if wanted is None or versions[0].display_name == wanted
         ]
-        items, token = page(models, request.page_size, request.page_token, LARGEST_PAGE)
+        items, token = page(models, request.page_size, request.page_token, MAX_PAGE)
         return types.ListModelsResponse(models=items, next_page_token=token)
 
     def _list_versions(self, request: Any) -> types.ListModelVersionsResponse:
@@ -121,12 +121,12 @@ class ModelRegistry:
         if versions is None:
             raise not_found(request.name)
         items, token = page(
-            list(reversed(versions)), request.page_size, request.page_token, LARGEST_PAGE
+            list(reversed(versions)), request.page_size, request.page_token, MAX_PAGE
         )
         return types.ListModelVersionsResponse(models=items, next_page_token=token)
 
     def _list_evaluations(self, request: Any) -> types.ListModelEvaluationsResponse:
         name, _, version = request.parent.partition("@")
         found = self._evaluations.get(f"{self._key(name)}@{version}", [])
-        items, token = page(found, request.page_size, request.page_token, LARGEST_PAGE)
+        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
         return types.ListModelEvaluationsResponse(model_evaluations=items, next_page_token=token)
