@@ -38,6 +38,12 @@ def dagster_home(home: Path) -> Path:
     return Path(given)
 
 
+def existing_dagster_home(home: Path) -> Path | None:
+    """Return the directory of `dagster_home` if it has been used, without making anything."""
+    directory = Path(os.environ.get("DAGSTER_HOME") or home / "dagster_home")
+    return directory.resolve() if (directory / "dagster.yaml").exists() else None
+
+
 def make_dagster_home(directory: Path) -> Path:
     """Make a directory for Dagster's history, with this project's instance settings.
 

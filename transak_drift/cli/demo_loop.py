@@ -15,7 +15,7 @@ import dagster as dg
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
 from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.definitions import build_definitions, platform_resource
-from transak_drift.defs.drift_message_sensor import SENSOR_NAME
+from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.names import (
     DRIFT_EVENT_TAG,
     JOB_NAME_METADATA,
@@ -24,7 +24,6 @@ from transak_drift.defs.names import (
 from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.settings import load_settings
-from transak_drift.trigger.inbox import read_cursor
 
 RETRAIN_DEADLINE = timedelta(seconds=150)
 _POLL_SECONDS = 0.5
@@ -186,8 +185,8 @@ class DemoLoop:
                 yield DemoStep(f"{day} quiet day", lambda day=day: self._quiet_day(day))
             elif day == self._report.drift_day:
                 yield DemoStep(f"{day} drift is injected", lambda day=day: self._drift_day(day))
+                yield DemoStep("drift event in the event log", self._await_record)
                 yield DemoStep("sensor and training", self._await_retraining)
-                yield DemoStep("acknowledgement", self._await_acknowledgement)
             else:
                 yield DemoStep(f"{day} after the training", lambda day=day: self._quiet_day(day))
 
@@ -253,17 +252,14 @@ class DemoLoop:
             f"{self._report.version_after}"
         )
 
-    def _await_acknowledgement(self) -> str:
-        self._wait_for("the message's acknowledgement", self._everything_is_acknowledged)
-        return f"message {self._report.message_id} acknowledged"
+    def _await_record(self) -> str:
+        def recorded() -> bool:
+            found = read_records(self._instance, self._names.drift_event)
+            records = [record for _, part in found for record in part]
+            return any(item.key == self._report.drift_event and item.messages for item in records)
 
-    def _everything_is_acknowledged(self) -> bool | None:
-        for state in self._instance.all_instigator_state():
-            if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
-                cursor = getattr(state.instigator_data, "cursor", None)
-                inboxes = read_cursor(cursor).values()
-                return any(self._report.drift_event in inbox.answered for inbox in inboxes)
-        return None
+        self._wait_for("the drift event's record", recorded)
+        return f"recorded, message {self._report.message_id} acknowledged in the same tick"
 
     def _monitor(self, day: date) -> MonitoringResult:
         self._run_job(self._names.daily_monitoring_job, str(day))

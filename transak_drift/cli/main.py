@@ -17,6 +17,7 @@ from transak_drift.cli.dead_letters import dead_letters_app
 from transak_drift.cli.demo import demo
 from transak_drift.cli.dev import dev
 from transak_drift.cli.doctor import doctor
+from transak_drift.cli.explain import explain
 from transak_drift.cli.notify_test import notify_test
 from transak_drift.cli.output import print_error, print_line
 from transak_drift.cli.publish_drift import publish_drift
@@ -53,6 +54,7 @@ def options(
 app.command("demo")(demo)
 app.command("dev")(dev)
 app.command("publish-drift")(publish_drift)
+app.command("explain")(explain)
 app.command("status")(status)
 app.command("backfill")(backfill)
 app.command("doctor")(doctor)

@@ -33,6 +33,11 @@ def print_line(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_note(message: str) -> None:
+    """Write a message that stops nothing to standard error, as it is."""
+    error_console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def print_error(message: str) -> None:
     """Write a message to standard error, as it is."""
     error_console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)

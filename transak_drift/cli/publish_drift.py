@@ -1,4 +1,4 @@
-"""`transak-drift publish-drift`: publish the message of a monitoring job that found drift."""
+"""`transak-drift publish-drift`: publish the message of a real monitoring job, to test the way."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.cli.output import JsonOption, ModelOption, console, print_json
+from transak_drift.cli.explain import assessment_document
+from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line, print_note
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.definitions import platform_resource, trigger_queue_resource
-from transak_drift.settings import load_settings
-from transak_drift.trigger.assessment import Assessor
+from transak_drift.drift.drift_event import DriftEvent, drift_event_key
+from transak_drift.platform import DriftPlatform, PlatformError
+from transak_drift.settings import Settings, load_settings
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict, resource_name
 from transak_drift.trigger.log_entry import MessageShape, drift_message
+from transak_drift.trigger.message import NamedJob
 
 _LOOK_BACK = timedelta(days=400)
 
@@ -21,7 +27,10 @@ def publish_drift(
     job: Annotated[
         str | None,
         typer.Option(
-            "--job", help="<monitor id>/<job id> of a monitoring job; by default the newest."
+            "--job",
+            help="Monitoring job: its id, <monitor id>/<job id> or resource name. By default: with "
+            "generated transactions a new one, of a window that drifts; with your own the newest "
+            "that drifted; on gcp the newest.",
         ),
     ] = None,
     shape: Annotated[
@@ -31,36 +40,88 @@ def publish_drift(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish the message of a monitoring job to the trigger topic."""
+    """Publish the message of a monitoring job to the trigger topic, as the log sink would."""
     settings = load_settings()
     config = settings.load_config(model)
     platform = platform_resource(settings).open(config)
     now = datetime.now(UTC)
-    if job is None:
-        jobs = platform.list_monitoring_jobs(config, now - _LOOK_BACK)
-        if not jobs:
-            raise typer.BadParameter(
-                "there is no monitoring job yet; monitor a day first", param_hint="--job"
-            )
-        job = f"{jobs[-1].model_monitor_id}/{jobs[-1].monitoring_job_id}"
-    monitor_id, _, job_id = job.partition("/")
-    assessment = Assessor([(config, platform)], now).assess_job(config, monitor_id, job_id)
-    if assessment.event is None:
-        raise typer.BadParameter(f"{job}: {assessment.reason}", param_hint="--job")
-    body = json.dumps(drift_message(assessment.event, shape, now)).encode()
+    assessor = Assessor([(config, platform)], now)
+    named = _named_job(config, job) if job else _default_job(settings, config, platform, assessor)
+    assessment = assessor.assess(json.dumps(resource_name(named)).encode())
+    document = assessment_document(assessment)
+    if assessment.verdict != Verdict.DRIFT:
+        print_note(f"{assessment.verdict}: {document['reason']}; no training will follow")
+    body = json.dumps(drift_message(_event(named, assessment, now), shape, now)).encode()
     with trigger_queue_resource(settings).open(config) as queue:
         message_ids = queue.publish_many([body] * copies)
+    key = drift_event_key(named.model_monitor_id, named.monitoring_job_id)
     if as_json:
         print_json(
             {
-                "drift_event": assessment.event.key,
+                "drift_event": key,
                 "message_ids": message_ids,
                 "topic": config.trigger_topic,
+                "monitoring_job": document["monitoring_job"],
+                "verdict": document["verdict"],
             }
         )
         return
-    console.print(
-        f"drift event {assessment.event.key}: {len(message_ids)} message(s) published to "
-        f"{config.trigger_topic}, first id {message_ids[0]}",
-        markup=False,
+    print_line(
+        f"{key} ({document['verdict']}: {document['reason']}): {len(message_ids)} message(s) "
+        f"published to {config.trigger_topic}, first id {message_ids[0]}"
+    )
+
+
+def _named_job(config: MonitoringConfig, text: str) -> NamedJob:
+    monitor, _, job_id = text.rpartition("/")
+    name = (
+        text
+        if monitor.count("/") > 0
+        else f"projects/{config.project_id}/locations/{config.location}/modelMonitors/"
+        f"{monitor or config.model_monitor_id}/modelMonitoringJobs/{job_id}"
+    )
+    try:
+        return NamedJob(*parse_monitoring_job_name(name))
+    except ValueError:
+        raise PlatformError(
+            f"--job {text!r} is no monitoring job; name its id, <monitor id>/<job id>, or its "
+            "resource name"
+        ) from None
+
+
+def _default_job(
+    settings: Settings, config: MonitoringConfig, platform: DriftPlatform, assessor: Assessor
+) -> NamedJob:
+    if settings.platform == "local" and config.transactions is None:
+        from transak_drift.defs.local_resources import local_platform_resource
+
+        local = local_platform_resource(settings).open(config)
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        made = local.monitor_drifted_window(config, max(config.start_date, yesterday))
+        return _named_job(config, made.name)
+    since = datetime.now(UTC) - _LOOK_BACK
+    listed = sorted(platform.list_monitoring_jobs(config, since), key=lambda item: item.created)
+    for item in reversed(listed):
+        ids = (item.model_monitor_id, item.monitoring_job_id)
+        if settings.platform == "gcp" or assessor.assess_job(config, *ids).verdict == Verdict.DRIFT:
+            return NamedJob(config.project_id, config.location, *ids)
+    missing = "has drifted yet" if listed else "was monitored yet"
+    raise PlatformError(
+        f"no window of {config.model_name} {missing}; monitor days that drift, e.g. with "
+        "`transak-drift backfill`, or name a monitoring job with --job"
+    )
+
+
+def _event(named: NamedJob, assessment: Assessment, now: datetime) -> DriftEvent:
+    """Return what the message tells of; of a job without drift that it found nothing."""
+    if assessment.event is not None:
+        return assessment.event
+    return DriftEvent(
+        project=named.project,
+        location=named.location,
+        model_monitor_id=named.model_monitor_id,
+        monitoring_job_id=named.monitoring_job_id,
+        features=(),
+        window_start=None,
+        window_end=now,
     )

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import dagster as dg
 from rich.markup import escape
 
+from transak_drift.cli.dagster_home import existing_dagster_home
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
     console,
     print_json,
+    print_note,
     print_table,
 )
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
+from transak_drift.defs.drift_event_log import catch_up
+from transak_drift.defs.names import ModelNames
 from transak_drift.settings import Settings, load_settings
+from transak_drift.trigger.inbox import Inbox
 
-_MOST_DEAD_LETTERS = 1_000
+_MAX_DEAD_LETTERS = 1_000
+_EVENT_LOG_SECONDS = 20.0
 
 
 def status(model: ModelOption = None, as_json: JsonOption = False) -> None:
-    """Show each model, its versions, the last monitoring results and the dead letters."""
+    """Show each model, its versions, the last monitoring results, and what waits."""
     settings = load_settings()
     configs = settings.load_configs() if model is None else [settings.load_config(model)]
     documents = [_document(settings, config) for config in configs]
@@ -36,16 +44,42 @@ def status(model: ModelOption = None, as_json: JsonOption = False) -> None:
 def _document(settings: Settings, config: MonitoringConfig) -> dict[str, Any]:
     overview = platform_resource(settings).open(config).overview(config)
     with trigger_queue_resource(settings).open(config) as queue:
-        dead_letters = len(queue.list_dead_letters(_MOST_DEAD_LETTERS))
+        dead_letters = len(queue.list_dead_letters(_MAX_DEAD_LETTERS))
     return {
         "platform": settings.platform,
         "model": config.model_name,
         "model_monitor": overview.model_monitor,
         "subscription": config.trigger_subscription,
         "dead_letters": dead_letters,
+        "open_drift_events": _open_drift_events(settings, config),
         "model_versions": list(overview.model_versions),
         "monitoring_results": list(overview.monitoring_results),
     }
+
+
+def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dict[str, Any]] | None:
+    """Return the drift events that are not answered yet, from Dagster's event log."""
+    home = existing_dagster_home(settings.home)
+    if home is None:
+        return []
+    inbox, deadline = Inbox(), time.monotonic() + _EVENT_LOG_SECONDS
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            catch_up(instance, ModelNames.of(config).drift_event, inbox, deadline)
+    except Exception as error:  # Any database's own; the rest of the status does not need it.
+        text = str(error).strip().partition("\n")[0]
+        print_note(f"the storage of {home} cannot be read: {type(error).__name__}: {text}")
+        return None
+    return [
+        {
+            "drift event": key,
+            "state": str(event.kind),
+            "since": f"{event.since:%Y-%m-%d %H:%M}",
+            "window end": event.window_end and f"{event.window_end:%Y-%m-%d %H:%M}",
+            "error": event.error,
+        }
+        for key, event in inbox.open.items()
+    ]
 
 
 def _print(document: Mapping[str, Any]) -> None:
@@ -54,5 +88,7 @@ def _print(document: Mapping[str, Any]) -> None:
     console.print(
         f"subscription: {document['subscription']}, dead letters: {document['dead_letters']}"
     )
+    if document["open_drift_events"] is not None:
+        print_table("Open drift events", document["open_drift_events"], "none")
     print_table("Model versions", document["model_versions"], "none yet")
     print_table("Monitoring results, newest first", document["monitoring_results"], "none yet")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
 from transak_drift.drift.drift_statistics import DriftStatisticsError
@@ -17,8 +21,16 @@ from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.log_router import write_anomaly
 from transak_drift.local.state_directory import StateDirectory
+from transak_drift.local.transaction_generator import (
+    DriftInjection,
+    GeneratorSettings,
+    generate_day,
+)
 from transak_drift.platform import PlatformError, StartedMonitoringRun
 from transak_drift.trigger.assessment import drift_event_of
+
+_TEST_JOB = "test-of-the-trigger-"
+_TEST_DRIFT_SHARE = 0.8
 
 
 def run_monitoring(
@@ -54,12 +66,76 @@ def run_monitoring(
     target_file = state.predictions(day)
     if not target_file.exists():
         raise PlatformError(f"no predictions of {day}; materialize predictions for that day first")
+    job_id = f"{day:%Y%m%d}-baseline-{baseline_name}"
+    job, result = _measure(state, job_id, day, target_file, baseline_name, baseline)
+    _store_result(state, job_id, result)
+    event = drift_event_of(job, result, config)
+    if event is None or not config.log_anomalies:
+        return StartedMonitoringRun(job.name)
+    return StartedMonitoringRun(job.name, write_anomaly(event, state, publish))
+
+
+def monitor_drifted_window(
+    state: StateDirectory,
+    day: date,
+    generator: GeneratorSettings,
+    baseline_name: str,
+    baseline: DatasetStatistics,
+) -> MonitoringJob:
+    """Monitor a window of generated transactions that drifts, to test the trigger.
+
+    The transactions are kept apart from the day's own, and the job is in no list: it is no
+    monitoring of the day, and only a message leads to it.
+
+    Args:
+        state: the monitored model's directory.
+        day: the window.
+        generator: what the transactions are like otherwise.
+        baseline_name: name of the baseline.
+        baseline: its statistics.
+
+    Returns:
+        The job, with an id of its own each time and its result stored.
+
+    Raises:
+        PlatformError: nothing that can be generated drifts from the baseline.
+    """
+    job_id = f"{_TEST_JOB}{uuid.uuid4().hex[:16]}"
+    file = state.drifted_window(job_id)
+    found: list[str] = []
+    # A champion that learned from such drift has it in its baseline: for it the former is new.
+    for injections in ((DriftInjection(day, day, _TEST_DRIFT_SHARE),), ()):
+        table = generate_day(day, replace(generator, injections=injections))
+        with replace_file(file) as temporary:
+            pq.write_table(table, temporary)
+        job, result = _measure(state, job_id, day, file, baseline_name, baseline)
+        if drift_event_of(job, result, state.config) is not None:
+            _store_result(state, job_id, result)
+            return job
+        found += [
+            f"{item.feature} {item.distance:.4f}" for item in result.features if item.distance
+        ]
+    file.unlink()
+    raise PlatformError(
+        f"no generated window drifts by the configured thresholds ({', '.join(found)}); lower "
+        "drift_thresholds, or name a monitoring job with --job"
+    )
+
+
+def _measure(
+    state: StateDirectory,
+    job_id: str,
+    day: date,
+    target_file: Path,
+    baseline_name: str,
+    baseline: DatasetStatistics,
+) -> tuple[MonitoringJob, MonitoringResult]:
+    config = state.config
     try:
         target = scan_statistics([target_file], _kinds(baseline), csv_format=config.csv)
         features = compare_features(baseline, target, config.drift_thresholds)
     except (DatasetError, DriftStatisticsError) as error:
         raise PlatformError(str(error)) from error
-    job_id = f"{day:%Y%m%d}-baseline-{baseline_name}"
     name = monitoring_job_name(
         config.project_number or config.project_id,
         config.location,
@@ -74,13 +150,18 @@ def run_monitoring(
         target_rows=target.rows,
         features=features,
     )
+    job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
+    return job, result
+
+
+def _store_result(state: StateDirectory, job_id: str, result: MonitoringResult) -> None:
     with replace_file(state.monitoring_result(job_id)) as temporary:
         temporary.write_text(result.model_dump_json(indent=2), encoding="utf-8")
-    job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
-    event = drift_event_of(job, result, config)
-    if event is None or not config.log_anomalies:
-        return StartedMonitoringRun(name)
-    return StartedMonitoringRun(name, write_anomaly(event, state, publish))
+
+
+def _result_files(state: StateDirectory) -> list[Path]:
+    files = state.monitoring_result("x").parent.glob("*.json")
+    return [file for file in files if not file.name.startswith(_TEST_JOB)]
 
 
 def write_monitoring_report(state: StateDirectory, result: MonitoringResult, page: str) -> Path:
@@ -165,7 +246,7 @@ def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJ
     monitor_id = state.config.model_monitor_id
     found = [
         ListedJob(monitor_id, file.stem, stored, has_ended=True)
-        for file in state.monitoring_result("x").parent.glob("*.json")
+        for file in _result_files(state)
         if (stored := datetime.fromtimestamp(file.stat().st_mtime, UTC)) >= since
     ]
     return sorted(found, key=lambda job: job.created)
@@ -224,7 +305,7 @@ def recent_monitoring_results(state: StateDirectory, limit: int) -> list[Monitor
     Returns:
         The results, newest day first.
     """
-    files = sorted(state.monitoring_result("x").parent.glob("*.json"), reverse=True)[:limit]
+    files = sorted(_result_files(state), reverse=True)[:limit]
     return [MonitoringResult.model_validate_json(f.read_text(encoding="utf-8")) for f in files]
 
 

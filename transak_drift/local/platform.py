@@ -16,6 +16,7 @@ from transak_drift.local.model_monitor_store import apply_model_monitor
 from transak_drift.local.model_registry import ModelVersion
 from transak_drift.local.monitoring import (
     list_monitoring_jobs,
+    monitor_drifted_window,
     read_monitoring_job,
     read_monitoring_result,
     recent_monitoring_results,
@@ -105,6 +106,13 @@ class LocalPlatform:
         return run_monitoring(
             self._state(config), day, name, baseline, lambda body: self.publish(config, body)
         )
+
+    def monitor_drifted_window(self, config: MonitoringConfig, day: date) -> MonitoringJob:
+        """Monitor generated transactions that drift; the first model is trained where none is."""
+        self.ensure_registered_model(config)
+        training = self._training(config)
+        baseline = training.baseline(training.registry.champion())
+        return monitor_drifted_window(self._state(config), day, self.generator, *baseline)
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """See `DriftPlatform`."""

@@ -53,6 +53,10 @@ class StateDirectory:
         """A day's predictions, Parquet."""
         return self.model / "predictions" / f"date={day}" / "predictions.parquet"
 
+    def drifted_window(self, job_id: str) -> Path:
+        """Generated transactions of a monitoring job that tests the trigger, Parquet."""
+        return self.model / "drifted_windows" / f"{job_id}.parquet"
+
     def baseline(self, version: str) -> Path:
         """Statistics of the data that a model version learned from."""
         return self.model / "baselines" / f"{version}.statistics"

@@ -179,7 +179,7 @@ def test_gcp_without_credentials_is_one_sentence(
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
 @pytest.mark.parametrize(
-    "command", ["dead-letters list", "status", "demo", "dev", "backfill --days 1"]
+    "command", ["publish-drift", "dead-letters list", "status", "demo", "dev", "backfill --days 1"]
 )
 def test_a_home_that_is_no_directory_is_one_sentence(
     command: str,

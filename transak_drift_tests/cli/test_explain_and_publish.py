@@ -1,0 +1,323 @@
+"""`explain` and `publish-drift` on monitoring jobs that the local platform really ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from transak_drift.cli.main import app
+from transak_drift.definitions import platform_resource
+from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
+from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+from transak_drift.platform import PlatformError
+from transak_drift.pubsub.connection import connect
+from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.settings import load_settings
+from transak_drift.trigger.log_entry import MessageShape, drift_message
+
+CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
+FIELD_CASES = Path(__file__).parents[3] / "shared" / "cases" / "field"
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+QUIET_DAY = YESTERDAY - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home with a day that drifted, yesterday, and a quiet one before.
+
+    Args:
+        path: the directory.
+        drifted: resource name of the job that drifted.
+        quiet: resource name of the other.
+    """
+
+    path: Path
+    drifted: str
+    quiet: str
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    path = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE),
+            "TRANSAK_DRIFT_HOME": str(path),
+            "TRANSAK_DRIFT_ROWS_PER_DAY": "300",
+            "TRANSAK_DRIFT_DRIFT_FROM": str(YESTERDAY),
+        }.items():
+            patch.setenv(name, value)
+        for name in ("PUBSUB_EMULATOR_HOST", "DAGSTER_HOME", "TRANSAK_DRIFT_PLATFORM"):
+            patch.delenv(name, raising=False)
+        with ensure_embedded_pubsub(path / "pubsub", grace_seconds=1.0):
+            names = monitor(QUIET_DAY, YESTERDAY)
+            yield Home(path, names[1], names[0])
+
+
+def monitor(*days: date) -> list[str]:
+    """Monitor days as the jobs do, and return the resource names of their monitoring jobs."""
+    settings = load_settings()
+    config = settings.load_config()
+    platform = platform_resource(settings).open(config)
+    platform.ensure_registered_model(config)
+    platform.apply_model_monitor(config)
+    names = []
+    for day in days:
+        platform.land_transactions(config, day)
+        platform.predict(config, day)
+        names.append(platform.start_monitoring_run(config, day).job_name)
+    return names
+
+
+def call(*words: str, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(app, list(words), input=stdin, catch_exceptions=False)
+
+
+def explained(body: bytes | str) -> dict[str, Any]:
+    result = call("explain", "-", "--json", stdin=body.encode() if isinstance(body, str) else body)
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert list(document) == ["verdict", "reason", "monitoring_job", "drift_event", "features"]
+    return document
+
+
+def told(job: str, shape: MessageShape) -> str:
+    """Return a message of a job that claims a distance which no job had."""
+    parts = job.split("/")
+    event = DriftEvent(
+        project=parts[1],
+        location=parts[3],
+        model_monitor_id=parts[5],
+        monitoring_job_id=parts[7],
+        features=(DriftedFeature(feature="type", distance=0.99, threshold=0.3),),
+        window_start=None,
+        window_end=datetime.now(UTC),
+    )
+    return json.dumps(drift_message(event, shape, datetime.now(UTC)))
+
+
+def contents(directory: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+        if "pubsub" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("shape", list(MessageShape))
+def test_a_message_is_explained_by_what_its_job_found(home: Home, shape: MessageShape) -> None:
+    before = contents(home.path)
+    drift = explained(told(home.drifted, shape))
+    assert drift["verdict"] == "drift"
+    assert drift["monitoring_job"] == home.drifted
+    assert drift["drift_event"] == "/".join(home.drifted.split("/")[5::2])
+    distances = {item["feature"]: item["distance"] for item in drift["features"]}
+    assert set(distances) == {"description", "type"}
+    assert all(0.3 < distance < 0.9 for distance in distances.values()), "not the 0.99 of the entry"
+    assert all(item["threshold"] == 0.3 for item in drift["features"])
+
+    quiet = explained(told(home.quiet, shape))
+    assert (quiet["verdict"], quiet["drift_event"]) == ("not drift", None)
+    assert all(item["distance"] < 0.3 for item in quiet["features"])
+    assert contents(home.path) == before
+
+
+def nested(job: str, levels: int) -> str:
+    return '{"a": [' * levels + json.dumps(job) + "]}" * levels
+
+
+def test_any_shape_that_names_one_job_will_do(home: Home) -> None:
+    service = f"//aiplatform.googleapis.com/{home.drifted}"
+    for body in (
+        json.dumps(home.drifted),
+        json.dumps([{"x": {"y": [service, 1, None]}}]),
+        nested(home.drifted, 200),
+    ):
+        assert explained(body)["verdict"] == "drift"
+
+
+REJECTED: Mapping[str, tuple[str, Any]] = {
+    "a job that is not there": ("job_missing", lambda h: json.dumps(f"{h.drifted}x")),
+    "another project": (
+        "other_project",
+        lambda h: json.dumps(h.drifted.replace("projects/", "projects/other-")),
+    ),
+    "another region": (
+        "other_location",
+        lambda h: json.dumps(h.drifted.replace("europe-west6", "us-central1")),
+    ),
+    "another model": (
+        "other_monitor",
+        lambda h: json.dumps(h.drifted.replace("modelMonitors/", "modelMonitors/x")),
+    ),
+    "several jobs": ("several_monitoring_jobs", lambda h: json.dumps([h.drifted, h.quiet])),
+    "no job": ("no_monitoring_job", lambda h: json.dumps({"text": f"see {h.drifted}"})),
+    "a number": ("no_monitoring_job", lambda _: "3"),
+    "half a body": ("not_json", lambda h: json.dumps(h.drifted)[:-1]),
+    "nothing": ("not_json", lambda _: ""),
+    "nesting without end": ("not_json", lambda h: nested(h.drifted, 100_000)),
+    "other bytes": ("not_utf8", lambda _: b"\xff\xfe{}"),
+    "a picture": ("not_utf8", lambda _: bytes(range(256))),
+    "two megabytes": ("too_large", lambda h: json.dumps([h.drifted, "x" * 2_000_000])),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_what_would_be_a_dead_letter(home: Home, case: str) -> None:
+    reason, body = REJECTED[case]
+    document = explained(body(home))
+    assert document["verdict"] == "rejected"
+    assert document["reason"].startswith(f"{reason}: ")
+    assert document["drift_event"] is None
+
+
+def test_a_channels_notice_of_a_start_is_no_drift(home: Home) -> None:
+    message = json.loads(told(home.drifted, MessageShape.CHANNEL))
+    message["subject"] = "Vertex AI Model Monitoring Job has started"
+    document = explained(json.dumps(message))
+    assert document["verdict"] == "not drift"
+    assert "has started" in document["reason"]
+
+
+@pytest.mark.skipif(not FIELD_CASES.exists(), reason="the recorded cases are not in a clone")
+def test_the_recorded_messages_are_of_another_project(home: Home) -> None:
+    found = {
+        case.name: json.loads(call("explain", str(case), "--json").stdout)["reason"].split(":")[0]
+        for case in FIELD_CASES.iterdir()
+    }
+    assert found == {
+        "alert.json": "other_project",
+        "anomalies.json": "no_monitoring_job",
+        "notification_channel_message.json": "other_project",
+    }
+
+
+def test_the_explanation_for_people_says_what_follows(home: Home) -> None:
+    output = call("explain", "-", stdin=json.dumps(home.drifted).encode()).output
+    assert output.startswith("drift: ")
+    assert "what follows: it trains once" in output
+    assert home.drifted in output
+
+
+@pytest.mark.parametrize("name", ["missing.json", "."])
+def test_a_file_that_cannot_be_read_is_one_sentence(home: Home, tmp_path: Path, name: str) -> None:
+    with pytest.raises(PlatformError, match=r"cannot be read \(.+\); name a file"):
+        call("explain", str(tmp_path / name))
+
+
+def test_without_credentials_the_verdict_is_unavailable(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSAK_DRIFT_PLATFORM", "gcp")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+    document = explained(json.dumps(home.drifted))
+    assert document["verdict"] == "unavailable"
+    assert "there are no Google Cloud credentials" in document["reason"]
+
+
+@pytest.fixture
+def queue(home: Home) -> Iterator[TriggerQueue]:
+    with ensure_embedded_pubsub(home.path / "pubsub") as server:
+        queue = TriggerQueue(connect(server.endpoint), load_settings().load_config())
+        queue.ensure_exists()
+        acknowledge_all(queue)
+        yield queue
+        queue.close()
+
+
+def acknowledge_all(queue: TriggerQueue) -> list[bytes]:
+    bodies = []
+    while messages := queue.pull(100, 1_000_000, 0.5):
+        queue.acknowledge([message.ack_id for message in messages])
+        bodies += [message.data for message in messages]
+    return bodies
+
+
+def published(*words: str) -> dict[str, Any]:
+    result = call("publish-drift", *words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("shape", list(MessageShape))
+def test_published_drift_is_that_of_a_window_that_really_drifted(
+    home: Home, queue: TriggerQueue, shape: MessageShape
+) -> None:
+    own_files = {name: at for name, at in contents(home.path).items() if "date=" in name}
+    listed = json.loads(call("status", "--json").stdout)["monitoring_results"]
+    first = published("--shape", shape, "--copies", "3")
+    assert (first["verdict"], first["topic"]) == ("drift", "ps-transak-i1-train-trigger")
+    bodies = acknowledge_all(queue)
+    assert len(bodies) == len(set(first["message_ids"])) == 3
+    [body] = set(bodies)
+    document = explained(body)
+    assert document["verdict"] == "drift"
+    assert document["monitoring_job"] == first["monitoring_job"]
+    assert document["drift_event"] == first["drift_event"]
+    assert {name: at for name, at in contents(home.path).items() if "date=" in name} == own_files
+    assert json.loads(call("status", "--json").stdout)["monitoring_results"] == listed
+    assert published()["drift_event"] != first["drift_event"]
+
+
+def test_a_quiet_job_is_published_with_a_warning(home: Home, queue: TriggerQueue) -> None:
+    job_id = home.quiet.rpartition("/")[2]
+    for name in (job_id, "/".join(home.quiet.split("/")[5::2]), home.quiet):
+        result = call("publish-drift", "--job", name)
+        assert result.exit_code == 0
+        assert result.stderr.startswith("not drift: no monitored feature is above its threshold")
+        [body] = acknowledge_all(queue)
+        assert explained(body)["verdict"] == "not drift"
+        assert home.quiet.rpartition("/")[2] in body.decode()
+
+
+def test_a_job_that_would_be_refused_is_published_with_its_reason(
+    home: Home, queue: TriggerQueue
+) -> None:
+    result = call("publish-drift", "--job", "20010101-baseline-1")
+    assert result.stderr.startswith("rejected: job_missing: ")
+    assert "no training will follow" in result.stderr
+    assert len(acknowledge_all(queue)) == 1
+
+
+@pytest.mark.parametrize("wrong", ["a b", "projects/p/jobs/j", "a/b/c", "x" * 80])
+def test_what_is_no_job_is_not_published(home: Home, queue: TriggerQueue, wrong: str) -> None:
+    with pytest.raises(PlatformError, match="is no monitoring job; name its id"):
+        call("publish-drift", "--job", wrong)
+    assert acknowledge_all(queue) == []
+
+
+def test_thresholds_that_nothing_generated_exceeds_are_named(
+    home: Home, queue: TriggerQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = json.loads(CONFIG_FILE.read_text())
+    document["drift_thresholds"] = {"type": 0.99}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(document))
+    monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(file))
+    with pytest.raises(PlatformError, match=r"no generated window drifts .*lower drift_thresholds"):
+        call("publish-drift")
+
+
+def test_with_own_data_the_newest_window_that_drifted_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home
+) -> None:
+    data, days = tmp_path / "data", [QUIET_DAY - timedelta(days=n) for n in range(4)]
+    data.mkdir()
+    for number, day in enumerate(reversed(days)):
+        rows = ["NEW SHOP,card" if number == 2 else "OLD SHOP,cash", "PLACE,cash"]
+        (data / f"{day}.csv").write_text("\n".join(["description,type", *rows * 20]))
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TRANSAK_DRIFT_TRANSACTIONS", str(data))
+    with pytest.raises(PlatformError, match=r"no window of .* was monitored yet; monitor days"):
+        call("publish-drift")
+    quiet, drifted, after = monitor(days[2], days[1], days[0])
+    assert quiet != drifted != after
+    said = published()
+    assert (said["monitoring_job"], said["verdict"]) == (drifted, "drift")
