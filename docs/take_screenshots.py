@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -148,12 +149,13 @@ def _run_demo(home: Path) -> None:
 
 
 def _publish(home: Path) -> None:
-    """Publish copies of a drift message, one below the threshold, and one that is no message."""
+    """Publish copies of a drift message, one of a job without drift, and one that is no message."""
     settings = Settings(home=home)
     config = settings.load_configs()[0]
     with trigger_queue_resource(settings).open(config) as queue:
         queue.publish(b"not a log entry")
-    for options in (("--copies", "3"), ("--feature", "description=0.1")):
+    quiet_day = date.fromisoformat(_drift_day(home)) - timedelta(days=1)
+    for options in (("--copies", "3"), ("--job", f"{quiet_day:%Y%m%d}-baseline-1")):
         subprocess.run(
             [*COMMAND, "publish-drift", *options],
             env=_environment(home),
