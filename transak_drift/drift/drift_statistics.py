@@ -9,6 +9,7 @@ categorical feature by default; here every value counts.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import repeat
@@ -69,19 +70,6 @@ class FeatureMismatchError(DriftStatisticsError):
 
 
 @dataclass(frozen=True, slots=True)
-class CategoricalDistance:
-    """The L-infinity distance of a categorical feature.
-
-    Args:
-        distance: greatest absolute difference of a value's share, in [0, 1].
-        value: the value at which it is reached; of several the last in code point order.
-    """
-
-    distance: float
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class FeatureDistance:
     """The distance of one feature between two datasets.
 
@@ -101,7 +89,7 @@ class FeatureDistance:
 
 def l_infinity_distance(
     baseline: CategoricalStatistics, target: CategoricalStatistics, *, feature: str = ""
-) -> CategoricalDistance:
+) -> float:
     """Return the L-infinity distance of a categorical feature.
 
     d = max over the values v of either dataset of |p(v) - q(v)|, where p and q are the shares of v
@@ -114,17 +102,13 @@ def l_infinity_distance(
         feature: its name, for the error.
 
     Returns:
-        The distance and the value at which it is reached.
+        The distance, in [0, 1].
         Source: LInftyDistance in TensorFlow Data Validation, `anomalies/metrics.cc`.
 
     Raises:
         EmptyFeatureError: one of the datasets has no present value.
     """
-    changes = [
-        (abs(target_share - baseline_share), value)
-        for value, baseline_share, target_share in _value_shares(baseline, target, feature, 1)
-    ]
-    return CategoricalDistance(*max(changes, default=(0.0, max(baseline.counts))))
+    return _greatest_change(top_contributors(baseline, target, 1, feature=feature))
 
 
 def jensen_shannon_divergence(
@@ -234,16 +218,17 @@ def feature_distance(
     match baseline_feature, target_feature:
         case CategoricalStatistics(), CategoricalStatistics():
             metric = DistanceMetric.L_INFINITY
-            # The greatest change of a share is the distance; no second look at every value.
-            distance = (
-                abs(greatest[0].target_share - greatest[0].baseline_share) if greatest else 0.0
-            )
+            distance = _greatest_change(greatest)
         case NumericalStatistics(), NumericalStatistics():
             metric = DistanceMetric.JENSEN_SHANNON_DIVERGENCE
             distance = jensen_shannon_divergence(baseline_feature, target_feature, feature=feature)
         case _:
             raise _kinds_differ(baseline_feature, target_feature, feature)
     return FeatureDistance(feature, metric, distance, greatest[:contributors])
+
+
+def _greatest_change(contributors: Sequence[Contributor]) -> float:
+    return abs(contributors[0].change) if contributors else 0.0
 
 
 def _value_shares(
