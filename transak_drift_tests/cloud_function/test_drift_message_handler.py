@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from google.api_core import exceptions
 
 from transak_drift.cloud_function.drift_message_handler import (
     Disposition,
@@ -20,6 +19,7 @@ from transak_drift.cloud_function.drift_message_handler import (
 from transak_drift.cloud_function.structured_log import StructuredFormatter, with_fields
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import pipeline_job_id
+from transak_drift.platform import PlatformError
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
@@ -101,7 +101,7 @@ def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
     )
     event = pubsub_event(b"no json")
 
-    with handler_for(deployment, config) as logged, pytest.raises(exceptions.NotFound):
+    with handler_for(deployment, config) as logged, pytest.raises(PlatformError, match="missing"):
         logged.handler.handle(event)
 
 
