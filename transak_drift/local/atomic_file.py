@@ -11,17 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def replace_file(destination: Path) -> Generator[Path]:
-    """Write a file beside its destination and put it there when the block succeeds.
+    """Yield a path to write to, and put that file at its destination when the block succeeds.
 
-    Args:
-        destination: the file; replaced where it exists, its directory made where missing.
-
-    Yields:
-        The path to write to. It is removed where the block fails; where the process dies, it
-        stays as a hidden file that nothing reads.
-
-    Raises:
-        OSError: the file cannot be written.
+    The directory is made where missing. Where the block fails the file is removed; where the
+    process dies it stays as a hidden file that nothing reads.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.parent / f".{destination.name}.{uuid.uuid4().hex}.temporary"
@@ -35,14 +28,7 @@ def replace_file(destination: Path) -> Generator[Path]:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Make the content of a file, or the entries of a directory, durable.
-
-    Args:
-        path: the file or directory.
-
-    Raises:
-        OSError: it does not exist or the disk fails.
-    """
+    """Make the content of a file, or the entries of a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,47 +14,14 @@ from transak_drift.local.state_directory import StateDirectory
 from transak_drift.platform import AppliedModelMonitor, Change, PlatformError
 
 
-def desired_model_monitor(config: MonitoringConfig) -> dict[str, Any]:
-    """Return the settings of the ModelMonitor that the configuration asks for.
-
-    Args:
-        config: the configuration.
-
-    Returns:
-        Settings by dotted path; every value is text, a number or a list.
-    """
-    return {
-        "displayName": config.monitoring_job_display_name,
-        "model": config.model_name,
-        **{
-            f"featureThresholds.{feature}": threshold
-            for feature, threshold in config.drift_thresholds.items()
-        },
-        **{f"featureTypes.{feature}": kind for feature, kind in config.feature_types.items()},
-        "notification.enableCloudLogging": config.log_anomalies,
-        "notification.channels": list(config.notification_channels),
-        "notification.userEmails": list(config.user_emails),
-    }
-
-
 def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
-    """Create or update the stored ModelMonitor; without a difference nothing is written.
-
-    Args:
-        state: the monitored model's directory.
-
-    Returns:
-        What was done.
-
-    Raises:
-        PlatformError: the stored file was damaged.
-    """
+    """Create or update the stored ModelMonitor; without a difference nothing is written."""
     config = state.config
     name = model_monitor_name(config.project_id, config.location, config.model_monitor_id)
     state.model.mkdir(parents=True, exist_ok=True)
     with FileLock(state.model_monitor.with_suffix(".lock")):
         stored = _load(state)
-        desired = desired_model_monitor(config)
+        desired = _desired_settings(config)
         before = stored or {}
         changes = tuple(
             Change(path, before.get(path), desired.get(path))
@@ -66,6 +33,19 @@ def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
             with replace_file(state.model_monitor) as temporary:
                 temporary.write_text(document, encoding="utf-8")
     return AppliedModelMonitor(name, created=stored is None, changes=changes)
+
+
+def _desired_settings(config: MonitoringConfig) -> dict[str, Any]:
+    thresholds, kinds = config.drift_thresholds, config.feature_types
+    return {
+        "displayName": config.monitoring_job_display_name,
+        "model": config.model_name,
+        **{f"featureThresholds.{feature}": value for feature, value in thresholds.items()},
+        **{f"featureTypes.{feature}": kind for feature, kind in kinds.items()},
+        "notification.enableCloudLogging": config.log_anomalies,
+        "notification.channels": list(config.notification_channels),
+        "notification.userEmails": list(config.user_emails),
+    }
 
 
 def _load(state: StateDirectory) -> dict[str, Any] | None:
