@@ -28,7 +28,7 @@ _EACH_ALONE = (
     "pipelines",
     "defs/test_assets",
     "reports",
-    "local/test_training_run",
+    "local/test_training",
     "terraform",
 )
 # Files of other packages that take long; as any other file each has one worker, which keeps the

@@ -1,53 +1,92 @@
-"""Trains the local platform's transaction classifier on description and booking type."""
+"""Trains the transaction classifier on description and booking type, and judges it.
+
+The training pipeline on Vertex AI uses it too, so that both platforms train the same model on the
+same rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from transak_drift.local.classifier_evaluation import Evaluation, evaluate_probabilities
-from transak_drift.local.training_data import (
-    LabelledRows,
-    TrainingDataError,
-    feature_texts,
-    read_training_data,
-)
-
-__all__ = [
-    "FEATURE_COLUMNS",
-    "TrainedClassifier",
-    "TrainingDataError",
-    "evaluate_classifier",
-    "predict",
-    "train_classifier",
-]
+from transak_drift.local.training_data import LabelledRows, feature_texts, read_training_data
+from transak_drift.training.promotion import PromotionDecision, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
-MAXIMUM_ROWS = 60_000
 HELD_OUT_SHARE = 0.2
-MINIMUM_ROWS = 50
+MAX_ROWS = 60_000
+MIN_ROWS = 50
+
+# scikit-learn's log_loss clips by the same: a label the model does not know costs 36 nats.
+MIN_PROBABILITY = float(np.finfo(np.float64).eps)
 
 _PREDICTION_SCHEMA = pa.schema(
     [pa.field("predicted_category", pa.string()), pa.field("probability", pa.float64())]
 )
 
 
+class _Scores(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ClassScores(_Scores):
+    """Scores of one label, each in [0, 1], and the held-out rows that have it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    rows: int
+
+
+class Evaluation(_Scores):
+    """Scores of a classifier on held-out rows.
+
+    Args:
+        rows: number of held-out rows.
+        accuracy: share of correctly predicted rows, in [0, 1].
+        macro_f1: unweighted mean of the labels' F1 scores, in [0, 1].
+        log_loss: mean negative logarithm of the true label's probability, in nats.
+        classes: scores of each label that occurs in the held-out rows, by label.
+    """
+
+    rows: int
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    classes: tuple[ClassScores, ...]
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return what people see of it, by the metric's name."""
+        return {
+            "accuracy": self.accuracy,
+            "macro F1": self.macro_f1,
+            "log loss": self.log_loss,
+            "held-out rows": float(self.rows),
+        }
+
+
 @dataclass(frozen=True, slots=True)
-class TrainedClassifier:
-    """A trained classifier with what is needed to judge it.
+class Challenger:
+    """A newly trained classifier beside the present one.
 
     Args:
         pipeline: the fitted scikit-learn pipeline; takes texts of shape (rows, 2).
-        evaluation: its scores on `held_out`.
-        held_out: the rows kept from training, for comparing it with the champion.
+        evaluation: its scores on held-out recent rows.
+        champion: the present model's scores on the same rows, or None where there is none.
+        decision: whether it replaces the present model, and why.
         training_rows: rows it learned from.
         rows_in_window: rows of the training window, before sampling.
         unlabelled_rows: rows left out because they have no label.
@@ -55,7 +94,8 @@ class TrainedClassifier:
 
     pipeline: Pipeline
     evaluation: Evaluation
-    held_out: LabelledRows
+    champion: Evaluation | None
+    decision: PromotionDecision
     training_rows: int
     rows_in_window: int
     unlabelled_rows: int
@@ -65,12 +105,9 @@ def train_classifier(
     training_files: Sequence[Path],
     label_column: str,
     seed: int,
-    *,
-    maximum_rows: int = MAXIMUM_ROWS,
-    held_out_share: float = HELD_OUT_SHARE,
-    minimum_rows: int = MINIMUM_ROWS,
-) -> TrainedClassifier:
-    """Train a classifier and evaluate it on held-out recent rows.
+    champion: Pipeline | None = None,
+) -> Challenger:
+    """Train a classifier and compare it with the present one on held-out recent rows.
 
     The model is a multinomial logistic regression (limited-memory BFGS) over TF-IDF weights of
     the description's words and word pairs and the one-hot booking type (scikit-learn user guide,
@@ -82,62 +119,38 @@ def train_classifier(
             `description`, `type` and `label_column`.
         label_column: column to predict.
         seed: of the sample and the split; 0 or more.
-        maximum_rows: a larger window is sampled down to about this many rows.
-        held_out_share: share of the rows to hold out, in (0, 1).
-        minimum_rows: labelled rows that are needed at least.
+        champion: the present model, or None. A label that it does not know counts as wrong.
 
     Returns:
         The trained classifier.
 
     Raises:
         TrainingDataError: the files cannot be trained on; names the file, the column and a fix.
-        ValueError: a setting is out of range.
+        ValueError: the seed is negative.
     """
     if seed < 0:
         raise ValueError(f"seed = {seed!r}: is negative; fix: write 0 or more")
-    if not 0.0 < held_out_share < 1.0:
-        raise ValueError(f"held_out_share = {held_out_share!r}: is not in (0, 1); fix: write 0.2")
-    if maximum_rows < minimum_rows or minimum_rows < 4:
-        raise ValueError(
-            f"maximum_rows = {maximum_rows!r}, minimum_rows = {minimum_rows!r}: minimum_rows must "
-            "be 4 or more, and maximum_rows not less than it; fix: raise them"
-        )
     data = read_training_data(
         training_files,
         FEATURE_COLUMNS,
         label_column,
         seed=seed,
-        maximum_rows=maximum_rows,
-        held_out_share=held_out_share,
-        minimum_rows=minimum_rows,
+        maximum_rows=MAX_ROWS,
+        held_out_share=HELD_OUT_SHARE,
+        minimum_rows=MIN_ROWS,
     )
-    pipeline = _new_pipeline()
-    pipeline.fit(data.training.features, data.training.labels)
-    return TrainedClassifier(
+    pipeline = _new_pipeline().fit(data.training.features, data.training.labels)
+    evaluation = _evaluate(pipeline, data.held_out)
+    present = None if champion is None else _evaluate(champion, data.held_out)
+    return Challenger(
         pipeline=pipeline,
-        evaluation=evaluate_classifier(pipeline, data.held_out),
-        held_out=data.held_out,
+        evaluation=evaluation,
+        champion=present,
+        decision=decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None),
         training_rows=len(data.training),
         rows_in_window=data.rows_in_window,
         unlabelled_rows=data.unlabelled_rows,
     )
-
-
-def evaluate_classifier(pipeline: Pipeline, held_out: LabelledRows) -> Evaluation:
-    """Score a classifier, be it the challenger or the champion, on held-out rows.
-
-    Args:
-        pipeline: a fitted classifier of `train_classifier`.
-        held_out: rows that it has not learned from.
-
-    Returns:
-        The scores; a label that the classifier does not know counts as wrong.
-
-    Raises:
-        ValueError: there are no rows.
-    """
-    probabilities = pipeline.predict_proba(held_out.features)
-    return evaluate_probabilities(held_out.labels, probabilities, list(pipeline.classes_))
 
 
 def predict(pipeline: Pipeline, table: pa.Table) -> pa.Table:
@@ -162,6 +175,56 @@ def predict(pipeline: Pipeline, table: pa.Table) -> pa.Table:
     return pa.table(
         [pipeline.classes_[best].tolist(), probabilities.max(axis=1)], schema=_PREDICTION_SCHEMA
     )
+
+
+def evaluate_probabilities(
+    labels: npt.NDArray[np.object_],
+    probabilities: npt.NDArray[np.float64],
+    known_labels: Sequence[str],
+) -> Evaluation:
+    """Score predicted probabilities against the true labels.
+
+    Only labels that occur among the true ones count in the macro average, so that two models
+    with different label sets are compared over the same labels. Definitions: scikit-learn user
+    guide, "Metrics and scoring"; precision and F1 without a prediction are 0.
+
+    Args:
+        labels: true labels, shape (rows,); at least one.
+        probabilities: shape (rows, len(known_labels)), each row sums to 1.
+        known_labels: the labels that the model can predict, in the columns' order.
+
+    Returns:
+        The evaluation.
+    """
+    predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
+    present = sorted(set(labels))
+    precision, recall, f1, rows = precision_recall_fscore_support(
+        labels, predicted, labels=present, average=None, zero_division=0.0
+    )
+    column = {label: index for index, label in enumerate(known_labels)}
+    columns = np.array([column.get(label, -1) for label in labels])
+    true_probability = np.where(columns < 0, 0.0, probabilities[np.arange(len(labels)), columns])
+    return Evaluation(
+        rows=len(labels),
+        accuracy=float(accuracy_score(labels, predicted)),
+        macro_f1=float(np.mean(f1)),
+        log_loss=float(-np.mean(np.log(np.clip(true_probability, MIN_PROBABILITY, 1.0)))),
+        classes=tuple(
+            ClassScores(
+                label=label,
+                precision=float(precision[i]),
+                recall=float(recall[i]),
+                f1=float(f1[i]),
+                rows=int(rows[i]),
+            )
+            for i, label in enumerate(present)
+        ),
+    )
+
+
+def _evaluate(pipeline: Pipeline, held_out: LabelledRows) -> Evaluation:
+    probabilities = pipeline.predict_proba(held_out.features)
+    return evaluate_probabilities(held_out.labels, probabilities, list(pipeline.classes_))
 
 
 def _new_pipeline() -> Pipeline:

@@ -6,25 +6,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day
-from transak_drift.drift.drift_statistics import DriftStatisticsError, feature_distance
-from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.baseline_statistics import baseline_statistics
-from transak_drift.local.classifier_evaluation import Evaluation
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.landing import Landing
-from transak_drift.local.model_registry import (
-    ModelRegistry,
-    ModelRegistryError,
-    ModelVersion,
-)
+from transak_drift.local.model_registry import ModelRegistry, ModelRegistryError, ModelVersion
 from transak_drift.local.own_transactions import monitored_kinds
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.tabular_files import is_current
-from transak_drift.local.trainer import TrainingDataError
-from transak_drift.local.training_run import TrainingOutcome, train_version
+from transak_drift.local.trainer import Evaluation, train_classifier
+from transak_drift.local.training_data import TrainingDataError
 from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
 from transak_drift.training.training_window import select_training_days
 
@@ -34,13 +27,7 @@ _FIRST_TRAINING = "first training"
 
 
 class LocalTraining:
-    """Trains the classifier of one monitored model, and keeps its baselines.
-
-    Args:
-        state: the monitored model's directory.
-        landing: makes days of transactions available.
-        seed: of sampling and splitting.
-    """
+    """Trains the classifier of one monitored model, and keeps its baselines."""
 
     def __init__(self, state: StateDirectory, landing: Landing, seed: int) -> None:
         self._state = state
@@ -62,64 +49,53 @@ class LocalTraining:
         files = self._landing.first_baseline()
         if not self._landing.has_labels(files.values()):
             return None
-        request = TrainingRequest(_FIRST_TRAINING, _end_of(max(files)), run_id="")
-        self._train(files, request)
+        self._train(files, TrainingRequest(_FIRST_TRAINING, _end_of(max(files)), run_id=""))
         return self.registry.champion()
 
     def train(self, request: TrainingRequest, progress: Callable[[str], None]) -> TrainingResult:
         """Train a challenger once for a drift event, and promote it if it is not worse.
 
-        Args:
-            request: the drift event and the end of its window.
-            progress: is told what is going on.
-
-        Returns:
-            How it ended. Asked again for the same drift event, nothing is trained: the version
-            that was trained for it is adopted.
+        Asked again for the same drift event, nothing is trained: the version that was trained for
+        it is adopted.
 
         Raises:
             PlatformError: the transactions cannot be trained on.
         """
         files: Mapping[date, Path] = {}
-        if not self._is_trained(request.drift_event_key):
+        if self.registry.version_for_drift_event(request.drift_event_key) is None:
             days = self._fresh_days(request.window_end)
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
             files = {day: self._landing.land(day) for day in days}
-        outcome = self._train(files, request)
-        version = outcome.version
+        version, adopted = self._train(files, request)
         progress(
             f"version {version.number} "
-            + ("was trained for this drift event before" if outcome.adopted else "registered")
+            + ("was trained for this drift event before" if adopted else "registered")
         )
         champion = self.registry.champion()
         if champion is not None:
             self.baseline(champion)
-        first, last = version.training_days
+        run = version.training_run
+        before, its_scores = run["champion_number"], run["champion_metrics"]
         return TrainingResult(
             version=str(version.number),
-            champion_before=_text(outcome.champion_number),
-            champion_after=_text(champion.number if champion else None) or "none",
-            promoted=outcome.decision.promote,
-            adopted=outcome.adopted,
-            reason=outcome.decision.reason,
-            metrics=_metrics(outcome.challenger),
-            champion_metrics=_metrics(outcome.champion) if outcome.champion else {},
+            champion_before=None if before is None else str(before),
+            champion_after=str(champion.number) if champion else "none",
+            promoted=run["promoted"],
+            adopted=adopted,
+            reason=run["promotion_reason"],
+            metrics=Evaluation.model_validate(version.metrics).metrics(),
+            champion_metrics=Evaluation.model_validate(its_scores).metrics() if its_scores else {},
             training_rows=version.rows,
-            trained_until=_end_of(last),
-            training_days=(first, last),
+            trained_until=_end_of(version.training_days[1]),
+            training_days=version.training_days,
         )
 
     def baseline(self, champion: ModelVersion | None) -> tuple[str, DatasetStatistics]:
-        """Return the statistics that days are compared with.
+        """Return the statistics that days are compared with, and a name for them.
 
         They are computed from the files that the version learned from, and kept until another
-        feature, kind or form of CSV is configured.
-
-        Args:
-            champion: the version that predicts, or None where no model could be trained.
-
-        Returns:
-            A name for the baseline, unique for the model, and its statistics.
+        feature, kind or form of CSV is configured. Without a version (no model could be trained)
+        they are those of the first baseline's files.
         """
         name = str(champion.number) if champion else _INITIAL_BASELINE
         try:
@@ -144,85 +120,104 @@ class LocalTraining:
             return files
         return [self._landing.land(self._state.day_of(file)) for file in files]
 
-    def _is_trained(self, drift_event_key: str | None) -> bool:
-        return (
-            drift_event_key is not None
-            and self.registry.version_for_drift_event(drift_event_key) is not None
-        )
-
-    def _train(self, files: Mapping[date, Path], request: TrainingRequest) -> TrainingOutcome:
+    def _train(
+        self, files: Mapping[date, Path], request: TrainingRequest
+    ) -> tuple[ModelVersion, bool]:
         try:
             return train_version(
                 self.registry,
                 files,
+                request,
                 label_column=self._config.label_column,
-                drift_event_key=request.drift_event_key,
                 seed=self._seed,
-                training_run={
-                    "dagster_run_id": request.run_id,
-                    "files": [str(files[day]) for day in sorted(files)],
-                },
             )
         except (TrainingDataError, ModelRegistryError) as error:
             raise PlatformError(str(error)) from error
 
     def _fresh_days(self, window_end: datetime) -> list[date]:
-        candidates = self._landing.days_until(
-            last_day(window_end), self._config.maximum_training_days
-        )
+        max_days = self._config.maximum_training_days
+        candidates = self._landing.days_until(last_day(window_end), max_days)
         while candidates and not self._landing.has_rows(candidates[-1]):
             candidates.pop()
         if not candidates:
             raise PlatformError(f"there are no bookings up to {window_end:%Y-%m-%d} to train on")
         _, baseline = self.baseline(self.registry.champion())
         kinds = {name: found.kind for name, found in baseline.features.items()}
-        statistics: dict[date, DatasetStatistics] = {}
 
         def statistics_of(day: date) -> DatasetStatistics:
-            if day not in statistics:
-                statistics[day] = self._scan(self._landing.land(day), kinds)
-            return statistics[day]
+            try:
+                return scan_statistics(
+                    [self._landing.land(day)], kinds, csv_format=self._config.csv
+                )
+            except DatasetError as error:
+                raise PlatformError(str(error)) from error
 
-        def differs(day: date, event_day: date) -> bool:
-            # A day without bookings, such as a Sunday, ends no regime.
-            return self._landing.has_rows(day) and _drifted(
-                self._config, statistics_of(event_day), statistics_of(day)
-            )
-
-        chosen = select_training_days(
-            candidates[-1], candidates, differs, self._config.maximum_training_days
+        return select_training_days(
+            candidates[-1], candidates, statistics_of, self._config.drift_thresholds, max_days
         )
-        return [day for day in chosen if self._landing.has_rows(day)]
-
-    def _scan(self, file: Path, kinds: Mapping[str, FeatureKind]) -> DatasetStatistics:
-        try:
-            return scan_statistics([file], kinds, csv_format=self._config.csv)
-        except DatasetError as error:
-            raise PlatformError(str(error)) from error
 
 
-def _drifted(config: MonitoringConfig, first: DatasetStatistics, second: DatasetStatistics) -> bool:
-    for feature, threshold in config.drift_thresholds.items():
-        try:
-            if feature_distance(feature, first, second).distance > threshold:
-                return True
-        except DriftStatisticsError:
-            # Without a distance the days cannot be told to be alike.
-            return True
-    return False
+def train_version(
+    registry: ModelRegistry,
+    training_files: Mapping[date, Path],
+    request: TrainingRequest,
+    *,
+    label_column: str,
+    seed: int,
+) -> tuple[ModelVersion, bool]:
+    """Train a version of the model, once for each drift event, and promote it if not worse.
 
+    Registering and promoting are one step, so a crash leaves either nothing or the whole
+    outcome; repeating the call for the same drift event adopts that outcome. Two calls at once,
+    from whatever process, come one after the other.
 
-def _metrics(evaluation: Evaluation) -> Mapping[str, float]:
-    return {
-        "accuracy": evaluation.accuracy,
-        "macro F1": evaluation.macro_f1,
-        "log loss": evaluation.log_loss,
-        "held-out rows": float(evaluation.rows),
-    }
+    Args:
+        registry: where the version goes.
+        training_files: each training day's Parquet file; not looked at where the drift event has
+            its version already.
+        request: the drift event, or none, and the Dagster run that asks.
+        label_column: column to predict.
+        seed: of sample and split.
 
+    Returns:
+        The version, and whether it had been trained before. Its `training_run` tells whether it
+        was promoted, why, and how the champion of that time did on the same rows.
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+    Raises:
+        TrainingDataError: the files cannot be trained on.
+        ArtifactChangedError: the champion's file was changed or removed.
+    """
+    with registry.training_lock():
+        existing = registry.version_for_drift_event(request.drift_event_key)
+        if existing is not None:
+            return existing, True
+        days = sorted(training_files)
+        files = [training_files[day] for day in days]
+        champion = registry.champion()
+        challenger = train_classifier(
+            files, label_column, seed, None if champion is None else registry.load(champion)
+        )
+        its_scores = challenger.champion
+        version = registry.register(
+            challenger.pipeline,
+            metrics=challenger.evaluation.model_dump(mode="json"),
+            training_days=(days[0], days[-1]),
+            rows=challenger.rows_in_window,
+            training_run={
+                "dagster_run_id": request.run_id,
+                "files": [str(file) for file in files],
+                "training_rows": challenger.training_rows,
+                "unlabelled_rows": challenger.unlabelled_rows,
+                "seed": seed,
+                "promoted": challenger.decision.promote,
+                "promotion_reason": challenger.decision.reason,
+                "champion_number": None if champion is None else champion.number,
+                "champion_metrics": its_scores and its_scores.model_dump(mode="json"),
+            },
+            drift_event_key=request.drift_event_key,
+            promote=challenger.decision.promote,
+        )
+        return version, False
 
 
 def _end_of(day: date) -> datetime:

@@ -6,25 +6,20 @@ the same model on the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import joblib
-import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.feature_comparison import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
-from transak_drift.local.classifier_evaluation import Evaluation
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import FileTransactions
 from transak_drift.local.own_transactions import monitored_kinds
-from transak_drift.local.trainer import evaluate_classifier, train_classifier
-from transak_drift.training.promotion import PromotionDecision, decide_promotion
+from transak_drift.local.trainer import Challenger, train_classifier
 from transak_drift.training.training_window import select_training_days
 
 # The name that Vertex AI's own scikit-learn serving images look for.
@@ -37,27 +32,6 @@ class TrainingStepError(ValueError):
     """The step cannot train; the message names the parameter, its value and the fix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenger:
-    """A newly trained model.
-
-    Args:
-        pipeline: the fitted scikit-learn pipeline.
-        days: the days it learned from, ascending.
-        rows: rows of those days.
-        evaluation: its scores on held-out recent rows.
-        champion: the present model's scores on the same rows, or None where there is none.
-        decision: whether it replaces the present model, and why.
-    """
-
-    pipeline: Pipeline
-    days: tuple[date, ...]
-    rows: int
-    evaluation: Evaluation
-    champion: Evaluation | None
-    decision: PromotionDecision
-
-
 def train_challenger(
     config: MonitoringConfig,
     transactions: str,
@@ -65,7 +39,7 @@ def train_challenger(
     last_day: date,
     champion_directory: str,
     seed: int,
-) -> Challenger:
+) -> tuple[Challenger, list[date]]:
     """Train on the present regime's days, and compare with the present model.
 
     Args:
@@ -78,7 +52,7 @@ def train_challenger(
         seed: of sampling and splitting; 0 or more.
 
     Returns:
-        The challenger.
+        The challenger, and the days it learned from, ascending.
 
     Raises:
         TrainingStepError: a day is missing, or the present version's files are not there.
@@ -97,28 +71,18 @@ def train_challenger(
             f"last_day = {last_day}: {transactions} has no transactions of that day; "
             "fix: write them first, or name another day"
         )
+    champion = _load_champion(champion_directory) if champion_directory else None
     with TemporaryDirectory() as directory:
         days = _Days(source, config, Path(directory))
         chosen = select_training_days(
-            last_day, candidates, days.differ, (last_day - first_day).days + 1
+            last_day,
+            candidates,
+            days.statistics,
+            config.drift_thresholds,
+            (last_day - first_day).days + 1,
         )
-        chosen = [day for day in chosen if days.has_rows(day)]
-        trained = train_classifier(
-            [days.file(day) for day in chosen], config.label_column, seed=seed
-        )
-    champion = None
-    if champion_directory:
-        champion = evaluate_classifier(_load_champion(champion_directory), trained.held_out)
-    return Challenger(
-        pipeline=trained.pipeline,
-        days=tuple(chosen),
-        rows=trained.rows_in_window,
-        evaluation=trained.evaluation,
-        champion=champion,
-        decision=decide_promotion(
-            trained.evaluation.macro_f1, None if champion is None else champion.macro_f1
-        ),
-    )
+        files = [days.file(day) for day in chosen]
+        return train_classifier(files, config.label_column, seed, champion), chosen
 
 
 def save_model(challenger: Challenger, directory: str) -> None:
@@ -127,15 +91,12 @@ def save_model(challenger: Challenger, directory: str) -> None:
     joblib.dump(challenger.pipeline, Path(directory) / MODEL_FILE)
 
 
-def scores_of(challenger: Challenger) -> Mapping[str, float]:
+def scores_of(challenger: Challenger, days: Sequence[date]) -> Mapping[str, float]:
     """Return what the pipeline shows of a training, by the metric's name."""
     scores = {
-        "accuracy": challenger.evaluation.accuracy,
-        "macro F1": challenger.evaluation.macro_f1,
-        "log loss": challenger.evaluation.log_loss,
-        "held-out rows": float(challenger.evaluation.rows),
-        "training rows": float(challenger.rows),
-        "training days": float(len(challenger.days)),
+        **challenger.evaluation.metrics(),
+        "training rows": float(challenger.rows_in_window),
+        "training days": float(len(days)),
     }
     if challenger.champion is not None:
         scores["macro F1 of the champion"] = challenger.champion.macro_f1
@@ -164,14 +125,13 @@ def _load_champion(directory: str) -> Pipeline:
 
 
 class _Days:
-    """The days of a source, each written and scanned once, when it is needed."""
+    """The days of a source, each written once, when it is needed."""
 
     def __init__(self, source: FileTransactions, config: MonitoringConfig, directory: Path) -> None:
         self._source = source
-        self._config = config
+        self._csv_format = config.csv
         self._kinds = monitored_kinds(config)
         self._directory = directory
-        self._statistics: dict[date, DatasetStatistics] = {}
 
     def file(self, day: date) -> Path:
         path = self._directory / f"{day}.parquet"
@@ -179,21 +139,8 @@ class _Days:
             self._source.write_day(day, path)
         return path
 
-    def has_rows(self, day: date) -> bool:
-        return pq.read_metadata(self.file(day)).num_rows > 0
-
-    def differ(self, day: date, event_day: date) -> bool:
-        if not self.has_rows(day):
-            # A day without bookings, such as a Sunday, ends no regime.
-            return False
+    def statistics(self, day: date) -> DatasetStatistics:
+        found = scan_statistics([self.file(day)], self._kinds, csv_format=self._csv_format)
         # The event's day is scanned first, and decides how a feature is measured on all others.
-        event, other = self._scanned(event_day), self._scanned(day)
-        found = compare_features(event, other, self._config.drift_thresholds)
-        return any(feature.drifted or feature.distance is None for feature in found)
-
-    def _scanned(self, day: date) -> DatasetStatistics:
-        if day not in self._statistics:
-            found = scan_statistics([self.file(day)], self._kinds, csv_format=self._config.csv)
-            self._kinds = {name: item.kind for name, item in found.features.items()}
-            self._statistics[day] = found
-        return self._statistics[day]
+        self._kinds = {name: item.kind for name, item in found.features.items()}
+        return found

@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
+
+from transak_drift.drift.drift_statistics import DriftStatisticsError
+from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.feature_statistics import DatasetStatistics
 
 
 def select_training_days(
     event_day: date,
     candidates: Collection[date],
-    differs: Callable[[date, date], bool],
-    maximum_days: int,
+    statistics_of: Callable[[date], DatasetStatistics],
+    thresholds: Mapping[str, float],
+    max_days: int,
 ) -> list[date]:
     """Select the longest unbroken run of like days that ends at the drift event's day.
 
-    The run goes back through the available days and ends before the first that differs, so it is
-    one day long after an abrupt change and reaches `maximum_days` in quiet times. A day without
-    data (a bank holiday, say) does not break the run; it is passed over.
+    The run goes back through the available days and ends before the first that drifts against
+    the event's, so it is one day long after an abrupt change and reaches `max_days` in quiet
+    times. A day without transactions (a bank holiday, say) is passed over.
 
     Args:
         event_day: the day whose data drifted; it is always part of the result.
         candidates: the days that have data, in any order; days after `event_day` are ignored.
-        differs: `differs(day, event_day)` tells whether the two days' distributions drift
-            against each other. It is asked for each earlier day at most once, newest first, and
-            not beyond the first that differs.
-        maximum_days: calendar days that the run spans at most, the event's day included.
+        statistics_of: the statistics of a day. They cost a scan: it is asked for the event's day
+            first, then for each earlier day at most once, newest first, and not beyond the first
+            that differs.
+        thresholds: greatest allowed distance by feature. Days that cannot be compared differ.
+        max_days: calendar days that the run spans at most, the event's day included; at least 1.
 
     Returns:
         The days in ascending order, at least `[event_day]`.
-
-    Raises:
-        ValueError: `maximum_days` is less than 1, or `event_day` has no data.
     """
-    if maximum_days < 1:
-        raise ValueError(f"maximum_days = {maximum_days}: is less than 1; fix: write 1 or more")
-    if event_day not in candidates:
-        raise ValueError(
-            f"event_day = {event_day}: has no transactions; fix: write that day's data first"
-        )
-    # Not `event_day - (maximum_days - 1)`: that day may lie before the calendar's first.
-    longest_age = timedelta(days=maximum_days - 1)
-    earlier = sorted(
-        {day for day in candidates if day < event_day and event_day - day <= longest_age},
-        reverse=True,
-    )
+    event = statistics_of(event_day)
+    # Not `event_day - (max_days - 1)`: that day may lie before the calendar's first.
+    max_age = timedelta(days=max_days - 1)
+    earlier = {day for day in candidates if day < event_day and event_day - day <= max_age}
     run = [event_day]
-    for day in earlier:
-        if differs(day, event_day):
+    for day in sorted(earlier, reverse=True):
+        statistics = statistics_of(day)
+        if statistics.rows == 0:
+            continue
+        if _differ(event, statistics, thresholds):
             break
         run.append(day)
     return run[::-1]
+
+
+def _differ(
+    event: DatasetStatistics, day: DatasetStatistics, thresholds: Mapping[str, float]
+) -> bool:
+    try:
+        found = compare_features(event, day, thresholds)
+    except DriftStatisticsError:
+        return True
+    return any(feature.drifted or feature.distance is None for feature in found)

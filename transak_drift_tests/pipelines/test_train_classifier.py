@@ -128,22 +128,24 @@ def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
     transactions: Path, tmp_path: Path
 ) -> None:
     config = configuration()
-    first = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, "", seed=7)
+    first, _ = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, "", seed=7)
     save_model(first, str(tmp_path))
 
-    second = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7)
+    second, days = train_challenger(
+        config, str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
+    )
 
     assert second.champion == second.evaluation == first.evaluation
     assert second.decision.promote
-    assert scores_of(second)["macro F1 of the champion"] == first.evaluation.macro_f1
+    assert scores_of(second, days)["macro F1 of the champion"] == first.evaluation.macro_f1
 
 
 def test_quiet_days_are_all_used(transactions: Path) -> None:
     before = DRIFT_DAY - timedelta(days=1)
 
-    challenger = train_challenger(configuration(), str(transactions), FIRST_DAY, before, "", seed=7)
+    _, days = train_challenger(configuration(), str(transactions), FIRST_DAY, before, "", seed=7)
 
-    assert list(challenger.days) == _days(FIRST_DAY, before)
+    assert days == _days(FIRST_DAY, before)
 
 
 def test_a_bad_champion_is_replaced(transactions: Path, tmp_path: Path) -> None:
@@ -151,13 +153,8 @@ def test_a_bad_champion_is_replaced(transactions: Path, tmp_path: Path) -> None:
     (tmp_path / "champion").mkdir()
     joblib.dump(bad, tmp_path / "champion" / "model.joblib")
 
-    challenger = train_challenger(
-        configuration(),
-        str(transactions),
-        FIRST_DAY,
-        LAST_DAY,
-        str(tmp_path / "champion"),
-        seed=7,
+    challenger, _ = train_challenger(
+        configuration(), str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path / "champion"), seed=7
     )
 
     assert challenger.champion is not None
@@ -180,9 +177,9 @@ def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Pat
         start_date=str(days[1]),
     )
 
-    challenger = train_challenger(config, str(tmp_path / "days"), FIRST_DAY, LAST_DAY, "", seed=7)
+    _, used = train_challenger(config, str(tmp_path / "days"), FIRST_DAY, LAST_DAY, "", seed=7)
 
-    assert list(challenger.days) == [DRIFT_DAY, LAST_DAY]
+    assert used == [DRIFT_DAY, LAST_DAY]
     platform = LocalPlatform(tmp_path / "state", SETTINGS, lambda *_: "")
     platform.ensure_registered_model(config)
     end = datetime.combine(LAST_DAY + timedelta(days=1), time(), tzinfo=UTC)
@@ -195,8 +192,8 @@ def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
     for day in _days(FIRST_DAY, LAST_DAY):
         rows = "" if day == DRIFT_DAY else "".join(f"shop {n % 2},x,{n % 2}\n" for n in range(80))
         (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{rows}")
-    challenger = train_challenger(configuration(), str(tmp_path), FIRST_DAY, LAST_DAY, "", seed=7)
-    assert list(challenger.days) == [day for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
+    _, days = train_challenger(configuration(), str(tmp_path), FIRST_DAY, LAST_DAY, "", seed=7)
+    assert days == [day for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def train_classifier(
     from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
 
     config = parse_config(monitoring_config, "monitoring_config")
-    challenger = train_challenger(
+    challenger, days = train_challenger(
         config,
         transactions,
         date.fromisoformat(first_day),
@@ -60,7 +60,7 @@ def train_classifier(
         seed,
     )
     save_model(challenger, model.path)
-    for name, value in scores_of(challenger).items():
+    for name, value in scores_of(challenger, days).items():
         metrics.log_metric(name, value)
     decision = challenger.decision
     aliases = [config.model_alias] if decision.promote else ["challenger"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -11,28 +11,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transak_drift.local.model_registry import ModelRegistry
-from transak_drift.local.trainer import TrainingDataError
-from transak_drift.local.training_run import TrainingOutcome, train_version
+from transak_drift.local.model_registry import ModelRegistry, ModelVersion
+from transak_drift.local.training import train_version
+from transak_drift.local.training_data import TrainingDataError
 from transak_drift.local.transaction_generator import (
     DriftInjection,
     GeneratorSettings,
     generate_day,
 )
+from transak_drift.platform import TrainingRequest
 
 NAME = "transak-i1-train-model"
 DRIFT_DAY = date(2026, 3, 5)
+ROWS = 800
 SECONDS_FOR_A_PROCESS = 60
 # Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
 clean = multiprocessing.get_context("forkserver")
-clean.set_forkserver_preload(["transak_drift.local.training_run"])
+clean.set_forkserver_preload(["transak_drift.local.training"])
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
     directory = tmp_path_factory.mktemp("transactions")
     generator = GeneratorSettings(
-        seed=21, rows_per_day=1500, injections=(DriftInjection(DRIFT_DAY),)
+        seed=21, rows_per_day=ROWS, injections=(DriftInjection(DRIFT_DAY),)
     )
     files = {}
     for n in range(-3, 1):
@@ -43,55 +45,41 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
 
 
 def train(
-    registry: ModelRegistry, files: dict[date, Path], key: str | None, tolerance: float = 0.0
-) -> TrainingOutcome:
-    return train_version(
-        registry,
-        files,
-        label_column="category",
-        drift_event_key=key,
-        tolerance=tolerance,
-        training_run={"dagster_run_id": "f00"},
-    )
+    registry: ModelRegistry, files: dict[date, Path], key: str | None, label: str = "category"
+) -> tuple[ModelVersion, bool]:
+    request = TrainingRequest(key, datetime(2026, 3, 6, tzinfo=UTC), "f00")
+    return train_version(registry, files, request, label_column=label, seed=0)
 
 
 def test_drift_leads_to_a_better_champion_once(tmp_path: Path, days: dict[date, Path]) -> None:
     registry = ModelRegistry(tmp_path, NAME)
     quiet = {day: file for day, file in days.items() if day < DRIFT_DAY}
-    first = train(registry, quiet, None)
-    assert first.champion is None
-    assert first.champion_number is None
-    assert first.decision.promote
-    assert "first model" in first.decision.reason
-    assert first.version.is_champion
-    assert first.version.training_days == (min(quiet), max(quiet))
-    assert first.version.rows == 4500
+    first, _ = train(registry, quiet, None)
+    assert first.training_run["champion_metrics"] is None
+    assert first.training_run["champion_number"] is None
+    assert first.training_run["promoted"]
+    assert "first model" in first.training_run["promotion_reason"]
+    assert first.is_champion
+    assert first.training_days == (min(quiet), max(quiet))
+    assert first.rows == 3 * ROWS
 
-    second = train(registry, {DRIFT_DAY: days[DRIFT_DAY]}, "monitor/1")
-    assert second.champion is not None
-    assert second.challenger.macro_f1 > second.champion.macro_f1 + 0.1
-    assert second.champion_number == 1
-    assert second.decision.promote
-    assert second.version.is_champion
-    assert second.version.training_run["dagster_run_id"] == "f00"
+    second, adopted = train(registry, {DRIFT_DAY: days[DRIFT_DAY]}, "monitor/1")
+    assert not adopted
+    champion_score = second.training_run["champion_metrics"]["macro_f1"]
+    assert second.metrics["macro_f1"] > champion_score + 0.1
+    assert second.training_run["champion_number"] == 1
+    assert second.training_run["dagster_run_id"] == "f00"
+    assert second.training_run["files"] == [str(days[DRIFT_DAY])]
+    assert second.is_champion
 
-    again = train(registry, {}, "monitor/1")
-    assert again.adopted
-    assert not second.adopted
-    assert again.version == second.version
-    assert (again.decision, again.challenger, again.champion, again.champion_number) == (
-        second.decision,
-        second.challenger,
-        second.champion,
-        second.champion_number,
-    )
+    assert train(registry, {}, "monitor/1") == (second, True)
     assert [version.number for version in registry.versions()] == [1, 2]
 
 
 def shuffled(source: Path, destination: Path) -> Path:
     table = pq.read_table(source)
     labels = table.column("category").to_pylist()
-    turned = pa.array(labels[700:] + labels[:700])
+    turned = pa.array(labels[ROWS // 2 :] + labels[: ROWS // 2])
     index = table.column_names.index("category")
     pq.write_table(table.set_column(index, "category", turned), destination)
     return destination
@@ -102,21 +90,17 @@ def test_a_worse_challenger_is_kept_but_not_promoted(
 ) -> None:
     registry = ModelRegistry(tmp_path / "registry", NAME)
     quiet = sorted(day for day in days if day < DRIFT_DAY)
-    train(registry, {day: days[day] for day in quiet}, None)
+    first, _ = train(registry, {day: days[day] for day in quiet}, None)
     # Older days with labels that mean nothing spoil the challenger; the newest one is sound.
     spoilt = {day: shuffled(days[day], tmp_path / f"{day}.parquet") for day in quiet[:-1]} | {
         quiet[-1]: days[quiet[-1]]
     }
-    outcome = train(registry, spoilt, "monitor/2")
-    assert outcome.champion is not None
-    assert outcome.challenger.macro_f1 < outcome.champion.macro_f1
-    assert not outcome.decision.promote
-    assert "worse on held-out recent data" in outcome.decision.reason
-    assert not outcome.version.is_champion
-    champion = registry.champion()
-    assert champion is not None
-    assert champion.number == 1
-    assert train(registry, spoilt, "monitor/3", tolerance=1.0).version.is_champion
+    version, _ = train(registry, spoilt, "monitor/2")
+    assert version.metrics["macro_f1"] < version.training_run["champion_metrics"]["macro_f1"]
+    assert not version.training_run["promoted"]
+    assert "worse on held-out recent data" in version.training_run["promotion_reason"]
+    assert registry.versions() == [first, version]
+    assert registry.champion() == first
 
 
 def test_data_that_cannot_be_trained_on_leave_the_registry_as_it_was(
@@ -126,7 +110,7 @@ def test_data_that_cannot_be_trained_on_leave_the_registry_as_it_was(
     with pytest.raises(TrainingDataError):
         train(registry, {}, "monitor/1")
     with pytest.raises(TrainingDataError):
-        train_version(registry, days, label_column="label", drift_event_key="monitor/1")
+        train(registry, days, "monitor/1", label="label")
     assert registry.versions() == []
 
 
@@ -134,8 +118,8 @@ def _train_when_told(directory: Path, files: dict[date, Path], connection: Conne
     registry = ModelRegistry(directory, NAME)
     connection.send("ready")
     connection.recv()
-    outcome = train(registry, files, "monitor/1")
-    connection.send((outcome.version.number, outcome.adopted))
+    version, adopted = train(registry, files, "monitor/1")
+    connection.send((version.number, adopted))
 
 
 def test_of_two_processes_one_trains_and_the_other_adopts(
