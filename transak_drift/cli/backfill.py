@@ -1,21 +1,23 @@
-"""`transak-drift backfill`: monitors past days, and tells when drift began."""
+"""`transak-drift backfill`: monitors past days, and says when drift began.
+
+Each day is a run of the daily job on the user's own Dagster instance, executed in this process:
+Dagster's own backfill would need its daemon, and a process for each day.
+"""
 
 from __future__ import annotations
 
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Self
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
 
 import dagster as dg
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from transak_drift.cli.backfill_days import (
-    DaysToMonitor,
-    asked_days,
-    days_to_monitor,
-)
-from transak_drift.cli.backfill_runs import BackfillError, BackfillRuns, MonitoredDay
 from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.cli.output import (
     JsonOption,
@@ -25,18 +27,66 @@ from transak_drift.cli.output import (
     print_error,
     print_json,
 )
+from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.definitions import build_definitions, platform_resource
+from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import (
+    DAILY_MONITORING_JOB,
+    DRIFT_HISTORY_JOB,
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MODEL_TAG,
+    MONITORING_RUN,
+    PREPARE_JOB,
     ModelNames,
 )
-from transak_drift.drift.drift_history import DriftHistory
-from transak_drift.settings import load_settings
+from transak_drift.defs.recorded_reports import newest_record, read_drift_history, recorded_day
+from transak_drift.drift.drift_history import DriftHistory, RecordedDay
+from transak_drift.settings import Settings, load_settings
 
+BACKFILL_TAG = "transak_drift/backfill"
+DEFAULT_DAYS = 60
 FAILED = 1
 # As a shell reports a process that SIGINT ended.
 INTERRUPTED = 130
 
 _DAY = ["%Y-%m-%d"]
+_FEATURE_FIELDS = {"feature", "distance", "threshold"}
+# The run's log goes to the Dagster instance all the same.
+_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class BackfillError(RuntimeError):
+    """A run without which no day can be monitored has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaysToMonitor:
+    """The days of a backfill: due, left out with a report, and left out as their report follows."""
+
+    due: list[date]
+    reported: list[date]
+    awaited: list[date]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoredDay:
+    """What became of one day; the report is None where it failed or its job still runs."""
+
+    day: date
+    report: RecordedDay | None
+    message: str | None
+    error: str
+    run_id: str
+
+    def summary(self) -> str:
+        if self.error:
+            return f"{self.day} failed"
+        if self.report is None:
+            return f"{self.day} its monitoring job runs"
+        features = self.report.result.features
+        return f"{self.day} {', '.join(feature.summary() for feature in features)}"
 
 
 @dataclass(slots=True)
@@ -122,53 +172,208 @@ def backfill(
 
 
 def _run(runs: BackfillRuns, done: _Backfill) -> None:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console,
+        disable=not error_console.is_terminal,
+    )
     try:
-        if done.days.due:
-            runs.prepare()
-        with _DayProgress(len(done.days.due)) as progress:
+        with bar, _interrupts() as interrupted:
+            if done.days.due:
+                runs.prepare()
+            task = bar.add_task("days", total=len(done.days.due))
             for day in done.days.due:
+                if interrupted():
+                    raise KeyboardInterrupt
                 outcome = runs.monitor(day)
                 done.monitored.append(outcome)
-                progress.tell(_sentence(outcome))
+                bar.update(task, advance=1, description=outcome.summary())
+                if not error_console.is_terminal:
+                    error_console.print(
+                        outcome.summary(), markup=False, highlight=False, soft_wrap=True
+                    )
         done.history = runs.refresh_history()
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         done.interrupted = True
 
 
-class _DayProgress:
-    """Tells of each day: a bar on a terminal, a line a day elsewhere."""
+@contextmanager
+def _interrupts() -> Generator[Callable[[], bool]]:
+    """Notice a Ctrl-C that Dagster's handler keeps to itself, as it does at the end of a run."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
 
-    def __init__(self, number: int) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=error_console,
-            disable=not error_console.is_terminal,
+    def received() -> bool:
+        try:
+            numbers = reader.recv(4096)
+        except BlockingIOError:
+            return False
+        return signal.SIGINT in numbers or signal.SIGTERM in numbers
+
+    try:
+        yield received
+    finally:
+        signal.set_wakeup_fd(before)
+        reader.close()
+        writer.close()
+
+
+class BackfillRuns:
+    """Runs the jobs of one model; the definitions are built once for all days."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: MonitoringConfig,
+        instance: dg.DagsterInstance,
+        label: str,
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._names = ModelNames.of(config)
+        self._instance = instance
+        self._definitions = build_definitions(settings, [config])
+        self._tags = {BACKFILL_TAG: label, MODEL_TAG: config.model_name}
+
+    def prepare(self) -> None:
+        """Find the model and apply the configuration where none is applied."""
+        platform = platform_resource(self._settings).open(self._config)
+        if platform.overview(self._config).model_monitor is None:
+            self._run(self._names.name(PREPARE_JOB))
+
+    def monitor(self, day: date) -> MonitoredDay:
+        """Monitor one day; a failure is no exception, since the next day may succeed."""
+        outcome = self._execute(self._names.name(DAILY_MONITORING_JOB), str(day))
+        report: RecordedDay | None = None
+        message: str | None = None
+        for event in outcome.get_asset_materialization_events():
+            materialization = event.step_materialization_data.materialization
+            if event.asset_key == self._names.asset(DRIFT_REPORT):
+                report = recorded_day(materialization)
+            elif event.asset_key == self._names.asset(MONITORING_RUN):
+                published = materialization.metadata.get("drift message")
+                message = None if published is None else str(published.value)
+        error = "" if outcome.success else _failure(outcome)
+        return MonitoredDay(day, report, message, error, outcome.run_id)
+
+    def refresh_history(self) -> DriftHistory:
+        """Materialize the drift history, unless it has each report already."""
+        read_until = history_read_until(self._instance, self._names)
+        if newest_record(self._instance, self._names) > read_until:
+            self._run(self._names.name(DRIFT_HISTORY_JOB))
+        return read_drift_history(self._instance, self._names)
+
+    def _run(self, job: str) -> None:
+        outcome = self._execute(job, None)
+        if not outcome.success:
+            raise BackfillError(f"job {job} failed, run {outcome.run_id}: {_failure(outcome)}")
+
+    def _execute(self, job: str, partition_key: str | None) -> dg.ExecuteInProcessResult:
+        return self._definitions.resolve_job_def(job).execute_in_process(
+            run_config=_QUIET_RUN,
+            instance=self._instance,
+            partition_key=partition_key,
+            tags=self._tags,
+            raise_on_error=False,
         )
-        self._task = self._bar.add_task("days", total=number)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def tell(self, sentence: str) -> None:
-        self._bar.update(self._task, advance=1, description=sentence)
-        if not error_console.is_terminal:
-            error_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _sentence(outcome: MonitoredDay) -> str:
-    if outcome.error:
-        return f"{outcome.day} failed"
-    if outcome.report is None:
-        return f"{outcome.day} its monitoring job runs"
-    distances = ", ".join(feature.summary() for feature in outcome.report.result.features)
-    return f"{outcome.day} {distances}"
+def _failure(outcome: dg.ExecuteInProcessResult) -> str:
+    for event in outcome.filter_events(lambda event: event.is_step_failure):
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return failure.user_failure_data.description
+        if failure.error is not None:
+            cause = failure.error.cause or failure.error
+            return cause.message.strip()
+    return f"run {outcome.run_id} failed; see its log in the Dagster UI"
+
+
+def asked_days(
+    config: MonitoringConfig,
+    *,
+    first: date | None,
+    last: date | None,
+    number: int | None,
+    today: date,
+) -> list[date]:
+    """Return the days that are asked for, in order, at least one; refuse what cannot be."""
+    yesterday = today - timedelta(days=1)
+    end = last or yesterday
+    if end > yesterday:
+        fix = f"ask for days up to {yesterday} (UTC)"
+        raise _refused("--until", end, "is not over yet", fix)
+    if end < config.start_date:
+        fix = f"ask for a day from {config.start_date} on, or set an earlier start_date"
+        raise _refused("--until", end, f"is before start_date ({config.start_date})", fix)
+    if first is not None and number is not None:
+        raise _refused("--days", number, "is given together with --from", "give one of them")
+    option = "--days" if first is None else "--from"
+    begin = first or end - timedelta(days=(number or DEFAULT_DAYS) - 1)
+    if begin > end:
+        raise _refused(option, begin, f"is after the last day, {end}", "turn the two days round")
+    if begin < config.start_date:
+        possible = (end - config.start_date).days + 1
+        raise _refused(
+            option,
+            number or DEFAULT_DAYS if first is None else first,
+            f"begins on {begin}, before start_date ({config.start_date})",
+            f"ask for --days {possible} or --from {config.start_date}, or set an earlier "
+            "start_date in the configuration",
+        )
+    return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
+
+
+def days_to_monitor(
+    instance: dg.DagsterInstance,
+    names: ModelNames,
+    days: list[date],
+    *,
+    again: bool,
+    results_follow: bool,
+) -> DaysToMonitor:
+    """Leave out the days that have a report, or whose report follows as on gcp.
+
+    Elsewhere a day with a start and no report was interrupted, and is due.
+    """
+    if again:
+        return DaysToMonitor(days, [], [])
+    reported = instance.get_materialized_partitions(names.asset(DRIFT_REPORT))
+    awaited: set[str] = set()
+    if results_follow:
+        started = instance.get_materialized_partitions(names.asset(MONITORING_RUN)) - reported
+        awaited = {key for key in started if not _has_failed(instance, names, key)}
+    return DaysToMonitor(
+        due=[day for day in days if str(day) not in reported | awaited],
+        reported=[day for day in days if str(day) in reported],
+        awaited=[day for day in days if str(day) in awaited],
+    )
+
+
+def _has_failed(instance: dg.DagsterInstance, names: ModelNames, partition: str) -> bool:
+    """Return whether the sensor has recorded that the newest job of a day gave no result."""
+    failures = instance.fetch_observations(
+        dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[partition]),
+        limit=1,
+    ).records
+    starts = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=names.asset(MONITORING_RUN), asset_partitions=[partition]),
+        limit=1,
+    ).records
+    failed = failures[0].asset_observation if failures else None
+    started = starts[0].asset_materialization if starts else None
+    if failed is None or started is None:
+        return False
+    return failed.metadata.get(JOB_NAME_METADATA) == started.metadata.get(JOB_NAME_METADATA)
+
+
+def _refused(option: str, value: object, problem: str, fix: str) -> ConfigError:
+    return ConfigError("the command", [ConfigFault(option, value, problem, fix)])
 
 
 def _print(done: _Backfill) -> None:
@@ -211,21 +416,14 @@ def _document(done: _Backfill) -> dict[str, Any]:
                 "run_id": day.run_id,
                 "drift_message": day.message,
                 "error": day.error or None,
-                "features": []
-                if day.report is None
-                else [
-                    {
-                        "feature": found.feature,
-                        "distance": found.distance,
-                        "threshold": found.threshold,
-                        "drifted": found.drifted,
-                    }
-                    for found in day.report.result.features
+                "features": [
+                    {**found.model_dump(include=_FEATURE_FIELDS), "drifted": found.drifted}
+                    for found in (day.report.result.features if day.report else ())
                 ],
             }
             for day in done.monitored
         ],
-        "left_out": list(done.days.reported),
+        "left_out": done.days.reported,
         "awaited": done.awaited,
         "failed": [day.day for day in done.failed],
         "interrupted": done.interrupted,

@@ -37,16 +37,16 @@ MONITOR_CHECK = "monitor_follows_model"
 class TrainingConfig(dg.Config):
     """What a retrain run is for. A person who starts one leaves both fields as they are."""
 
-    drift_event: str | None = Field(
-        default=None,
+    drift_event: str = Field(
+        default="",
         description=(
             "Key of the drift event that is answered, `<monitor id>/<job id>`. The trigger fills "
             "it in; an event that was trained before is not trained again. Empty: a training of "
             "your own."
         ),
     )
-    window_end: str | None = Field(
-        default=None,
+    window_end: str = Field(
+        default="",
         description=(
             "Train on data up to this time, ISO 8601, for example 2026-05-01T00:00Z. Empty: up to "
             "now."
@@ -60,7 +60,12 @@ def retrain_job(config: MonitoringConfig) -> dg.JobDefinition:
     job = dg.define_asset_job(
         names.name(RETRAIN_JOB),
         selection=[names.asset(TRAINED_MODEL), names.asset(BASELINE_DATASET)],
-        description="Trains a challenger on fresh data; promoted, its data are the new baseline.",
+        # What a person finds in the launchpad, in place of every setting of the resources.
+        config=dg.RunConfig(ops={names.name(TRAIN_OPERATION): TrainingConfig()}),
+        description=(
+            "Trains a challenger on fresh data; promoted, its data are the new baseline. To train "
+            "by hand leave the configuration as it is."
+        ),
     )
     # Its own type has no public name; Dagster takes it wherever it takes a JobDefinition.
     return cast("dg.JobDefinition", job)
@@ -167,7 +172,7 @@ def training_assets(
     return [registered_model, train]
 
 
-def _window_end(text: str | None) -> datetime:
+def _window_end(text: str) -> datetime:
     if not text:
         return datetime.now(UTC)
     try:

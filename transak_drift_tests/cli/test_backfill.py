@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._utils.interrupts import capture_interrupts
 from typer.testing import CliRunner, Result
 
-from transak_drift.cli.backfill_days import asked_days, days_to_monitor
-from transak_drift.cli.backfill_runs import BACKFILL_TAG
+from transak_drift.cli.backfill import BACKFILL_TAG, BackfillRuns, asked_days, days_to_monitor
 from transak_drift.cli.main import app
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
@@ -39,7 +39,7 @@ FIRST = date(2026, 3, 2)
 # The first half of the days with transactions is the baseline.
 AVAILABLE = [FIRST + timedelta(days=n) for n in (0, 1, 3, 4)]
 DAYS = [FIRST + timedelta(days=n) for n in (1, 2, 3, 4)]
-MISSING, DRIFTED = DAYS[1], DAYS[2]
+EMPTY, DRIFTED, BROKEN = DAYS[1], DAYS[2], DAYS[3]
 
 
 def write_transactions(path: Path) -> None:
@@ -96,19 +96,25 @@ RANGE = ("--from", str(DAYS[0]), "--until", str(DAYS[-1]))
 
 
 def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project: Project) -> None:
+    # Something lies where the day's transactions are kept.
+    days = project.home / "models" / CONFIG.model_monitor_id / "transactions"
+    days.mkdir(parents=True)
+    (days / f"date={BROKEN}").touch()
     status, said = project.document(*RANGE)
 
     assert status == 1
-    assert said["failed"] == [str(MISSING)]
+    assert said["failed"] == [str(BROKEN)]
     [failure] = [day for day in said["monitored"] if day["error"]]
-    assert str(MISSING) in failure["error"]
+    assert str(BROKEN) in failure["error"]
     assert [day["day"] for day in said["monitored"]] == [str(day) for day in DAYS]
+    # A day without bookings, such as a weekend, is no failure.
+    [empty] = [day for day in said["monitored"] if day["day"] == str(EMPTY)]
+    assert [feature["distance"] for feature in empty["features"]] == [None, None]
     drifted = [day["day"] for day in said["monitored"] if day["drift_message"]]
     assert drifted == [str(DRIFTED)]
     sentences = {item["feature"]: item["summary"] for item in said["history"]}
     assert sentences == {
-        "description": "drift of description began on 2026-03-05 (0.40 > 0.3) and ended: its last "
-        "day was 2026-03-05, its peak 0.40 > 0.3",
+        "description": "drift of description began on 2026-03-05 (0.40 > 0.3) and still stands",
         "type": "no day has drift of type",
     }
     # Each is a run that the UI shows, and the history was refreshed once.
@@ -124,7 +130,7 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert result.exit_code == 1
     assert "0 day(s) monitored, 3 left out" in result.stdout
     assert "1 failed" in result.stdout
-    assert f"{MISSING} failed (run " in result.stderr
+    assert f"{BROKEN} failed (run " in result.stderr
     assert sentences["description"] in result.stdout
     assert len(project.runs(DAILY_MONITORING_JOB)) == len(DAYS) + 1
     assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
@@ -155,6 +161,19 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
         assert str(DAYS[-1]) not in before
         assert [str(day) for day in left.reported] == sorted(before)
         assert [str(day) for day in left.due] == sorted({str(day) for day in DAYS} - before)
+
+
+def test_an_interrupt_that_dagster_keeps_to_itself_stops_at_the_next_day(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(runs: BackfillRuns) -> None:
+        # Between the last step of a run and its end Dagster's handler takes the signal.
+        with capture_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(BackfillRuns, "prepare", prepare)
+    status, said = project.document(*RANGE)
+    assert (status, said["interrupted"], said["monitored"]) == (130, True, [])
 
 
 def test_a_model_that_cannot_be_prepared_fails_at_once(project: Project) -> None:
@@ -224,7 +243,7 @@ def test_where_results_follow_a_started_job_is_awaited_until_it_has_failed() -> 
         on_gcp = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=True)
         local = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
         again = days_to_monitor(instance, NAMES, DAYS, again=True, results_follow=True)
-    assert on_gcp.awaited == (DAYS[0], DAYS[2])
-    assert on_gcp.due == (DAYS[1], *DAYS[3:])
-    assert (local.due, local.awaited) == (tuple(DAYS), ())
-    assert (again.due, again.awaited) == (tuple(DAYS), ())
+    assert on_gcp.awaited == [DAYS[0], DAYS[2]]
+    assert on_gcp.due == [DAYS[1], *DAYS[3:]]
+    assert (local.due, local.awaited) == (DAYS, [])
+    assert (again.due, again.awaited) == (DAYS, [])
