@@ -23,7 +23,7 @@ resource "google_monitoring_alert_policy" "unacknowledged" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Drift messages of `${each.value.monitors}` are not acknowledged. Is Dagster's daemon running, and `drift_message_sensor` switched on? Its last ticks tell the error."
+    content   = "Drift messages of `${each.value.monitors}` are not acknowledged. Is Dagster's daemon running, and `drift_message_sensor` switched on? Its last ticks have the error."
   }
 
   notification_channels = each.value.notification_channels
@@ -56,7 +56,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Messages on `${each.value.trigger_topics}` were rejected. `transak-drift dead-letters list` tells each reason, `transak-drift dead-letters replay` publishes them anew."
+    content   = "Messages on `${each.value.trigger_topics}` were rejected. `transak-drift dead-letters list` shows each reason, `transak-drift dead-letters replay` publishes them again."
   }
 
   notification_channels = each.value.notification_channels
@@ -90,7 +90,7 @@ resource "google_monitoring_alert_policy" "cloud_function_errors" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "`${each.value.function_name}` keeps failing on drift messages of `${each.value.monitors}`; Eventarc redelivers them until they expire. Its logs tell the error."
+    content   = "`${each.value.function_name}` keeps failing on drift messages of `${each.value.monitors}`; Eventarc redelivers them until they expire. Its log has the error."
   }
 
   notification_channels = each.value.notification_channels

@@ -46,7 +46,7 @@ resource "google_pubsub_topic_iam_member" "dagster_dead_letter_publisher" {
   member = google_service_account.dagster.member
 }
 
-# `transak-drift dead-letters replay` publishes a rejected message anew.
+# `transak-drift dead-letters replay` publishes a rejected message again.
 resource "google_pubsub_topic_iam_member" "dagster_trigger_publisher" {
   for_each = local.queues
 

@@ -34,7 +34,7 @@ resource "google_pubsub_subscription" "trigger" {
 
   ack_deadline_seconds       = 60
   message_retention_duration = "${var.message_retention_days * 24 * 60 * 60}s"
-  # An acknowledgement can no longer be lost unnoticed: the client is told, and a message that was
+  # An acknowledgement can no longer be lost unnoticed: the client is notified, and a message that was
   # acknowledged is not sent again. It does not replace the run key: the log router may publish the
   # same anomaly twice, as two messages.
   enable_exactly_once_delivery = true

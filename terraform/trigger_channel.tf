@@ -1,4 +1,4 @@
-# The other way from a finished monitoring job to the queue: a notification channel that Vertex AI tells
+# The other way from a finished monitoring job to the queue: a notification channel that Vertex AI notifies
 # of anomalies. Dagster adds it to the monitors of the queue's models (TRANSAK_DRIFT_TRIGGER_CHANNELS).
 locals {
   channel_queues = { for topic, queue in local.queues : topic => queue if var.trigger_channel }
