@@ -16,9 +16,15 @@ from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
 from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.drift_event_log import read_records
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
+    DAILY_MONITORING_JOB,
+    DRIFT_EVENT,
     DRIFT_EVENT_TAG,
     JOB_NAME_METADATA,
+    MONITORING_RUN,
+    PREPARE_JOB,
+    RETRAIN_JOB,
+    TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.drift.drift_event import drift_event_key
@@ -195,7 +201,7 @@ class DemoLoop:
         return self._report
 
     def _prepare(self) -> str:
-        self._run_job(self._names.prepare_job)
+        self._run_job(self._names.name(PREPARE_JOB))
         model = self._platform.ensure_registered_model(self._config)
         if model.version is None or model.created:
             raise DemoFailedError("the first model was not registered by the run")
@@ -215,7 +221,7 @@ class DemoLoop:
         result = self._monitor(day)
         if not result.drifted:
             raise DemoFailedError(f"{day} did not drift: {_distances(result)}")
-        metadata = self._newest_metadata(self._names.monitoring_run, str(day))
+        metadata = self._newest_metadata(self._names.asset(MONITORING_RUN), str(day))
         message = metadata.get("drift message")
         if message is None:
             raise DemoFailedError(f"{day} drifted, but no message was published")
@@ -240,10 +246,10 @@ class DemoLoop:
         self._report.retrain_run_id = run.run_id
         if run.status != dg.DagsterRunStatus.SUCCESS:
             raise DemoFailedError(f"retrain run {run.run_id} ended as {run.status.value}")
-        count = self._instance.get_runs_count(dg.RunsFilter(job_name=self._names.retrain_job))
+        count = self._instance.get_runs_count(dg.RunsFilter(job_name=self._names.name(RETRAIN_JOB)))
         if count != 1:
             raise DemoFailedError(f"{count} retrain runs for one drift event")
-        self._report.training = self._newest_metadata(self._names.trained_model, None)
+        self._report.training = self._newest_metadata(self._names.asset(TRAINED_MODEL), None)
         self._report.version_after = str(self._report.training["champion after"])
         if self._report.version_after == self._report.version_before:
             raise DemoFailedError(f"not promoted: {self._report.training['reason']}")
@@ -254,7 +260,7 @@ class DemoLoop:
 
     def _await_record(self) -> str:
         def recorded() -> bool:
-            found = read_records(self._instance, self._names.drift_event)
+            found = read_records(self._instance, self._names.asset(DRIFT_EVENT))
             records = [record for _, part in found for record in part]
             return any(item.key == self._report.drift_event and item.messages for item in records)
 
@@ -262,8 +268,10 @@ class DemoLoop:
         return f"recorded, message {self._report.message_id} acknowledged in the same tick"
 
     def _monitor(self, day: date) -> MonitoringResult:
-        self._run_job(self._names.daily_monitoring_job, str(day))
-        job_name = self._newest_metadata(self._names.monitoring_run, str(day))[JOB_NAME_METADATA]
+        self._run_job(self._names.name(DAILY_MONITORING_JOB), str(day))
+        job_name = self._newest_metadata(self._names.asset(MONITORING_RUN), str(day))[
+            JOB_NAME_METADATA
+        ]
         result = self._platform.monitoring_result(self._config, str(job_name))
         if result is None:
             raise DemoFailedError(f"{day}: no result of {job_name}")

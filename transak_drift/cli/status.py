@@ -21,7 +21,10 @@ from transak_drift.cli.output import (
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
-from transak_drift.defs.names import ModelNames
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    ModelNames,
+)
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.inbox import Inbox
 
@@ -65,7 +68,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
     inbox, deadline = Inbox(), time.monotonic() + _EVENT_LOG_SECONDS
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
-            catch_up(instance, ModelNames.of(config).drift_event, inbox, deadline)
+            catch_up(instance, ModelNames.of(config).asset(DRIFT_EVENT), inbox, deadline)
     except Exception as error:  # Any database's own; the rest of the status does not need it.
         text = str(error).strip().partition("\n")[0]
         print_note(f"the storage of {home} cannot be read: {type(error).__name__}: {text}")

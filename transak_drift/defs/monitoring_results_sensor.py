@@ -16,7 +16,13 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs.drift_event_log import catch_up, write_records
-from transak_drift.defs.names import JOB_NAME_METADATA, ModelNames, check_names
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    ModelNames,
+    check_names,
+)
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
@@ -73,7 +79,7 @@ def build_monitoring_results_sensor(
 
     @dg.sensor(
         name=names.name(SENSOR_NAME),
-        target=dg.AssetSelection.assets(names.drift_report),
+        target=dg.AssetSelection.assets(names.asset(DRIFT_REPORT)),
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
@@ -124,7 +130,7 @@ class _Tick:
 
     def run(self, platform: MonitoringJobs) -> str:
         """Do the tick's work; returns a sentence for people."""
-        key = self._names.drift_event
+        key = self._names.asset(DRIFT_EVENT)
         if not catch_up(self.instance, key, self.jobs.inbox, self._deadline):
             return "reading the event log; the rest follows at the next tick"
         self._list(platform)
@@ -195,14 +201,14 @@ class _Tick:
                 at=self._now,
                 event=event,
             )
-            write_records(self.instance, self._names.drift_event, [record])
+            write_records(self.instance, self._names.asset(DRIFT_EVENT), [record])
         if _recorded_job(self.instance, self._names, str(result.day)) != job.monitoring_job_id:
             self._record_report(result)
 
     def _record_report(self, result: MonitoringResult) -> None:
         self.events.append(
             dg.AssetMaterialization(
-                asset_key=self._names.drift_report,
+                asset_key=self._names.asset(DRIFT_REPORT),
                 partition=str(result.day),
                 metadata=report_metadata(self.config, self.platform, result),
             )
@@ -215,7 +221,7 @@ class _Tick:
         name = monitoring_job_name(self.config.project_id, self.config.location, monitor_id, job_id)
         self.events.append(
             dg.AssetObservation(
-                asset_key=self._names.drift_report,
+                asset_key=self._names.asset(DRIFT_REPORT),
                 partition=partition,
                 description=f"the monitoring job of {partition} gave no result: {reason}",
                 metadata={JOB_NAME_METADATA: name, "reason": reason},
@@ -223,7 +229,7 @@ class _Tick:
         )
         self.events.extend(
             dg.AssetCheckEvaluation(
-                asset_key=self._names.drift_report,
+                asset_key=self._names.asset(DRIFT_REPORT),
                 check_name=check,
                 passed=False,
                 severity=dg.AssetCheckSeverity.ERROR,
@@ -237,7 +243,7 @@ class _Tick:
 
 def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
     records: Sequence[dg.EventLogRecord] = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.drift_report, asset_partitions=[day]), limit=1
+        dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[day]), limit=1
     ).records
     materialization = records[0].asset_materialization if records else None
     job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None

@@ -11,8 +11,9 @@ from google.cloud.aiplatform_v1 import types
 
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
-from transak_drift.defs.names import (
+from transak_drift.defs.keys import (
     RETRAIN_JOB,
+    TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
@@ -57,7 +58,7 @@ class Dagster:
 
     def adopted(self) -> object:
         """Tell whether the newest training adopted a job that was there before."""
-        event = self.instance.get_latest_materialization_event(NAMES.trained_model)
+        event = self.instance.get_latest_materialization_event(NAMES.asset(TRAINED_MODEL))
         materialization = event.asset_materialization if event else None
         assert materialization is not None
         return materialization.metadata["adopted"].value

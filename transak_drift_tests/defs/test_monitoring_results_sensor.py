@@ -15,14 +15,17 @@ import pytest
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.gcp_resources import GcpPlatformResource
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    DRIFT_REPORT,
+    JOB_NAME_METADATA,
+    MONITORING_RUN,
+    ModelNames,
+)
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import (
     PollBounds,
     build_monitoring_results_sensor,
-)
-from transak_drift.defs.names import (
-    JOB_NAME_METADATA,
-    ModelNames,
 )
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift.trigger.pending_jobs import PendingJobs
@@ -58,7 +61,9 @@ class Watch:
         job_name = self.platform.open(self.config).start_monitoring_run(self.config, day).job_name
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
-                NAMES.monitoring_run, partition=str(day), metadata={JOB_NAME_METADATA: job_name}
+                NAMES.asset(MONITORING_RUN),
+                partition=str(day),
+                metadata={JOB_NAME_METADATA: job_name},
             )
         )
 
@@ -67,7 +72,7 @@ class Watch:
         self.write_predictions(day, drifted=drifted)
         outcome = dg.materialize(
             self.assets,
-            selection=[NAMES.monitoring_run, NAMES.drift_report],
+            selection=[NAMES.asset(MONITORING_RUN), NAMES.asset(DRIFT_REPORT)],
             resources={"platform": self.platform},
             instance=self.instance,
             partition_key=str(day),
@@ -101,7 +106,7 @@ class Watch:
 
     def reports(self, day: date) -> list[dict[str, Any]]:
         records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=NAMES.drift_report, asset_partitions=[str(day)]),
+            dg.AssetRecordsFilter(asset_key=NAMES.asset(DRIFT_REPORT), asset_partitions=[str(day)]),
             limit=50,
         ).records
         return [
@@ -166,7 +171,7 @@ def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, wa
     (by_asset,) = watch.reports(FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1, "the asset's own report is not repeated"
-    watch.instance.wipe_assets([NAMES.drift_report])
+    watch.instance.wipe_assets([NAMES.asset(DRIFT_REPORT)])
     watch.cursor = None
     watch.tick()
     (by_sensor,) = watch.reports(FIRST_DAY)
@@ -311,7 +316,7 @@ def test_drift_enters_the_trigger_once_whether_or_not_the_cursor_is_lost(
     watch.tick()
     watch.cursor = None
     watch.tick()
-    found = read_records(watch.instance, NAMES.drift_event)
+    found = read_records(watch.instance, NAMES.asset(DRIFT_EVENT))
     [record] = [record for _, records in found for record in records]
     assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 0)
     assert record.event is not None
@@ -327,7 +332,7 @@ def test_where_a_cloud_function_trains_drift_is_only_reported(
     finish(vertex, FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1
-    assert read_records(watch.instance, NAMES.drift_event) == []
+    assert read_records(watch.instance, NAMES.asset(DRIFT_EVENT)) == []
 
 
 def test_a_job_that_nobody_in_dagster_started_is_found_and_reported(

@@ -14,7 +14,11 @@ import pytest
 from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
-from transak_drift.defs.names import ModelNames
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    TRAINED_MODEL,
+    ModelNames,
+)
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import document
 
@@ -117,14 +121,16 @@ def test_drift_of_one_model_trains_it_and_no_other(deployment: Deployment) -> No
 
     trained = {
         prefix: deployment.instance.get_latest_materialization_event(
-            ModelNames(prefix).trained_model
+            ModelNames(prefix).asset(TRAINED_MODEL)
         )
         for prefix in (None, "transak_i2", "cards")
     }
     assert {prefix for prefix, event in trained.items() if event} == {"transak_i2"}
     recorded = {
         prefix: len(
-            deployment.instance.fetch_observations(ModelNames(prefix).drift_event, limit=9).records
+            deployment.instance.fetch_observations(
+                ModelNames(prefix).asset(DRIFT_EVENT), limit=9
+            ).records
         )
         for prefix in (None, "transak_i2", "cards")
     }

@@ -19,7 +19,10 @@ import pytest
 
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
 from transak_drift.definitions import build_definitions
-from transak_drift.defs.names import PREPARE_JOB, RETRAIN_JOB
+from transak_drift.defs.keys import (
+    PREPARE_JOB,
+    RETRAIN_JOB,
+)
 from transak_drift.settings import load_settings
 
 REPOSITORY = Path(__file__).parents[2]
