@@ -78,7 +78,7 @@ def test_what_only_type_checkers_import_stays_behind(tmp_path: Path) -> None:
 
 
 def test_a_module_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"transak_drift\.core\.nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"transak_drift\.config\.nothing"):
         copy_with_imports(["transak_drift.config.nothing"], tmp_path)
 
 
