@@ -55,14 +55,6 @@ class ModelRegistryError(RuntimeError):
     """The registry cannot do what is asked; the message names the version and the way out."""
 
 
-class UnknownVersionError(ModelRegistryError):
-    """There is no such version of the model."""
-
-
-class ArtifactChangedError(ModelRegistryError):
-    """A version's file is missing or is not the one that was registered; it is not loaded."""
-
-
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One registered version of the model.
@@ -108,8 +100,6 @@ class ModelRegistry:
     """
 
     def __init__(self, directory: Path, model_name: str) -> None:
-        if not model_name.strip():
-            raise ValueError(f"model_name = {model_name!r}: is empty; fix: name the model")
         self.directory = directory.absolute()
         self.model_name = model_name
         self._artifacts = self.directory / "artifacts"
@@ -139,18 +129,12 @@ class ModelRegistry:
         `promote` makes it the champion in the same step. Where the drift event has a version
         already, that one is returned unchanged.
         """
-        first_day, last_day = training_days
-        if last_day < first_day:
-            raise ValueError(
-                f"training_days = ({first_day}, {last_day}): the last is before the first; "
-                "fix: swap them"
-            )
         values: dict[str, Any] = {
             "model_name": self.model_name,
             "created": datetime.now(UTC).isoformat(),
             "metrics": json.dumps(metrics, sort_keys=True),
-            "first_day": first_day.isoformat(),
-            "last_day": last_day.isoformat(),
+            "first_day": training_days[0].isoformat(),
+            "last_day": training_days[1].isoformat(),
             "rows": rows,
             "drift_event_key": drift_event_key,
             "training_run": json.dumps(training_run, sort_keys=True),
@@ -181,7 +165,7 @@ class ModelRegistry:
         found = self._select("AND number = ?", (number,))
         if not found:
             existing = [version.number for version in self.versions()]
-            raise UnknownVersionError(
+            raise ModelRegistryError(
                 f"model {self.model_name!r} has no version {number}; "
                 f"{self.directory} has {existing or 'none'}"
             )
@@ -217,14 +201,14 @@ class ModelRegistry:
         try:
             content = version.artifact.read_bytes()
         except FileNotFoundError:
-            raise ArtifactChangedError(
+            raise ModelRegistryError(
                 f"{version.resource_name}: {version.artifact} is missing; "
                 "fix: restore the file or promote another version"
             ) from None
         # The hashed bytes are the ones unpickled: a file swapped in between changes nothing.
         found = hashlib.sha256(content).hexdigest()
         if found != version.sha256:
-            raise ArtifactChangedError(
+            raise ModelRegistryError(
                 f"{version.resource_name}: {version.artifact} has SHA-256 {found}, registered was "
                 f"{version.sha256}; fix: restore the file or promote another version"
             )

@@ -186,15 +186,8 @@ def evaluate_probabilities(
 
     Only labels that occur among the true ones count in the macro average, so that two models
     with different label sets are compared over the same labels. Definitions: scikit-learn user
-    guide, "Metrics and scoring"; precision and F1 without a prediction are 0.
-
-    Args:
-        labels: true labels, shape (rows,); at least one.
-        probabilities: shape (rows, len(known_labels)), each row sums to 1.
-        known_labels: the labels that the model can predict, in the columns' order.
-
-    Returns:
-        The evaluation.
+    guide, "Metrics and scoring"; precision and F1 without a prediction are 0. `probabilities` has
+    the shape (rows, known labels), and at least one row.
     """
     predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
     present = sorted(set(labels))

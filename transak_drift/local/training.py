@@ -171,21 +171,9 @@ def train_version(
     outcome; repeating the call for the same drift event adopts that outcome. Two calls at once,
     from whatever process, come one after the other.
 
-    Args:
-        registry: where the version goes.
-        training_files: each training day's Parquet file; not looked at where the drift event has
-            its version already.
-        request: the drift event, or none, and the Dagster run that asks.
-        label_column: column to predict.
-        seed: of sample and split.
-
-    Returns:
-        The version, and whether it had been trained before. Its `training_run` tells whether it
-        was promoted, why, and how the champion of that time did on the same rows.
-
-    Raises:
-        TrainingDataError: the files cannot be trained on.
-        ArtifactChangedError: the champion's file was changed or removed.
+    The files, by day, are not looked at where the drift event has its version already. Returned
+    are the version and whether it had been trained before. Its `training_run` says whether it was
+    promoted, why, and how the champion of that time did on the same rows.
     """
     with registry.training_lock():
         existing = registry.version_for_drift_event(request.drift_event_key)

