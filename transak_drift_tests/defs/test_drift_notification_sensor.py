@@ -409,6 +409,17 @@ def test_observations_of_another_form_are_passed_over(world: World) -> None:
     assert world.tick(SLACK) == "slack: nothing new"
 
 
+@pytest.mark.parametrize("end", [datetime(9999, 12, 31, 23, tzinfo=UTC), DAY.replace(year=1)])
+def test_an_event_of_an_odd_window_holds_up_no_other(world: World, end: datetime) -> None:
+    odd = a_drift_event("odd", {"description": 1.0000000000000002}, end=end)
+    record = TriggerRecord(
+        kind=OutcomeKind.HELD, key=odd.key, detail="held", at=datetime.now(UTC), event=odd
+    )
+    write_records(world.instance, ModelNames.of(BOTH).asset(DRIFT_EVENT), [record])
+    world.record(OutcomeKind.HELD, "job-1")
+    assert world.tick().startswith("slack: 2 of 2 told")
+
+
 def test_a_model_without_notifications_has_no_sensor(tmp_path: Path) -> None:
     silent = configuration(
         model_name="silent", monitoring_job_display_name="silent", asset_prefix="silent"
