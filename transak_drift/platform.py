@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -143,7 +143,6 @@ class TrainingResult:
         metrics: the challenger's evaluation on held-out recent data.
         champion_metrics: the former champion's evaluation on the same data.
         training_rows: rows it learned from, or None where the platform does not say.
-        trained_until: end (exclusive) of the data it learned from, UTC.
         training_days: first and last day of the data it learned from.
         console_url: where a person sees the training, or None.
         warnings: what did not work though the training did, for people.
@@ -158,10 +157,14 @@ class TrainingResult:
     metrics: Mapping[str, float]
     champion_metrics: Mapping[str, float]
     training_rows: int | None
-    trained_until: datetime
     training_days: tuple[date, date]
     console_url: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def trained_until(self) -> datetime:
+        """End (exclusive) of the data it learned from, UTC."""
+        return datetime.combine(self.training_days[1] + timedelta(days=1), time(), tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 from transak_drift.drift.drift_event import last_day
@@ -49,7 +49,7 @@ class LocalTraining:
         files = self._landing.first_baseline()
         if not self._landing.has_labels(files.values()):
             return None
-        self._train(files, TrainingRequest(_FIRST_TRAINING, _end_of(max(files)), run_id=""))
+        self._train(files, _FIRST_TRAINING, run_id="")
         return self.registry.champion()
 
     def train(self, request: TrainingRequest, progress: Callable[[str], None]) -> TrainingResult:
@@ -66,7 +66,7 @@ class LocalTraining:
             days = self._fresh_days(request.window_end)
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
             files = {day: self._landing.land(day) for day in days}
-        version, adopted = self._train(files, request)
+        version, adopted = self._train(files, request.drift_event_key, request.run_id)
         progress(
             f"version {version.number} "
             + ("was trained for this drift event before" if adopted else "registered")
@@ -86,7 +86,6 @@ class LocalTraining:
             metrics=Evaluation.model_validate(version.metrics).metrics(),
             champion_metrics=Evaluation.model_validate(its_scores).metrics() if its_scores else {},
             training_rows=version.rows,
-            trained_until=_end_of(version.training_days[1]),
             training_days=version.training_days,
         )
 
@@ -121,13 +120,14 @@ class LocalTraining:
         return [self._landing.land(self._state.day_of(file)) for file in files]
 
     def _train(
-        self, files: Mapping[date, Path], request: TrainingRequest
+        self, files: Mapping[date, Path], drift_event_key: str | None, run_id: str
     ) -> tuple[ModelVersion, bool]:
         try:
             return train_version(
                 self.registry,
                 files,
-                request,
+                drift_event_key,
+                run_id,
                 label_column=self._config.label_column,
                 seed=self._seed,
             )
@@ -160,7 +160,8 @@ class LocalTraining:
 def train_version(
     registry: ModelRegistry,
     training_files: Mapping[date, Path],
-    request: TrainingRequest,
+    drift_event_key: str | None,
+    run_id: str,
     *,
     label_column: str,
     seed: int,
@@ -176,7 +177,7 @@ def train_version(
     promoted, why, and how the champion of that time did on the same rows.
     """
     with registry.training_lock():
-        existing = registry.version_for_drift_event(request.drift_event_key)
+        existing = registry.version_for_drift_event(drift_event_key)
         if existing is not None:
             return existing, True
         days = sorted(training_files)
@@ -192,7 +193,7 @@ def train_version(
             training_days=(days[0], days[-1]),
             rows=challenger.rows_in_window,
             training_run={
-                "dagster_run_id": request.run_id,
+                "dagster_run_id": run_id,
                 "files": [str(file) for file in files],
                 "training_rows": challenger.training_rows,
                 "unlabelled_rows": challenger.unlabelled_rows,
@@ -202,11 +203,7 @@ def train_version(
                 "champion_number": None if champion is None else champion.number,
                 "champion_metrics": its_scores and its_scores.model_dump(mode="json"),
             },
-            drift_event_key=request.drift_event_key,
+            drift_event_key=drift_event_key,
             promote=challenger.decision.promote,
         )
         return version, False
-
-
-def _end_of(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), tzinfo=UTC)

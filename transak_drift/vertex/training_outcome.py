@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -64,7 +64,6 @@ def training_result(
             if name.endswith(OF_CHAMPION)
         },
         training_rows=None if rows is None else int(rows),
-        trained_until=datetime.combine(last_day + timedelta(days=1), time(), tzinfo=UTC),
         training_days=(first_day, last_day),
         console_url=console_url(connection, job.name),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from transak_drift.local.transaction_generator import (
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.platform import TrainingRequest
 
 NAME = "transak-i1-train-model"
 DRIFT_DAY = date(2026, 3, 5)
@@ -47,8 +46,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
 def train(
     registry: ModelRegistry, files: dict[date, Path], key: str | None, label: str = "category"
 ) -> tuple[ModelVersion, bool]:
-    request = TrainingRequest(key, datetime(2026, 3, 6, tzinfo=UTC), "f00")
-    return train_version(registry, files, request, label_column=label, seed=0)
+    return train_version(registry, files, key, "f00", label_column=label, seed=0)
 
 
 def test_drift_leads_to_a_better_champion_once(tmp_path: Path, days: dict[date, Path]) -> None:
