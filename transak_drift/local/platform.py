@@ -12,7 +12,6 @@ from transak_drift.config.resource_names import model_monitor_name
 from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.landing import Landing
-from transak_drift.local.model_monitor_store import apply_model_monitor
 from transak_drift.local.model_registry import ModelVersion
 from transak_drift.local.monitoring import (
     list_monitoring_jobs,
@@ -22,6 +21,7 @@ from transak_drift.local.monitoring import (
     recent_monitoring_results,
     run_monitoring,
 )
+from transak_drift.local.monitors import apply_model_monitor
 from transak_drift.local.own_transactions import own_transactions
 from transak_drift.local.prediction import predict_day
 from transak_drift.local.state_directory import StateDirectory
