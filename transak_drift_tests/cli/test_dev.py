@@ -17,7 +17,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).with_name("transak-drift"))
-LIMIT_SECONDS = 120.0
+LIMIT_SECONDS = 300.0
 
 
 def wait_for(what: str, look: Callable[[], object]) -> None:
