@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -142,7 +143,8 @@ def test_the_values_of_each_model_are_written_for_terraform(
     assert first["trigger_subscription"] == CONFIG.trigger_subscription
     assert (first["project_number"], first["monitoring_output"]) == (None, None)
     assert other["model_monitor_id"] == "second"
-    assert other["further_model_monitor_ids"] == ["4412345678901234567"]
+    assert re.search(other["model_monitor_pattern"], "4412345678901234567")
+    assert not re.search(first["model_monitor_pattern"], "4412345678901234567")
     assert other["monitoring_output"] == "gs://second/monitoring"
 
 
