@@ -24,7 +24,7 @@ from transak_drift.defs.keys import (
     check_names,
 )
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.recorded_reports import check_evaluations, report_metadata
+from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
@@ -34,7 +34,7 @@ from transak_drift.trigger.pending_jobs import PendingJobs
 
 SENSOR_NAME = "monitoring_results_sensor"
 
-AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+AssetEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def build_monitoring_results_sensor(
         return dg.SensorResult(
             skip_reason="; ".join([sentence, *tick.problems[:1]]),
             cursor=tick.jobs.model_dump_json(exclude_defaults=True),
-            asset_events=tick.events,
+            asset_events=[*tick.events, *storable(context.instance, tick.checks)],
         )
 
     return monitoring_results_sensor
@@ -122,6 +122,7 @@ class _Tick:
     triggers: bool
     problems: list[str] = field(default_factory=list)
     events: list[AssetEvent] = field(default_factory=list)
+    checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._names = ModelNames.of(self.config)
@@ -213,7 +214,7 @@ class _Tick:
                 metadata=report_metadata(self.config, self.platform, result),
             )
         )
-        self.events.extend(check_evaluations(self.config, result.features, str(result.day)))
+        self.checks.extend(check_evaluations(self.config, result.features, str(result.day)))
 
     def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
         partition = str(day or self.jobs.pending[key].date())
@@ -227,7 +228,7 @@ class _Tick:
                 metadata={JOB_NAME_METADATA: name, "reason": reason},
             )
         )
-        self.events.extend(
+        self.checks.extend(
             dg.AssetCheckEvaluation(
                 asset_key=self._names.asset(DRIFT_REPORT),
                 check_name=check,

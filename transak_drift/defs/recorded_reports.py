@@ -152,6 +152,38 @@ def check_evaluations(
         )
 
 
+def storable(
+    instance: dg.DagsterInstance, evaluations: Iterable[dg.AssetCheckEvaluation]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Make evaluations outside of runs such that the instance takes them all.
+
+    Dagster stores one evaluation outside of runs for each check and partition, and raises at the
+    next: a day that is evaluated again, as after a failed job, has its evaluation without the day.
+    """
+    from dagster._core.event_api import PartitionKeyFilter
+
+    seen: set[tuple[str, str | None]] = set()
+    for evaluation in evaluations:
+        identity = (evaluation.check_name, evaluation.partition)
+        stored = instance.event_log_storage.get_asset_check_execution_history(
+            evaluation.asset_check_key,
+            limit=100,
+            partition_filter=PartitionKeyFilter(key=evaluation.partition),
+        )
+        if identity in seen or any(record.run_id == "" for record in stored):
+            yield dg.AssetCheckEvaluation(
+                asset_key=evaluation.asset_key,
+                check_name=evaluation.check_name,
+                passed=evaluation.passed,
+                metadata=evaluation.metadata,
+                severity=evaluation.severity,
+                description=f"{evaluation.partition}: {evaluation.description}",
+            )
+        else:
+            seen.add(identity)
+            yield evaluation
+
+
 def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> DriftHistory:
     """Read the reports and promotions of a model; of a day reported twice the newer counts.
 

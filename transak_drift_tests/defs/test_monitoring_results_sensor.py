@@ -48,7 +48,9 @@ class Watch:
         self.vertex = vertex
         self.instance = instance
         self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
-        self.sensor = build_monitoring_results_sensor(self.config, 1, bounds)
+        self.sensor = build_monitoring_results_sensor(
+            self.config, 1, bounds or PollBounds(listing_interval=timedelta(0))
+        )
         kinds = {"data": {"bigquery"}, "monitoring": {"vertexai"}}
         definitions = monitoring_definitions(self.config, kinds)
         self.assets = [a for a in definitions.assets or [] if isinstance(a, dg.AssetsDefinition)]
@@ -265,8 +267,12 @@ def test_a_failed_job_is_recorded_with_its_reason_and_left(
     # The day started again is another job, and that one is watched.
     watch.start(FIRST_DAY)
     finish(vertex, FIRST_DAY)
-    watch.tick()
+    result = watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1
+    # Of a day Dagster takes one evaluation outside of runs.
+    again = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
+    assert [(item.passed, item.partition) for item in again] == [(True, None)] * 2
+    assert str(FIRST_DAY) in (again[0].description or "")
 
 
 def test_a_job_that_cannot_be_read_is_told_and_holds_no_other_up(
