@@ -224,7 +224,7 @@ class _Tick:
             # They come again, and hold up no other message.
             self.problems[str(error)] = None
             intake = intake.without_dead_letters()
-        for monitor, records in intake.records.items():
+        for monitor, records in (*intake.records.items(), *intake.ended.items()):
             self._write(monitor, records)
         queue.acknowledge(intake.acknowledge)
         if intake.records:
@@ -255,7 +255,11 @@ class _Tick:
         decisions = decide(
             self._inboxes[monitor],
             config.retrain_policy,
-            training_history(self._instance, ModelNames.of(config)),
+            training_history(
+                self._instance,
+                ModelNames.of(config),
+                answers=any(item.kind == OutcomeKind.HELD for item in undecided.values()),
+            ),
             find_training_runs(self._instance, undecided),
             self._now,
         )

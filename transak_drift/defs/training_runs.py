@@ -44,15 +44,20 @@ def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) 
     return TrainingRuns(created, launched)
 
 
-def training_history(instance: dg.DagsterInstance, names: ModelNames) -> TrainingHistory:
-    """Sum up the trainings of a model so far."""
+def training_history(
+    instance: dg.DagsterInstance, names: ModelNames, *, answers: bool = True
+) -> TrainingHistory:
+    """Sum up the trainings of a model so far.
+
+    Without `answers` it is not read which windows they reached: only held events are answered.
+    """
     job = names.name(RETRAIN_JOB)
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     return TrainingHistory(
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
-        baseline_until=_trained_until(instance, names.asset(BASELINE_DATASET)),
-        evaluated_until=_trained_until(instance, names.asset(TRAINED_MODEL)),
+        baseline_until=_trained_until(instance, names.asset(BASELINE_DATASET)) if answers else None,
+        evaluated_until=_trained_until(instance, names.asset(TRAINED_MODEL)) if answers else None,
     )
 
 

@@ -32,24 +32,27 @@ class Intake:
     Args:
         dead_letters: messages for the dead-letter topic, each with reason and detail.
         records: to write, by id of the model's monitor.
+        ended: to write after all of `records`: what waits no longer under its former key.
         acknowledge: ack ids of the dead letters, and of messages whose outcome is in `records`.
         problems: what a person has to know of, each once.
     """
 
     dead_letters: list[tuple[ReceivedMessage, str, str]] = field(default_factory=list)
     records: dict[str, list[TriggerRecord]] = field(default_factory=dict)
+    ended: dict[str, list[TriggerRecord]] = field(default_factory=dict)
     acknowledge: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
 
     def without_dead_letters(self) -> Intake:
         """The same without what could not be forwarded: that is neither recorded nor settled."""
         kept = {message.ack_id for message, *_ in self.dead_letters}
-        records = {
-            monitor: [item for item in part if item.kind != OutcomeKind.DEAD_LETTERED]
-            for monitor, part in self.records.items()
-        }
+        records, ended = (
+            {monitor: [item for item in part if not item.reason] for monitor, part in kind.items()}
+            for kind in (self.records, self.ended)
+        )
         return Intake(
             records=records,
+            ended=ended,
             acknowledge=[ack_id for ack_id in self.acknowledge if ack_id not in kept],
             problems=self.problems,
         )
@@ -90,16 +93,26 @@ def take_in(
     """
     intake = Intake()
     groups: dict[tuple[str, ...], list[tuple[ReceivedMessage, Assessment]]] = {}
+    # Of a flood of copies, each with the very same assessment.
+    of_copies: dict[int, list[tuple[ReceivedMessage, Assessment]]] = {}
     for message, assessment in assessed:
+        copies = of_copies.get(id(assessment))
+        if copies is not None and message.ack_id:
+            copies.append((message, assessment))
+            continue
         if message.ack_id == "":
             assessment = _after_waiting(message, assessment, inboxes, now)
         if assessment.verdict == Verdict.UNAVAILABLE:
             intake.problems[assessment.reason] = None
         owner = (assessment.config or configs[0]).model_monitor_id
         apart = message.message_id if assessment.rejection else assessment.reason
-        groups.setdefault((owner, _key(assessment), apart), []).append((message, assessment))
+        members = groups.setdefault((owner, _key(assessment), apart), [])
+        members.append((message, assessment))
+        if message.ack_id and not assessment.rejection:
+            of_copies[id(assessment)] = members
+    room = {monitor: MAX_OPEN_EVENTS - len(inbox.open) for monitor, inbox in inboxes.items()}
     for (owner, _, _), members in groups.items():
-        _add_group(intake, owner, members, inboxes, now)
+        _add_group(intake, owner, members, inboxes, room, now)
     return intake
 
 
@@ -113,19 +126,17 @@ def _add_group(
     owner: str,
     members: Sequence[tuple[ReceivedMessage, Assessment]],
     inboxes: Mapping[str, Inbox],
+    room: dict[str, int],
     now: datetime,
 ) -> None:
     (message, assessment), inbox = members[0], inboxes[owner]
     record = _record(message, assessment, inbox, now)
-    opened = sum(item.kind in _OPENING for item in intake.records.get(owner, []))
-    if (
-        record.kind in _OPENING
-        and record.key not in inbox.open
-        and len(inbox.open) + opened >= MAX_OPEN_EVENTS
-    ):
+    opens = record.kind in _OPENING and record.key not in inbox.open
+    if opens and room[owner] <= 0:
         detail = f"{MAX_OPEN_EVENTS} drift events are open already"
         record = TriggerRecord(kind=OutcomeKind.DEFERRED, key=record.key, detail=detail, at=now)
     else:
+        room[owner] -= opens
         intake.acknowledge += [item.ack_id for item, _ in members if item.ack_id]
     if assessment.rejection is not None:
         intake.dead_letters.append((message, assessment.rejection, assessment.reason))
@@ -138,7 +149,7 @@ def _add_group(
         for monitor, other in inboxes.items():
             if former in other.waiting() and (monitor, former) != (owner, record.key):
                 update = {"kind": OutcomeKind.NOTICE, "key": former, "event": None}
-                intake.records.setdefault(monitor, []).append(record.model_copy(update=update))
+                intake.ended.setdefault(monitor, []).append(record.model_copy(update=update))
     intake.records.setdefault(owner, []).append(record.model_copy(update={"messages": len(pulled)}))
 
 

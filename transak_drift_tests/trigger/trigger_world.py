@@ -325,7 +325,7 @@ class TriggerWorld:
         for message, reason, _ in intake.dead_letters:
             self._write(Write.DEAD_LETTER)
             self.dead_letters.append((message.message_id, reason))
-        for records in intake.records.values():
+        for records in (*intake.records.values(), *intake.ended.values()):
             self._record(records)
         for ack_id in intake.acknowledge:
             self._write(Write.ACKNOWLEDGEMENT)
