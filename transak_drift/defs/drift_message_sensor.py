@@ -154,6 +154,7 @@ class _Tick:
         self._instance = self.context.instance
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + self.bounds.seconds
+        self._events: dict[str, DriftEvent] = {}
         known = read_cursor(self.context.cursor)
         self._keys = {c.model_monitor_id: ModelNames.of(c).asset(DRIFT_EVENT) for c in self.configs}
         # The inbox of a model that is configured no longer is read again when it is back.
@@ -263,8 +264,12 @@ class _Tick:
             find_training_runs(self._instance, undecided),
             self._now,
         )
-        read = self._read(monitor, [undecided[step.key] for step in decisions.steps])
-        events = {record.key: record.event for record in read if record.event is not None}
+        # Those that this tick took in need not be read back.
+        elsewhere = [step.key for step in decisions.steps if step.key not in self._events]
+        for record in self._read(monitor, [undecided[key] for key in elsewhere]):
+            if record.event is not None:
+                self._events[record.key] = record.event
+        events = self._events
         steps = [
             TriggerRecord(
                 kind=step.kind,
@@ -275,9 +280,8 @@ class _Tick:
             )
             for step in decisions.steps
         ]
-        if steps:
-            self._write(monitor, steps)
-            self._catch_up(only_newer=True)
+        # The next tick reads them with what others write meanwhile.
+        self._write(monitor, steps)
         kinds = Counter(step.kind for step in steps if step.kind != OutcomeKind.HELD)
         kinds[OutcomeKind.HELD] = decisions.held
         self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
@@ -293,6 +297,7 @@ class _Tick:
         return [record for _, records in found for record in records]
 
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
+        self._events |= {item.key: item.event for item in records if item.event is not None}
         write_records(self._instance, self._keys[monitor], records)
 
     def _catch_up(self, *, only_newer: bool = False) -> bool:
