@@ -18,8 +18,9 @@ _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 
-def on_stop_signal(stop: Callable[[], None]) -> None:
-    """Call a function at SIGINT, SIGTERM and SIGHUP.
+@contextmanager
+def on_stop_signal(stop: Callable[[], None]) -> Generator[None]:
+    """Call a function at SIGINT, SIGTERM and SIGHUP, until the block is left.
 
     A shell starts the background jobs of a script with SIGINT ignored. Dagster's services would
     inherit that, and with it ignore SIGTERM as well.
@@ -27,8 +28,13 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
     Args:
         stop: is called in the main thread, as often as a signal comes.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop())
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 class DagsterServices:

@@ -39,7 +39,6 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
-    on_stop_signal(_interrupt)
     settings = load_settings()
     home = _fresh_directory(settings.home / "demo")
     first_day = datetime.now(UTC).date() - timedelta(days=QUIET_DAYS + 1 + RECOVERY_DAYS)
@@ -53,7 +52,8 @@ def demo(
             "(statistics, Pub/Sub, daemon, training)"
         )
     try:
-        report = _run(home, days, drift_day, quiet=as_json)
+        with on_stop_signal(_interrupt):
+            report = _run(home, days, drift_day, quiet=as_json)
     except DemoFailedError as failure:
         print_error(f"demo failed: {failure}\nlogs: {home}")
         raise typer.Exit(1) from None

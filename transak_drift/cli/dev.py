@@ -39,8 +39,8 @@ def dev(
     settings = load_settings()
     settings.load_configs()
     stopped = threading.Event()
-    on_stop_signal(stopped.set)
     with ExitStack() as stack:
+        stack.enter_context(on_stop_signal(stopped.set))
         home = dagster_home(settings.home)
         for directory in dict.fromkeys([settings.home.resolve(), home.resolve()]):
             stack.enter_context(exclusive_use(directory))
