@@ -280,8 +280,9 @@ class _Tick:
             )
             for step in decisions.steps
         ]
-        # The next tick reads them with what others write meanwhile.
-        self._write(monitor, steps)
+        if steps:
+            self._write(monitor, steps)
+            self._catch_up(only_newer=True)
         kinds = Counter(step.kind for step in steps if step.kind != OutcomeKind.HELD)
         kinds[OutcomeKind.HELD] = decisions.held
         self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
