@@ -7,6 +7,7 @@ between, the next tick goes on from the log.
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 import time
@@ -179,7 +180,7 @@ class _Tick:
             self._now,
             may_ask=lambda: time.monotonic() < self._deadline,
         )
-        with ExitStack() as stack, self._problems_of_pubsub():
+        with ExitStack() as stack, self._problems_of_pubsub(), _collection_paused():
             queue = stack.enter_context(trigger_queue.open(self.configs[0]))
             messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
             taken = self._take_in(queue, assessor, messages)
@@ -307,6 +308,19 @@ class _Tick:
             catch_up(instance, key, self._inboxes[monitor], deadline, only_newer=only_newer)
             for monitor, key in self._keys.items()
         )
+
+
+@contextmanager
+def _collection_paused() -> Generator[None]:
+    # The messages of a burst all live until the tick ends: collecting garbage meanwhile would only
+    # look through everything that Dagster has loaded, again and again.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _summary(event: DriftEvent | None, known: OpenEvent) -> str:
