@@ -24,6 +24,8 @@ from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
 from transak_drift_tests.trigger.trigger_world import Fault, Run, RunStatus, TriggerWorld, Write
 
+pytestmark = pytest.mark.slow
+
 FEATURES = ("amount", "description", "type")
 DAYS = range(1, 9)
 MAX_SETTLING_TICKS = 120
