@@ -25,6 +25,7 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
+from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
@@ -190,7 +191,7 @@ class _Tick:
     def _record(self, job: MonitoringJob, result: MonitoringResult) -> None:
         fault = window_fault(result, self.config, self._now)
         if fault is not None:
-            key = f"{job.model_monitor_id}/{job.monitoring_job_id}"
+            key = drift_event_key(job.model_monitor_id, job.monitoring_job_id)
             self._record_failure(key, fault)
             return
         event = drift_event_of(job, result, self.config)
