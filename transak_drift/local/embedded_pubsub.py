@@ -6,17 +6,15 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import grpc
 from filelock import FileLock, Timeout
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tenacity import RetryError as RetryTimeoutError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from transak_drift.local.pubsub_server.state_directory import (
+from transak_drift.local.pubsub_server.server_files import (
     ServerAddress,
     health_service_name,
     hold_users_lock,
@@ -24,7 +22,6 @@ from transak_drift.local.pubsub_server.state_directory import (
 )
 from transak_drift.platform import PlatformError
 
-_SERVER_MODULE = "transak_drift.local.pubsub_server"
 _HEALTH_CHECK_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_CHARACTERS = 2000
@@ -34,7 +31,7 @@ class EmbeddedPubSubError(PlatformError):
     """The embedded Pub/Sub server could not be started."""
 
 
-class EmbeddedPubSub:
+class EmbeddedPubSub(AbstractContextManager):
     """A running server, and this process's share in it.
 
     The server runs at least as long as this is open. A process that ends, in whatever way, gives
@@ -56,15 +53,7 @@ class EmbeddedPubSub:
             os.close(self._users_lock)
             self._users_lock = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -115,10 +104,6 @@ def _port_file(directory: Path) -> Path:
     return directory / "server.json"
 
 
-def _log_file(directory: Path) -> Path:
-    return directory / "server.log"
-
-
 def _find_server(directory: Path) -> ServerAddress | None:
     address = read_server_address(_port_file(directory))
     if address is None:
@@ -136,10 +121,9 @@ def _find_server(directory: Path) -> ServerAddress | None:
     return address if answer.status == serving else None
 
 
-def _start_server(
-    directory: Path, grace_seconds: float, start_timeout_seconds: float
-) -> ServerAddress:
-    process = _spawn(directory, grace_seconds)
+def _start_server(directory: Path, grace_seconds: float, timeout_seconds: float) -> ServerAddress:
+    log_file = directory / "server.log"
+    process = _spawn(directory, log_file, grace_seconds)
     # Reaps the server when it ends before this process does.
     threading.Thread(target=process.wait, name="embedded-pubsub-reaper", daemon=True).start()
 
@@ -147,45 +131,36 @@ def _start_server(
         # EX_TEMPFAIL: a server whose launcher died is about to serve the same data.
         return process.poll() not in (None, os.EX_TEMPFAIL)
 
-    def unfinished(address: ServerAddress | None) -> bool:
-        return address is None and not failed()
-
-    retrying = Retrying(
-        retry=retry_if_result(unfinished),
+    address = Retrying(
+        retry=retry_if_result(lambda address: address is None and not failed()),
         wait=wait_fixed(_POLL_SECONDS),
-        stop=stop_after_delay(start_timeout_seconds),
-    )
-    try:
-        address = retrying(_find_server, directory)
-    except RetryTimeoutError:
-        address = None
+        stop=stop_after_delay(timeout_seconds),
+        retry_error_callback=lambda _: None,
+    )(_find_server, directory)
     if address is None:
-        reason = (
-            f"ended with status {process.poll()}"
-            if failed()
-            else f"did not answer within {start_timeout_seconds:g} s"
-        )
-        if process.poll() is None:
-            process.kill()
+        status = process.poll()
+        reason = f"ended with status {status}"
+        if status in (None, os.EX_TEMPFAIL):
+            reason = f"did not answer within {timeout_seconds:g} s"
+        process.kill()
+        log = log_file.read_text(encoding="utf-8", errors="replace")
         raise EmbeddedPubSubError(
             f"The embedded Pub/Sub server of {directory} {reason}. The end of its log "
-            f"({_log_file(directory)}):\n{_log_tail(directory)}"
+            f"({log_file}):\n{log[-_LOG_TAIL_CHARACTERS:].strip() or '(empty)'}"
         )
     return address
 
 
-def _spawn(directory: Path, grace_seconds: float) -> subprocess.Popen[bytes]:
+def _spawn(directory: Path, log_file: Path, grace_seconds: float) -> subprocess.Popen[bytes]:
     package_root = str(Path(__file__).resolve().parents[2])
     search_path = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with _log_file(directory).open("ab") as log:
+    with log_file.open("ab") as log:
         return subprocess.Popen(
             # -P: the state directory, which is the working directory, never provides code.
             [
-                *(sys.executable, "-P", "-m", _SERVER_MODULE),
-                *("--data-file", str(_data_file(directory))),
-                *("--port-file", str(_port_file(directory))),
-                *("--users-file", str(directory / "users")),
-                *("--grace-seconds", str(grace_seconds)),
+                *(sys.executable, "-P", "-m", "transak_drift.local.pubsub_server"),
+                *(str(_data_file(directory)), str(_port_file(directory))),
+                *(str(directory / "users"), str(grace_seconds)),
             ],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
@@ -194,11 +169,3 @@ def _spawn(directory: Path, grace_seconds: float) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def _log_tail(directory: Path) -> str:
-    try:
-        text = _log_file(directory).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return "(no log)"
-    return text[-_LOG_TAIL_CHARACTERS:].strip() or "(empty)"

@@ -131,7 +131,9 @@ def test_extended_lease_holds(pubsub: Workspace) -> None:
     assert pubsub.pull_now(subscription) == []
 
 
-@pytest.mark.parametrize("ack_ids", [[], ["made-up"], [""]], ids=["none", "made-up", "empty"])
+@pytest.mark.parametrize(
+    "ack_ids", [[], ["made-up"], [""], ["1-2-\u0663"]], ids=["none", "made-up", "empty", "digit"]
+)
 def test_malformed_ack_ids_are_refused(pubsub: Workspace, ack_ids: list[str]) -> None:
     _, subscription = pubsub.create_pair()
     with pytest.raises(InvalidArgument, match=r"Invalid ack id|No ack ids specified"):

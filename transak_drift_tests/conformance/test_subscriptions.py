@@ -1,4 +1,4 @@
-"""Subscriptions: settings, defaults, lists, deletion."""
+"""Subscriptions: settings, defaults, deletion."""
 
 from __future__ import annotations
 
@@ -117,17 +117,6 @@ def test_missing_subscription_is_not_found(pubsub: Workspace) -> None:
         pubsub.subscriber.delete_subscription(subscription=name)
     with pytest.raises(NotFound):
         pubsub.pull_now(name)
-
-
-def test_subscriptions_are_listed_in_pages_by_name(pubsub: Workspace) -> None:
-    topic = pubsub.create_topic()
-    names = sorted(pubsub.create_subscription(topic, f"subscription-{n}") for n in range(5))
-    request = {"project": f"projects/{pubsub.project}", "page_size": 3}
-    pages = list(pubsub.subscriber.list_subscriptions(request=request).pages)
-    assert [[entry.name for entry in page.subscriptions] for page in pages] == [
-        names[:3],
-        names[3:],
-    ]
 
 
 def test_deleted_subscription_comes_back_empty(pubsub: Workspace) -> None:

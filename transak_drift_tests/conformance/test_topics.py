@@ -1,4 +1,4 @@
-"""Topics: creation, names, lists, deletion."""
+"""Topics: creation, names, deletion."""
 
 from __future__ import annotations
 
@@ -62,25 +62,6 @@ def test_deleted_topic_is_gone_and_may_be_created_again(pubsub: Workspace) -> No
     with pytest.raises(NotFound):
         pubsub.publisher.get_topic(topic=name)
     assert pubsub.create_topic() == name
-
-
-def test_topics_are_listed_in_pages_by_name(pubsub: Workspace) -> None:
-    names = sorted(pubsub.create_topic(f"topic-{number}") for number in range(5))
-    request = {"project": f"projects/{pubsub.project}", "page_size": 2}
-    pages = list(pubsub.publisher.list_topics(request=request).pages)
-    assert [[topic.name for topic in page.topics] for page in pages] == [
-        names[:2],
-        names[2:4],
-        names[4:],
-    ]
-    assert [bool(page.next_page_token) for page in pages] == [True, True, False]
-
-
-def test_topics_of_another_project_are_not_listed(pubsub: Workspace) -> None:
-    pubsub.create_topic()
-    # The longer name begins with the shorter one.
-    other = pubsub.publisher.list_topics(project=f"projects/{pubsub.project[:-1]}")
-    assert list(other) == []
 
 
 def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from transak_drift.local.pubsub_server.state_directory import read_server_address
+from transak_drift.local.pubsub_server.server_files import read_server_address
 from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault
 
 _START_SECONDS = 30.0

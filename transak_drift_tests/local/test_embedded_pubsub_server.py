@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from filelock import FileLock
-from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented
+from google.api_core.exceptions import GoogleAPICallError, MethodNotImplemented, NotFound
 from google.cloud import pubsub_v1
 from google.pubsub_v1 import types
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -178,15 +178,16 @@ def test_unsupported_settings_are_refused_by_name(
 ) -> None:
     with pytest.raises(MethodNotImplemented, match=setting):
         pubsub.create_pair(**{setting: value})
-    assert list(pubsub.subscriber.list_subscriptions(project=f"projects/{pubsub.project}")) == []
+    with pytest.raises(NotFound):
+        pubsub.pull_now(pubsub.subscription_name("subscription-one"))
 
 
 def test_unsupported_settings_of_a_topic_are_refused_by_name(pubsub: Workspace) -> None:
+    name = pubsub.topic_name("secret")
     with pytest.raises(MethodNotImplemented, match="kms_key_name"):
-        pubsub.publisher.create_topic(
-            request={"name": pubsub.topic_name("secret"), "kms_key_name": "key"}
-        )
-    assert list(pubsub.publisher.list_topics(project=f"projects/{pubsub.project}")) == []
+        pubsub.publisher.create_topic(request={"name": name, "kms_key_name": "key"})
+    with pytest.raises(NotFound):
+        pubsub.publisher.get_topic(topic=name)
 
 
 def test_unsupported_methods_are_unimplemented(pubsub: Workspace) -> None:
@@ -210,6 +211,8 @@ def test_unsupported_methods_are_unimplemented(pubsub: Workspace) -> None:
         lambda: next(iter(pubsub.subscriber.streaming_pull(iter([streaming])))),
         lambda: pubsub.publisher.detach_subscription(request={"subscription": subscription}),
         lambda: pubsub.publisher.list_topic_subscriptions(topic=topic),
+        lambda: pubsub.publisher.list_topics(project=f"projects/{pubsub.project}"),
+        lambda: pubsub.subscriber.list_subscriptions(project=f"projects/{pubsub.project}"),
     ]
     for call in calls:
         with pytest.raises(MethodNotImplemented):

@@ -1,12 +1,9 @@
 """A small, durable Pub/Sub server for one machine: google.pubsub.v1 over gRPC, SQLite underneath.
 
-It speaks the protocol of Cloud Pub/Sub's `Publisher` and `Subscriber` services, so that the real
-google-cloud-pubsub client is used with it unchanged. It listens on loopback only and knows no
-users: whoever may connect to the port may read and write.
+The real google-cloud-pubsub client is used with it unchanged. It listens on loopback only and knows
+no users: whoever may connect to the port may read and write.
 
-Supported: topics and pull subscriptions (create, get, list, delete), Publish, Pull, Acknowledge,
+Supported: topics and pull subscriptions (create, get, delete), Publish, Pull, Acknowledge,
 ModifyAckDeadline, dead-letter policies and message retention. Every other method and setting is
-refused with UNIMPLEMENTED, never ignored.
-
-Not here: the product's use of Pub/Sub (`transak_drift.pubsub`). Imports nothing of the product.
+refused with UNIMPLEMENTED, never ignored. Imports nothing of the product.
 """

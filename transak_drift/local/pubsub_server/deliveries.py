@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
-import zlib
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from google.api_core.exceptions import InvalidArgument
 from google.pubsub_v1 import types
 
-from transak_drift.local.pubsub_server.rpc import invalid_argument
 from transak_drift.local.pubsub_server.storage import MICROSECONDS, UNREFERENCED, Storage
 
 _NEVER = 2**63 - 1
-# With the checksum 24 bytes: 32 characters of base64 without padding, so that no two texts stand
-# for the same bytes.
-_ACK_ID_LAYOUT = struct.Struct(">QQI")
-
-
-class Delivery(NamedTuple):
-    """What an ack id stands for; the attempt makes it unique, as none comes twice."""
-
-    subscription_id: int
-    message_id: int
-    attempt: int
+_ACK_ID = re.compile(r"([1-9]\d{0,17})-([1-9]\d{0,17})-([1-9]\d{0,17})", re.ASCII)
 
 
 class Lease(NamedTuple):
-    """A delivery: the serialized `PubsubMessage` lacks its id and its publish time."""
+    """A delivery; the content, a serialized `PubsubMessage`, lacks its id and publish time."""
 
     ack_id: str
     message_id: int
@@ -56,8 +43,7 @@ class Deliveries:
     ) -> tuple[types.Subscription, list[Lease], int | None]:
         """Lease the oldest messages that are due; the first whatever its size.
 
-        Returns:
-            The subscription, the leases, and when its next message is due (it may be past).
+        The last item is when the subscription's next message is due; it may be past.
         """
         with self._storage.transaction() as connection:
             subscription_id, subscription = self._storage.subscription(subscription_name)
@@ -76,7 +62,8 @@ class Deliveries:
                 size += len(content)
                 if leases and size > max_bytes:
                     break
-                ack_id = encode_ack_id(Delivery(subscription_id, message_id, attempt))
+                # The attempt makes it unique, as none comes twice.
+                ack_id = f"{subscription_id}-{message_id}-{attempt}"
                 leases.append(Lease(ack_id, message_id, publish_time, content, attempt))
             lease_end = now + subscription.ack_deadline_seconds * MICROSECONDS
             connection.executemany(
@@ -100,7 +87,7 @@ class Deliveries:
                 " WHERE subscription_id = ? AND message_id = ? AND leased_attempt = ?",
                 deliveries,
             )
-            self._delete_unreferenced(delivery.message_id for delivery in deliveries)
+            self._delete_unreferenced(message_id for _, message_id, _ in deliveries)
 
     def modify_ack_deadlines(
         self, subscription_name: str, ack_ids: Sequence[str], seconds: int
@@ -112,7 +99,7 @@ class Deliveries:
                 "UPDATE delivery SET available_at = ?, leased_attempt = ?"
                 " WHERE subscription_id = ? AND message_id = ? AND leased_attempt = ?",
                 (
-                    (lease_end, delivery.attempt if seconds else 0, *delivery)
+                    (lease_end, delivery[2] if seconds else 0, *delivery)
                     for delivery in self._decode(subscription_name, ack_ids)
                 ),
             )
@@ -120,8 +107,7 @@ class Deliveries:
     def forward_dead_letters(self) -> tuple[set[str], int | None]:
         """Forward the messages whose last lease is over to their dead-letter topics.
 
-        Returns:
-            Names of the subscriptions that got some, and when the next such lease ends.
+        Returned are the subscriptions that got some, and when the next such lease ends.
         """
         woken: set[str] = set()
         ends: list[int] = []
@@ -155,12 +141,11 @@ class Deliveries:
             for subscription_id, subscription in self._storage.all_subscriptions():
                 retention = subscription.message_retention_duration // timedelta(microseconds=1)
                 # Publish times never fall as message ids grow, so the search ends at the first.
-                kept = connection.execute(
+                (first_kept,) = connection.execute(
                     "SELECT message_id FROM message WHERE publish_time >= ?"
                     " ORDER BY message_id LIMIT 1",
                     (self._storage.clock() - retention,),
-                ).fetchone()
-                first_kept = kept[0] if kept else _NEVER
+                ).fetchone() or (_NEVER,)
                 connection.execute(
                     "DELETE FROM delivery WHERE subscription_id = ? AND message_id < ?",
                     (subscription_id, first_kept),
@@ -182,72 +167,40 @@ class Deliveries:
             ((message_id,) for message_id in message_ids),
         )
 
-    def _decode(self, subscription_name: str, ack_ids: Sequence[str]) -> list[Delivery]:
-        subscription_id, _ = self._storage.subscription(subscription_name)
-        deliveries: list[Delivery] = []
+    def _decode(self, subscription_name: str, ack_ids: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return subscription, message and attempt of the ack ids that are up to date."""
+        own_id, _ = self._storage.subscription(subscription_name)
+        deliveries: list[tuple[int, ...]] = []
         for ack_id in ack_ids:
-            try:
-                delivery = decode_ack_id(ack_id)
-            except ValueError as error:
-                raise invalid_argument(f"Invalid ack id (ack_id={ack_id[:300]})") from error
-            if (
-                delivery.subscription_id != subscription_id
-                and self._connection.execute(
-                    "SELECT 1 FROM subscription WHERE subscription_id = ?",
-                    (delivery.subscription_id,),
-                ).fetchone()
-            ):
-                raise invalid_argument(
+            match = _ACK_ID.fullmatch(ack_id)
+            if match is None:
+                raise InvalidArgument(f"Invalid ack id (ack_id={ack_id[:300]})")
+            delivery = tuple(map(int, match.groups()))
+            if delivery[0] == own_id:
+                deliveries.append(delivery)
+            elif self._connection.execute(
+                "SELECT 1 FROM subscription WHERE subscription_id = ?", delivery[:1]
+            ).fetchone():
+                raise InvalidArgument(
                     f"Subscription {subscription_name} received an invalid ack ID {ack_id}, meant "
                     "for another subscription"
                 )
-            # The ack id of a deleted subscription is only out of date: its successor may have the
-            # same name.
-            if delivery.subscription_id == subscription_id:
-                deliveries.append(delivery)
+            # Else it is of a deleted subscription, whose successor may have the same name.
         return deliveries
 
 
-def encode_ack_id(delivery: Delivery) -> str:
-    """Return the ack id of a delivery: base64url of its numbers and their CRC-32."""
-    content = _ACK_ID_LAYOUT.pack(*delivery)
-    return base64.urlsafe_b64encode(content + zlib.crc32(content).to_bytes(4, "big")).decode()
-
-
-def decode_ack_id(ack_id: str) -> Delivery:
-    """Return the delivery that an ack id stands for.
-
-    Raises:
-        ValueError: this server never gave out such an ack id.
-    """
-    try:
-        content = base64.b64decode(ack_id.encode("ascii"), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise ValueError("not base64url") from error
-    body, checksum = content[:-4], content[-4:]
-    if len(body) != _ACK_ID_LAYOUT.size or zlib.crc32(body).to_bytes(4, "big") != checksum:
-        raise ValueError("not of this server's form")
-    return Delivery(*_ACK_ID_LAYOUT.unpack(body))
-
-
-def _dead_letter(
-    content: bytes, subscription_name: str, publish_time: int, delivery_attempts: int
-) -> bytes:
-    """Return what goes to the dead-letter topic: the message, with where it comes from.
-
-    Source of the attributes: Cloud Pub/Sub documentation, "Dead-letter topics".
-    """
+def _dead_letter(content: bytes, subscription: str, publish_time: int, attempts: int) -> bytes:
+    """Return the message with where it comes from; see Cloud Pub/Sub, "Dead-letter topics"."""
     message = types.PubsubMessage.deserialize(content)
-    _, project, _, subscription_id = subscription_name.split("/")
+    _, project, _, subscription_id = subscription.split("/")
     published = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=publish_time)
+    source = {
+        "DeliveryCount": str(attempts),
+        "Subscription": subscription_id,
+        "SubscriptionProject": project,
+        "TopicPublishTime": published.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
     message.attributes.update(
-        {
-            "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery_attempts),
-            "CloudPubSubDeadLetterSourceSubscription": subscription_id,
-            "CloudPubSubDeadLetterSourceSubscriptionProject": project,
-            "CloudPubSubDeadLetterSourceTopicPublishTime": published.isoformat(
-                timespec="milliseconds"
-            ).replace("+00:00", "Z"),
-        }
+        {f"CloudPubSubDeadLetterSource{name}": value for name, value in source.items()}
     )
     return types.PubsubMessage.serialize(message)

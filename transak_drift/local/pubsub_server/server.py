@@ -6,20 +6,16 @@ import asyncio
 import logging
 import os
 import signal
-import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
 from filelock import FileLock
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from transak_drift.local.pubsub_server.deliveries import Deliveries
 from transak_drift.local.pubsub_server.limits import MAX_PUBLISH_BYTES
-from transak_drift.local.pubsub_server.publisher import Publisher
-from transak_drift.local.pubsub_server.state_directory import (
+from transak_drift.local.pubsub_server.server_files import (
     LOOPBACK,
     ServerAddress,
     health_service_name,
@@ -27,14 +23,19 @@ from transak_drift.local.pubsub_server.state_directory import (
     wait_until_unused,
     write_server_address,
 )
-from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage, system_clock
-from transak_drift.local.pubsub_server.subscriber import Arrivals, Subscriber
+from transak_drift.local.pubsub_server.services import PubSubServices
+from transak_drift.local.pubsub_server.storage import Storage, system_clock
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 1.0
 _EXIT_SECONDS = 10.0
-_RETENTION_CHECK_SECONDS = 60.0
-_RETRY_SECONDS = 10.0
+_OPTIONS = [
+    # Two servers must not share a port: each would get a part of the connections.
+    ("grpc.so_reuseport", 0),
+    # Larger than the limit of a publish request, so that the limit is what is answered.
+    ("grpc.max_receive_message_length", 4 * MAX_PUBLISH_BYTES),
+    ("grpc.max_send_message_length", -1),
+]
 
 
 def run_server(
@@ -67,78 +68,35 @@ def run_server(
 
 
 async def _serve(
-    storage: Storage,
-    data_file: Path,
-    port_file: Path,
-    users_file: Path | None,
-    grace_seconds: float,
+    storage: Storage, data_file: Path, port_file: Path, users_file: Path | None, grace: float
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    deliveries = Deliveries(storage)
-    arrivals, leases_changed = Arrivals(), asyncio.Event()
-    server = grpc.aio.server(
-        options=[
-            # Two servers must not share a port: each would get a part of the connections.
-            ("grpc.so_reuseport", 0),
-            # Larger than the limit of a publish request, so that the limit is what is answered.
-            ("grpc.max_receive_message_length", 4 * MAX_PUBLISH_BYTES),
-            ("grpc.max_send_message_length", -1),
-        ]
-    )
-    server.add_generic_rpc_handlers(
-        (
-            Publisher(storage, arrivals.announce).handler(),
-            Subscriber(storage, deliveries, arrivals, leases_changed).handler(),
-        )
-    )
+    services = PubSubServices(storage)
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers(services.handlers())
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     port = _bind(server, read_server_address(port_file))
     await server.start()
-    maintenance = asyncio.create_task(_maintain(storage, deliveries, arrivals, leases_changed))
+    maintenance = asyncio.create_task(services.maintain())
     for name in (health.OVERALL_HEALTH, health_service_name(data_file)):
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     address = ServerAddress(port=port, process_id=os.getpid())
     write_server_address(port_file, address)
     _log.info("serving %s on %s", data_file, address.endpoint)
     if users_file is not None:
-        _stop_when_unused(users_file, grace_seconds, loop, stop)
+        watch = threading.Thread(
+            target=_stop_when_unused, args=(users_file, grace, loop, stop), daemon=True
+        )
+        watch.start()
     await stop.wait()
     _log.info("stopping")
     await health_servicer.enter_graceful_shutdown()
     maintenance.cancel()
     await server.stop(_STOP_SECONDS)
-
-
-async def _maintain(
-    storage: Storage, deliveries: Deliveries, arrivals: Arrivals, leases_changed: asyncio.Event
-) -> None:
-    """Forward dead letters when their last lease ends though nobody pulls; drop what is outdated.
-
-    The task ends with the server, and never before.
-    """
-    loop = asyncio.get_running_loop()
-    next_retention_check = loop.time()
-    while True:
-        leases_changed.clear()
-        try:
-            woken, next_end = await storage.run(deliveries.forward_dead_letters)
-            arrivals.announce(woken)
-            if loop.time() >= next_retention_check:
-                await storage.run(deliveries.drop_outdated)
-                next_retention_check = loop.time() + _RETENTION_CHECK_SECONDS
-            pause = next_retention_check - loop.time()
-            if next_end is not None:
-                pause = min(pause, (next_end - storage.clock()) / MICROSECONDS)
-        except sqlite3.Error:
-            _log.exception("dead letters or outdated messages are left; trying again later")
-            await asyncio.sleep(_RETRY_SECONDS)
-            continue
-        with suppress(TimeoutError):
-            await asyncio.wait_for(leases_changed.wait(), max(0.0, pause))
 
 
 def _bind(server: grpc.aio.Server, recorded: ServerAddress | None) -> int:
@@ -153,14 +111,10 @@ def _bind(server: grpc.aio.Server, recorded: ServerAddress | None) -> int:
 def _stop_when_unused(
     users_file: Path, grace_seconds: float, loop: asyncio.AbstractEventLoop, stop: asyncio.Event
 ) -> None:
-    def watch() -> None:
-        # The descriptor stays open, and the lock held, until the process has ended.
-        wait_until_unused(users_file, grace_seconds)
-        _log.info("no users for %g s", grace_seconds)
-        # New users wait for the lock: a server that cannot stop in order must not keep it.
-        timer = threading.Timer(_EXIT_SECONDS, os._exit, args=(1,))
-        timer.daemon = True
-        timer.start()
-        loop.call_soon_threadsafe(stop.set)
-
-    threading.Thread(target=watch, name="users", daemon=True).start()
+    wait_until_unused(users_file, grace_seconds)
+    _log.info("no users for %g s", grace_seconds)
+    # New users wait for the lock: a server that cannot stop in order must not keep it.
+    timer = threading.Timer(_EXIT_SECONDS, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()
+    loop.call_soon_threadsafe(stop.set)

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, cast
 
+from google.api_core.exceptions import AlreadyExists, NotFound
 from google.pubsub_v1 import types
-
-from transak_drift.local.pubsub_server.rpc import already_exists, not_found
 
 MICROSECONDS = 1_000_000
 DELETED_TOPIC = "_deleted-topic_"
@@ -72,10 +71,6 @@ _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
 
-class DatabaseVersionError(Exception):
-    """The file was written by another version of the server."""
-
-
 def system_clock() -> int:
     """Return the wall clock's time: leases must outlive the process."""
     return time.time_ns() // 1000
@@ -87,13 +82,8 @@ class Storage:
     A commit returns after SQLite has synchronised its write-ahead log, so that what was answered
     survives SIGKILL and a power failure.
 
-    Args:
-        data_file: the SQLite file, created when missing.
-        clock: the time that leases and publish times are taken from.
-
-    Raises:
-        DatabaseVersionError: the file has another version of the schema.
-        sqlite3.DatabaseError: the file is not an SQLite database.
+    sqlite3.DatabaseError is raised for a file that is no database of this version. Leases and
+    publish times are taken from the clock.
     """
 
     def __init__(self, data_file: Path, clock: Callable[[], int] = system_clock) -> None:
@@ -110,7 +100,7 @@ class Storage:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
             )
         elif version != _SCHEMA_VERSION:
-            raise DatabaseVersionError(
+            raise sqlite3.DatabaseError(
                 f"{data_file} has schema version {version}, this server needs {_SCHEMA_VERSION}: "
                 "use the version of transak_drift that wrote it, or move the file away"
             )
@@ -141,69 +131,44 @@ class Storage:
         self.connection.close()
 
     def create_topic(self, topic: types.Topic) -> None:
-        """Store a new topic."""
         with self.transaction() as connection:
             if self.topic_id(topic.name) is not None:
-                raise already_exists(f"Topic already exists (resource={topic.name})")
+                raise AlreadyExists(f"Topic already exists (resource={topic.name})")
             connection.execute(
                 "INSERT INTO topic (name, definition) VALUES (?, ?)",
                 (topic.name, types.Topic.serialize(topic)),
             )
 
     def get_topic(self, name: str) -> types.Topic:
-        """Return a topic."""
         row = self.connection.execute(
             "SELECT definition FROM topic WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
-            raise not_found(f"Topic not found (resource={name})")
+            raise NotFound(f"Topic not found (resource={name})")
         return cast(types.Topic, types.Topic.deserialize(row[0]))
-
-    def list_topics(
-        self, project: str, after_name: str, limit: int
-    ) -> tuple[list[types.Topic], str]:
-        """Return topics of `projects/<project>` after a name, and the token of the next page."""
-        names, token = self._page("topic", f"{project}/topics/", after_name, limit)
-        return [self.get_topic(name) for name in names], token
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic; its subscriptions keep their messages and get no new ones."""
         with self.transaction() as connection:
-            topic_id = self.topic_id(name)
-            if topic_id is None:
-                raise not_found(f"Topic not found (resource={name})")
-            connection.execute("DELETE FROM topic WHERE topic_id = ?", (topic_id,))
+            topic_id = (self._require_topic(name),)
+            connection.execute("DELETE FROM topic WHERE topic_id = ?", topic_id)
             connection.execute(
-                "UPDATE subscription SET topic_id = NULL WHERE topic_id = ?", (topic_id,)
+                "UPDATE subscription SET topic_id = NULL WHERE topic_id = ?", topic_id
             )
 
     def create_subscription(self, subscription: types.Subscription) -> None:
         """Store a new subscription; it gets the messages published from now on."""
-        name, topic = subscription.name, subscription.topic
+        name = subscription.name
         with self.transaction() as connection:
             if connection.execute("SELECT 1 FROM subscription WHERE name = ?", (name,)).fetchone():
-                raise already_exists(f"Subscription already exists (resource={name})")
-            topic_id = self.topic_id(topic)
-            if topic_id is None:
-                raise not_found(f"Subscription topic does not exist (resource={topic})")
-            dead_letter_topic = subscription.dead_letter_policy.dead_letter_topic
-            if dead_letter_topic and self.topic_id(dead_letter_topic) is None:
-                raise not_found(f"Dead letter topic not found (resource={dead_letter_topic})")
+                raise AlreadyExists(f"Subscription already exists (resource={name})")
+            topic_id = self._require_topic(subscription.topic, "Subscription topic does not exist")
+            if dead_letter_topic := subscription.dead_letter_policy.dead_letter_topic:
+                self._require_topic(dead_letter_topic, "Dead letter topic not found")
             connection.execute(
                 "INSERT INTO subscription (name, topic_id, definition) VALUES (?, ?, ?)",
                 (name, topic_id, types.Subscription.serialize(subscription)),
             )
-
-    def get_subscription(self, name: str) -> types.Subscription:
-        """Return a subscription."""
-        return self.subscription(name)[1]
-
-    def list_subscriptions(
-        self, project: str, after_name: str, limit: int
-    ) -> tuple[list[types.Subscription], str]:
-        """Return subscriptions of a project after a name, and the token of the next page."""
-        names, token = self._page("subscription", f"{project}/subscriptions/", after_name, limit)
-        return [self.get_subscription(name) for name in names], token
 
     def delete_subscription(self, name: str) -> None:
         """Delete a subscription and its backlog."""
@@ -218,10 +183,7 @@ class Storage:
     def publish(self, topic_name: str, contents: Sequence[bytes]) -> tuple[list[int], list[str]]:
         """Store serialized messages, all or none; return their ids and the subscriptions' names."""
         with self.transaction():
-            topic_id = self.topic_id(topic_name)
-            if topic_id is None:
-                raise not_found(f"Topic not found (resource={topic_name})")
-            return self.insert_messages(topic_id, contents)
+            return self.insert_messages(self._require_topic(topic_name), contents)
 
     def topic_id(self, name: str) -> int | None:
         row = self.connection.execute(
@@ -229,12 +191,18 @@ class Storage:
         ).fetchone()
         return None if row is None else row[0]
 
+    def _require_topic(self, name: str, problem: str = "Topic not found") -> int:
+        topic_id = self.topic_id(name)
+        if topic_id is None:
+            raise NotFound(f"{problem} (resource={name})")
+        return topic_id
+
     def subscription(self, name: str) -> tuple[int, types.Subscription]:
         row = self.connection.execute(
             "SELECT subscription_id, definition, topic_id FROM subscription WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
-            raise not_found(f"Subscription does not exist (resource={name})")
+            raise NotFound(f"Subscription does not exist (resource={name})")
         subscription = cast(types.Subscription, types.Subscription.deserialize(row[1]))
         if row[2] is None:
             subscription.topic = DELETED_TOPIC
@@ -276,12 +244,3 @@ class Storage:
                 ),
             )
         return message_ids, [name for _, name in subscriptions]
-
-    def _page(self, table: str, prefix: str, after_name: str, limit: int) -> tuple[list[str], str]:
-        rows = self.connection.execute(
-            f"SELECT name FROM {table} WHERE name > ? AND substr(name, 1, ?) = ?"
-            " ORDER BY name LIMIT ?",
-            (max(prefix, after_name), len(prefix), prefix, limit + 1),
-        )
-        names = [name for (name,) in rows]
-        return names[:limit], names[limit - 1] if len(names) > limit else ""

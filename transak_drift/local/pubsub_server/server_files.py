@@ -1,4 +1,4 @@
-"""What the server and its users share in the state directory: its address, and who uses it.
+"""The files that the server and its users share: its address, and who uses it.
 
 Each user holds a shared `flock` on a file; the kernel releases it when the process ends, however it
 ends. The server asks for the exclusive lock: it gets it when there is no user left.
@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import threading
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 LOOPBACK = "127.0.0.1"
 _CHECKS_IN_GRACE_PERIOD = 10
 
 
-@dataclass(frozen=True)
-class ServerAddress:
+class ServerAddress(BaseModel):
     """The TCP port on loopback and the process id of a server."""
 
-    port: int
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    port: Annotated[int, Field(gt=0, lt=65536)]
     process_id: int
 
     @property
@@ -34,8 +36,7 @@ class ServerAddress:
 def health_service_name(data_file: Path) -> str:
     """Return the name under which the server of a data file answers gRPC's health service.
 
-    It differs between data files, so that another server which took over a recorded port is never
-    mistaken for this one.
+    Another server that took over a recorded port is so never mistaken for this one.
     """
     digest = hashlib.sha256(str(data_file.resolve()).encode()).hexdigest()
     return f"transak_drift.embedded_pubsub.{digest[:32]}"
@@ -44,23 +45,16 @@ def health_service_name(data_file: Path) -> str:
 def write_server_address(port_file: Path, address: ServerAddress) -> None:
     """Record where the server listens; readers see the old or the new record, never a part."""
     temporary = port_file.with_name(f"{port_file.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(asdict(address)), encoding="utf-8")
+    temporary.write_text(address.model_dump_json(), encoding="utf-8")
     temporary.replace(port_file)
 
 
 def read_server_address(port_file: Path) -> ServerAddress | None:
-    """Return what was recorded last, None: nothing that could be an address.
-
-    A damaged record is treated as missing: the server only loses the wish to keep its port.
-    """
+    """Return what was recorded last; a damaged record only costs the server its former port."""
     try:
-        record = json.loads(port_file.read_text(encoding="utf-8"))
-        port, process_id = record["port"], record["process_id"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ServerAddress.model_validate_json(port_file.read_bytes())
+    except (FileNotFoundError, ValidationError):
         return None
-    if type(port) is not int or type(process_id) is not int or not 0 < port < 65536:
-        return None
-    return ServerAddress(port=port, process_id=process_id)
 
 
 def hold_users_lock(users_file: Path) -> int:
@@ -78,12 +72,10 @@ def hold_users_lock(users_file: Path) -> int:
     return descriptor
 
 
-def wait_until_unused(users_file: Path, grace_seconds: float) -> int:
+def wait_until_unused(users_file: Path, grace_seconds: float) -> None:
     """Wait until nobody has held the users lock for the grace period, and take it exclusively.
 
-    Returns:
-        The descriptor of the exclusive lock. It is to be kept until the process ends: new users
-        wait for it.
+    It is held until the process ends: new users wait for it.
     """
     descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
     pause = threading.Event()
@@ -98,4 +90,4 @@ def wait_until_unused(users_file: Path, grace_seconds: float) -> int:
             except BlockingIOError:
                 break
         else:
-            return descriptor
+            return
