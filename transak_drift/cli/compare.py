@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
-from transak_drift.drift.drift_statistics import DriftStatisticsError
-from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 

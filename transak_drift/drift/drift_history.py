@@ -11,13 +11,7 @@ from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 
 @dataclass(frozen=True, slots=True)
 class DayDistance:
-    """What a day's report says of one feature.
-
-    Args:
-        day: the day.
-        distance: distance to the baseline in [0, 1], or None of a day without data.
-        threshold: greatest allowed distance, as it was on that day.
-    """
+    """What a day's report says of one feature; the distance is None of a day without data."""
 
     day: date
     distance: float | None
@@ -28,16 +22,16 @@ class DayDistance:
         """Whether the distance is above the threshold."""
         return self.distance is not None and self.distance > self.threshold
 
+    def __str__(self) -> str:
+        return comparison(self.distance or 0.0, self.threshold, digits=2)
+
 
 @dataclass(frozen=True, slots=True)
 class DriftEpisode:
     """Successive days above the threshold; days without data do not end an episode.
 
-    Args:
-        onset: its first day.
-        last: its last day above the threshold.
-        peak: the day with the greatest distance, the first of several.
-        ongoing: whether no later day is at or below the threshold.
+    The peak is the day with the greatest distance, the first of several. An episode is ongoing as
+    long as no later day is at or below the threshold.
     """
 
     onset: DayDistance
@@ -57,54 +51,50 @@ def drift_episodes(days: Iterable[DayDistance]) -> tuple[DriftEpisode, ...]:
         The episodes, oldest first; only the last of them can be ongoing.
     """
     with_data = sorted((day for day in days if day.distance is not None), key=lambda day: day.day)
-    episodes: list[DriftEpisode] = []
-    episode: list[DayDistance] = []
+    episodes: list[list[DayDistance]] = []
+    before: DayDistance | None = None
     for day in with_data:
-        if day.drifted:
-            episode.append(day)
-        elif episode:
-            episodes.append(_episode(episode, ongoing=False))
-            episode = []
-    if episode:
-        episodes.append(_episode(episode, ongoing=True))
-    return tuple(episodes)
+        if day.drifted and before is not None and before.drifted:
+            episodes[-1].append(day)
+        elif day.drifted:
+            episodes.append([day])
+        before = day
+    return tuple(
+        DriftEpisode(
+            onset=episode[0],
+            last=episode[-1],
+            peak=max(episode, key=lambda day: day.distance or 0.0),
+            ongoing=episode[-1] is before,
+        )
+        for episode in episodes
+    )
 
 
 def drift_summary(feature: str, episodes: Sequence[DriftEpisode]) -> str:
-    """Say in one sentence when drift of a feature began.
+    """Say when drift began, for example `drift of type began on 2026-04-12 (0.52 > 0.3) and ...`.
 
     Args:
         feature: its name.
         episodes: what `drift_episodes` found.
-
-    Returns:
-        For example `drift of description began on 2026-04-12 (0.52 > 0.3) and still stands`.
     """
     if not episodes:
         return f"no day has drift of {feature}"
     newest = episodes[-1]
-    began = f"drift of {feature} began on {newest.onset.day} ({_comparison(newest.onset)})"
+    began = f"drift of {feature} began on {newest.onset.day} ({newest.onset})"
     if newest.ongoing:
         return f"{began} and still stands"
-    peak = _comparison(newest.peak)
-    return f"{began} and ended: its last day was {newest.last.day}, its peak {peak}"
+    return f"{began} and ended: its last day was {newest.last.day}, its peak {newest.peak}"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDay:
-    """The newest report of one day.
-
-    Args:
-        result: what the day's monitoring run found.
-        page: path or https address of the report page, or None where none was written.
-    """
+    """The newest report of one day, and the path or https address of its page, if it has one."""
 
     result: MonitoringResult
     page: str | None
 
     @property
     def day(self) -> date:
-        """The day."""
         return self.result.day
 
     def feature(self, name: str) -> FeatureDrift | None:
@@ -114,12 +104,10 @@ class RecordedDay:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A new baseline.
+    """A new baseline, made from the training data of a model version.
 
-    Args:
-        day: the first day after the data that it was made from. The time of the training itself
-            says nothing where past days are monitored.
-        version: the model version whose training data it is.
+    Its day is the first after those data. The time of the training itself says nothing where past
+    days are monitored.
     """
 
     day: date
@@ -128,12 +116,9 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class DriftHistory:
-    """What is recorded of a model.
+    """What is recorded of a model, in order.
 
-    Args:
-        days: in order.
-        promotions: in order.
-        read_until: storage id of the newest record that was read, 0 where there is none.
+    `read_until` is the storage id of the newest record that was read, 0 where there is none.
     """
 
     days: Sequence[RecordedDay]
@@ -155,12 +140,3 @@ class DriftHistory:
     def summary(self, feature: str) -> str:
         """Say in one sentence when drift of a feature began."""
         return drift_summary(feature, self.episodes(feature))
-
-
-def _episode(days: Sequence[DayDistance], *, ongoing: bool) -> DriftEpisode:
-    peak = max(days, key=lambda day: day.distance or 0.0)
-    return DriftEpisode(onset=days[0], last=days[-1], peak=peak, ongoing=ongoing)
-
-
-def _comparison(day: DayDistance) -> str:
-    return comparison(day.distance or 0.0, day.threshold, digits=2)

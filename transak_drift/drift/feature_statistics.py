@@ -64,8 +64,8 @@ class NumericalStatistics:
 
     Args:
         edges: edges of the equal-width buckets of the finite values, ascending, as
-            `transak_drift.drift.histogram.equal_width_edges(minimum, maximum)`; the value twice
-            where all finite values are equal; empty without a finite value.
+            `equal_width_edges(minimum, maximum)`; the value twice where all finite values are
+            equal; empty without a finite value.
         counts: finite values in each bucket, one fewer than `edges`; the last bucket includes
             its upper edge, the others do not.
         minimum: least finite value, or None without one.
@@ -143,15 +143,7 @@ FeatureStatistics = CategoricalStatistics | NumericalStatistics
 
 @dataclass(frozen=True, slots=True)
 class DatasetStatistics:
-    """Statistics of one dataset.
-
-    Args:
-        rows: how many rows the dataset has.
-        features: statistics by name of the feature.
-
-    Raises:
-        ValueError: a feature's present and missing rows do not add up to `rows`.
-    """
+    """Statistics of one dataset by feature; each adds up to the dataset's rows."""
 
     rows: int
     features: Mapping[str, FeatureStatistics]
@@ -166,23 +158,12 @@ class DatasetStatistics:
                 )
 
     def to_json(self) -> str:
-        """Return the statistics as JSON; floats keep every bit, so nothing is lost.
-
-        Returns:
-            One JSON object that `from_json` reads.
-        """
-        document = _Document(rows=self.rows, features=dict(self.features))
-        return document.model_dump_json()
+        """Return the statistics as JSON; floats keep every bit, so nothing is lost."""
+        return _Document(rows=self.rows, features=dict(self.features)).model_dump_json()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> DatasetStatistics:
         """Read what `to_json` wrote.
-
-        Args:
-            text: the JSON object.
-
-        Returns:
-            The statistics.
 
         Raises:
             StatisticsFormatError: the text is no JSON of dataset statistics; names the place.

@@ -22,12 +22,8 @@ class JobState(StrEnum):
 class OwnMonitors:
     """The monitors whose target is a monitored model, by the platform's own answer.
 
-    Args:
-        projects: every name of the project: its id, and its number where the platform answers
-            with it.
-        location: the region.
-        monitor_ids: last parts of the monitors' resource names, client-given or numeric; one for
-            each version of the model that is monitored.
+    `projects` has every name of the project: its id, and its number where the platform answers with
+    it. The ids of the monitors are client-given or numeric, one for each monitored version.
     """
 
     projects: frozenset[str]
@@ -37,14 +33,7 @@ class OwnMonitors:
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A monitoring job in a listing.
-
-    Args:
-        model_monitor_id: id of its monitor.
-        monitoring_job_id: its own id.
-        created: when it was created, UTC.
-        has_ended: whether it has ended, in whatever way.
-    """
+    """A monitoring job in a listing; it has ended in whatever way. Times are UTC."""
 
     model_monitor_id: str
     monitoring_job_id: str

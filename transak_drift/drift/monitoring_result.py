@@ -12,15 +12,9 @@ NO_BOOKINGS = "no bookings on this day"
 
 
 def comparison(distance: float, threshold: float, digits: int = 4) -> str:
-    """Write a distance beside its threshold.
+    """Write a distance beside its threshold, for example `0.5200 > 0.3` or `0.0024 <= 0.3`.
 
-    Args:
-        distance: the distance.
-        threshold: greatest allowed distance.
-        digits: decimal places of the distance; more where it would otherwise look allowed.
-
-    Returns:
-        For example `0.5200 > 0.3` or `0.0024 <= 0.3`.
+    A distance above the threshold gets more decimal places where it would otherwise look allowed.
     """
     if distance <= threshold:
         return f"{distance:.{digits}f} <= {threshold:g}"
@@ -36,10 +30,7 @@ class _Record(BaseModel):
 class Contributor(_Record):
     """One value of a categorical feature, or one bucket of a numerical one.
 
-    Args:
-        value: the value, or the bucket's bounds, for people.
-        baseline_share: its share of the baseline dataset's present values, in [0, 1].
-        target_share: its share of the target dataset's present values, in [0, 1].
+    Its shares are those of the datasets' present values, in [0, 1].
     """
 
     value: str

@@ -11,8 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
-from transak_drift.drift.drift_statistics import DriftStatisticsError
-from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError
-from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
 
 

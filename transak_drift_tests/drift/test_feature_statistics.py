@@ -105,17 +105,3 @@ def test_infinities_are_buckets_of_their_own_in_the_histogram() -> None:
 def test_there_are_no_edges_without_a_range(bounds: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="minimum < maximum"):
         equal_width_edges(*bounds)
-
-
-@pytest.mark.parametrize(
-    "bucket",
-    [(2.0, 1.0, 1.0), (float("nan"), 1.0, 1.0), (0.0, 1.0, -1.0), (0.0, 1.0, float("inf"))],
-)
-def test_buckets_that_cannot_be_are_refused(bucket: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="bucket"):
-        Bucket(*bucket)
-
-
-def test_histograms_with_buckets_out_of_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="ascending order"):
-        Histogram((Bucket(0, 2, 1), Bucket(1, 3, 1)))

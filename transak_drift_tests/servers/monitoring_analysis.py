@@ -11,8 +11,7 @@ from typing import Any
 from google.cloud.aiplatform_v1beta1 import types
 from google.type import interval_pb2
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError
-from transak_drift.drift.feature_comparison import compare_features
+from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     FeatureKind,
