@@ -13,9 +13,7 @@ from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.vertex.call_limits import CallLimits
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.endpoint import VertexEndpoint
+from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 
 CONFIG_VARIABLE = "TRANSAK_DRIFT_CONFIG"

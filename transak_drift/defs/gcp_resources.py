@@ -21,8 +21,7 @@ from transak_drift.reports.links import feature_drift_page, model_monitor_page
 from transak_drift.settings import Settings
 
 if TYPE_CHECKING:
-    from transak_drift.vertex.connection import VertexConnection
-    from transak_drift.vertex.endpoint import VertexEndpoint
+    from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
     from transak_drift.vertex.platform import VertexPlatform
 
 # A process keeps its connections: a sensor opens the platform at each tick.
@@ -130,8 +129,7 @@ class GcpPlatformResource(PlatformResource):
 
     def connect(self, config: MonitoringConfig) -> VertexConnection:
         """Return this process's connection to Vertex AI in the model's project and region."""
-        from transak_drift.vertex.connection import VertexConnection
-        from transak_drift.vertex.endpoint import VertexEndpoint
+        from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
 
         endpoint = VertexEndpoint(
             config.project_id,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.endpoint import VertexEndpoint
+from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
 
 ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
 

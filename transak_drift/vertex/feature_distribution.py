@@ -6,9 +6,10 @@ proto ("ProtoJSON Format"), and names may be in camel case or as in the proto.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic.alias_generators import to_camel
 
 from transak_drift.drift.drift_statistics import DriftStatisticsError, top_contributors
 from transak_drift.drift.feature_statistics import (
@@ -18,109 +19,98 @@ from transak_drift.drift.feature_statistics import (
 )
 from transak_drift.drift.monitoring_result import Contributor
 
-OTHER_VALUES = "(other values)"
+_OTHER_VALUES = "(other values)"
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class _Bucket(_Message):
+    label: str = ""
+    sample_count: FiniteFloat = 0.0
+    low_value: FiniteFloat = 0.0
+    high_value: FiniteFloat = 0.0
+
+
+class _Histogram(_Message):
+    type: str | int = "STANDARD"
+    buckets: list[_Bucket] = []
+
+
+class _CommonStatistics(_Message):
+    num_non_missing: _Count | None = None
+    num_missing: _Count = 0
+
+
+class _Statistics(_Message):
+    common_stats: _CommonStatistics = _CommonStatistics()
+    rank_histogram: _Histogram | None = None
+    histograms: list[_Histogram] = []
+
+
+class _Feature(_Message):
+    string_stats: _Statistics | None = None
+    num_stats: _Statistics | None = None
+
+
+class _Dataset(_Feature):
+    """A dataset of one feature, or that feature alone."""
+
+    num_examples: _Count | None = None
+    features: list[_Feature] = []
+
+    @property
+    def statistics(self) -> _Statistics:
+        feature = self.features[0] if self.features else self
+        return feature.string_stats or feature.num_stats or _Statistics()
 
 
 def row_count(distribution: Any) -> int | None:
     """Read a dataset's rows from the reported distribution of one of its features."""
-    document = distribution if isinstance(distribution, Mapping) else {}
-    rows = _number(_member(document, "num_examples"))
-    if rows is not None:
-        return int(rows)
-    common = _member(_statistics(document), "common_stats")
-    present = _number(_member(common, "num_non_missing"))
-    missing = _number(_member(common, "num_missing"))
-    return None if present is None else int(present + (missing or 0))
+    dataset = _parsed(distribution)
+    common = dataset.statistics.common_stats
+    if dataset.num_examples is not None or common.num_non_missing is None:
+        return dataset.num_examples
+    return common.num_non_missing + common.num_missing
 
 
 def contributors(baseline: Any, target: Any) -> tuple[Contributor, ...]:
     """Find the values whose share changed most between two reported distributions of a feature."""
-    before, after = _feature_statistics(baseline), _feature_statistics(target)
-    if before is None or after is None:
-        return ()
     try:
-        found = top_contributors(before, after)
-    except DriftStatisticsError:
+        before, after = _feature_statistics(baseline), _feature_statistics(target)
+        found = () if before is None or after is None else top_contributors(before, after)
+    except (ValueError, DriftStatisticsError):
+        # Another layout than documented: the distance stands, only the picture is missing.
         return ()
-    return tuple(item for item in found if item.value != OTHER_VALUES)
+    return tuple(item for item in found if item.value != _OTHER_VALUES)
+
+
+def _parsed(distribution: Any) -> _Dataset:
+    try:
+        return _Dataset.model_validate(distribution)
+    except ValidationError:
+        return _Dataset()
 
 
 def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
-    statistics = _statistics(distribution if isinstance(distribution, Mapping) else {})
-    try:
-        if _member(statistics, "rank_histogram"):
-            return _categorical(statistics)
-        if _member(statistics, "histograms"):
-            return _numerical(statistics)
-    except ValueError:
-        # Another layout than documented: the distance stands, only the picture is missing.
-        return None
-    return None
-
-
-def _categorical(statistics: Mapping[str, Any]) -> CategoricalStatistics:
-    counts: dict[str, int] = {}
-    for bucket in _items(_member(_member(statistics, "rank_histogram"), "buckets")):
-        count = _number(_member(bucket, "sample_count"))
-        counts[str(_member(bucket, "label") or "")] = int(count or 0)
-    present = _number(_member(_member(statistics, "common_stats"), "num_non_missing"))
-    rest = 0 if present is None else int(present) - sum(counts.values())
-    if rest > 0:
-        counts[OTHER_VALUES] = rest
-    return CategoricalStatistics(counts)
-
-
-def _numerical(statistics: Mapping[str, Any]) -> NumericalStatistics | None:
-    standard = next(
-        (
-            histogram
-            for histogram in _items(_member(statistics, "histograms"))
-            if _member(histogram, "type") in (None, "STANDARD", 0)
-        ),
-        None,
-    )
-    if standard is None:
-        return None
-    buckets = _items(_member(standard, "buckets"))
-    lows = [_number(_member(bucket, "low_value")) or 0.0 for bucket in buckets]
-    highs = [_number(_member(bucket, "high_value")) or 0.0 for bucket in buckets]
+    statistics = _parsed(distribution).statistics
+    if statistics.rank_histogram is not None:
+        counts: dict[str, int] = {}
+        for bucket in statistics.rank_histogram.buckets:
+            counts[bucket.label] = int(bucket.sample_count)
+        rest = (statistics.common_stats.num_non_missing or 0) - sum(counts.values())
+        return CategoricalStatistics(counts | ({_OTHER_VALUES: rest} if rest > 0 else {}))
+    standard = (item.buckets for item in statistics.histograms if item.type in ("STANDARD", 0))
+    buckets = next(standard, [])
+    lows = [bucket.low_value for bucket in buckets]
+    highs = [bucket.high_value for bucket in buckets]
     if not buckets or lows[1:] != highs[:-1]:
         return None
     return NumericalStatistics(
         edges=(*lows, highs[-1]),
-        counts=tuple(_number(_member(bucket, "sample_count")) or 0.0 for bucket in buckets),
+        counts=tuple(bucket.sample_count for bucket in buckets),
         minimum=lows[0],
         maximum=highs[-1],
     )
-
-
-def _statistics(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    features = _items(_member(document, "features"))
-    feature = features[0] if features else document
-    for name in ("string_stats", "num_stats"):
-        statistics = _member(feature, name)
-        if isinstance(statistics, Mapping):
-            return statistics
-    return {}
-
-
-def _member(value: Any, name: str) -> Any:
-    if not isinstance(value, Mapping):
-        return None
-    head, *tail = name.split("_")
-    camel_case = head + "".join(part.capitalize() for part in tail)
-    return value.get(camel_case, value.get(name))
-
-
-def _items(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+
+from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.google_cloud.check import Check, answered, missing, passed
@@ -13,14 +15,10 @@ from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.sink_filter import lets_monitor_through, sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
-from transak_drift.vertex.monitor_difference import difference
-from transak_drift.vertex.monitor_spec import model_monitor
+from transak_drift.vertex.monitor_spec import difference, model_monitor
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
 from transak_drift.vertex.training_launch import build_training_job
-
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 _MAX_CHANGES = 5
 _MAX_ASSESSED_JOBS = 3
@@ -29,13 +27,8 @@ _APPLY = "materialize model_monitor (job prepare_monitoring)"
 
 @dataclass(frozen=True, slots=True)
 class VertexInspection:
-    """What was looked at on Vertex AI.
-
-    Args:
-        checks: the checks.
-        monitor_ids: ids of the model's monitors, of every version.
-        drifted_job: resource name of the newest job that found drift, or None.
-    """
+    """What was looked at: the checks, the ids of the model's monitors, of every version, and the
+    newest job that found drift."""
 
     checks: tuple[Check, ...]
     monitor_ids: tuple[str, ...] = ()
@@ -45,65 +38,55 @@ class VertexInspection:
 def inspect_vertex(
     connection: VertexConnection, config: MonitoringConfig, since: datetime
 ) -> VertexInspection:
-    """Hold Vertex AI against the configuration.
-
-    Args:
-        connection: the location's clients.
-        config: the monitored model.
-        since: the oldest monitoring job that is looked at, UTC.
-
-    Returns:
-        What was found.
-    """
+    """Hold Vertex AI, and its monitoring jobs since a time, against the configuration."""
     try:
         model = find_model(connection, config)
     except PlatformError as error:
         fix = "upload the model, or correct model_name or model_alias in the configuration"
-        return VertexInspection((missing("model", str(error), fix), _no_model("model monitor")))
-    alias = config.model_alias
-    monitor_ids, monitor_checks = _check_monitors(connection, config, model)
+        unseen = missing("model monitor", "not looked at, since there is no model", "see the model")
+        return VertexInspection((missing("model", str(error), fix), unseen))
+    monitors: list[ModelMonitor] = []
+    try:
+        monitors = monitors_of(connection, model)
+        monitor_checks = _check_monitors(connection, config, model, monitors)
+    except PlatformError as error:
+        fix = f"fix what was found, then {_APPLY}"
+        monitor_checks = [missing("model monitor", str(error), fix)]
     jobs_check, drifted_job = _check_jobs(connection, config, since)
+    alias = config.model_alias
     checks = (
         passed("model", f"{model.name} has the alias {alias}, so that it is monitored"),
         *monitor_checks,
         jobs_check,
         _check_pipeline(connection, config, model),
     )
-    return VertexInspection(checks, monitor_ids, drifted_job)
-
-
-def _no_model(name: str) -> Check:
-    return missing(name, "not looked at, since there is no model", "see the model")
+    return VertexInspection(checks, tuple(id_of(monitor) for monitor in monitors), drifted_job)
 
 
 def _check_monitors(
-    connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion
-) -> tuple[tuple[str, ...], list[Check]]:
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    model: RegistryVersion,
+    monitors: Sequence[ModelMonitor],
+) -> list[Check]:
     name = "model monitor"
-    try:
-        monitors = monitors_of(connection, model)
-        present = monitor_in_use(monitors, config, model)
-        if present is None:
-            detail = f"no ModelMonitor of {model.name} exists"
-            return (), [missing(name, detail, _APPLY)]
-        changes = difference(present, model_monitor(config, model))
-    except PlatformError as error:
-        return (), [missing(name, str(error), f"fix what was found, then {_APPLY}")]
-    ids = tuple(id_of(monitor) for monitor in monitors)
+    present = monitor_in_use(monitors, config, model)
+    if present is None:
+        return [missing(name, f"no ModelMonitor of {model.name} exists", _APPLY)]
+    changes = difference(present, model_monitor(config, model))
     in_use = name_of(connection, id_of(present))
+    check = passed(name, f"{in_use} agrees with the configuration")
     if changes:
         listed = "; ".join(
             f"{change.path} is {change.before!r}, not {change.after!r}"
             for change in changes[:_MAX_CHANGES]
         )
         check = missing(name, f"{in_use}: {len(changes)} settings differ: {listed}", _APPLY)
-    else:
-        check = passed(name, f"{in_use} agrees with the configuration")
-    return ids, [check, _check_versions(config, model, monitors)]
+    return [check, _check_versions(config, model, monitors)]
 
 
 def _check_versions(
-    config: MonitoringConfig, model: RegistryVersion, monitors: list[ModelMonitor]
+    config: MonitoringConfig, model: RegistryVersion, monitors: Sequence[ModelMonitor]
 ) -> Check:
     name = "monitors of the versions"
     versions = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+
+from google.cloud.aiplatform_v1 import types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
-
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1.types import Model
+from transak_drift.vertex.dataset_input import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,12 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
     Raises:
         PlatformError: no model, or more than one, has that name, or no version has the alias.
     """
-    parent = connection.endpoint.parent
+    parent, alias = connection.endpoint.parent, config.model_alias
     listed = connection.list_all(
         connection.models.list_models,
         "aiplatform.models.list",
         parent,
-        {"parent": parent, "filter": f"display_name={_quoted(config.model_name)}"},
+        {"parent": parent, "filter": f"display_name={quoted(config.model_name)}"},
     )
     found = [model for model in listed if model.display_name == config.model_name]
     if not found:
@@ -63,26 +62,29 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
             "but one of them another display name, so that model_name says which one is meant"
         )
     # A list gives the default version of each model ("Model versioning with Model Registry").
-    if config.model_alias in found[0].version_aliases:
+    if alias in found[0].version_aliases:
         return _version(found[0])
-    return _find_alias(connection, found[0], config.model_alias)
+    name = f"{parent}/models/{_version(found[0]).model_id}"
+    get = connection.models.get_model
+    model = connection.find(get, "aiplatform.models.get", name, {"name": f"{name}@{alias}"})
+    if model is None:
+        raise PlatformError(
+            f"no version of {name} has the alias {alias!r}: give it to the version that "
+            "predicts, or correct model_alias in the configuration"
+        )
+    return _version(model)
 
 
 def list_versions(connection: VertexConnection, model: str) -> list[RegistryVersion]:
     """List the versions of a model, newest first."""
     versions = connection.list_all(
-        connection.models.list_model_versions,
-        "aiplatform.models.get",
-        model,
-        {"name": model, "order_by": "create_time desc"},
+        connection.models.list_model_versions, "aiplatform.models.get", model, {"name": model}
     )
     return sorted(map(_version, versions), key=lambda item: item.create_time, reverse=True)
 
 
 def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict[str, float]:
     """Read the numbers of a version's newest evaluation; none where it was never evaluated."""
-    from google.cloud.aiplatform_v1 import types
-
     evaluations = connection.list_all(
         connection.models.list_model_evaluations,
         "aiplatform.modelEvaluations.list",
@@ -93,43 +95,26 @@ def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict
         return {}
     newest = max(evaluations, key=lambda item: item.create_time)
     metrics = types.ModelEvaluation.to_dict(newest).get("metrics")
+    return numbers_of(metrics if isinstance(metrics, dict) else {})
+
+
+def numbers_of(values: dict[str, object]) -> dict[str, float]:
+    """Keep the values that are numbers."""
     return {
         name: float(value)
-        for name, value in (metrics if isinstance(metrics, dict) else {}).items()
+        for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 
-def _find_alias(connection: VertexConnection, model: Model, alias: str) -> RegistryVersion:
-    model_id = model.name.partition("@")[0].rpartition("/")[2]
-    name = f"{connection.endpoint.parent}/models/{model_id}"
-    get = connection.models.get_model
-    found = connection.find(get, "aiplatform.models.get", name, {"name": f"{name}@{alias}"})
-    if found is None:
-        raise PlatformError(
-            f"no version of {name} has the alias {alias!r}: give it to the version that "
-            "predicts, or correct model_alias in the configuration"
-        )
-    return _version(found)
-
-
-def _version(model: Model) -> RegistryVersion:
+def _version(model: types.Model) -> RegistryVersion:
+    created = model.version_create_time or model.create_time
     return RegistryVersion(
         model=model.name.partition("@")[0],
         version=model.version_id,
         aliases=tuple(model.version_aliases),
-        create_time=_utc(model.version_create_time or model.create_time),
+        create_time=created.astimezone(UTC) if created else datetime.fromtimestamp(0, UTC),
         description=model.version_description,
         artifact_uri=model.artifact_uri,
         pipeline_job=model.pipeline_job,
     )
-
-
-def _utc(time: Any) -> datetime:
-    # The client gives a datetime for the proto's Timestamp, and None where it is not set.
-    return datetime.fromtimestamp(0, UTC) if time is None else time.astimezone(UTC)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

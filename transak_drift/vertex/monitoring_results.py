@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
@@ -21,31 +22,24 @@ from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METR
 from transak_drift.vertex.monitoring_window import window_of
 from transak_drift.vertex.monitors import read_monitor
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import (
-        ModelMonitor,
-        ModelMonitoringAlertCondition,
-        ModelMonitoringJob,
-        ModelMonitoringObjectiveSpec,
-    )
-
-OBJECTIVE = "raw-feature-drift"
+_OBJECTIVE = "raw-feature-drift"
 _ROUNDING = 1e-9
+_DriftSpec = types.ModelMonitoringObjectiveSpec.DataDriftSpec
 
 
-def error_of(job: ModelMonitoringJob) -> str:
+def error_of(job: types.ModelMonitoringJob) -> str:
     """Return what a job says of its failure, or of the part of it that failed."""
     detail = job.job_execution_detail
-    texts = [detail.error.message] + [
-        f"{objective}: {status.message}" for objective, status in detail.objective_status.items()
+    texts = [detail.error.message] if detail.error.message else []
+    texts += [
+        f"{objective}: {status.message}"
+        for objective, status in detail.objective_status.items()
+        if status.message
     ]
-    return "; ".join(text for text in texts if not text.endswith(": ") and text) or (
-        "Vertex AI gives no reason"
-    )
+    return "; ".join(texts) or "Vertex AI gives no reason"
 
 
-@dataclass(frozen=True, slots=True)
-class _Alert:
+class _Alert(NamedTuple):
     distance: float | None
     threshold: float | None
     summary: str
@@ -62,49 +56,49 @@ class JobReading:
         connection: VertexConnection,
         config: MonitoringConfig,
         name: str,
-        job: ModelMonitoringJob,
+        job: types.ModelMonitoringJob,
     ) -> None:
         self._connection = connection
         self._config = config
         self._name = name
         self._job = job
+        self._objective = job.model_monitoring_spec.objective_spec
+        self._drift_spec = self._objective.tabular_objective.feature_drift_spec
         self._monitor_name, _, self._job_id = name.partition("/modelMonitoringJobs/")
 
-    def result(self, note: str = "") -> MonitoringResult:
+    def result(self, note: str) -> MonitoringResult:
         """Read the result, with a note for people where there is one."""
         day, window_start, window_end = window_of(self._job)
-        rows = [_rows(point) for point in self._points.values()]
+        alerts = [f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())]
         return MonitoringResult(
             job_name=self._name,
             day=day,
             baseline_name=self._baseline_name(),
-            baseline_rows=next((item[0] for item in rows if item[0] is not None), None),
-            target_rows=next((item[1] for item in rows if item[1] is not None), None),
+            baseline_rows=self._rows("baseline_stats"),
+            target_rows=self._rows("current_stats"),
             features=tuple(self._feature_drift(feature) for feature in self._features()),
-            alerts=(
-                *(f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())),
-                *([note] if note else []),
-            ),
+            alerts=(*alerts, note) if note else tuple(alerts),
             window_start=window_start,
             window_end=window_end,
         )
 
-    @property
-    def _drift_spec(self) -> ModelMonitoringObjectiveSpec.DataDriftSpec:
-        objective = self._job.model_monitoring_spec.objective_spec
-        return objective.tabular_objective.feature_drift_spec
-
     @cached_property
-    def _monitor(self) -> ModelMonitor:
+    def _monitor(self) -> types.ModelMonitor:
         return read_monitor(self._connection, self._monitor_name.rpartition("/")[2])
 
     def _baseline_name(self) -> str:
         processed = self._job.job_execution_detail.baseline_datasets
         return (
-            describe_input(self._job.model_monitoring_spec.objective_spec.baseline_dataset)
+            describe_input(self._objective.baseline_dataset)
             or next((dataset.location for dataset in processed if dataset.location), "")
             or describe_input(self._monitor.training_dataset)
         )
+
+    def _rows(self, side: str) -> int | None:
+        counts = (
+            row_count(_value(point, side).get("distribution")) for point in self._points.values()
+        )
+        return next((count for count in counts if count is not None), None)
 
     def _features(self) -> list[str]:
         drift = self._drift_spec
@@ -119,34 +113,33 @@ class JobReading:
     def _feature_drift(self, feature: str) -> FeatureDrift:
         point = self._points.get(feature, {})
         alert = self._alerts.get(feature)
-        is_numerical = self._is_numerical(feature, point)
-        metric = NUMERICAL_METRIC if is_numerical else CATEGORICAL_METRIC
-        current = point.get("current_stats", {}).get("distribution_value") or {}
-        baseline = point.get("baseline_stats", {}).get("distribution_value") or {}
+        kind = self._config.feature_type(feature)
+        if kind is None and point.get("algorithm") == NUMERICAL_METRIC:
+            kind = "numerical"
+        current, baseline = _value(point, "current_stats"), _value(point, "baseline_stats")
         # ProtoJSON writes what is not finite as text.
         reported = float(current["distribution_deviation"]) if current else None
         if alert is not None and not reported:
             reported = alert.distance
-        distance, note = _checked(reported)
+        distance, note = None, ""
         if reported is None:
             note = alert.summary if alert else f"Vertex AI reports no statistics of {feature}"
-        threshold = self._threshold(feature, point, alert, is_numerical=is_numerical)
+        elif 0 <= reported <= 1 + _ROUNDING:
+            distance = min(reported, 1.0)
+        else:
+            note = f"Vertex AI reports the distance {reported:g}, which is not between 0 and 1"
+        threshold = self._threshold(feature, point, alert, is_numerical=kind == "numerical")
         if threshold is None:
             note = note or "neither the job nor its monitor has a threshold"
         return FeatureDrift(
             feature=feature,
-            metric=point.get("algorithm") or metric,
+            metric=point.get("algorithm")
+            or (NUMERICAL_METRIC if kind == "numerical" else CATEGORICAL_METRIC),
             distance=distance,
             threshold=1.0 if threshold is None else threshold,
             contributors=contributors(baseline.get("distribution"), current.get("distribution")),
             note=note,
         )
-
-    def _is_numerical(self, feature: str, point: Mapping[str, Any]) -> bool:
-        kind = self._config.feature_type(feature)
-        if kind is None:
-            return point.get("algorithm") == NUMERICAL_METRIC
-        return kind == "numerical"
 
     def _threshold(
         self, feature: str, point: Mapping[str, Any], alert: _Alert | None, *, is_numerical: bool
@@ -165,11 +158,9 @@ class JobReading:
     @cached_property
     def _points(self) -> dict[str, dict[str, Any]]:
         search = self._connection.model_monitoring.search_model_monitoring_stats
-        # Perhaps compared as text: the job's name as Vertex AI writes it.
-        wanted = {"model_monitoring_job": self._job.name, "objective_type": OBJECTIVE}
         points: dict[str, dict[str, Any]] = {}
         for stats in self._search(
-            search, "Stats", {"stats_filter": {"tabular_stats_filter": wanted}}
+            search, "Stats", {"stats_filter": {"tabular_stats_filter": self._wanted}}
         ):
             tabular = stats.tabular_stats
             # Newest first, as "ModelMonitoringTabularStats.data_points" says.
@@ -181,18 +172,19 @@ class JobReading:
     @cached_property
     def _alerts(self) -> dict[str, _Alert]:
         search = self._connection.model_monitoring.search_model_monitoring_alerts
-        wanted = {"model_monitoring_job": self._job.name, "objective_type": OBJECTIVE}
         alerts: dict[str, _Alert] = {}
-        for alert in self._search(search, "Alerts", wanted):
+        for alert in self._search(search, "Alerts", self._wanted):
             if self._is_of_job(alert.anomaly.model_monitoring_job, alert.objective_type):
                 anomaly = alert.anomaly.tabular_anomaly
-                found = _Alert(
-                    distance=_number(anomaly.anomaly),
-                    threshold=_set_threshold(anomaly.condition),
-                    summary=anomaly.summary,
-                )
+                number = anomaly.anomaly if isinstance(anomaly.anomaly, float) else None
+                found = _Alert(number, _set_threshold(anomaly.condition), anomaly.summary)
                 alerts.setdefault(alert.stats_name, found)
         return alerts
+
+    @property
+    def _wanted(self) -> dict[str, str]:
+        # Perhaps compared as text: the job's name as Vertex AI writes it.
+        return {"model_monitoring_job": self._job.name, "objective_type": _OBJECTIVE}
 
     def _search(
         self, search: Callable[..., Any], what: str, wanted: Mapping[str, Any]
@@ -206,49 +198,29 @@ class JobReading:
 
     def _is_of_job(self, job_name: str, objective: str) -> bool:
         # A filter that Vertex AI does not honour would give another job's distances.
-        return job_name.rpartition("/")[2] in ("", self._job_id) and objective in ("", OBJECTIVE)
+        return job_name.rpartition("/")[2] in ("", self._job_id) and objective in ("", _OBJECTIVE)
 
 
-def _condition(
-    spec: ModelMonitoringObjectiveSpec.DataDriftSpec, feature: str, *, is_numerical: bool
-) -> float | None:
+def _value(point: Mapping[str, Any], side: str) -> dict[str, Any]:
+    return point.get(side, {}).get("distribution_value") or {}
+
+
+def _condition(spec: _DriftSpec, feature: str, *, is_numerical: bool) -> float | None:
     found = None
     if feature in spec.feature_alert_conditions:
         found = _set_threshold(spec.feature_alert_conditions[feature])
-    if found is None:
-        found = _set_threshold(
-            spec.default_numeric_alert_condition
-            if is_numerical
-            else spec.default_categorical_alert_condition
-        )
-    return found
+    if found is not None:
+        return found
+    return _set_threshold(
+        spec.default_numeric_alert_condition
+        if is_numerical
+        else spec.default_categorical_alert_condition
+    )
 
 
-def _set_threshold(condition: ModelMonitoringAlertCondition) -> float | None:
+def _set_threshold(condition: types.ModelMonitoringAlertCondition) -> float | None:
     return _finite(condition.threshold) if "threshold" in condition else None
-
-
-def _checked(reported: float | None) -> tuple[float | None, str]:
-    """Return a distance in [0, 1], or None and why there is none."""
-    if reported is None:
-        return None, ""
-    if 0 <= reported <= 1 + _ROUNDING:
-        return min(reported, 1.0), ""
-    return None, f"Vertex AI reports the distance {reported:g}, which is not between 0 and 1"
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None
-
-
-def _rows(point: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    sides = []
-    for name in ("baseline_stats", "current_stats"):
-        value = point.get(name, {}).get("distribution_value") or {}
-        sides.append(row_count(value.get("distribution")))
-    return sides[0], sides[1]

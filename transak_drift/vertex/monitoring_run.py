@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from typing import TYPE_CHECKING
 
 from google.api_core import exceptions
+from google.cloud.aiplatform_v1beta1.types import (
+    ModelMonitoringInput,
+    ModelMonitoringJob,
+    ModelMonitoringSpec,
+)
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError, StartedMonitoringRun
-from transak_drift.vertex.batch_prediction import find_batch_prediction_job
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.dataset_input import (
     batch_prediction_input,
@@ -23,14 +26,7 @@ from transak_drift.vertex.monitor_spec import notification_spec, output_spec, ta
 from transak_drift.vertex.monitoring_jobs import get_job, has_failed
 from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import (
-        ModelMonitoringInput,
-        ModelMonitoringJob,
-        ModelMonitoringSpec,
-    )
-
-MAX_ATTEMPTS = 20
+_MAX_ATTEMPTS = 20
 
 
 def start_monitoring_run(
@@ -70,26 +66,29 @@ def start_monitoring_run(
             f"{parent} has no baseline; set vertex.training_dataset in the configuration and "
             "materialize model_monitor"
         )
-    target = _target_dataset(connection, config, day, batch_prediction_job)
+    if batch_prediction_job is not None:
+        target = batch_prediction_input(batch_prediction_job)
+    else:
+        target = prediction_dataset_input(connection, config, day)
     spec = _monitoring_spec(config, monitor.training_dataset, target)
-    base = monitoring_job_id(day, spec)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    base = _job_id(day, spec)
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
         name = f"{parent}/modelMonitoringJobs/{base if attempt == 1 else f'{base}-{attempt}'}"
         if not has_failed(_create_or_adopt(connection, config, name, day, spec)):
             return StartedMonitoringRun(name)
     raise PlatformError(
-        f"{MAX_ATTEMPTS} monitoring jobs of {day} have failed, the last is {name}; look at "
+        f"{_MAX_ATTEMPTS} monitoring jobs of {day} have failed, the last is {name}; look at "
         "its error, then delete the failed jobs"
     )
 
 
-def monitoring_job_id(day: date, spec: ModelMonitoringSpec) -> str:
+def _job_id(day: date, spec: ModelMonitoringSpec) -> str:
     """Derive the id of a monitoring job, the same for the same comparison.
 
     It has at most 63 characters and matches `[a-z][a-z0-9-]*[a-z0-9]`. Source:
     CreateModelMonitoringJobRequest.model_monitoring_job_id.
     """
-    document = json.dumps(type(spec).to_dict(spec), sort_keys=True)
+    document = json.dumps(ModelMonitoringSpec.to_dict(spec), sort_keys=True)
     return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
 
 
@@ -119,40 +118,16 @@ def _create_or_adopt(
         return found
 
 
-def _target_dataset(
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    day: date,
-    batch_prediction_job: str | None,
-) -> ModelMonitoringInput:
-    if batch_prediction_job is not None:
-        return batch_prediction_input(batch_prediction_job)
-    address = config.vertex.prediction_dataset
-    if address is None:
-        raise PlatformError(
-            "vertex.prediction_dataset is not set: name what is monitored each day, as "
-            "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
-        )
-    return prediction_dataset_input(
-        address,
-        day,
-        config.date_column,
-        lambda display_name: find_batch_prediction_job(connection, display_name),
-    )
-
-
 def _monitoring_spec(
     config: MonitoringConfig, baseline: ModelMonitoringInput, target: ModelMonitoringInput
 ) -> ModelMonitoringSpec:
-    from google.cloud.aiplatform_v1beta1 import types
-
     # A job with a specification of its own takes nothing from the monitor, so all is given.
-    return types.ModelMonitoringSpec(
-        objective_spec=types.ModelMonitoringObjectiveSpec(
-            tabular_objective=tabular_objective(config),
-            baseline_dataset=baseline,
-            target_dataset=target,
-        ),
+    return ModelMonitoringSpec(
+        objective_spec={
+            "tabular_objective": tabular_objective(config),
+            "baseline_dataset": baseline,
+            "target_dataset": target,
+        },
         notification_spec=notification_spec(config),
         output_spec=output_spec(config),
     )

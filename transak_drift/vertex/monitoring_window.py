@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+
+from google.cloud.aiplatform_v1beta1.types import ModelMonitoringInput, ModelMonitoringJob
+from google.type.interval_pb2 import Interval
 
 from transak_drift.drift.drift_event import last_day
-
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import ModelMonitoringInput, ModelMonitoringJob
-    from google.type.interval_pb2 import Interval
 
 Window = tuple[datetime | None, datetime | None]
 
@@ -26,11 +24,7 @@ _MAX_AHEAD = timedelta(days=2)
 def monitored_day(job_name: str) -> date | None:
     """Read the monitored day from a job's name, or from a drift event's key.
 
-    Args:
-        job_name: ends with a slash and the job's id.
-
-    Returns:
-        The day, or None where another than `start_monitoring_run` has started the job.
+    It is None where another than `start_monitoring_run` has started the job.
     """
     match = _OWN_ID.fullmatch(job_name.rpartition("/")[2])
     try:
@@ -44,9 +38,6 @@ def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime 
 
     It is what the job says of the processed dataset, else the time that was asked for, else the
     day in the id of a job of ours, else the scheduled time, else the time of the job's creation.
-
-    Args:
-        job: the job, which has succeeded.
 
     Returns:
         The last day (UTC), and start and end (exclusive) of the window; None and None where the
@@ -67,9 +58,7 @@ def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime 
     return day, start, end
 
 
-def _candidates(
-    job: ModelMonitoringJob, created: datetime
-) -> Iterator[tuple[datetime | None, datetime | None]]:
+def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
     processed = [
         _bounds(dataset.time_range)
         for dataset in job.job_execution_detail.target_datasets
@@ -94,14 +83,13 @@ def _candidates(
 
 
 def _bounds(interval: Interval) -> Window:
-    times: list[datetime | None] = []
-    for field in ("start_time", "end_time"):
+    def bound(field: str) -> datetime | None:
         try:
-            found = getattr(interval, field).ToDatetime(UTC) if interval.HasField(field) else None
+            return getattr(interval, field).ToDatetime(UTC) if interval.HasField(field) else None
         except (ValueError, OverflowError):
-            found = None
-        times.append(found)
-    return times[0], times[1]
+            return None
+
+    return bound("start_time"), bound("end_time")
 
 
 def _counted_back(offset: ModelMonitoringInput.TimeOffset, cut_off: datetime) -> Window:

@@ -7,10 +7,11 @@ whether a monitor's target can be changed, nor a list filter on the model.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from google.api_core import exceptions
+from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import model_monitor_name
@@ -18,19 +19,15 @@ from transak_drift.drift.monitoring_job import OwnMonitors
 from transak_drift.platform import AppliedModelMonitor, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import RegistryVersion, find_model
-from transak_drift.vertex.monitor_difference import difference, mask_of, merged
-from transak_drift.vertex.monitor_spec import model_monitor
+from transak_drift.vertex.monitor_spec import difference, merged, model_monitor
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1.types import ModelMonitor
-
-MAX_MONITOR_ID_LENGTH = 63
+_MAX_ID_LENGTH = 63
 _TARGET = "model_monitoring_target"
 _REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNotImplemented)
 
 
 def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
-    """See `DriftPlatform.own_monitors`."""
+    """See `MonitoringJobs.own_monitors`."""
     model = find_model(connection, config)
     monitors = monitors_of(connection, model)
     names = [model.model, *(monitor.name for monitor in monitors)]
@@ -59,9 +56,8 @@ def monitor_in_use(
 
 def name_of(connection: VertexConnection, monitor_id: str) -> str:
     """Return the resource name of a monitor in the configured project and location."""
-    return model_monitor_name(
-        connection.endpoint.project_id, connection.endpoint.location, monitor_id
-    )
+    endpoint = connection.endpoint
+    return model_monitor_name(endpoint.project_id, endpoint.location, monitor_id)
 
 
 def id_of(monitor: ModelMonitor) -> str:
@@ -94,7 +90,8 @@ def apply_model_monitor(
     monitors = _list(connection)
     present = _of_version(monitors, model)
     if present is None:
-        configured = next((m for m in monitors if id_of(m) == config.model_monitor_id), None)
+        monitor_id = config.model_monitor_id
+        configured = next((m for m in monitors if id_of(m) == monitor_id), None)
         if configured is not None and _target_of(configured)[0] != model.model_id:
             raise PlatformError(
                 f"{configured.name} monitors "
@@ -104,35 +101,28 @@ def apply_model_monitor(
         if configured is not None and _retarget(connection, configured, desired):
             present = configured
         else:
-            taken = {id_of(monitor) for monitor in monitors}
-            monitor_id = config.model_monitor_id
-            if monitor_id in taken:
-                monitor_id = version_monitor_id(config.model_monitor_id, model.version)
+            if configured is not None:
+                monitor_id = version_monitor_id(monitor_id, model.version)
             if _create(connection, monitor_id, desired):
                 name = name_of(connection, monitor_id)
                 return AppliedModelMonitor(name, created=True, changes=difference(None, desired))
             present = _await_monitor(connection, model)
     changes = difference(present, desired)
-    rest = [field for field in mask_of(changes) if field != _TARGET]
-    if rest:
-        _update(connection, merged(present, desired), rest)
+    mask = sorted({change.path.partition(".")[0] for change in changes} - {_TARGET})
+    if mask:
+        _update(connection, merged(present, desired), mask)
     return AppliedModelMonitor(name_of(connection, id_of(present)), created=False, changes=changes)
 
 
 def version_monitor_id(model_monitor_id: str, version: str) -> str:
-    """Derive the id of a version's own monitor.
+    """Derive the id of a version's own monitor from the configured id, or number.
 
-    Args:
-        model_monitor_id: the configured id, or number.
-        version: the version's id.
-
-    Returns:
-        An id of at most 63 characters that matches `[a-z]([a-z0-9-]{0,61}[a-z0-9])?`. Source:
-        CreateModelMonitorRequest.model_monitor_id.
+    It has at most 63 characters and matches `[a-z]([a-z0-9-]{0,61}[a-z0-9])?`. Source:
+    CreateModelMonitorRequest.model_monitor_id.
     """
     base = f"monitor-{model_monitor_id}" if model_monitor_id[0].isdigit() else model_monitor_id
     ending = f"-v{version}"
-    return base[: MAX_MONITOR_ID_LENGTH - len(ending)].rstrip("-") + ending
+    return base[: _MAX_ID_LENGTH - len(ending)].rstrip("-") + ending
 
 
 def _list(connection: VertexConnection) -> list[ModelMonitor]:
@@ -154,9 +144,7 @@ def _of_version(monitors: Sequence[ModelMonitor], model: RegistryVersion) -> Mod
 
 
 def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: ModelMonitor) -> bool:
-    from google.cloud.aiplatform_v1beta1 import types
-
-    moved = types.ModelMonitor(monitor)
+    moved = ModelMonitor(monitor)
     moved.model_monitoring_target = desired.model_monitoring_target
     try:
         _update(connection, moved, [_TARGET])
@@ -173,16 +161,10 @@ def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: Mode
 def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
     """Create a monitor; False where its id is taken or the version has one meanwhile."""
     parent = connection.endpoint.parent
-    client = connection.model_monitoring
+    request = {"parent": parent, "model_monitor": desired, "model_monitor_id": monitor_id}
     try:
-        connection.run(
-            client,
-            client.create_model_monitor,
-            "aiplatform.modelMonitors.create",
-            parent,
-            {"parent": parent, "model_monitor": desired, "model_monitor_id": monitor_id},
-            "the creation of the ModelMonitor",
-        )
+        create = connection.model_monitoring.create_model_monitor
+        _run(connection, create, "create", parent, request)
     except exceptions.AlreadyExists:
         return False
     except PlatformError as error:
@@ -209,13 +191,21 @@ def _await_monitor(connection: VertexConnection, model: RegistryVersion) -> Mode
 
 
 def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]) -> None:
-    client = connection.model_monitoring
     monitor.name = name_of(connection, id_of(monitor))
-    connection.run(
-        client,
-        client.update_model_monitor,
-        "aiplatform.modelMonitors.update",
-        monitor.name,
-        {"model_monitor": monitor, "update_mask": {"paths": mask}},
-        "the update of the ModelMonitor",
-    )
+    request = {"model_monitor": monitor, "update_mask": {"paths": mask}}
+    update = connection.model_monitoring.update_model_monitor
+    _run(connection, update, "update", monitor.name, request)
+
+
+def _run(
+    connection: VertexConnection,
+    method: Callable[..., Any],
+    verb: str,
+    resource: str,
+    request: Mapping[str, Any],
+) -> None:
+    permission = f"aiplatform.modelMonitors.{verb}"
+    operation = connection.call(method, permission, resource, request)
+    with connection.explained(permission, resource):
+        client = connection.model_monitoring.transport.operations_client
+        connection.wait_for(operation.operation, client, f"the {verb} of the ModelMonitor")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud.aiplatform.utils import yaml_utils
+from google.cloud.aiplatform.utils.pipeline_utils import PipelineRuntimeConfigBuilder
+from google.cloud.aiplatform_v1.types import PipelineJob
+from google.protobuf import json_format
 
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.dataset_input import CLOUD_STORAGE
-
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1.types import PipelineJob
-
-_HTTPS = "https://"
 
 
 def load_template(connection: VertexConnection, address: str) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def load_template(connection: VertexConnection, address: str) -> dict[str, Any]:
     """
     document = _read(connection, address)
     if isinstance(document, dict) and "pipelineSpec" not in document and "root" in document:
-        document = {"pipelineSpec": document, "runtimeConfig": {}}
+        document = {"pipelineSpec": document}
     spec = document.get("pipelineSpec") if isinstance(document, dict) else None
     if not isinstance(spec, dict) or "root" not in spec or "schemaVersion" not in spec:
         raise PlatformError(
@@ -42,51 +41,37 @@ def load_template(connection: VertexConnection, address: str) -> dict[str, Any]:
 
 def declared_parameters(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the parameters that a pipeline takes, each with its definition."""
-    return dict(template["pipelineSpec"]["root"].get("inputDefinitions", {}).get("parameters", {}))
+    return template["pipelineSpec"]["root"].get("inputDefinitions", {}).get("parameters", {})
 
 
 def pipeline_job(
-    template: Mapping[str, Any],
-    *,
-    display_name: str,
-    pipeline_root: str | None,
+    template: dict[str, Any],
     parameters: Mapping[str, Any],
-    labels: Mapping[str, str],
-    service_account: str | None,
-    network: str | None,
+    pipeline_root: str | None,
+    **fields: Any,
 ) -> PipelineJob:
     """Build the PipelineJob, without caching; without a root it takes the template's own.
 
     Raises:
         PlatformError: a parameter is missing or unknown, or there is no pipeline root.
     """
-    from google.cloud.aiplatform.utils import pipeline_utils
-    from google.cloud.aiplatform_v1 import types
-    from google.protobuf import json_format
-
     _check_parameters(template, parameters)
-    spec = template["pipelineSpec"]
-    root = (
-        pipeline_root
-        or spec.get("defaultPipelineRoot")
-        or template["runtimeConfig"].get("gcsOutputDirectory")
-    )
+    spec, runtime = template["pipelineSpec"], template["runtimeConfig"]
+    root = pipeline_root or spec.get("defaultPipelineRoot") or runtime.get("gcsOutputDirectory")
     if not root:
         raise PlatformError(
             "vertex.pipeline_root is not set, and the template has no default: name a directory "
             "gs://bucket/path that the pipeline writes to"
         )
-    builder = pipeline_utils.PipelineRuntimeConfigBuilder.from_job_spec_json(dict(template))
+    builder = PipelineRuntimeConfigBuilder.from_job_spec_json(template)
     builder.update_pipeline_root(root)
     builder.update_runtime_parameters(parameters)
-    job = types.PipelineJob(
-        display_name=display_name,
-        pipeline_spec=_without_caching(spec),
-        labels=dict(labels),
-        service_account=service_account or "",
-        network=network or "",
-    )
-    json_format.ParseDict(builder.build(), types.PipelineJob.pb(job).runtime_config)
+    # Cached steps would hand out the model of an earlier training in place of a new one.
+    for component in (spec["root"], *spec.get("components", {}).values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {"enableCache": False}
+    job = PipelineJob(pipeline_spec=spec, **fields)
+    json_format.ParseDict(builder.build(), PipelineJob.pb(job).runtime_config)
     return job
 
 
@@ -98,7 +83,8 @@ def _check_parameters(template: Mapping[str, Any], parameters: Mapping[str, Any]
             f"vertex.pipeline_parameters.{unknown[0]} is no parameter of the pipeline; it takes "
             f"{', '.join(sorted(declared)) or 'none'}"
         )
-    given = {**_values_in(template["runtimeConfig"]), **parameters}
+    runtime = template["runtimeConfig"]
+    given = {*parameters, *(runtime.get("parameterValues") or runtime.get("parameters") or ())}
     missing = sorted(
         name
         for name, definition in declared.items()
@@ -114,32 +100,15 @@ def _check_parameters(template: Mapping[str, Any], parameters: Mapping[str, Any]
         )
 
 
-def _values_in(runtime_config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return runtime_config.get("parameterValues") or runtime_config.get("parameters") or {}
-
-
-def _without_caching(spec: Mapping[str, Any]) -> dict[str, Any]:
-    # Cached steps would hand out the model of an earlier training in place of a new one.
-    def dag(component: Mapping[str, Any]) -> dict[str, Any]:
-        if "dag" not in component:
-            return dict(component)
-        tasks = {
-            name: {**task, "cachingOptions": {"enableCache": False}}
-            for name, task in component["dag"]["tasks"].items()
-        }
-        return {**component, "dag": {**component["dag"], "tasks": tasks}}
-
-    components = {name: dag(item) for name, item in spec.get("components", {}).items()}
-    return {**spec, "root": dag(spec["root"]), "components": components}
-
-
 def _read(connection: VertexConnection, address: str) -> Any:
     try:
-        if address.startswith(_HTTPS):
-            return yaml.safe_load(_read_artifact_registry(connection, address))
-        from google.cloud.aiplatform.utils import yaml_utils
-
-        resource = address if address.startswith(CLOUD_STORAGE) else "the local file"
+        if address.startswith("https://"):
+            with connection.explained("artifactregistry.files.download", address):
+                session = AuthorizedSession(connection.credentials)
+                response = session.get(address, timeout=connection.limits.attempt_seconds)
+            response.raise_for_status()
+            return yaml.safe_load(response.text)
+        resource = address if address.startswith("gs://") else "the local file"
         with connection.explained("storage.objects.get", resource):
             return yaml_utils.load_yaml(
                 address, connection.endpoint.project_id, connection.credentials
@@ -147,20 +116,6 @@ def _read(connection: VertexConnection, address: str) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PlatformError(
             f"vertex.pipeline_template = {address!r} cannot be read: {error}; compile the pipeline "
-            "there, or name another place"
+            "there, name another place, or, if it is forbidden in Artifact Registry, grant "
+            "roles/artifactregistry.reader on the repository"
         ) from error
-
-
-def _read_artifact_registry(connection: VertexConnection, address: str) -> str:
-    from google.auth.transport.requests import AuthorizedSession
-
-    with connection.explained("artifactregistry.files.download", address):
-        session = AuthorizedSession(connection.credentials)
-        response = session.get(address, timeout=connection.limits.attempt_seconds)
-    if response.status_code != 200:
-        raise PlatformError(
-            f"vertex.pipeline_template = {address!r} answers {response.status_code} "
-            f"{response.reason}: grant roles/artifactregistry.reader on the repository, or correct "
-            "the address"
-        )
-    return response.text

@@ -8,34 +8,23 @@ from datetime import date
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import (
     AppliedModelMonitor,
     Dataset,
     Overview,
-    PlatformError,
     PredictedDataset,
     RegisteredModel,
     StartedMonitoringRun,
     TrainingRequest,
     TrainingResult,
 )
-from transak_drift.vertex.batch_prediction import find_batch_prediction_job
 from transak_drift.vertex.dataset_input import (
     BATCH_PREDICTION,
-    address_of_day,
-    is_split_by_day,
+    find_batch_prediction_job,
+    prediction_address,
 )
-from transak_drift.vertex.model_lookup import (
-    find_model,
-    list_versions,
-    read_metrics,
-)
-from transak_drift.vertex.monitoring_jobs import (
-    VertexMonitoringJobs,
-    read_monitoring_result,
-    recent_results,
-)
+from transak_drift.vertex.model_lookup import find_model, list_versions, read_metrics
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import (
     apply_model_monitor,
@@ -45,13 +34,13 @@ from transak_drift.vertex.monitors import (
     name_of,
     own_monitors,
 )
-from transak_drift.vertex.training_follow import (
+from transak_drift.vertex.training_launch import launch_training
+from transak_drift.vertex.training_outcome import (
     cancel_pipeline_job,
     console_url,
     follow_pipeline_job,
+    training_result,
 )
-from transak_drift.vertex.training_launch import launch_training
-from transak_drift.vertex.training_outcome import training_result
 
 _MAX_RESULTS = 14
 
@@ -93,7 +82,10 @@ class VertexPlatform(VertexMonitoringJobs):
 
     def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
         """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
-        return self._dataset(config, day)
+        address, date_column = prediction_address(config, day)
+        if address.startswith(BATCH_PREDICTION):
+            return Dataset(find_batch_prediction_job(self.connection, address), rows=None)
+        return self.data.describe(address, day, date_column)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
@@ -113,15 +105,11 @@ class VertexPlatform(VertexMonitoringJobs):
     def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
         """See `DriftPlatform`; `pipeline-predict` predicts, here its predictions are found."""
         model = find_model(self.connection, config)
-        return PredictedDataset(self._dataset(config, day), model_version=model.version)
+        return PredictedDataset(self.land_transactions(config, day), model_version=model.version)
 
     def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
         """See `DriftPlatform`; returns within seconds, while the job runs."""
         return start_monitoring_run(self.connection, config, day)
-
-    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
-        """See `DriftPlatform`."""
-        return read_monitoring_result(self.connection, config, job_name)
 
     def train(
         self,
@@ -183,19 +171,5 @@ class VertexPlatform(VertexMonitoringJobs):
                 }
                 for version in list_versions(self.connection, model.model)
             ],
-            monitoring_results=recent_results(self.connection, config, _MAX_RESULTS),
+            monitoring_results=self.recent_results(config, _MAX_RESULTS),
         )
-
-    def _dataset(self, config: MonitoringConfig, day: date) -> Dataset:
-        address = config.vertex.prediction_dataset
-        if address is None:
-            raise PlatformError(
-                "vertex.prediction_dataset is not set: name what is monitored each day, as "
-                "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
-            )
-        of_day = address_of_day(address, day)
-        if of_day.startswith(BATCH_PREDICTION):
-            name = of_day.removeprefix(BATCH_PREDICTION)
-            return Dataset(find_batch_prediction_job(self.connection, name), rows=None)
-        column = None if is_split_by_day(address) else config.date_column
-        return self.data.describe(of_day, day, column)

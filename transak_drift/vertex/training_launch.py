@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.api_core import exceptions
+from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day, pipeline_job_id
@@ -21,12 +22,10 @@ from transak_drift.vertex.pipeline_template import (
     pipeline_job,
 )
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1.types import PipelineJob
-
-MAX_ATTEMPTS = 20
 CHAMPION_LABEL = "transak-drift-champion"
-RUN_LABEL = "transak-drift-run"
+FAILED = (PipelineState.PIPELINE_STATE_FAILED, PipelineState.PIPELINE_STATE_CANCELLED)
+_RUN_LABEL = "transak-drift-run"
+_MAX_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +58,36 @@ def launch_training(
     Raises:
         PlatformError: the template, the model or a right is missing, or the attempts are used up.
     """
-    if config.vertex.pipeline_template is None:
+    template = config.vertex.pipeline_template
+    if template is None:
         raise PlatformError(
             "vertex.pipeline_template is not set: name the compiled training pipeline, as a local "
             "file, gs://bucket/path or an address of Artifact Registry"
         )
-    # An event that is trained needs neither template nor model.
-    attempt, adopted = _find_attempt(connection, config, request, retry_failed=retry_failed)
-    if adopted is not None:
-        return _adopted(adopted, request)
-    champion = find_model(connection, config)
-    job = build_training_job(connection, config, request, config.vertex.pipeline_template, champion)
-    while attempt <= MAX_ATTEMPTS:
-        created = _create(connection, job, _job_id(config, request, attempt))
-        if created is not None:
-            return LaunchedTraining(created.name, adopted=False)
-        attempt, adopted = _find_attempt(
-            connection, config, request, retry_failed=retry_failed, start=attempt
-        )
-        if adopted is not None:
-            return _adopted(adopted, request)
-    last = _job_id(config, request, MAX_ATTEMPTS)
+    parent = connection.endpoint.parent
+    job: PipelineJob | None = None
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
+        job_id = _job_id(config, request, attempt)
+        name = f"{parent}/pipelineJobs/{job_id}"
+        present = find_pipeline_job(connection, name)
+        if present is None:
+            # Only here, since an event that is trained needs neither template nor model.
+            if job is None:
+                champion = find_model(connection, config)
+                job = build_training_job(connection, config, request, template, champion)
+            created = _create(connection, parent, job, job_id)
+            if created is not None:
+                return LaunchedTraining(created.name, adopted=False)
+            present = find_pipeline_job(connection, name)
+        if present is not None and not (retry_failed and present.state in FAILED):
+            # A creation whose answer was lost is this run's own, though it was found as another's.
+            label = dict(present.labels).get(_RUN_LABEL)
+            own = request.run_id != "" and label == request.run_id[:63]
+            return LaunchedTraining(present.name, adopted=not own)
     raise PlatformError(
-        f"{MAX_ATTEMPTS} trainings of {request.drift_event_key} have failed; look at the last "
-        f"PipelineJob {last} and correct the pipeline, then start a training without a drift event"
+        f"{_MAX_ATTEMPTS} trainings of {request.drift_event_key} have failed; look at the last "
+        f"PipelineJob {job_id} and correct the pipeline, then start a training without a drift "
+        "event"
     )
 
 
@@ -115,47 +120,18 @@ def build_training_job(
     purpose = request.drift_event_key or request.run_id
     return pipeline_job(
         template,
+        _parameters(config, request, champion, declared_parameters(template)),
+        config.vertex.pipeline_root,
         display_name=f"{config.training_pipeline} {purpose}"[:128],
-        pipeline_root=config.vertex.pipeline_root,
-        parameters=_parameters(config, request, champion, declared_parameters(template)),
         labels={
             **config.vertex.pipeline_labels,
             "transak-drift-monitor": config.model_monitor_id,
             CHAMPION_LABEL: champion.version,
-            **({RUN_LABEL: request.run_id[:63]} if request.run_id else {}),
+            **({_RUN_LABEL: request.run_id[:63]} if request.run_id else {}),
         },
         service_account=config.vertex.pipeline_service_account,
         network=config.vertex.pipeline_network,
     )
-
-
-def _adopted(job: PipelineJob, request: TrainingRequest) -> LaunchedTraining:
-    # A creation whose answer was lost is this run's own, though it was found as another's.
-    own = request.run_id != "" and dict(job.labels).get(RUN_LABEL) == request.run_id[:63]
-    return LaunchedTraining(job.name, adopted=not own)
-
-
-def _find_attempt(
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    request: TrainingRequest,
-    *,
-    retry_failed: bool,
-    start: int = 1,
-) -> tuple[int, PipelineJob | None]:
-    """Find the first attempt that did not fail: a job to adopt, or a number that is free."""
-    from google.cloud.aiplatform_v1 import types
-
-    for attempt in range(start, MAX_ATTEMPTS + 1):
-        job_id = _job_id(config, request, attempt)
-        job = find_pipeline_job(connection, f"{connection.endpoint.parent}/pipelineJobs/{job_id}")
-        failed = job is not None and job.state in (
-            types.PipelineState.PIPELINE_STATE_FAILED,
-            types.PipelineState.PIPELINE_STATE_CANCELLED,
-        )
-        if not (failed and retry_failed):
-            return attempt, job
-    return MAX_ATTEMPTS + 1, None
 
 
 def _job_id(config: MonitoringConfig, request: TrainingRequest, attempt: int) -> str:
@@ -166,8 +142,9 @@ def _job_id(config: MonitoringConfig, request: TrainingRequest, attempt: int) ->
     return base if attempt == 1 else f"{base}-attempt-{attempt}"
 
 
-def _create(connection: VertexConnection, job: PipelineJob, job_id: str) -> PipelineJob | None:
-    parent = connection.endpoint.parent
+def _create(
+    connection: VertexConnection, parent: str, job: PipelineJob, job_id: str
+) -> PipelineJob | None:
     try:
         return connection.call(
             connection.pipelines.create_pipeline_job,

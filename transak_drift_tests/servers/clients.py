@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.vertex.call_limits import CallLimits
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.endpoint import VertexEndpoint
+from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.location import LOCATION, PROJECT_ID, PROJECT_NUMBER
 

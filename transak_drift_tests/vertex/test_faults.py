@@ -13,10 +13,9 @@ import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError, TemporaryPlatformError, TrainingRequest
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.endpoint import VertexEndpoint
+from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitoring_jobs import list_monitoring_jobs, read_monitoring_result
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift.vertex.training_launch import launch_training
@@ -75,8 +74,9 @@ def everything(connection: VertexConnection, config: MonitoringConfig) -> None:
     changed = config.model_copy(update={"drift_thresholds": {"description": 0.2, "type": 0.3}})
     apply_model_monitor(connection, changed)
     job_name = start_monitoring_run(connection, config, DAY).job_name
-    assert read_monitoring_result(connection, config, job_name) is not None
-    assert len(list_monitoring_jobs(connection, config, datetime(2026, 1, 1, tzinfo=UTC))) == 1
+    jobs = VertexMonitoringJobs(connection)
+    assert jobs.monitoring_result(config, job_name) is not None
+    assert len(jobs.list_monitoring_jobs(config, datetime(2026, 1, 1, tzinfo=UTC))) == 1
     launch_training(connection, config, ORDER)
 
 

@@ -101,6 +101,6 @@ def test_no_report_whatever_stops_the_result(before: Any, now: Any) -> None:
     assert row_count(before) is None or row_count(before) == int(row_count(before) or 0)
 
 
-@pytest.mark.parametrize("number", ["Infinity", float("inf"), "NaN", "many", True, 10**400])
+@pytest.mark.parametrize("number", ["Infinity", float("inf"), "NaN", "many", -1, 10**400])
 def test_a_number_that_is_none_counts_nothing(number: Any) -> None:
     assert row_count({"numExamples": number}) is None

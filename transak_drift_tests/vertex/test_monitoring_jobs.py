@@ -21,11 +21,7 @@ from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.monitoring_jobs import (
-    list_monitoring_jobs,
-    read_monitoring_job,
-    read_monitoring_result,
-)
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_window import window_of
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -96,7 +92,7 @@ def put(vertex: LoopbackVertex, target: types.ModelMonitoringInput, **options: A
 
 def read(connection: VertexConnection, config: MonitoringConfig, name: str) -> MonitoringJob:
     _, _, _, _, _, monitor_id, _, job_id = name.split("/")
-    return read_monitoring_job(connection, config, monitor_id, job_id)
+    return VertexMonitoringJobs(connection).read_monitoring_job(config, monitor_id, job_id)
 
 
 def result_of(
@@ -124,7 +120,7 @@ def test_a_job_that_carries_its_target_alone_is_read_whole(
     ]
     assert (result.baseline_name, result.baseline_rows, result.target_rows) == (BASELINE, 10, 10)
     assert result.alerts[0].startswith("description: The l_infinity distance 0.4 is above")
-    assert read_monitoring_result(connection, config, name) == result
+    assert VertexMonitoringJobs(connection).monitoring_result(config, name) == result
 
 
 def test_the_jobs_own_conditions_go_before_the_monitors(
@@ -298,7 +294,7 @@ def test_each_state_of_a_job(
     if found.result is not None:
         note = "the job succeeded only in part: The column type is missing."
         assert found.result.alerts[-1] == note
-    (listed,) = list_monitoring_jobs(connection, config, LONG_AGO)
+    (listed,) = VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
     assert listed.has_ended == (expected != JobState.UNFINISHED)
 
 
@@ -315,7 +311,7 @@ def test_a_deleted_job_is_missing_and_a_refusal_is_none(
     vertex.monitoring.delete_job(name)
     assert read(connection, config, name).state == JobState.MISSING
     with pytest.raises(PlatformError, match="was not found"):
-        read_monitoring_result(connection, config, name)
+        VertexMonitoringJobs(connection).monitoring_result(config, name)
 
 
 def test_every_job_of_every_monitor_is_listed_oldest_first(
@@ -333,7 +329,9 @@ def test_every_job_of_every_monitor_is_listed_oldest_first(
         job = types.ModelMonitoringJob(model_monitoring_spec=spec)
         names.append(vertex.monitoring.put_job(monitor.name, job))
         vertex.monitoring.jobs()[-1].create_time = LONG_AGO + timedelta(days=number)
-    listed = list_monitoring_jobs(connection, config, LONG_AGO + timedelta(days=1))
+    listed = VertexMonitoringJobs(connection).list_monitoring_jobs(
+        config, LONG_AGO + timedelta(days=1)
+    )
     assert [job.monitoring_job_id for job in listed] == [n.rpartition("/")[2] for n in names[1:]]
     assert {job.has_ended for job in listed} == {False}
 
@@ -344,8 +342,8 @@ def test_only_the_configured_project_and_location_are_called(
     config = monitored_config(project_number=None)
     name = put(vertex, dataset(TARGET))
     elsewhere = name.replace("projects/123456789012", "projects/another").replace("west6", "north1")
-    list_monitoring_jobs(connection, config, LONG_AGO)
-    assert read_monitoring_result(connection, config, elsewhere) is not None
+    VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
+    assert VertexMonitoringJobs(connection).monitoring_result(config, elsewhere) is not None
     for call in vertex.recorder.calls():
         for field in ("parent", "name", "model_monitor"):
             called = getattr(call.request, field, "")

@@ -17,7 +17,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.monitoring_jobs import read_monitoring_result
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import monitored_config
@@ -58,7 +58,7 @@ def finished(
     connection: VertexConnection, config: MonitoringConfig, job_name: str
 ) -> MonitoringResult:
     for _ in range(5):
-        result = read_monitoring_result(connection, config, job_name)
+        result = VertexMonitoringJobs(connection).monitoring_result(config, job_name)
         if result is not None:
             return result
     raise AssertionError("the job does not end")
@@ -201,7 +201,7 @@ def test_a_start_returns_while_the_job_is_unfinished(
     vertex.monitoring.job_looks = 10_000
     job_name = start_monitoring_run(applied, config, DAY).job_name
     assert job_name.startswith("projects/af-finanzen/locations/europe-west6/modelMonitors/")
-    assert read_monitoring_result(applied, config, job_name) is None
+    assert VertexMonitoringJobs(applied).monitoring_result(config, job_name) is None
 
 
 def test_the_same_day_started_again_is_the_same_job(
@@ -320,5 +320,5 @@ def test_a_slow_job_is_looked_at_without_waiting(
 ) -> None:
     vertex.monitoring.job_looks = 3
     job_name = start_monitoring_run(applied, config, DAY).job_name
-    looks = [read_monitoring_result(applied, config, job_name) for _ in range(3)]
+    looks = [VertexMonitoringJobs(applied).monitoring_result(config, job_name) for _ in range(3)]
     assert [look is None for look in looks] == [True, True, False]
