@@ -216,8 +216,7 @@ def _from_first_day(config: MonitoringConfig) -> MonitoringConfig:
 
 def _first_day(config: MonitoringConfig) -> date:
     # DuckDB takes a moment to import; only the user's own data need it this early.
-    from transak_drift.local.file_transactions import TransactionsError
-    from transak_drift.local.own_transactions import own_transactions
+    from transak_drift.local.file_transactions import TransactionsError, own_transactions
 
     try:
         days = own_transactions(config).days()

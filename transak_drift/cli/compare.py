@@ -24,7 +24,7 @@ def compare(
     Status 1 where a feature drifts, or has no distance since a dataset has no value of it.
     """
     from transak_drift.local.dataset_statistics import DatasetError, scan_statistics
-    from transak_drift.local.own_transactions import monitored_kinds
+    from transak_drift.local.file_transactions import monitored_kinds
 
     config = load_settings().load_config(model)
     try:

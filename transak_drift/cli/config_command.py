@@ -60,7 +60,7 @@ def _check_data(config: MonitoringConfig) -> str:
     if config.transactions is None:
         return ""
     from transak_drift.local.dataset_files import DatasetError
-    from transak_drift.local.own_transactions import check_transactions
+    from transak_drift.local.file_transactions import check_transactions
 
     try:
         return check_transactions(config)

@@ -13,24 +13,29 @@ from pathlib import Path
 def replace_file(destination: Path) -> Generator[Path]:
     """Yield a path to write to, and put that file at its destination when the block succeeds.
 
-    The directory is made where missing. Where the block fails the file is removed; where the
-    process dies it stays as a hidden file that nothing reads.
+    The directory is made where missing. A process that dies leaves a hidden file, never read.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.parent / f".{destination.name}.{uuid.uuid4().hex}.temporary"
     try:
         yield temporary
-        sync_to_disk(temporary)
+        _sync(temporary)
         temporary.replace(destination)
-        sync_to_disk(destination.parent)
+        _sync(destination.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def sync_to_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
     """Make the content of a file, or the entries of a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_text(destination: Path, text: str) -> None:
+    """Replace a file's content by a text in UTF-8, whole or not at all."""
+    with replace_file(destination) as temporary:
+        temporary.write_text(text, encoding="utf-8")

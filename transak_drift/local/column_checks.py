@@ -8,8 +8,15 @@ from pathlib import Path
 
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.tabular_column import NUMBERS, Column, sql_text
-from transak_drift.local.tabular_files import DatasetReader, TabularFiles, declare_kind, origin_of
+from transak_drift.local.tabular_files import (
+    NUMBERS,
+    Column,
+    DatasetReader,
+    TabularFiles,
+    declare_kind,
+    origin_of,
+    sql_text,
+)
 
 # Of an untyped column that holds so many numbers, another value is a fault and not a category.
 _MIN_NUMERICAL_FRACTION = 0.9
@@ -25,22 +32,11 @@ _AMOUNT = f"{_UNIT}({_COMMA_NUMBER}|{_GROUPED_NUMBER}|{_PLAIN_NUMBER}){_UNIT}"
 def decide_kind(
     reader: DatasetReader, name: str, files: Sequence[TabularFiles]
 ) -> FeatureKind | None:
-    """Decide how a column is measured.
+    """Decide how a column is measured; None of one without a value.
 
     By its type, a number is numerical and all else categorical. An untyped column is numerical
-    where all its cells are numbers without the leading zero of a code.
-
-    Args:
-        reader: has opened the files.
-        name: the column.
-        files: all files of the dataset.
-
-    Returns:
-        The kind, or None of a column without a value.
-
-    Raises:
-        DatasetError: the files disagree, or untyped cells are numbers but for a few, or numbers
-            in another form; names the file, the line, values and the fix.
+    where all its cells are numbers without the leading zero of a code; where but a few are, or all
+    are numbers in another form, that is an error.
     """
     found: dict[FeatureKind, Path] = {}
     for group in files:
@@ -93,22 +89,17 @@ def raise_for_number(
         for name in names:
             if group.column(name).is_text:
                 condition = group.column(name).is_no_number(reader.decimal)
-                fix = f"correct it, or leave it empty, or {declare_kind(name, 'categorical')}"
+                declared = declare_kind(name, '"categorical"')
+                fix = f"correct it, or leave it empty, or {declared}"
                 raise_for_value(reader, group, name, condition, "which is no number", fix)
 
 
 def raise_for_value(
-    reader: DatasetReader,
-    files: TabularFiles,
-    name: str,
-    condition: str,
-    problem: str,
-    fix: str,
+    reader: DatasetReader, files: TabularFiles, name: str, condition: str, problem: str, fix: str
 ) -> None:
     """Raise for the first value that meets a condition, SQL, if there is one.
 
-    The error names the file, the line, the column and values; of a day that is kept as Parquet it
-    names the user's file.
+    Of a day that is kept as Parquet the error names the user's file.
     """
     column = files.column(name)
     for path, readable in zip(files.paths, files.readable, strict=True):
@@ -140,7 +131,7 @@ def _place_in_source(reader: DatasetReader, path: Path, name: str, value: str | 
     for source in map(Path, origin_of(path)["sources"]):
         try:
             (file,) = reader.open_files([source], [name])
-        except ValueError:
+        except DatasetError:
             # It was removed or replaced since.
             continue
         column = file.column(name)

@@ -86,7 +86,7 @@ def line_of_row(path: Path, csv_format: CsvFormat, separator: str, number: int) 
 
 
 def _rows(path: Path, csv_format: CsvFormat, separator: str) -> Iterator[tuple[int, list[str]]]:
-    with _open(path, "rt", encoding=_encoding(csv_format), newline="") as file:
+    with _open(path, csv_format) as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         line = 1
         try:
@@ -104,20 +104,20 @@ def _is_utf_8(csv_format: CsvFormat) -> bool:
     return csv_format.encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
-def _encoding(csv_format: CsvFormat) -> str:
-    # The byte order mark of UTF-8 is no part of the first name.
-    return "utf-8-sig" if _is_utf_8(csv_format) else csv_format.encoding
-
-
-def _open(path: Path, mode: str, **options: Any) -> IO[Any]:
+def _open(path: Path, csv_format: CsvFormat | None) -> IO[Any]:
+    """Open a file, perhaps compressed, as text of that form, or without a form as bytes."""
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, mode, **options)
+    if csv_format is None:
+        return opener(path, "rb")
+    # The byte order mark of UTF-8 is no part of the first name.
+    encoding = "utf-8-sig" if _is_utf_8(csv_format) else csv_format.encoding
+    return opener(path, "rt", encoding=encoding, newline="")
 
 
 def _chunks(path: Path, csv_format: CsvFormat) -> Iterator[str]:
     """Read a file piece by piece; no piece ends within a line end."""
     try:
-        with _open(path, "rt", encoding=_encoding(csv_format), newline="") as file:
+        with _open(path, csv_format) as file:
             while chunk := file.read(_CHUNK_CHARACTERS):
                 yield chunk + file.read(1) if chunk.endswith("\r") else chunk
     except UnicodeError:
@@ -139,7 +139,7 @@ def _has_uniform_lines(path: Path, csv_format: CsvFormat) -> bool:
 
 def _encoding_error(path: Path, csv_format: CsvFormat) -> DatasetError:
     place, cell = f"{path}", b"the content"
-    with _open(path, "rb") as file:
+    with _open(path, None) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(csv_format.encoding)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from transak_drift.platform import PlatformError
+
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 DATE_PLACEHOLDER = "{date}"
 
@@ -21,7 +23,7 @@ _LAYOUTS = (
 )
 
 
-class DatasetError(ValueError):
+class DatasetError(PlatformError):
     """A dataset that cannot be read or measured.
 
     Args:
@@ -43,13 +45,6 @@ class DailyFiles:
     baseline: tuple[Path, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UndividedFiles:
-    """Files, at least one, in which a date column gives the day."""
-
-    files: tuple[Path, ...]
-
-
 def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
     """Find the Parquet and CSV files of a dataset.
 
@@ -69,24 +64,17 @@ def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
     return found
 
 
-def find_days(location: str) -> DailyFiles | UndividedFiles:
-    """Find the files of transactions, by day where their names give it.
+def find_days(location: str) -> DailyFiles | tuple[Path, ...]:
+    """Find the files of transactions by day, or else those in which a date column gives the day.
 
-    Args:
-        location: a path with `{date}`, a directory of days, or a file or glob.
-
-    Returns:
-        The files by day, or those to look for days in.
-
-    Raises:
-        DatasetError: nothing is there, the files are of another kind, or a day has two sources.
+    The location is a path with `{date}`, a directory of days, or a file or glob.
     """
     text = _local(location)
     if DATE_PLACEHOLDER in text:
         return DailyFiles(_files_by_pattern(text))
     if Path(text).is_dir():
         return _files_by_name(Path(text))
-    return UndividedFiles(_files_of(text, missing_fix=_LAYOUTS))
+    return _files_of(text, missing_fix=_LAYOUTS)
 
 
 def _local(location: str) -> str:
@@ -101,9 +89,7 @@ def _files_of(source: str, missing_fix: str = "correct the path") -> tuple[Path,
     text = _local(source)
     path = Path(text)
     if path.is_dir():
-        files = [
-            file for file in sorted(path.rglob("*")) if file.is_file() and _is_data(file, path)
-        ]
+        files = [file for file in sorted(path.rglob("*")) if _is_data(file, path)]
         if not files:
             raise DatasetError(f"{source} has no {_KNOWN} file in it", "name another directory")
         return tuple(file.resolve() for file in files)
@@ -111,11 +97,12 @@ def _files_of(source: str, missing_fix: str = "correct the path") -> tuple[Path,
     if path.is_file():
         _require_known_suffix(path)
         return (path.resolve(),)
-    matches = [match for match in _glob(text) if match.is_dir() or _has_known_suffix(match)]
+    found = _glob(text)
+    matches = [match for match in found if match.is_dir() or _has_known_suffix(match)]
     if matches:
         return tuple(file for match in matches for file in _files_of(str(match)))
-    if others := _glob(text):
-        _require_known_suffix(others[0])
+    for other in found:
+        _require_known_suffix(other)
     problem = f"no file matches {source}" if glob.has_magic(text) else f"{source} does not exist"
     raise DatasetError(problem, missing_fix)
 
@@ -129,10 +116,11 @@ def _has_known_suffix(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def _is_data(file: Path, directory: Path) -> bool:
+def _is_data(path: Path, directory: Path) -> bool:
     """Leave out what systems write beside data: ._part-0.csv, _temporary/, _SUCCESS."""
-    parts = file.relative_to(directory).parts
-    return _has_known_suffix(file) and not any(part.startswith((".", "_")) for part in parts)
+    parts = path.relative_to(directory).parts
+    hidden = any(part.startswith((".", "_")) for part in parts)
+    return _has_known_suffix(path) and not hidden and path.is_file()
 
 
 def _require_known_suffix(path: Path) -> None:
@@ -153,12 +141,11 @@ def _files_by_pattern(pattern: str) -> dict[date, tuple[Path, ...]]:
     found = {}
     for day in sorted(days):
         name = pattern.replace(DATE_PLACEHOLDER, day.isoformat())
-        files = [Path(name)] if Path(name).is_file() else _glob(name)
-        files = [file for file in files if file.is_file()]
-        for file in files:
-            _require_known_suffix(file)
-        if files:
-            found[day] = tuple(files)
+        matches = [Path(name)] if Path(name).is_file() else _glob(name)
+        if files := tuple(file for file in matches if file.is_file()):
+            for file in files:
+                _require_known_suffix(file)
+            found[day] = files
     return found
 
 
@@ -170,25 +157,24 @@ def _as_date(text: str) -> date | None:
 
 
 def _files_by_name(directory: Path) -> DailyFiles:
-    found: dict[date | str, list[tuple[Path, ...]]] = {}
+    found: dict[date | str, tuple[Path, ...]] = {}
     for path in sorted(directory.iterdir()):
-        stem = path.name
+        key: date | str | None = None
         files: tuple[Path, ...] = ()
-        if path.is_dir():
-            stem = stem.removeprefix("date=")
+        if path.is_dir() and path.name.startswith("date="):
+            key = _as_date(path.name.removeprefix("date="))
             files = tuple(file for file in sorted(path.iterdir()) if _is_data(file, directory))
         elif _is_data(path, directory):
-            suffix = next(end for end in SUFFIXES if stem.lower().endswith(end))
-            stem, files = stem[: -len(suffix)], (path,)
-        key = "baseline" if stem == "baseline" and not path.is_dir() else _as_date(stem)
-        if files and key and (not path.is_dir() or path.name.startswith("date=")):
-            found.setdefault(key, []).append(files)
-    for key, sources in found.items():
-        if len(sources) > 1:
-            places = " and ".join(str(files[0]) for files in sources)
-            raise DatasetError(f"{directory} has {key} twice: {places}", "keep one of them")
-    days = {key: found[key][0] for key in found if isinstance(key, date)}
+            suffix = next(end for end in SUFFIXES if path.name.lower().endswith(end))
+            stem, files = path.name[: -len(suffix)], (path,)
+            key = stem if stem == "baseline" else _as_date(stem)
+        if not files or key is None:
+            continue
+        if key in found:
+            problem = f"{directory} has {key} twice: {found[key][0]} and {files[0]}"
+            raise DatasetError(problem, "keep one of them")
+        found[key] = files
+    days = {key: files for key, files in found.items() if isinstance(key, date)}
     if not days:
         raise DatasetError(f"{directory} has no file named by a day", _LAYOUTS)
-    baselines = found.get("baseline")
-    return DailyFiles(dict(sorted(days.items())), baselines[0] if baselines else None)
+    return DailyFiles(dict(sorted(days.items())), found.get("baseline"))

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -39,7 +38,6 @@ def scan_statistics(
     features: Mapping[str, FeatureKind | None],
     *,
     csv_format: CsvFormat | None = None,
-    memory_limit: str | None = None,
 ) -> DatasetStatistics:
     """Compute the statistics of a dataset.
 
@@ -49,8 +47,6 @@ def scan_statistics(
         features: how each feature is measured; None decides it by the column, as for a baseline,
             see `transak_drift.local.column_checks.decide_kind`.
         csv_format: the form of CSV files; by default RFC 4180 in UTF-8.
-        memory_limit: the most memory DuckDB may use before it spills to disk, e.g. `2GB`; by
-            default 80 % of the machine's.
 
     Returns:
         The statistics of the features, in their order. Categories are counted by their
@@ -60,10 +56,9 @@ def scan_statistics(
     Raises:
         DatasetError: a source is missing or unreadable, lacks a column, or has a cell that is no
             number where one is needed; names file, column, line and value.
-        ValueError: the memory limit is no size.
     """
-    paths = find_files([sources] if isinstance(sources, str | Path) else sources)
-    with open_reader(csv_format, memory_limit) as reader:
+    paths = find_files(sources)
+    with open_reader(csv_format or CsvFormat()) as reader:
         files = reader.open_files(paths, list(features))
         kinds = {
             name: kind or decide_kind(reader, name, files) or FeatureKind.CATEGORICAL
@@ -82,34 +77,24 @@ class _Scan:
     kinds: Mapping[str, FeatureKind]
 
     def statistics(self) -> DatasetStatistics:
-        if not self.files:
-            empty: dict[FeatureKind, FeatureStatistics] = {
-                FeatureKind.CATEGORICAL: CategoricalStatistics({}),
-                FeatureKind.NUMERICAL: NumericalStatistics((), (), None, None),
-            }
-            return DatasetStatistics(0, {name: empty[kind] for name, kind in self.kinds.items()})
         found: dict[str, FeatureStatistics] = {}
         try:
-            if FeatureKind.CATEGORICAL not in self.kinds.values():
-                rows, numerical = self._numerical_statistics()
-                found.update(numerical)
-            elif FeatureKind.NUMERICAL not in self.kinds.values():
+            # While one query's groups are turned into Python's, the other's columns are read.
+            with self.connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+                beside = replace(self, connection=cursor)
+                numerical = pool.submit(beside._numerical_statistics)
                 found.update(self._categorical_statistics())
-                first = next(iter(found.values()))
-                rows = int(first.present) + first.missing
-            else:
-                # While one query's groups are turned into Python's, the other's columns are read.
-                with self.connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
-                    beside = replace(self, connection=cursor)
-                    numbers = pool.submit(beside._numerical_statistics)
-                    found.update(self._categorical_statistics())
-                    rows, numerical = numbers.result()
-                found.update(numerical)
+                found.update(numerical.result())
         except duckdb.ConversionException:
             raise_for_number(self.reader, self.files, self._names_of(FeatureKind.NUMERICAL))
             raise
+        features = {name: found[name] for name in self.kinds}
+        rows = next((int(item.present) + item.missing for item in features.values()), None)
+        if rows is None:
+            count = f"SELECT count(*) FROM ({self._numbers([])})"
+            rows = self._fetch_one(count)[0] if self.files else 0
         try:
-            return DatasetStatistics(rows, {name: found[name] for name in self.kinds})
+            return DatasetStatistics(rows, features)
         except ValueError as error:
             raise DatasetError(
                 f"{self.files[0].paths[0]} changed while it was read ({error})", "read it again"
@@ -117,29 +102,27 @@ class _Scan:
 
     def _categorical_statistics(self) -> dict[str, CategoricalStatistics]:
         names = self._names_of(FeatureKind.CATEGORICAL)
-        if not names:
-            return {}
-        query = " UNION ALL ".join(
-            part for files in self.files for part in self._value_counts(files, names)
-        )
-        columns = [files.column(name) for files in self.files for name in names]
-        if len(self.files) > 1 or not all(c.is_text and not c.is_untyped for c in columns):
-            query = (
-                "SELECT index, value, CAST(sum(rows) AS BIGINT) AS rows "
-                f"FROM ({query}) GROUP BY index, value"
-            )
         counts: list[dict[str | None, int]] = [{} for _ in names]
-        try:
-            for batch in pa.RecordBatchReader.from_stream(self.connection.sql(query)):
-                places, values, rows = map(pa.Array.to_pylist, batch.columns)
-                for index in set(places):
-                    own = [place == index for place in places]
-                    counts[index].update(
-                        zip(compress(values, own), compress(rows, own), strict=True)
-                    )
-        except (pa.ArrowException, OSError) as error:
-            # So a stream reports what DuckDB fails of in the midst of it.
-            raise duckdb.IOException(str(error)) from error
+        queries = [part for files in self.files for part in self._value_counts(files, names)]
+        if queries:
+            query = " UNION ALL ".join(queries)
+            columns = [files.column(name) for files in self.files for name in names]
+            if len(self.files) > 1 or not all(c.is_text and not c.is_untyped for c in columns):
+                query = (
+                    "SELECT index, value, CAST(sum(rows) AS BIGINT) AS rows "
+                    f"FROM ({query}) GROUP BY index, value"
+                )
+            try:
+                for batch in pa.RecordBatchReader.from_stream(self.connection.sql(query)):
+                    places, values, rows = map(pa.Array.to_pylist, batch.columns)
+                    for index in set(places):
+                        own = [place == index for place in places]
+                        counts[index].update(
+                            zip(compress(values, own), compress(rows, own), strict=True)
+                        )
+            except (pa.ArrowException, OSError) as error:
+                # So a stream reports what DuckDB fails of in the midst of it.
+                raise duckdb.IOException(str(error)) from error
         return {
             name: CategoricalStatistics(*canonical_counts(counts[index]))
             for index, name in enumerate(names)
@@ -149,7 +132,7 @@ class _Scan:
         """Return queries of index, value and rows; several values may have the same text."""
         columns = [files.measured_column(name, FeatureKind.CATEGORICAL) for name in names]
         texts = [column.as_text("value", self.reader.decimal) for column in columns]
-        if files.separator is None:
+        if files.separator is None or not names:
             # One column at a time, and as text only what is left of it.
             return [
                 f"SELECT {index} AS index, {text} AS value, rows FROM (SELECT {column.reference} "
@@ -167,92 +150,76 @@ class _Scan:
             f"GROUP BY GROUPING SETS ({', '.join(f'({name})' for name in references)}))"
         ]
 
-    def _numerical_statistics(self) -> tuple[int, dict[str, NumericalStatistics]]:
+    def _numerical_statistics(self) -> dict[str, NumericalStatistics]:
         names = self._names_of(FeatureKind.NUMERICAL)
-        rows, plain = self._summaries(
-            names, ("count({0})", "0", "0", "0", "min({0})", "max({0})", "favg({0})")
-        )
+        if not self.files:
+            return dict.fromkeys(names, NumericalStatistics((), (), None, None))
+        summaries = self._summaries(names, ("0", "0", "0", "min({0})", "max({0})", "favg({0})"))
         # DuckDB orders NaN above +inf, so that the bounds show any value that is not finite.
-        unusual = [
+        unusual = {
             name
-            for name, item in plain.items()
+            for name, item in summaries.items()
             if not math.isfinite(item.minimum or 0.0) or not math.isfinite(item.maximum or 0.0)
-        ]
-        summaries = dict(plain)
-        if unusual:
-            finite = "FILTER (isfinite({0}))"
-            _, apart = self._summaries(
-                unusual,
-                (
-                    "count({0})",
-                    "count(*) FILTER (isnan({0}))",
-                    "count(*) FILTER ({0} = CAST('-inf' AS DOUBLE))",
-                    "count(*) FILTER ({0} = CAST('inf' AS DOUBLE))",
-                    f"min({{0}}) {finite}",
-                    f"max({{0}}) {finite}",
-                    f"favg({{0}}) {finite}",
-                ),
-            )
-            summaries |= apart
-        counts = self._bucket_counts(
-            {
-                name: equal_width_edges(item.minimum, item.maximum)
-                for name, item in summaries.items()
-                if item.minimum is not None
-                and item.maximum is not None
-                and item.minimum < item.maximum
-            },
-            set(unusual),
+        }
+        summaries |= self._summaries(
+            sorted(unusual),
+            (
+                "count(*) FILTER (isnan({0}))",
+                "count(*) FILTER ({0} = CAST('-inf' AS DOUBLE))",
+                "count(*) FILTER ({0} = CAST('inf' AS DOUBLE))",
+                *(f"{name}({{0}}) FILTER (isfinite({{0}}))" for name in ("min", "max", "favg")),
+            ),
         )
-        return rows, {name: item.statistics(counts.get(name)) for name, item in summaries.items()}
+        edges = {
+            name: equal_width_edges(item.minimum, item.maximum)
+            for name, item in summaries.items()
+            if item.minimum is not None and item.maximum is not None and item.minimum < item.maximum
+        }
+        counts = self._bucket_counts(edges, unusual)
+        return {
+            name: item.statistics(edges.get(name), counts.get(name))
+            for name, item in summaries.items()
+        }
 
-    def _summaries(
-        self, names: Sequence[str], aggregates: Sequence[str]
-    ) -> tuple[int, dict[str, _Summary]]:
-        """Return the rows and, for each feature, what the aggregates of its values are."""
+    def _summaries(self, names: Sequence[str], aggregates: Sequence[str]) -> dict[str, _Summary]:
+        """Return what the aggregates of each feature's values are, after rows and present ones."""
+        if not names:
+            return {}
         columns = [
             aggregate.format(f"value{index}")
             for index in range(len(names))
-            for aggregate in aggregates
+            for aggregate in ("count(*)", "count({0})", *aggregates)
         ]
-        rows, *found = self._fetch_one(
-            f"SELECT {', '.join(['count(*)', *columns])} FROM ({self._numbers(names)})", {}
-        )
-        width = len(aggregates)
-        return rows, {
-            name: _Summary(rows, *found[index * width : (index + 1) * width])
+        row = self._fetch_one(f"SELECT {', '.join(columns)} FROM ({self._numbers(names)})")
+        width = len(columns) // len(names)
+        return {
+            name: _Summary(*row[index * width : (index + 1) * width])
             for index, name in enumerate(names)
         }
 
     def _bucket_counts(
         self, edges: Mapping[str, tuple[float, ...]], with_infinities_or_nan: Set[str]
-    ) -> dict[str, tuple[tuple[float, ...], tuple[int, ...]]]:
-        """Return the edges and the finite values in each bucket of the features with a range."""
+    ) -> dict[str, tuple[int, ...]]:
+        """Return how many finite values each bucket of a feature has."""
         if not edges:
             return {}
-        parameters: dict[str, Any] = {}
+        parameters: dict[str, list[float]] = {}
         aggregates = []
         for index, (name, bounds) in enumerate(edges.items()):
             # DuckDB's buckets include their upper bound, numpy's (but the last) do not: below an
             # edge is at most the next lower float.
-            parameters[f"bounds{index}"] = [
-                *(math.nextafter(edge, -math.inf) for edge in bounds[1:-1]),
-                bounds[-1],
-            ]
+            inner = [math.nextafter(edge, -math.inf) for edge in bounds[1:-1]]
+            parameters[f"bounds{index}"] = [*inner, bounds[-1]]
             finite = f" FILTER (isfinite(value{index}))" if name in with_infinities_or_nan else ""
             aggregates.append(f"map_values(histogram(value{index}, $bounds{index}){finite})")
         query = f"SELECT {', '.join(aggregates)} FROM ({self._numbers(list(edges))})"
-        row = self._fetch_one(query, parameters)
-        return {
-            name: (bounds, tuple(counts))
-            for (name, bounds), counts in zip(edges.items(), row, strict=True)
-        }
+        return dict(zip(edges, map(tuple, self._fetch_one(query, parameters)), strict=True))
 
     def _names_of(self, kind: FeatureKind) -> list[str]:
         return [name for name, its_kind in self.kinds.items() if its_kind is kind]
 
-    def _fetch_one(self, query: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
-        return self.connection.execute(query, parameters).fetchall()[0]
+    def _fetch_one(self, query: str, parameters: Mapping[str, object] | None = None) -> tuple:
+        return self.connection.execute(query, dict(parameters or {})).fetchall()[0]
 
     def _numbers(self, names: Sequence[str]) -> str:
         """Return the query of the columns `value0`, `value1`... of all files."""
@@ -281,21 +248,15 @@ class _Summary:
     mean: float | None
 
     def statistics(
-        self, buckets: tuple[tuple[float, ...], tuple[int, ...]] | None
+        self, edges: tuple[float, ...] | None, counts: tuple[int, ...] | None
     ) -> NumericalStatistics:
-        """Return the statistics.
-
-        Args:
-            buckets: edges and counts, or None where there are not two distinct finite values.
-        """
-        finite = self.present - self.nan - self.negative_infinities - self.positive_infinities
-        if buckets is not None:
-            edges, counts = buckets
-        elif self.minimum is not None and self.maximum is not None:
-            edges, counts = (self.minimum, self.maximum), (finite,)
-        else:
+        """Return the statistics; without buckets where there are not two distinct finite values."""
+        if edges is None or counts is None:
+            finite = self.present - self.nan - self.negative_infinities - self.positive_infinities
             edges, counts = (), ()
-        overflowed = self.mean is not None and abs(self.mean) == float("inf")
+            if self.minimum is not None and self.maximum is not None:
+                edges, counts = (self.minimum, self.maximum), (finite,)
+        overflowed = self.mean is not None and math.isinf(self.mean)
         return NumericalStatistics(
             edges=edges,
             counts=counts,

@@ -7,21 +7,26 @@ from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.column_checks import raise_for_value
-from transak_drift.local.dataset_files import (
-    DailyFiles,
-    DatasetError,
-    UndividedFiles,
-    find_days,
+from transak_drift.local.dataset_files import DailyFiles, DatasetError, find_days
+from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.tabular_files import (
+    Column,
+    DatasetReader,
+    TabularFiles,
+    open_reader,
+    sql_name,
+    sql_text,
 )
-from transak_drift.local.tabular_column import Column, sql_name, sql_text
-from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
 
 _ISO_8601 = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?\s*"
 # A name that no column of the user's has.
@@ -29,17 +34,10 @@ _DAY = '"transak_drift day of the row"'
 
 
 class TransactionsError(DatasetError):
-    """Transactions that cannot be read as the configuration names them.
+    """Transactions that cannot be read as `transactions` names them."""
 
-    Args:
-        setting: the setting that names them, e.g. `transactions`.
-        value: what it says.
-        problem: what is wrong, with file, line and value.
-        fix: what to do.
-    """
-
-    def __init__(self, setting: str, value: str, problem: str, fix: str) -> None:
-        super().__init__(f"{setting} = {value!r}: {problem}", fix)
+    def __init__(self, location: str, problem: str, fix: str) -> None:
+        super().__init__(f"transactions = {location!r}: {problem}", fix)
         self.problem = problem
 
 
@@ -62,7 +60,6 @@ class FileTransactions:
         required_columns: the monitored features; every file must have them.
         date_column: column with the day, where the files' names do not give it.
         csv_format: the form of CSV files.
-        setting: name of the setting that gives the location, for errors.
 
     Raises:
         TransactionsError: nothing is there, or the location is none of these.
@@ -75,28 +72,37 @@ class FileTransactions:
         required_columns: Sequence[str] = ("description", "type"),
         date_column: str = "date",
         csv_format: CsvFormat | None = None,
-        setting: str = "transactions",
     ) -> None:
         self.location = location
         self._required = tuple(dict.fromkeys(required_columns))
         self._date_column = date_column
         self._csv_format = csv_format or CsvFormat()
-        self._setting = setting
         self._find_files()
 
     def days(self) -> list[date]:
-        """Return the days that have transactions; see `TransactionSource.days`."""
+        """Return the days that have transactions, ascending."""
         found = self._find_files()
         if isinstance(found, DailyFiles):
             return list(found.files)
         with self._reader() as reader:
-            files = self._open(reader, found.files)
-            rows = self._rows(files, with_day=True)
+            rows = self._rows(self._open(reader, found), with_day=True)
             days = f"SELECT DISTINCT {_DAY} FROM ({rows}) WHERE {_DAY} IS NOT NULL ORDER BY 1"
             return [row[0] for row in reader.connection.execute(days).fetchall()]
 
     def write_day(self, day: date, destination: Path) -> int:
-        """Write a day's transactions; see `TransactionSource.write_day`."""
+        """Write a day's transactions to a Parquet file, which appears whole or not at all.
+
+        Args:
+            day: the booking day.
+            destination: the file; replaced where it exists, its directory made where missing.
+
+        Returns:
+            The number of rows; 0 of a day without bookings, such as a Sunday.
+
+        Raises:
+            TransactionsError: the transactions cannot be read, begin on a later day, or end
+                before the day, a weekday.
+        """
         found = self._find_files()
         if isinstance(found, DailyFiles):
             if day in found.files:
@@ -107,7 +113,7 @@ class FileTransactions:
                 pq.write_table(pa.table(columns), temporary)
             return 0
         with self._reader() as reader, replace_file(destination) as temporary:
-            files = self._open(reader, found.files)
+            files = self._open(reader, found)
             query = self._rows(files, with_day=True)
             [(dateless, first, last, rows)] = reader.connection.execute(
                 f"SELECT count(*) - count({_DAY}), min({_DAY}), max({_DAY}), "
@@ -121,7 +127,7 @@ class FileTransactions:
             return reader.write_rows(chosen, files, temporary)
 
     def write_baseline(self, destination: Path) -> int | None:
-        """Write the directory's baseline; see `TransactionSource.write_baseline`."""
+        """Write the directory's own baseline as `write_day` does a day; None where it has none."""
         found = self._find_files()
         if not isinstance(found, DailyFiles) or found.baseline is None:
             return None
@@ -138,7 +144,7 @@ class FileTransactions:
             files = self._open(reader, paths, with_day=False)
             return reader.write_rows(self._rows(files, with_day=False), files, temporary)
 
-    def _find_files(self) -> DailyFiles | UndividedFiles:
+    def _find_files(self) -> DailyFiles | tuple[Path, ...]:
         with self._own_errors():
             return find_days(self.location)
 
@@ -181,12 +187,13 @@ class FileTransactions:
         for group in files:
             columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
             if with_day:
-                columns.append(f"{self._day(group.column(self._date_column), group)} AS {_DAY}")
+                columns.append(f"{self._day(group)} AS {_DAY}")
             queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
         return " UNION ALL BY NAME ".join(queries)
 
-    def _day(self, column: Column, files: TabularFiles) -> str:
+    def _day(self, files: TabularFiles) -> str:
         """Return the SQL of a row's day, DATE, or null where the value is no day."""
+        column = files.column(self._date_column)
         if column.is_text and column.is_untyped and self._csv_format.date_format:
             form = sql_text(self._csv_format.date_format)
             return f"CAST(try_strptime(trim({column.reference}), {form}) AS DATE)"
@@ -196,13 +203,7 @@ class FileTransactions:
                 f" THEN TRY_CAST(left(trim({column.reference}), 10) AS DATE) END"
             )
         if column.type_id == "date" or column.type_id.startswith("timestamp"):
-            # Nanoseconds with a time zone have no isfinite; microseconds are enough for a day.
-            moment = column.reference
-            if column.type_id not in ("date", "timestamp"):
-                zone = (
-                    " WITH TIME ZONE" if "tz" in column.type_id or "zone" in column.type_id else ""
-                )
-                moment = f"CAST({moment} AS TIMESTAMP{zone})"
+            moment = _in_microseconds(column)
             return f"CASE WHEN isfinite({moment}) THEN CAST({moment} AS DATE) END"
         raise self._error(
             f"{files.paths[0]} has the column {self._date_column!r} of type {column.type_name}, "
@@ -222,7 +223,7 @@ class FileTransactions:
             '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
         )
         for group in files:
-            no_day = f"({self._day(group.column(self._date_column), group)}) IS NULL"
+            no_day = f"({self._day(group)}) IS NULL"
             raise_for_value(reader, group, self._date_column, no_day, "which is no day", fix)
 
     def _require_arrived(self, day: date, first: date | None, last: date | None) -> None:
@@ -243,7 +244,57 @@ class FileTransactions:
         )
 
     def _error(self, problem: str, fix: str) -> TransactionsError:
-        return TransactionsError(self._setting, self.location, problem, fix)
+        return TransactionsError(self.location, problem, fix)
+
+
+def own_transactions(config: MonitoringConfig) -> FileTransactions:
+    """Open the files that the configuration's `transactions` names."""
+    assert config.transactions is not None
+    return FileTransactions(
+        config.transactions,
+        date_column=config.date_column,
+        required_columns=tuple(config.drift_thresholds),
+        csv_format=config.csv,
+    )
+
+
+def check_transactions(config: MonitoringConfig) -> str:
+    """Read the days of `transactions` and, as a sample, the baseline or the first day.
+
+    Args:
+        config: the monitored model, with `transactions` set.
+
+    Returns:
+        What there is, for people.
+
+    Raises:
+        DatasetError: the data cannot be read or measured as configured.
+    """
+    source = own_transactions(config)
+    days = source.days()
+    if not days:
+        raise DatasetError(f"{config.transactions} has no rows", "name data with transactions")
+    with TemporaryDirectory() as directory:
+        sample = Path(directory) / "sample.parquet"
+        if source.write_baseline(sample) is None:
+            source.write_day(days[0], sample)
+        found = scan_statistics([sample], monitored_kinds(config), csv_format=config.csv)
+    kinds = ", ".join(f"{name} {item.kind}" for name, item in found.features.items())
+    return f"{len(days)} day(s), {days[0]} to {days[-1]}; {kinds}"
+
+
+def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:
+    """Return how each monitored feature is measured; None where the baseline decides."""
+    kinds = {feature: config.feature_type(feature) for feature in config.drift_thresholds}
+    return {feature: FeatureKind(kind) if kind else None for feature, kind in kinds.items()}
+
+
+def _in_microseconds(column: Column) -> str:
+    # Nanoseconds with a time zone have no isfinite; microseconds are enough for a day.
+    if column.type_id in ("date", "timestamp"):
+        return column.reference
+    zoned = "tz" in column.type_id or "zone" in column.type_id
+    return f"CAST({column.reference} AS TIMESTAMP{' WITH TIME ZONE' if zoned else ''})"
 
 
 def _extent(days: Collection[date]) -> tuple[date | None, date | None]:

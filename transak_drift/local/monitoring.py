@@ -1,35 +1,85 @@
-"""Monitoring runs of the local platform: a day's transactions against the stored baseline."""
+"""The monitor of the local platform and its runs: a day's transactions against the baseline."""
 
 from __future__ import annotations
 
+import json
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
+from filelock import FileLock
 
-from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
+from transak_drift.config.resource_names import (
+    model_monitor_name,
+    monitoring_job_name,
+    parse_monitoring_job_name,
+)
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
-from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
+from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
-from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.dataset_files import DatasetError
+from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.local.dataset_statistics import scan_statistics
-from transak_drift.local.log_router import write_anomaly
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.transaction_generator import (
     DriftInjection,
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.platform import PlatformError, StartedMonitoringRun
+from transak_drift.platform import AppliedModelMonitor, Change, PlatformError, StartedMonitoringRun
 from transak_drift.trigger.assessment import drift_event_of
+from transak_drift.trigger.log_entry import anomaly_log_entry
+from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
 _TEST_JOB = "test-of-the-trigger-"
 _TEST_DRIFT_SHARE = 0.8
+
+
+def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
+    """Create or update the stored ModelMonitor; without a difference nothing is written."""
+    config = state.config
+    name = model_monitor_name(config.project_id, config.location, config.model_monitor_id)
+    thresholds, kinds = config.drift_thresholds, config.feature_types
+    desired = {
+        "displayName": config.monitoring_job_display_name,
+        "model": config.model_name,
+        **{f"featureThresholds.{feature}": value for feature, value in thresholds.items()},
+        **{f"featureTypes.{feature}": kind for feature, kind in kinds.items()},
+        "notification.enableCloudLogging": config.log_anomalies,
+        "notification.channels": list(config.notification_channels),
+        "notification.userEmails": list(config.user_emails),
+    }
+    state.model.mkdir(parents=True, exist_ok=True)
+    with FileLock(state.model_monitor.with_suffix(".lock")):
+        stored = _stored_settings(state.model_monitor)
+        before = stored or {}
+        changes = tuple(
+            Change(path, before.get(path), desired.get(path))
+            for path in sorted({*before, *desired})
+            if before.get(path) != desired.get(path)
+        )
+        if changes:
+            document = {"name": name, "settings": desired}
+            write_text(state.model_monitor, json.dumps(document, indent=2))
+    return AppliedModelMonitor(name, created=stored is None, changes=changes)
+
+
+def _stored_settings(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlatformError(
+            f"{path} is not a stored ModelMonitor ({error}); delete it and "
+            "materialize model_monitor again"
+        ) from error
 
 
 def run_monitoring(
@@ -39,23 +89,10 @@ def run_monitoring(
     baseline: DatasetStatistics,
     publish: Callable[[bytes], str],
 ) -> StartedMonitoringRun:
-    """Compare a day with a baseline, and write an anomaly where a feature drifted.
+    """Compare a day with a baseline, and log and publish an anomaly where a feature drifted.
 
-    The job's id is made of the day and the baseline's name: the same comparison made again is
-    the same drift event, and trains nothing twice.
-
-    Args:
-        state: the monitored model's directory.
-        day: the day, whose predictions are there.
-        baseline_name: name of the baseline: the model version whose training data it is.
-        baseline: its statistics.
-        publish: publishes a body to the trigger topic and returns the message's id.
-
-    Returns:
-        The run's name, and the id of the message where there was drift.
-
-    Raises:
-        PlatformError: the day or the baseline is missing, or they cannot be compared.
+    The baseline's name is the model version whose training data it is. The job's id is made of it
+    and the day: the same comparison made again is the same drift event, and trains nothing twice.
     """
     config = state.config
     if not state.model_monitor.exists():
@@ -67,11 +104,26 @@ def run_monitoring(
         raise PlatformError(f"no predictions of {day}; materialize predictions for that day first")
     job_id = f"{day:%Y%m%d}-baseline-{baseline_name}"
     job, result = _measure(state, job_id, day, target_file, baseline_name, baseline)
-    _store_result(state, job_id, result)
+    write_text(state.monitoring_result(job_id), result.model_dump_json(indent=2))
     event = drift_event_of(job, result, config)
     if event is None or not config.log_anomalies:
         return StartedMonitoringRun(job.name)
-    return StartedMonitoringRun(job.name, write_anomaly(event, state, publish))
+    return StartedMonitoringRun(job.name, _write_anomaly(event, state, publish))
+
+
+def _write_anomaly(
+    event: DriftEvent, state: StateDirectory, publish: Callable[[bytes], str]
+) -> str | None:
+    """Write an anomaly to the log and let the sink pass it on, by the filter Terraform deploys."""
+    config = state.config
+    entry = anomaly_log_entry(event, receive_time=datetime.now(UTC))
+    body = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    with state.anomaly_log.open("a", encoding="utf-8") as log:
+        log.write(body + "\n")
+        log.flush()
+        os.fsync(log.fileno())
+    deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
+    return publish(body.encode()) if lets_through(deployed, entry) else None
 
 
 def monitor_drifted_window(
@@ -83,21 +135,8 @@ def monitor_drifted_window(
 ) -> MonitoringJob:
     """Monitor a window of generated transactions that drifts, to test the trigger.
 
-    The transactions are kept apart from the day's own, and the job is in no list: it is no
-    monitoring of the day, and only a message leads to it.
-
-    Args:
-        state: the monitored model's directory.
-        day: the window.
-        generator: what the transactions are like otherwise.
-        baseline_name: name of the baseline.
-        baseline: its statistics.
-
-    Returns:
-        The job, with an id of its own each time and its result stored.
-
-    Raises:
-        PlatformError: nothing that can be generated drifts from the baseline.
+    The transactions are kept apart from the day's own, and the job, whose id is new each time, is
+    in no list: it is no monitoring of the day, and only a message leads to it.
     """
     job_id = f"{_TEST_JOB}{uuid.uuid4().hex[:16]}"
     file = state.drifted_window(job_id)
@@ -109,7 +148,7 @@ def monitor_drifted_window(
             pq.write_table(table, temporary)
         job, result = _measure(state, job_id, day, file, baseline_name, baseline)
         if drift_event_of(job, result, state.config) is not None:
-            _store_result(state, job_id, result)
+            write_text(state.monitoring_result(job_id), result.model_dump_json(indent=2))
             return job
         found += [
             f"{item.feature} {item.distance:.4f}" for item in result.features if item.distance
@@ -130,17 +169,14 @@ def _measure(
     baseline: DatasetStatistics,
 ) -> tuple[MonitoringJob, MonitoringResult]:
     config = state.config
+    kinds = {feature: statistics.kind for feature, statistics in baseline.features.items()}
+    target = scan_statistics([target_file], kinds, csv_format=config.csv)
     try:
-        target = scan_statistics([target_file], _kinds(baseline), csv_format=config.csv)
         features = compare_features(baseline, target, config.drift_thresholds)
-    except (DatasetError, DriftStatisticsError) as error:
+    except DriftStatisticsError as error:
         raise PlatformError(str(error)) from error
-    name = monitoring_job_name(
-        config.project_number or config.project_id,
-        config.location,
-        config.model_monitor_id,
-        job_id,
-    )
+    project = config.project_number or config.project_id
+    name = monitoring_job_name(project, config.location, config.model_monitor_id, job_id)
     result = MonitoringResult(
         job_name=name,
         day=day,
@@ -153,54 +189,20 @@ def _measure(
     return job, result
 
 
-def _store_result(state: StateDirectory, job_id: str, result: MonitoringResult) -> None:
-    with replace_file(state.monitoring_result(job_id)) as temporary:
-        temporary.write_text(result.model_dump_json(indent=2), encoding="utf-8")
-
-
-def _result_files(state: StateDirectory) -> list[Path]:
-    files = state.monitoring_result("x").parent.glob("*.json")
-    return [file for file in files if not file.name.startswith(_TEST_JOB)]
-
-
 def write_monitoring_report(state: StateDirectory, result: MonitoringResult, page: str) -> Path:
-    """Write the report of a monitoring run beside its result.
-
-    Args:
-        state: the monitored model's directory.
-        result: the run's result.
-        page: the report, an HTML document.
-
-    Returns:
-        The file, absolute; replaced where it exists.
-
-    Raises:
-        PlatformError: it cannot be written.
-    """
-    path = state.monitoring_report(parse_monitoring_job_name(result.job_name)[3]).absolute()
-    return _write_page(path, page, "drift_report")
+    """Write the report of a monitoring run, HTML, beside its result; return the absolute file."""
+    job_id = parse_monitoring_job_name(result.job_name)[3]
+    return _write_page(state.monitoring_report(job_id).absolute(), page, "drift_report")
 
 
 def write_drift_history(state: StateDirectory, page: str) -> Path:
-    """Write the drift history of the model in the directory of its reports.
-
-    Args:
-        state: the monitored model's directory.
-        page: the history, an HTML document.
-
-    Returns:
-        The file, absolute; replaced where it exists.
-
-    Raises:
-        PlatformError: it cannot be written.
-    """
+    """Write the drift history of the model, HTML, beside its reports; return the absolute file."""
     return _write_page(state.drift_history.absolute(), page, "drift_history")
 
 
 def _write_page(path: Path, page: str, asset: str) -> Path:
     try:
-        with replace_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_text(path, page)
     except OSError as error:
         raise PlatformError(
             f"the report {path} cannot be written ({error.strerror}); free space or mend the "
@@ -210,38 +212,48 @@ def _write_page(path: Path, page: str, asset: str) -> Path:
 
 
 def read_monitoring_result(state: StateDirectory, job_name: str) -> MonitoringResult:
-    """Read the result of a monitoring run.
-
-    Args:
-        state: the monitored model's directory.
-        job_name: resource name of the run.
-
-    Returns:
-        The result.
-
-    Raises:
-        PlatformError: there is no such run, or its file is damaged.
-    """
-    try:
-        job_id = parse_monitoring_job_name(job_name)[3]
-        text = state.monitoring_result(job_id).read_text(encoding="utf-8")
-        return MonitoringResult.model_validate_json(text)
-    except (OSError, ValueError) as error:
+    """Read the result of a monitoring run."""
+    *_, monitor_id, job_id = parse_monitoring_job_name(job_name)
+    job = read_monitoring_job(state, monitor_id, job_id)
+    if job.result is None:
         raise PlatformError(
-            f"no result of {job_name} ({error}); materialize monitoring_run of that day again"
+            f"no result of {job_name} ({job.detail}); materialize monitoring_run of that day again"
+        )
+    return job.result
+
+
+def read_monitoring_job(
+    state: StateDirectory, model_monitor_id: str, monitoring_job_id: str
+) -> MonitoringJob:
+    """Read a job and what it found.
+
+    It is missing where it has no stored result, and failed where that is damaged; a PlatformError
+    tells that the result cannot be read for now.
+    """
+    config = state.config
+    name = monitoring_job_name(
+        config.project_id, config.location, model_monitor_id, monitoring_job_id
+    )
+    file = state.monitoring_result(monitoring_job_id)
+    job_state, detail, result = JobState.SUCCEEDED, "", None
+    try:
+        result = _load_result(file)
+    except FileNotFoundError:
+        job_state = JobState.MISSING
+        detail = f"no job {monitoring_job_id} has a result in {file.parent}"
+    except ValueError as error:
+        job_state = JobState.FAILED
+        fix = "materialize monitoring_run of that day again"
+        detail = f"{file} is damaged ({str(error)[:200]}); {fix}"
+    except OSError as error:
+        raise PlatformError(
+            f"{file} cannot be read ({error.strerror}); correct the rights of its directory"
         ) from error
+    return MonitoringJob(name, model_monitor_id, monitoring_job_id, job_state, detail, result)
 
 
 def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJob]:
-    """List the jobs whose result was stored at or after a time, oldest first.
-
-    Args:
-        state: the monitored model's directory.
-        since: UTC.
-
-    Returns:
-        The jobs; each has ended.
-    """
+    """List the jobs whose result was stored at or after a time, oldest first; each has ended."""
     monitor_id = state.config.model_monitor_id
     found = [
         ListedJob(monitor_id, file.stem, stored, has_ended=True)
@@ -251,62 +263,15 @@ def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJ
     return sorted(found, key=lambda job: job.created)
 
 
-def read_monitoring_job(
-    state: StateDirectory, model_monitor_id: str, monitoring_job_id: str
-) -> MonitoringJob:
-    """Read a job and what it found.
-
-    Args:
-        state: the monitored model's directory.
-        model_monitor_id: id of the monitor.
-        monitoring_job_id: id of the job; it names no path outside of the directory.
-
-    Returns:
-        The job; of one without a stored result, in state `missing`, of one whose result is
-        damaged, in state `failed`.
-
-    Raises:
-        PlatformError: the result cannot be read for now.
-    """
-    config = state.config
-    name = monitoring_job_name(
-        config.project_id, config.location, model_monitor_id, monitoring_job_id
-    )
-
-    def job(job_state: JobState, detail: str) -> MonitoringJob:
-        return MonitoringJob(name, model_monitor_id, monitoring_job_id, job_state, detail)
-
-    file = state.monitoring_result(monitoring_job_id)
-    try:
-        text = file.read_text(encoding="utf-8")
-        result = MonitoringResult.model_validate_json(text)
-    except FileNotFoundError:
-        return job(JobState.MISSING, f"no job {monitoring_job_id} has a result in {file.parent}")
-    except ValueError as error:
-        fix = "materialize monitoring_run of that day again"
-        return job(JobState.FAILED, f"{file} is damaged ({str(error)[:200]}); {fix}")
-    except OSError as error:
-        raise PlatformError(
-            f"{file} cannot be read ({error.strerror}); correct the rights of its directory"
-        ) from error
-    return MonitoringJob(
-        name, model_monitor_id, monitoring_job_id, JobState.SUCCEEDED, result=result
-    )
-
-
 def recent_monitoring_results(state: StateDirectory, limit: int) -> list[MonitoringResult]:
-    """Return the results of the latest days.
-
-    Args:
-        state: the monitored model's directory.
-        limit: at most so many.
-
-    Returns:
-        The results, newest day first.
-    """
-    files = sorted(_result_files(state), reverse=True)[:limit]
-    return [MonitoringResult.model_validate_json(f.read_text(encoding="utf-8")) for f in files]
+    """Return the results of the latest days, newest first."""
+    return [_load_result(file) for file in sorted(_result_files(state), reverse=True)[:limit]]
 
 
-def _kinds(baseline: DatasetStatistics) -> dict[str, FeatureKind | None]:
-    return {feature: statistics.kind for feature, statistics in baseline.features.items()}
+def _result_files(state: StateDirectory) -> list[Path]:
+    files = state.monitoring_result("x").parent.glob("*.json")
+    return [file for file in files if not file.name.startswith(_TEST_JOB)]
+
+
+def _load_result(file: Path) -> MonitoringResult:
+    return MonitoringResult.model_validate_json(file.read_text(encoding="utf-8"))

@@ -11,24 +11,17 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """Paths of one monitored model.
-
-    Args:
-        root: the local platform's directory; made when first written to.
-        config: the monitored model; its data lie apart from other models' data.
-    """
+    """Paths of one monitored model, whose data lie apart from other models' data."""
 
     root: Path
     config: MonitoringConfig
 
     @property
     def model(self) -> Path:
-        """Directory of the monitored model."""
         return self.root / "models" / self.config.model_monitor_id
 
     @property
     def registry(self) -> Path:
-        """Directory of the model registry."""
         return self.model / "registry"
 
     @property
@@ -42,19 +35,16 @@ class StateDirectory:
         return self.model / "model_monitoring_anomaly.jsonl"
 
     def transactions(self, day: date) -> Path:
-        """A day's transactions, Parquet."""
         return self.model / "transactions" / f"date={day}" / "transactions.parquet"
 
     def day_of(self, transactions: Path) -> date:
-        """The day of such a file."""
         return date.fromisoformat(transactions.parent.name.removeprefix("date="))
 
     def predictions(self, day: date) -> Path:
-        """A day's predictions, Parquet."""
         return self.model / "predictions" / f"date={day}" / "predictions.parquet"
 
     def drifted_window(self, job_id: str) -> Path:
-        """Generated transactions of a monitoring job that tests the trigger, Parquet."""
+        """Generated transactions of a monitoring job that tests the trigger."""
         return self.model / "drifted_windows" / f"{job_id}.parquet"
 
     def baseline(self, version: str) -> Path:
@@ -62,14 +52,12 @@ class StateDirectory:
         return self.model / "baselines" / f"{version}.statistics"
 
     def monitoring_result(self, job_id: str) -> Path:
-        """Result of a monitoring job, JSON."""
         return self.model / "monitoring_jobs" / f"{job_id}.json"
 
     def monitoring_report(self, job_id: str) -> Path:
-        """Report of a monitoring job for people, HTML."""
         return self.model / "monitoring_jobs" / f"{job_id}.html"
 
     @property
     def drift_history(self) -> Path:
-        """The reports of all days together for people, HTML; beside them, as it links to them."""
+        """Lies beside the reports, as it links to them."""
         return self.model / "monitoring_jobs" / "drift_history.html"

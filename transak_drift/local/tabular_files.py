@@ -1,4 +1,4 @@
-"""Reads Parquet and CSV with DuckDB: schemas, columns as SQL, kinds, and the place of a fault.
+"""Reads Parquet and CSV with DuckDB: schemas, columns as SQL, and the place of a fault.
 
 CSV is RFC 4180 with a header line, in the form that the configuration's `csv` gives. A CSV has no
 types: its columns are untyped text, and stay so in the Parquet files that days are kept in (see
@@ -25,22 +25,88 @@ from transak_drift.config.csv_format import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.csv_files import line_of_row, malformed_row, prepare_csv, read_header
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.tabular_column import NUMBERS, TEXT, Column, sql_name, sql_text
 
 _METADATA_KEY = "transak_drift"
+_TEXT = "varchar"
+_INTEGERS = {f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")}
+NUMBERS = frozenset({*_INTEGERS, "integer", "uinteger", "float", "double", "decimal"})
 _NESTED = {"list", "array", "struct", "map", "union"}
-_MAY_BE_NUMBERS = {*NUMBERS, TEXT, "boolean", "null"}
+_MAY_BE_NUMBERS = {*NUMBERS, _TEXT, "boolean", "null"}
+# What files write for "no number"; in a numerical column it is missing, as an empty field is.
+_MISSING_NUMBERS = ("", "n/a", "na", "#n/a", "#na", "<na>", "null", "none", "nil", "-")
+
+
+def sql_name(name: str) -> str:
+    """Return a name as an SQL identifier, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def sql_text(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a file, and the SQL of its values as texts and as numbers.
+
+    `reference` names it in the file's relation; `type_id` is DuckDB's name of its type in lower
+    case, without parameters, and `type_name` the type in full, for people. The text of an untyped
+    column came from a CSV, where numbers are text too, with the decimal mark of the configuration.
+    """
+
+    name: str
+    reference: str
+    type_id: str = _TEXT
+    type_name: str = "text"
+    is_untyped: bool = True
+
+    @property
+    def is_text(self) -> bool:
+        """Whether cells are text, so that reading them as numbers or dates may fail."""
+        return self.type_id == _TEXT
+
+    def as_text(self, value: str, decimal: str) -> str:
+        """Return the SQL of a value's text, from which `canonical_text` makes the category."""
+        if self.type_id == "blob":
+            return f"coalesce(try(decode({value})), CAST({value} AS VARCHAR))"
+        if self.is_untyped and decimal == ",":
+            return f"regexp_replace({value}, '^(-?[0-9]+),([0-9]+)$', '\\1.\\2')"
+        return value if self.is_text else f"CAST({value} AS VARCHAR)"
+
+    def as_number(self, decimal: str, cast: str = "CAST") -> str:
+        """Return the SQL of a numerical value: a DOUBLE, to which larger integers are rounded.
+
+        With `TRY_CAST` it is null where the text is no number.
+        """
+        if not self.is_text:
+            return f"{cast}({self.reference} AS DOUBLE)"
+        # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
+        text = f"replace({self.reference}, '_', '?')"
+        if self.is_untyped and decimal == ",":
+            grouped = f"regexp_full_match(trim({text}), '[-+]?[0-9]{{1,3}}([.][0-9]{{3}})+,[0-9]+')"
+            point = f"CASE WHEN {grouped} THEN '' ELSE '?' END"
+            text = f"replace(replace({text}, '.', {point}), ',', '.')"
+        return f"CASE WHEN {self.is_missing_number()} THEN NULL ELSE {cast}({text} AS DOUBLE) END"
+
+    def is_missing_number(self) -> str:
+        """Return the SQL that is true where a text stands for no number."""
+        return f"lower(trim({self.reference})) IN ({', '.join(map(sql_text, _MISSING_NUMBERS))})"
+
+    def is_no_number(self, decimal: str) -> str:
+        """Return the SQL that is true where a text is neither a number nor missing."""
+        number = self.as_number(decimal, "TRY_CAST")
+        return (
+            f"{self.reference} IS NOT NULL AND NOT {self.is_missing_number()} AND {number} IS NULL"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TabularFiles:
     """Files of one format and one schema.
 
-    Args:
-        paths: the files.
-        readable: what DuckDB reads in their place, one for each; itself, or a copy of a CSV.
-        columns: their columns, in order.
-        separator: what separates the fields of a CSV, or None for Parquet.
+    `readable` is what DuckDB reads in place of each path: itself, or a copy of a CSV. The separator
+    is None for Parquet.
     """
 
     paths: tuple[Path, ...]
@@ -108,14 +174,10 @@ class DatasetReader:
     ) -> None:
         self.connection = connection
         self.csv_format = csv_format
+        self.decimal = csv_format.decimal
         self._directory = directory
         self._opened: list[TabularFiles] = []
         self._copies = 0
-
-    @property
-    def decimal(self) -> str:
-        """Decimal mark of untyped columns."""
-        return self.csv_format.decimal
 
     def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
         """Put files of the same schema together; each must have the columns of the names.
@@ -124,23 +186,17 @@ class DatasetReader:
         """
         groups: dict[tuple[str | None, str, tuple[Column, ...]], list[tuple[Path, Path]]] = {}
         for path in paths:
-            suffix = path.suffix.lower()
             readable, separator = path, None
-            if suffix == ".parquet":
+            if path.suffix.lower() == ".parquet":
                 columns = self._parquet_columns(path)
-            else:
-                header = read_header(path, self.csv_format, names)
-                if header is None:
-                    continue
+            elif header := read_header(path, self.csv_format, names):
                 separator = header[0]
-                columns = tuple(
-                    Column(name, f"column{index}", TEXT, "text", is_untyped=True)
-                    for index, name in enumerate(header[1])
-                )
+                columns = tuple(Column(name, f"column{i}") for i, name in enumerate(header[1]))
                 self._copies += 1
-                readable = prepare_csv(
-                    path, self.csv_format, self._directory / f"{self._copies}.csv"
-                )
+                copy = self._directory / f"{self._copies}.csv"
+                readable = prepare_csv(path, self.csv_format, copy)
+            else:
+                continue
             groups.setdefault((separator, readable.suffix, columns), []).append((path, readable))
         files = [
             TabularFiles(*map(tuple, zip(*members, strict=True)), columns, separator)
@@ -178,10 +234,10 @@ class DatasetReader:
 
         The query's columns have the files' names. Returns the number of rows.
         """
-        untyped = {c.name for group in files for c in group.columns if c.is_untyped}
-        typed = {c.name for group in files for c in group.columns if c.is_text and not c.is_untyped}
+        columns = [column for group in files for column in group.columns]
+        typed = {column.name for column in columns if column.is_text and not column.is_untyped}
         origin = {
-            "untyped": sorted(untyped - typed),
+            "untyped": sorted({c.name for c in columns if c.is_untyped} - typed),
             "sources": [str(path) for group in files for path in group.paths],
             "csv": self.csv_format.model_dump(),
         }
@@ -193,10 +249,10 @@ class DatasetReader:
 
     def explain(self, error: duckdb.Error) -> DatasetError:
         """Return what DuckDB failed of, with the user's file and line where that can be found."""
+        reason = _short_reason(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             return DatasetError(
-                f"reading ran out of memory ({_short_reason(error)})",
-                "raise memory_limit or free disk space",
+                f"reading ran out of memory ({reason})", "free memory or disk space"
             )
         for files in self._opened:
             for path in files.paths if files.separator else ():
@@ -205,51 +261,35 @@ class DatasetReader:
         paths = [str(path) for files in self._opened for path in files.paths]
         more = f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else ""
         return DatasetError(
-            f"{paths[0] if paths else 'the dataset'}{more} cannot be read: {_short_reason(error)}",
+            f"{paths[0] if paths else 'the dataset'}{more} cannot be read: {reason}",
             "correct the file at that place",
         )
 
 
 @contextmanager
-def open_reader(
-    csv_format: CsvFormat | None = None, memory_limit: str | None = None
-) -> Generator[DatasetReader]:
+def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
     """Open a database in memory that spills to a directory of its own and loads no extension.
 
-    Args:
-        csv_format: the form of CSV files.
-        memory_limit: the most memory DuckDB may use before it spills to disk, e.g. `2GB`.
-
-    Yields:
-        The reader.
-
-    Raises:
-        DatasetError: what DuckDB raises within the block.
-        ValueError: the memory limit is no size.
+    What DuckDB raises within the block becomes a DatasetError.
     """
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    if memory_limit is not None:
-        settings["memory_limit"] = memory_limit
-    with tempfile.TemporaryDirectory(prefix="transak-drift-scan-") as directory:
-        settings["temp_directory"] = directory
+    with (
+        tempfile.TemporaryDirectory(prefix="transak-drift-scan-") as directory,
+        duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "temp_directory": directory,
+            },
+        ) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
+        reader = DatasetReader(connection, csv_format, Path(directory))
         try:
-            connection = duckdb.connect(":memory:", config=settings)
+            yield reader
         except duckdb.Error as error:
-            raise ValueError(
-                f"memory_limit = {memory_limit!r} is no size ({_short_reason(error)}); "
-                "write one as 2GB"
-            ) from None
-        with connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
-            reader = DatasetReader(connection, csv_format or CsvFormat(), Path(directory))
-            try:
-                yield reader
-            except duckdb.Error as error:
-                raise reader.explain(error) from error
+            raise reader.explain(error) from error
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:
@@ -268,10 +308,9 @@ def origin_of(path: Path) -> dict[str, Any]:
     return json.loads(found) if found else {"untyped": [], "sources": []}
 
 
-def declare_kind(name: str, kind: str = "") -> str:
+def declare_kind(name: str, kind: str = '"categorical" or "numerical"') -> str:
     """Return the fix that declares how a feature is measured."""
-    kinds = f'"{kind}"' if kind else '"categorical" or "numerical"'
-    return f'declare the feature: "feature_types": {{"{name}": {kinds}}}'
+    return f'declare the feature: "feature_types": {{"{name}": {kind}}}'
 
 
 def _short_reason(error: duckdb.Error) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -37,11 +37,7 @@ _PREDICTION_SCHEMA = pa.schema(
 )
 
 
-class _Scores(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ClassScores(_Scores):
+class ClassScores(BaseModel, frozen=True):
     """Scores of one label, each in [0, 1], and the held-out rows that have it."""
 
     label: str
@@ -51,15 +47,10 @@ class ClassScores(_Scores):
     rows: int
 
 
-class Evaluation(_Scores):
-    """Scores of a classifier on held-out rows.
+class Evaluation(BaseModel, frozen=True):
+    """Scores of a classifier on held-out rows, the log loss in nats.
 
-    Args:
-        rows: number of held-out rows.
-        accuracy: share of correctly predicted rows, in [0, 1].
-        macro_f1: unweighted mean of the labels' F1 scores, in [0, 1].
-        log_loss: mean negative logarithm of the true label's probability, in nats.
-        classes: scores of each label that occurs in the held-out rows, by label.
+    `macro_f1` is the unweighted mean over the labels that occur in those rows, as do `classes`.
     """
 
     rows: int
@@ -154,19 +145,7 @@ def train_classifier(
 
 
 def predict(pipeline: Pipeline, table: pa.Table) -> pa.Table:
-    """Predict the categories of transactions.
-
-    Args:
-        pipeline: a fitted classifier of `train_classifier`.
-        table: transactions with the columns `description` and `type`.
-
-    Returns:
-        A table with a row for each of the input, in its order: `predicted_category` (text) and
-        `probability` (that the model gives to it, in [0, 1]).
-
-    Raises:
-        TrainingDataError: a feature column is missing or cannot be read as text.
-    """
+    """Return `predicted_category` and its `probability` for each row with description and type."""
     features = feature_texts(table, FEATURE_COLUMNS)
     if not len(features):
         return _PREDICTION_SCHEMA.empty_table()
@@ -182,12 +161,11 @@ def evaluate_probabilities(
     probabilities: npt.NDArray[np.float64],
     known_labels: Sequence[str],
 ) -> Evaluation:
-    """Score predicted probabilities against the true labels.
+    """Score predicted probabilities, of shape (rows, known labels), against the true labels.
 
     Only labels that occur among the true ones count in the macro average, so that two models
     with different label sets are compared over the same labels. Definitions: scikit-learn user
-    guide, "Metrics and scoring"; precision and F1 without a prediction are 0. `probabilities` has
-    the shape (rows, known labels), and at least one row.
+    guide, "Metrics and scoring"; precision and F1 without a prediction are 0.
     """
     predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
     present = sorted(set(labels))
@@ -203,14 +181,8 @@ def evaluate_probabilities(
         macro_f1=float(np.mean(f1)),
         log_loss=float(-np.mean(np.log(np.clip(true_probability, MIN_PROBABILITY, 1.0)))),
         classes=tuple(
-            ClassScores(
-                label=label,
-                precision=float(precision[i]),
-                recall=float(recall[i]),
-                f1=float(f1[i]),
-                rows=int(rows[i]),
-            )
-            for i, label in enumerate(present)
+            ClassScores(label=label, precision=p, recall=r, f1=f, rows=count)
+            for label, p, r, f, count in zip(present, precision, recall, f1, rows, strict=True)
         ),
     )
 

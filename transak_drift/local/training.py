@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.feature_statistics import DatasetStatistics
+from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.baseline_statistics import baseline_statistics
-from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.dataset_statistics import scan_statistics
-from transak_drift.local.landing import Landing
-from transak_drift.local.model_registry import ModelRegistry, ModelRegistryError, ModelVersion
-from transak_drift.local.own_transactions import monitored_kinds
+from transak_drift.local.day_store import DayStore
+from transak_drift.local.file_transactions import monitored_kinds
+from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.tabular_files import is_current
-from transak_drift.local.trainer import Evaluation, train_classifier
-from transak_drift.local.training_data import TrainingDataError
-from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
+from transak_drift.local.trainer import Evaluation, predict, train_classifier
+from transak_drift.platform import (
+    Dataset,
+    PlatformError,
+    PredictedDataset,
+    TrainingRequest,
+    TrainingResult,
+)
 from transak_drift.training.training_window import select_training_days
 
 _INITIAL_BASELINE = "initial"
@@ -27,27 +35,23 @@ _FIRST_TRAINING = "first training"
 
 
 class LocalTraining:
-    """Trains the classifier of one monitored model, and keeps its baselines."""
+    """Trains the classifier of one monitored model, predicts with it, and keeps its baselines."""
 
-    def __init__(self, state: StateDirectory, landing: Landing, seed: int) -> None:
+    def __init__(self, state: StateDirectory, days: DayStore, seed: int) -> None:
         self._state = state
         self._config = state.config
-        self._landing = landing
+        self._days = days
         self._seed = seed
         self.registry = ModelRegistry(state.registry, state.config.model_name)
 
     def train_first_version(self) -> ModelVersion | None:
         """Train version 1 where there is none; its data are the first baseline.
 
-        Returns:
-            The champion, or None where the transactions have no label column: they can be
-            monitored, but no classifier can learn from them.
-
-        Raises:
-            PlatformError: there are no transactions, or they cannot be trained on.
+        None where the transactions have no label column: they can be monitored, but no classifier
+        can learn from them.
         """
-        files = self._landing.first_baseline()
-        if not self._landing.has_labels(files.values()):
+        files = self._days.first_baseline()
+        if not all(self._config.label_column in pq.read_schema(f).names for f in files.values()):
             return None
         self._train(files, _FIRST_TRAINING, run_id="")
         return self.registry.champion()
@@ -57,23 +61,18 @@ class LocalTraining:
 
         Asked again for the same drift event, nothing is trained: the version that was trained for
         it is adopted.
-
-        Raises:
-            PlatformError: the transactions cannot be trained on.
         """
         files: Mapping[date, Path] = {}
         if self.registry.version_for_drift_event(request.drift_event_key) is None:
-            days = self._fresh_days(request.window_end)
+            days = self._fresh_days(last_day(request.window_end))
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
-            files = {day: self._landing.land(day) for day in days}
+            files = {day: self._days.ensure(day) for day in days}
         version, adopted = self._train(files, request.drift_event_key, request.run_id)
-        progress(
-            f"version {version.number} "
-            + ("was trained for this drift event before" if adopted else "registered")
-        )
+        outcome = "was trained for this drift event before" if adopted else "registered"
+        progress(f"version {version.number} {outcome}")
         champion = self.registry.champion()
         if champion is not None:
-            self.baseline(champion)
+            self.baseline()
         run = version.training_run
         before, its_scores = run["champion_number"], run["champion_metrics"]
         return TrainingResult(
@@ -89,68 +88,83 @@ class LocalTraining:
             training_days=version.training_days,
         )
 
-    def baseline(self, champion: ModelVersion | None) -> tuple[str, DatasetStatistics]:
-        """Return the statistics that days are compared with, and a name for them.
+    def predict_day(self, day: date) -> PredictedDataset:
+        """Predict the category of each of a day's transactions.
 
-        They are computed from the files that the version learned from, and kept until another
-        feature, kind or form of CSV is configured. Without a version (no model could be trained)
+        Without a champion the transactions pass as they are.
+        """
+        source, target = self._state.transactions(day), self._state.predictions(day)
+        if not source.exists():
+            raise PlatformError(
+                f"no transactions of {day}; materialize transactions for that day first"
+            )
+        table = pq.read_table(source)
+        champion = self.registry.champion()
+        counts: Counter[str] = Counter()
+        # A day without bookings has nothing to predict, nor always the columns to predict from.
+        if champion is not None and table.num_rows:
+            predicted = predict(self.registry.load(champion), table)
+            counts.update(predicted.column("predicted_category").to_pylist())
+            kept = [name for name in table.column_names if name not in predicted.column_names]
+            table = table.select(kept)
+            for name in predicted.column_names:
+                table = table.append_column(name, predicted.column(name))
+        with replace_file(target) as temporary:
+            pq.write_table(table, temporary)
+        return PredictedDataset(
+            Dataset(str(target), table.num_rows),
+            str(champion.number) if champion else None,
+            dict(counts.most_common()),
+        )
+
+    def baseline(self) -> tuple[str, DatasetStatistics]:
+        """Return a name and the statistics that days are compared with at present.
+
+        They are computed from the files that the champion learned from, and kept until another
+        feature, kind or form of CSV is configured. Without a champion (no model could be trained)
         they are those of the first baseline's files.
         """
+        champion = self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
-        try:
-            return name, baseline_statistics(
-                self._state.baseline(name),
-                monitored_kinds(self._config),
-                self._config.csv,
-                lambda: self._baseline_files(champion),
-            )
-        except DatasetError as error:
-            raise PlatformError(f"the baseline cannot be measured: {error}") from error
+        return name, baseline_statistics(
+            self._state.baseline(name),
+            monitored_kinds(self._config),
+            self._config.csv,
+            lambda: self._baseline_files(champion),
+        )
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
-            return list(self._landing.first_baseline().values())
+            return list(self._days.first_baseline().values())
         files = [Path(file) for file in champion.training_run["files"]]
         if all(file.exists() and is_current(file, self._config.csv) for file in files):
             return files
         # They are found again in the source: its own baseline, or the days.
-        first = self._landing.first_baseline()
+        first = self._days.first_baseline()
         if files == [first[day] for day in sorted(first)]:
             return files
-        return [self._landing.land(self._state.day_of(file)) for file in files]
+        return [self._days.ensure(self._state.day_of(file)) for file in files]
 
     def _train(
         self, files: Mapping[date, Path], drift_event_key: str | None, run_id: str
     ) -> tuple[ModelVersion, bool]:
-        try:
-            return train_version(
-                self.registry,
-                files,
-                drift_event_key,
-                run_id,
-                label_column=self._config.label_column,
-                seed=self._seed,
-            )
-        except (TrainingDataError, ModelRegistryError) as error:
-            raise PlatformError(str(error)) from error
+        return train_version(
+            self.registry,
+            files,
+            drift_event_key,
+            run_id,
+            label_column=self._config.label_column,
+            seed=self._seed,
+        )
 
-    def _fresh_days(self, window_end: datetime) -> list[date]:
+    def _fresh_days(self, event_day: date) -> list[date]:
         max_days = self._config.maximum_training_days
-        candidates = self._landing.days_until(last_day(window_end), max_days)
-        while candidates and not self._landing.has_rows(candidates[-1]):
-            candidates.pop()
-        if not candidates:
-            raise PlatformError(f"there are no bookings up to {window_end:%Y-%m-%d} to train on")
-        _, baseline = self.baseline(self.registry.champion())
+        candidates = self._days.days_until(event_day, max_days)
+        _, baseline = self.baseline()
         kinds = {name: found.kind for name, found in baseline.features.items()}
 
         def statistics_of(day: date) -> DatasetStatistics:
-            try:
-                return scan_statistics(
-                    [self._landing.land(day)], kinds, csv_format=self._config.csv
-                )
-            except DatasetError as error:
-                raise PlatformError(str(error)) from error
+            return scan_statistics([self._days.ensure(day)], kinds, csv_format=self._config.csv)
 
         return select_training_days(
             candidates[-1], candidates, statistics_of, self._config.drift_thresholds, max_days

@@ -14,20 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transak_drift.drift.canonical_text import canonical_text
+from transak_drift.platform import PlatformError
 
 
-class TrainingDataError(ValueError):
+class TrainingDataError(PlatformError):
     """Transactions that no classifier can be trained on; the message names the way out."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRows:
-    """Features and labels of transactions.
-
-    Args:
-        features: texts, shape (rows, number of feature columns); missing values are "".
-        labels: label texts, shape (rows,).
-    """
+    """Texts of shape (rows, feature columns), "" where missing, and the rows' labels."""
 
     features: npt.NDArray[np.object_]
     labels: npt.NDArray[np.object_]
@@ -36,19 +32,14 @@ class LabelledRows:
         return len(self.labels)
 
     def take(self, indices: npt.NDArray[np.int64]) -> LabelledRows:
-        """Return the rows at the indices, in their order."""
         return LabelledRows(self.features[indices], self.labels[indices])
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The rows of a training window, split.
+    """The rows of a training window, split: each label of the window occurs in `training`.
 
-    Args:
-        training: rows to learn from; each label of the window occurs in them.
-        held_out: rows to evaluate challenger and champion on.
-        rows_in_window: rows that the files hold.
-        unlabelled_rows: rows among those read that have no label and were left out.
+    `unlabelled_rows` are those among the rows read that have no label and were left out.
     """
 
     training: LabelledRows
@@ -58,19 +49,7 @@ class TrainingData:
 
 
 def feature_texts(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.object_]:
-    """Read feature columns as texts.
-
-    Args:
-        table: transactions; the columns may be of any type that casts to text.
-        columns: names of the feature columns.
-
-    Returns:
-        Texts, each as `canonical_text` writes it, shape (rows, len(columns)); a missing value is
-        the empty text.
-
-    Raises:
-        TrainingDataError: a column is missing or cannot be read as text.
-    """
+    """Read columns of any type as canonical texts, "" where missing; shape (rows, columns)."""
     texts = np.empty((table.num_rows, len(columns)), dtype=object)
     for index, name in enumerate(columns):
         texts[:, index] = ["" if text is None else text for text in _text_column(table, name)]
@@ -119,21 +98,7 @@ def read_training_data(
     newest file's rows, or fewer if that is enough, and the rest from the older files, so that the
     evaluation leans to recent data. One row of each label always stays in training.
 
-    Args:
-        training_files: one Parquet file for each day, oldest first.
-        feature_columns: columns to learn from.
-        label_column: column to predict; rows without a label are left out.
-        seed: of the sample and the split.
-        maximum_rows: rows that are read at most.
-        held_out_share: share of the rows to hold out, in (0, 1).
-        minimum_rows: labelled rows that are needed at least.
-
-    Returns:
-        The split rows.
-
-    Raises:
-        TrainingDataError: no files, a file that is not Parquet or lacks a column, too few rows,
-            or fewer than two labels.
+    The files are one for each day, oldest first; `minimum_rows` with a label are needed.
     """
     if not training_files:
         raise TrainingDataError("training_files is empty; fix: name at least one day's file")

@@ -12,17 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 SWITZERLAND, AUSTRIA = "CH", "AT"
 Country = Literal["CH", "AT"]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BookingProfile(_Entry):
+class BookingProfile(BaseModel, frozen=True):
     """How the bookings of a kind of merchant look on a bank statement."""
 
     # Values of the column `type` with their relative frequencies.
@@ -42,7 +38,7 @@ class Merchant(NamedTuple):
     weight: float
 
 
-class Category(_Entry):
+class Category(BaseModel, frozen=True):
     """A label and how its transactions behave."""
 
     name: str
@@ -62,14 +58,14 @@ class Category(_Entry):
     merchants: tuple[Merchant, ...]
 
 
-class CountryEntry(_Entry):
+class CountryEntry(BaseModel, frozen=True):
     """The towns of a country with their relative frequencies, and its currency."""
 
     currency: str
     towns: Mapping[str, float]
 
 
-class PaymentScheme(_Entry):
+class PaymentScheme(BaseModel, frozen=True):
     """A payment scheme that did not exist before: the cause of the injected drift.
 
     A share of its bookings are collective ones with one description. The others name the partner
@@ -85,7 +81,7 @@ class PaymentScheme(_Entry):
     partners: tuple[str, ...]
 
 
-class Catalogue(_Entry):
+class Catalogue(BaseModel, frozen=True):
     """Everything that the generator draws from."""
 
     booking_profiles: Mapping[str, BookingProfile]

@@ -17,8 +17,7 @@ from sklearn.pipeline import Pipeline
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
-from transak_drift.local.file_transactions import FileTransactions
-from transak_drift.local.own_transactions import monitored_kinds
+from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
 from transak_drift.local.trainer import Challenger, train_classifier
 from transak_drift.training.training_window import select_training_days
 

@@ -40,9 +40,7 @@ def _point(value: float, count: int, *, nan: int = 0, missing: int = 0) -> Numer
     return NumericalStatistics((value, value), (count,), value, value, nan=nan, missing=missing)
 
 
-def test_nulls_count_nowhere_and_unseen_values_as_0() -> (
-    None
-):
+def test_nulls_count_nowhere_and_unseen_values_as_0() -> None:
     # CARD 0.6 -> 0.9, TRANSFER 0.3 -> 0, FEE 0.1 -> 0, TWINT 0 -> 0.1
     assert distance(TRANSFERS, CARDS) == pytest.approx(0.3)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transak_drift.config.csv_format import CsvFormat
 from transak_drift.drift.drift_statistics import feature_distance
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -18,7 +20,7 @@ from transak_drift.drift.feature_statistics import (
     NumericalStatistics,
 )
 from transak_drift.local.baseline_statistics import (
-    BaselineStatisticsError,
+    baseline_statistics,
     load_statistics,
     save_statistics,
 )
@@ -56,52 +58,43 @@ def test_a_scan_compared_with_its_stored_self_has_no_distance(tmp_path: Path) ->
     assert [feature_distance(name, baseline, scanned).distance for name in ("v", "n")] == [0, 0]
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "1.statistics"
-    with pytest.raises(
-        BaselineStatisticsError, match="does not exist; scan the baseline"
-    ) as caught:
-        load_statistics(path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_damaged_file_is_told_and_never_loaded_as_something_else(tmp_path: Path) -> None:
+def test_damage_is_noticed_and_never_loaded_as_something_else(tmp_path: Path) -> None:
     path = tmp_path / "1.statistics"
     save_statistics(path, STATISTICS)
     whole = path.read_bytes()
-    told = 0
     flipped = [
         whole[:position] + bytes([whole[position] ^ 1 << bit]) + whole[position + 1 :]
         for position in range(len(whole))
         for bit in range(8)
     ]
-    for damaged in flipped:
+    cut = [whole[:length] for length in range(len(whole))]
+    noticed = 0
+    for damaged in (*flipped, *cut):
         path.write_bytes(damaged)
         try:
             assert load_statistics(path) == STATISTICS
-        except BaselineStatisticsError as error:
-            assert str(path) in str(error)
-            told += 1
+        except (OSError, EOFError, zlib.error, ValueError):
+            noticed += 1
     # The time, the system and the padding bits of gzip are no part of the content.
-    assert len(flipped) - told < 8 * 10
+    assert len(flipped) + len(cut) - noticed < 8 * 10
 
 
-def test_a_file_that_was_cut_short_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "1.statistics"
-    save_statistics(path, STATISTICS)
-    whole = path.read_bytes()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(BaselineStatisticsError, match=r"1\.statistics"):
-            load_statistics(path)
-
-
-def test_another_version_of_the_format_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "1.statistics"
-    later = STATISTICS.to_json().replace('"format_version":1', '"format_version":2')
-    path.write_bytes(gzip.compress(f"{{}}\n{later}".encode()))
-    with pytest.raises(BaselineStatisticsError, match=r"of this version \(format_version: "):
-        load_statistics(path)
+@pytest.mark.parametrize("damage", ["missing", "cut", "of another version"])
+def test_a_baseline_that_cannot_be_read_is_computed_again(tmp_path: Path, damage: str) -> None:
+    path, rows = tmp_path / "1.statistics", tmp_path / "a.parquet"
+    pq.write_table(pa.table({"v": ["a", "b"]}), rows)
+    expected = baseline_statistics(path, {"v": None}, CsvFormat(), lambda: [rows])
+    assert baseline_statistics(path, {"v": None}, CsvFormat(), list) == expected
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        text = gzip.decompress(path.read_bytes())
+        later = text.replace(b'"format_version":1', b'"format_version":2')
+        path.write_bytes(gzip.compress(later))
+    assert baseline_statistics(path, {"v": None}, CsvFormat(), lambda: [rows]) == expected
+    assert load_statistics(path) == expected
 
 
 def test_a_write_that_fails_leaves_the_old_statistics(tmp_path: Path) -> None:

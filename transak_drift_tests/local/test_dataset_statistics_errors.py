@@ -153,9 +153,3 @@ def test_sources_that_hold_nothing_are_told(tmp_path: Path) -> None:
     assert "names no source" in _told([], {})
     for remote in ("gs://bucket/a.parquet", "https://example.org/a.csv", "bq://a.b.c"):
         assert f"{remote} is an address, not a path" in _told([remote], {})
-
-
-def test_a_memory_limit_that_is_no_size_is_refused(tmp_path: Path) -> None:
-    path = _csv(tmp_path / "a.csv", "v\nx\n")
-    with pytest.raises(ValueError, match="memory_limit = 'plenty' is no size"):
-        scan_statistics([path], {"v": CATEGORICAL}, memory_limit="plenty")

@@ -18,19 +18,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transak_drift.config.csv_format import CsvFormat
-from transak_drift.local.file_transactions import TransactionsError
-from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
-from transak_drift.local.transaction_source import (
-    FileTransactions,
+from transak_drift.local.file_transactions import FileTransactions, TransactionsError
+from transak_drift.local.transaction_generator import (
     GeneratedTransactions,
-    TransactionSource,
+    GeneratorSettings,
+    generate_day,
 )
 
 DAY = date(2026, 1, 2)
 HEADER = "description,type\n"
 
 
-def written(source: TransactionSource, day: date, directory: Path) -> list[Mapping[str, Any]]:
+def written(
+    source: FileTransactions | GeneratedTransactions, day: date, directory: Path
+) -> list[Mapping[str, Any]]:
     destination = directory / "out" / "day.parquet"
     rows = source.write_day(day, destination)
     result = pq.read_table(destination).to_pylist()
@@ -423,8 +424,3 @@ def test_times_with_a_zone_in_nanoseconds_as_pandas_writes_them(tmp_path: Path) 
     source = FileTransactions(str(tmp_path / "all.parquet"))
     assert source.days() == [DAY]
     assert len(written(source, DAY, tmp_path)) == 2
-
-
-def test_an_error_names_the_setting_it_is_told() -> None:
-    with pytest.raises(TransactionsError, match=r"^location = 'nowhere\.csv'"):
-        FileTransactions("nowhere.csv", setting="location")

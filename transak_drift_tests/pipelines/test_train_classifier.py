@@ -22,10 +22,10 @@ from transak_drift.local.trainer import FEATURE_COLUMNS, predict
 from transak_drift.local.training_data import feature_texts
 from transak_drift.local.transaction_generator import (
     DriftInjection,
+    GeneratedTransactions,
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.local.transaction_source import GeneratedTransactions
 from transak_drift.pipelines.components.train_classifier import (
     train_classifier,
     train_classifier_op,
