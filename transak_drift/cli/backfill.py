@@ -1,14 +1,14 @@
 """`transak-drift backfill`: monitors past days, and says when drift began.
 
-Each day is a run of the daily job on the user's own Dagster instance, executed in this process:
-Dagster's own backfill would need its daemon, and a process for each day.
+Each day is a run of the daily job on the user's own Dagster instance. The runs share a few worker
+processes: Dagster's own backfill would need its daemon, and a new process for each day.
 """
 
 from __future__ import annotations
 
 import signal
-import socket
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +18,7 @@ import dagster as dg
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from transak_drift.cli.backfill_runs import BackfillError, BackfillRuns, MonitoredDay, Workers
 from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.cli.output import (
     JsonOption,
@@ -29,36 +30,26 @@ from transak_drift.cli.output import (
 )
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.definitions import build_definitions, platform_resource
+from transak_drift.definitions import platform_resource
 from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import (
-    DAILY_MONITORING_JOB,
-    DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
     JOB_NAME_METADATA,
-    MODEL_TAG,
     MONITORING_RUN,
-    PREPARE_JOB,
     ModelNames,
 )
-from transak_drift.defs.recorded_reports import newest_record, read_drift_history, recorded_day
-from transak_drift.drift.drift_history import DriftHistory, RecordedDay
+from transak_drift.defs.recorded_reports import newest_record, read_drift_history
+from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.settings import Settings, load_settings
 
-BACKFILL_TAG = "transak_drift/backfill"
 DEFAULT_DAYS = 60
+MAX_PROCESSES = 4
 FAILED = 1
 # As a shell reports a process that SIGINT ended.
 INTERRUPTED = 130
 
 _DAY = ["%Y-%m-%d"]
 _FEATURE_FIELDS = {"feature", "distance", "threshold"}
-# The run's log goes to the Dagster instance all the same.
-_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class BackfillError(RuntimeError):
-    """A run without which no day can be monitored has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +59,6 @@ class DaysToMonitor:
     due: list[date]
     reported: list[date]
     awaited: list[date]
-
-
-@dataclass(frozen=True, slots=True)
-class MonitoredDay:
-    """What became of one day; the report is None where it failed or its job still runs."""
-
-    day: date
-    report: RecordedDay | None
-    message: str | None
-    error: str
-    run_id: str
-
-    def summary(self) -> str:
-        if self.error:
-            return f"{self.day} failed"
-        if self.report is None:
-            return f"{self.day} its monitoring job runs"
-        features = self.report.result.features
-        return f"{self.day} {', '.join(feature.summary() for feature in features)}"
 
 
 @dataclass(slots=True)
@@ -154,8 +126,7 @@ def backfill(
                 results_follow=settings.platform == "gcp",
             ),
         )
-        runs = BackfillRuns(settings, config, instance, f"{asked[0]}..{asked[-1]}")
-        _run(runs, done)
+        _run(settings, instance, done, f"{asked[0]}..{asked[-1]}")
     except BackfillError as error:
         print_error(str(error))
         raise typer.Exit(FAILED) from None
@@ -171,7 +142,8 @@ def backfill(
         raise typer.Exit(FAILED)
 
 
-def _run(runs: BackfillRuns, done: _Backfill) -> None:
+def _run(settings: Settings, instance: dg.DagsterInstance, done: _Backfill, label: str) -> None:
+    due, names = done.days.due, ModelNames.of(done.config)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -180,118 +152,41 @@ def _run(runs: BackfillRuns, done: _Backfill) -> None:
         console=error_console,
         disable=not error_console.is_terminal,
     )
+    runs = BackfillRuns(settings, done.config, label)
+    started: list[Future[MonitoredDay]] = []
     try:
-        with bar, _interrupts() as interrupted:
-            if done.days.due:
-                runs.prepare()
-            task = bar.add_task("days", total=len(done.days.due))
-            for day in done.days.due:
-                if interrupted():
-                    raise KeyboardInterrupt
-                outcome = runs.monitor(day)
-                done.monitored.append(outcome)
+        with _termination_interrupts(), Workers(runs, min(len(due), MAX_PROCESSES)) as workers, bar:
+            if due and not _is_prepared(settings, done.config):
+                workers.submit(BackfillRuns.prepare).result()
+            task = bar.add_task("days", total=len(due))
+            started += [workers.submit(BackfillRuns.monitor, day) for day in due]
+            for future in started:
+                outcome = future.result()
                 bar.update(task, advance=1, description=outcome.summary())
                 if not error_console.is_terminal:
                     error_console.print(
                         outcome.summary(), markup=False, highlight=False, soft_wrap=True
                     )
-        done.history = runs.refresh_history()
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            if newest_record(instance, names) > history_read_until(instance, names):
+                workers.submit(BackfillRuns.refresh_history).result()
+            done.history = read_drift_history(instance, names)
+    except KeyboardInterrupt:
         done.interrupted = True
+    done.monitored = [day.result() for day in started if day.done() and not day.cancelled()]
+
+
+def _is_prepared(settings: Settings, config: MonitoringConfig) -> bool:
+    return platform_resource(settings).open(config).overview(config).model_monitor is not None
 
 
 @contextmanager
-def _interrupts() -> Generator[Callable[[], bool]]:
-    """Notice a Ctrl-C that Dagster's handler keeps to itself, as it does at the end of a run."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-
-    def received() -> bool:
-        try:
-            numbers = reader.recv(4096)
-        except BlockingIOError:
-            return False
-        return signal.SIGINT in numbers or signal.SIGTERM in numbers
-
+def _termination_interrupts() -> Generator[None]:
+    """Let SIGTERM end the command as a Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield received
+        yield
     finally:
-        signal.set_wakeup_fd(before)
-        reader.close()
-        writer.close()
-
-
-class BackfillRuns:
-    """Runs the jobs of one model; the definitions are built once for all days."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        config: MonitoringConfig,
-        instance: dg.DagsterInstance,
-        label: str,
-    ) -> None:
-        self._settings = settings
-        self._config = config
-        self._names = ModelNames.of(config)
-        self._instance = instance
-        self._definitions = build_definitions(settings, [config])
-        self._tags = {BACKFILL_TAG: label, MODEL_TAG: config.model_name}
-
-    def prepare(self) -> None:
-        """Find the model and apply the configuration where none is applied."""
-        platform = platform_resource(self._settings).open(self._config)
-        if platform.overview(self._config).model_monitor is None:
-            self._run(self._names.name(PREPARE_JOB))
-
-    def monitor(self, day: date) -> MonitoredDay:
-        """Monitor one day; a failure is no exception, since the next day may succeed."""
-        outcome = self._execute(self._names.name(DAILY_MONITORING_JOB), str(day))
-        report: RecordedDay | None = None
-        message: str | None = None
-        for event in outcome.get_asset_materialization_events():
-            materialization = event.step_materialization_data.materialization
-            if event.asset_key == self._names.asset(DRIFT_REPORT):
-                report = recorded_day(materialization)
-            elif event.asset_key == self._names.asset(MONITORING_RUN):
-                published = materialization.metadata.get("drift message")
-                message = None if published is None else str(published.value)
-        error = "" if outcome.success else _failure(outcome)
-        return MonitoredDay(day, report, message, error, outcome.run_id)
-
-    def refresh_history(self) -> DriftHistory:
-        """Materialize the drift history, unless it has each report already."""
-        read_until = history_read_until(self._instance, self._names)
-        if newest_record(self._instance, self._names) > read_until:
-            self._run(self._names.name(DRIFT_HISTORY_JOB))
-        return read_drift_history(self._instance, self._names)
-
-    def _run(self, job: str) -> None:
-        outcome = self._execute(job, None)
-        if not outcome.success:
-            raise BackfillError(f"job {job} failed, run {outcome.run_id}: {_failure(outcome)}")
-
-    def _execute(self, job: str, partition_key: str | None) -> dg.ExecuteInProcessResult:
-        return self._definitions.resolve_job_def(job).execute_in_process(
-            run_config=_QUIET_RUN,
-            instance=self._instance,
-            partition_key=partition_key,
-            tags=self._tags,
-            raise_on_error=False,
-        )
-
-
-def _failure(outcome: dg.ExecuteInProcessResult) -> str:
-    for event in outcome.filter_events(lambda event: event.is_step_failure):
-        failure = event.step_failure_data
-        if failure.user_failure_data is not None and failure.user_failure_data.description:
-            return failure.user_failure_data.description
-        if failure.error is not None:
-            cause = failure.error.cause or failure.error
-            return cause.message.strip()
-    return f"run {outcome.run_id} failed; see its log in the Dagster UI"
+        signal.signal(signal.SIGTERM, before)
 
 
 def asked_days(

@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._utils.interrupts import capture_interrupts
 from typer.testing import CliRunner, Result
 
-from transak_drift.cli.backfill import BACKFILL_TAG, BackfillRuns, asked_days, days_to_monitor
+from transak_drift.cli.backfill import asked_days, days_to_monitor
+from transak_drift.cli.backfill_runs import BACKFILL_TAG
 from transak_drift.cli.main import app
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import load_config
@@ -39,6 +39,7 @@ FIRST = date(2026, 3, 2)
 # The first half of the days with transactions is the baseline.
 AVAILABLE = [FIRST + timedelta(days=n) for n in (0, 1, 3, 4)]
 DAYS = [FIRST + timedelta(days=n) for n in (1, 2, 3, 4)]
+LONG = [FIRST + timedelta(days=n) for n in range(1, 13)]
 EMPTY, DRIFTED, BROKEN = DAYS[1], DAYS[2], DAYS[3]
 
 
@@ -137,8 +138,10 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
 
 
 def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
+    command = [str(Path(sys.executable).with_name("transak-drift"))]
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("transak-drift")), "backfill", *RANGE],
+        # Of many days, since each process has one more to do.
+        [*command, "backfill", "--from", str(DAYS[0]), "--until", str(LONG[-1])],
         env={**os.environ, **project.variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -157,23 +160,13 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
     with project.instance() as instance:
         before = instance.get_materialized_partitions(NAMES.asset(DRIFT_REPORT))
         assert str(DAYS[0]) in before
-        left = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
-        assert str(DAYS[-1]) not in before
+        left = days_to_monitor(instance, NAMES, LONG, again=False, results_follow=False)
+        assert str(LONG[-1]) not in before
         assert [str(day) for day in left.reported] == sorted(before)
-        assert [str(day) for day in left.due] == sorted({str(day) for day in DAYS} - before)
-
-
-def test_an_interrupt_that_dagster_keeps_to_itself_stops_at_the_next_day(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def prepare(runs: BackfillRuns) -> None:
-        # Between the last step of a run and its end Dagster's handler takes the signal.
-        with capture_interrupts():
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(BackfillRuns, "prepare", prepare)
-    status, said = project.document(*RANGE)
-    assert (status, said["interrupted"], said["monitored"]) == (130, True, [])
+        assert [str(day) for day in left.due] == sorted({str(day) for day in LONG} - before)
+        # No day was broken off.
+        runs = instance.get_runs(dg.RunsFilter(job_name=DAILY_MONITORING_JOB))
+        assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
 
 
 def test_a_model_that_cannot_be_prepared_fails_at_once(project: Project) -> None:
