@@ -49,15 +49,7 @@ def defs() -> dg.Definitions:
 
 
 def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -> dg.Definitions:
-    """Build everything Dagster needs for the monitored models.
-
-    Args:
-        settings: picks the platform.
-        configs: the monitored models, at least one.
-
-    Returns:
-        The definitions. Nothing is read but the configuration, and no call is made.
-    """
+    """Build everything Dagster needs for the monitored models, without a call."""
     retrain = {config.model_monitor_id: retrain_job(config) for config in configs}
     kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
     interval = settings.sensor_interval_seconds
@@ -73,7 +65,11 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
                 )
                 for config in configs
             ),
-            *_notification_sensors(settings, configs),
+            *(
+                build_drift_notification_sensor(config, settings)
+                for config in configs
+                if config.notifications is not None
+            ),
             build_run_health_sensor(interval, settings.heartbeat_seconds),
         ],
         resources={
@@ -111,31 +107,8 @@ def _message_sensors(
     ]
 
 
-def _notification_sensors(
-    settings: Settings, configs: Sequence[MonitoringConfig]
-) -> list[dg.SensorDefinition]:
-    """Build one sensor for each model that says whom to tell."""
-    return [
-        build_drift_notification_sensor(
-            config,
-            settings.sensor_interval_seconds,
-            dagster_url=settings.dagster_url,
-            vertex=settings.platform == "gcp",
-        )
-        for config in configs
-        if config.notifications is not None
-    ]
-
-
 def platform_resource(settings: Settings) -> PlatformResource:
-    """Return the platform that the settings pick.
-
-    Args:
-        settings: the process's settings.
-
-    Returns:
-        The resource; nothing is opened yet.
-    """
+    """Return the platform that the settings pick; nothing is opened yet."""
     if settings.platform == "gcp":
         from transak_drift.defs.gcp_resources import gcp_platform_resource
 
@@ -146,14 +119,7 @@ def platform_resource(settings: Settings) -> PlatformResource:
 
 
 def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
-    """Return the trigger queue of the platform that the settings pick.
-
-    Args:
-        settings: the process's settings.
-
-    Returns:
-        The resource; nothing is connected yet.
-    """
+    """Return the trigger queue of the platform that the settings pick."""
     if settings.platform == "gcp":
         from transak_drift.defs.gcp_resources import gcp_trigger_queue_resource
 

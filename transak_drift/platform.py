@@ -26,12 +26,7 @@ class MonitoringRunFailedError(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows somewhere.
-
-    Args:
-        uri: path, gs:// or bq:// address.
-        rows: how many rows, or None where counting them would cost a scan.
-    """
+    """Rows at a path, gs:// or bq:// address; their number is None where it would cost a scan."""
 
     uri: str
     rows: int | None
@@ -39,12 +34,9 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class PredictedDataset:
-    """A day's predictions.
+    """A day's transactions with the prediction in each row, and the rows by category.
 
-    Args:
-        dataset: the transactions with the prediction in each row.
-        model_version: the version that predicted, or None where no model could.
-        category_counts: rows by predicted category, greatest first.
+    The version is None where no model could be trained.
     """
 
     dataset: Dataset
@@ -54,14 +46,10 @@ class PredictedDataset:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """The model that predicts at present.
+    """The model that predicts at present; without a version none could be trained.
 
-    Args:
-        version: its version, or None where no model could be trained.
-        created: whether this call made the first version.
-        trained_until: end (exclusive) of the data it learned from, UTC, or None if unknown.
-        detail: a sentence for people.
-        metrics: evaluation by name of the metric.
+    `created` says that this call made the first version, `trained_until` is the end (exclusive) of
+    the data that it learned from, where it is known.
     """
 
     version: str | None
@@ -73,13 +61,7 @@ class RegisteredModel:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One setting of a ModelMonitor that differed from the configuration.
-
-    Args:
-        path: dotted path of the setting.
-        before: what it was, or None.
-        after: what it is now, or None.
-    """
+    """One setting of a ModelMonitor that differed from the configuration."""
 
     path: str
     before: object
@@ -88,13 +70,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class AppliedModelMonitor:
-    """The ModelMonitor as applied.
-
-    Args:
-        resource_name: its resource name.
-        created: whether it did not exist before.
-        changes: the settings that were written; empty when nothing differed.
-    """
+    """The ModelMonitor as applied, and the settings that differed and were written."""
 
     resource_name: str
     created: bool
@@ -103,12 +79,7 @@ class AppliedModelMonitor:
 
 @dataclass(frozen=True, slots=True)
 class StartedMonitoringRun:
-    """A monitoring run that was started.
-
-    Args:
-        job_name: resource name of the ModelMonitoringJob.
-        message_id: id of the drift message where this platform publishes it itself, or None.
-    """
+    """A ModelMonitoringJob that was started, and the drift message that this call published."""
 
     job_name: str
     message_id: str | None = None
@@ -116,12 +87,9 @@ class StartedMonitoringRun:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What a training is asked for.
+    """What a training is asked for; by a person, without a drift event.
 
-    Args:
-        drift_event_key: the drift event, or None of a training that a person started.
-        window_end: end of the window that drifted (exclusive), UTC.
-        run_id: the Dagster run that asks, or an empty string.
+    `window_end` is the end (exclusive) of the window that drifted, `run_id` the Dagster run.
     """
 
     drift_event_key: str | None
@@ -134,7 +102,7 @@ class TrainingResult:
     """How a training ended.
 
     Args:
-        version: the version that was trained (the challenger).
+        version: the challenger's.
         champion_before: the version that predicted before, or None.
         champion_after: the version that predicts from now on.
         promoted: whether the challenger became the champion.
@@ -169,13 +137,7 @@ class TrainingResult:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What there is of a monitored model, for people.
-
-    Args:
-        model_monitor: resource name of the ModelMonitor, or None where none was applied.
-        model_versions: one row a version, newest first.
-        monitoring_results: one row a monitoring run, newest first, a bounded number.
-    """
+    """What there is of a monitored model, for people; rows are newest first and bounded."""
 
     model_monitor: str | None
     model_versions: Sequence[Mapping[str, object]]
@@ -183,28 +145,19 @@ class Overview:
 
 
 class MonitoringJobs(Protocol):
-    """What the trigger asks a platform for: our monitors, their jobs, and what a job found."""
+    """What the trigger asks a platform for: our monitors, their jobs, and what a job found.
+
+    Each method raises `PlatformError` where the platform does not answer, or refuses to.
+    """
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
-        """Find the monitors whose target is the configured model, whoever made them.
-
-        Raises:
-            PlatformError: the platform does not answer, or refuses to.
-        """
+        """Find the monitors whose target is the configured model, whoever made them."""
         ...
 
     def list_monitoring_jobs(
         self, config: MonitoringConfig, since: datetime
     ) -> Sequence[ListedJob]:
-        """List the jobs of all own monitors that were created at or after a time, oldest first.
-
-        Args:
-            config: the monitored model.
-            since: UTC.
-
-        Raises:
-            PlatformError: the platform does not answer, or refuses to.
-        """
+        """List the jobs of all own monitors that were created at or after a time, oldest first."""
         ...
 
     def read_monitoring_job(
@@ -212,16 +165,7 @@ class MonitoringJobs(Protocol):
     ) -> MonitoringJob:
         """Read a job of an own monitor and, where it has succeeded, what it found.
 
-        Args:
-            config: the monitored model; its project and location are asked, no others.
-            model_monitor_id: one of `own_monitors`.
-            monitoring_job_id: id of the job.
-
-        Returns:
-            The job; of one that does not exist, in state `missing`.
-
-        Raises:
-            PlatformError: the platform does not answer, or refuses to.
+        Only the model's own project and location are asked; a job that does not exist is `missing`.
         """
         ...
 

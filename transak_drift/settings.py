@@ -114,9 +114,8 @@ class Settings(BaseSettings):
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
         """Read the configurations of all monitored models, with the overrides of the environment.
 
-        Returns:
-            The configurations, at least one. With transactions of the user's own and no
-            `start_date`, the first day that they have is the first that is monitored.
+        With transactions of the user's own and no `start_date`, the first day that they have is the
+        first that is monitored.
 
         Raises:
             ConfigError: lists every fault of the files, or says why there are no transactions, or
@@ -145,18 +144,16 @@ class Settings(BaseSettings):
     def _refuse_unsent_notifications(self, configs: tuple[MonitoringConfig, ...]) -> None:
         if self.trigger == "dagster":
             return
+        problem = (
+            "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function no drift event reaches "
+            "Dagster"
+        )
         fix = (
             "remove it, and let Vertex AI tell user_emails and notification_channels; or set "
             "TRANSAK_DRIFT_TRIGGER=dagster"
         )
         faults = [
-            ConfigFault(
-                "notifications",
-                config.model_name,
-                "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function no drift event "
-                "reaches Dagster",
-                fix,
-            )
+            ConfigFault("notifications", config.model_name, problem, fix)
             for config in configs
             if config.notifications is not None
         ]
@@ -164,14 +161,7 @@ class Settings(BaseSettings):
             raise ConfigError("the configuration", faults)
 
     def load_config(self, model_name: str | None = None) -> MonitoringConfig:
-        """Read the configuration of one monitored model.
-
-        Args:
-            model_name: its `model_name` or `asset_prefix`; may be None where only one is
-                monitored.
-
-        Returns:
-            The configuration, as `load_configs` gives it.
+        """Read the configuration of one monitored model, named by `model_name` or `asset_prefix`.
 
         Raises:
             ConfigError: as for `load_configs`; or several models are monitored and none is named,
@@ -192,9 +182,6 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment.
 
-    Returns:
-        The settings.
-
     Raises:
         ConfigError: lists every variable with a wrong value.
     """
@@ -211,10 +198,6 @@ def load_settings() -> Settings:
 def _from_first_day(config: MonitoringConfig) -> MonitoringConfig:
     if config.transactions is None or "start_date" in config.model_fields_set:
         return config
-    return config.model_copy(update={"start_date": _first_day(config)})
-
-
-def _first_day(config: MonitoringConfig) -> date:
     # DuckDB takes a moment to import; only the user's own data need it this early.
     from transak_drift.local.file_transactions import TransactionsError, own_transactions
 
@@ -226,4 +209,4 @@ def _first_day(config: MonitoringConfig) -> date:
     if not days:
         fault = ConfigFault("transactions", config.transactions, "has no rows", "add transactions")
         raise ConfigError("the configuration", [fault])
-    return min(days)
+    return config.model_copy(update={"start_date": min(days)})

@@ -1,22 +1,13 @@
 """The drift history of one model: its asset, its job, and the sensor that refreshes it."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.keys import (
-    BASELINE_DATASET,
-    DAILY_MONITORING_JOB,
-    DRIFT_HISTORY,
-    DRIFT_HISTORY_JOB,
-    DRIFT_REPORT,
-    MONITORING_GROUP,
-    OWNERS,
-    ModelNames,
-)
+from transak_drift.defs import keys
+from transak_drift.defs.keys import Kinds, ModelNames
 from transak_drift.defs.metadata import page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
@@ -36,30 +27,20 @@ _READ_UNTIL_METADATA = "read until record"
 
 
 def history_definitions(
-    config: MonitoringConfig, kinds: Mapping[str, set[str]], interval_seconds: int
+    config: MonitoringConfig, kinds: Kinds, interval_seconds: int
 ) -> dg.Definitions:
     """Build the drift history of a model, and what refreshes it.
 
     The sensor needs no cursor, which could be lost: the history itself records up to which record
     it has read. An automation condition would miss a report that was recorded before its first
     tick.
-
-    Args:
-        config: the monitored model.
-        kinds: what the platform is made of, as shown in the UI, by group.
-        interval_seconds: least seconds between two ticks; at least a minute is kept.
-
-    Returns:
-        The definitions, the sensor running by default; they need the resource `platform`.
     """
     names = ModelNames.of(config)
 
     @dg.asset(
-        key=names.asset(DRIFT_HISTORY),
-        deps=[names.asset(DRIFT_REPORT), names.asset(BASELINE_DATASET)],
-        group_name=names.name(MONITORING_GROUP),
-        kinds=kinds[MONITORING_GROUP],
-        owners=OWNERS,
+        key=names.asset(keys.DRIFT_HISTORY),
+        deps=[names.asset(keys.DRIFT_REPORT), names.asset(keys.BASELINE_DATASET)],
+        **names.grouped(keys.MONITORING_GROUP, kinds),
         description=(
             "The reports of all days together: distance over the days, and when drift of each "
             "feature began. Refreshed by itself after each new report."
@@ -74,7 +55,7 @@ def history_definitions(
         return dg.MaterializeResult(metadata=_metadata(config, platform, history))
 
     job = dg.define_asset_job(
-        names.name(DRIFT_HISTORY_JOB),
+        names.name(keys.DRIFT_HISTORY_JOB),
         selection=[drift_history],
         description="Puts the reports of all days together, and finds when drift began.",
     )
@@ -94,21 +75,21 @@ def history_definitions(
             return dg.SkipReason("the history has each report")
         running = context.instance.get_runs_count(
             dg.RunsFilter(
-                job_name=names.name(DAILY_MONITORING_JOB),
+                job_name=names.name(keys.DAILY_MONITORING_JOB),
                 statuses=[dg.DagsterRunStatus.STARTED],
                 created_after=datetime.now(UTC) - _MAX_RUN_AGE,
             )
         )
         if running:
             return dg.SkipReason(f"{running} day(s) are being monitored; their reports follow")
-        return dg.RunRequest(run_key=f"{names.name(DRIFT_HISTORY)}-{newest}")
+        return dg.RunRequest(run_key=f"{names.name(keys.DRIFT_HISTORY)}-{newest}")
 
     return dg.Definitions(assets=[drift_history], jobs=[job], sensors=[drift_history_sensor])
 
 
 def history_read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:
     """Return up to which record the newest drift history has read, see `newest_record`; or 0."""
-    event = instance.get_latest_materialization_event(names.asset(DRIFT_HISTORY))
+    event = instance.get_latest_materialization_event(names.asset(keys.DRIFT_HISTORY))
     materialization = event.asset_materialization if event else None
     value = materialization.metadata.get(_READ_UNTIL_METADATA) if materialization else None
     return value.value or 0 if isinstance(value, dg.IntMetadataValue) else 0
@@ -118,43 +99,41 @@ def _metadata(
     config: MonitoringConfig, platform: PlatformResource, history: DriftHistory
 ) -> dict[str, Any]:
     features = list(config.drift_thresholds)
-    episodes = sorted(
-        ((feature, episode) for feature in features for episode in history.episodes(feature)),
-        key=lambda item: item[1].onset.day,
-        reverse=True,
-    )
+    page = drift_history_page(config.model_name, history, features)
     metadata: dict[str, Any] = {
         **{f"drift of {feature}": history.summary(feature) for feature in features},
         "days with a report": len(history.days),
         "drift episodes": table(
             ("feature", "from", "to", "ongoing", "peak", "peak day", "threshold"),
-            [
-                (
-                    feature,
-                    episode.onset.day,
-                    episode.last.day,
-                    "yes" if episode.ongoing else "no",
-                    episode.peak.distance,
-                    episode.peak.day,
-                    episode.peak.threshold,
-                )
-                for feature, episode in episodes
-            ],
+            _episode_rows(history, features),
         ),
         "days": table(
             ("day", *features, "verdict"),
             [_day_row(day, features) for day in reversed(history.days[-MAX_DAYS:])],
         ),
         _READ_UNTIL_METADATA: history.read_until,
-        **page_metadata(
-            lambda: platform.store_history(
-                config, drift_history_page(config.model_name, history, features)
-            )
-        ),
+        **page_metadata(lambda: platform.store_history(config, page)),
     }
     if history.days:
         metadata["picture"] = dg.MetadataValue.md(history_picture(history, features))
     return metadata
+
+
+def _episode_rows(history: DriftHistory, features: list[str]) -> list[tuple[Any, ...]]:
+    rows = [
+        (
+            feature,
+            episode.onset.day,
+            episode.last.day,
+            "yes" if episode.ongoing else "no",
+            episode.peak.distance,
+            episode.peak.day,
+            episode.peak.threshold,
+        )
+        for feature in features
+        for episode in history.episodes(feature)
+    ]
+    return sorted(rows, key=lambda row: row[1], reverse=True)
 
 
 def _day_row(day: RecordedDay, features: list[str]) -> tuple[Any, ...]:

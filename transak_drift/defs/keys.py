@@ -6,15 +6,13 @@ Not here: what a name stands for. Imports no other module of `defs`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-
-OWNERS = ["team:mlops"]
 
 TRANSACTIONS = "transactions"
 PREDICTIONS = "predictions"
@@ -49,20 +47,18 @@ JOB_NAME_METADATA = "monitoring job"
 PAGE_METADATA = "report page"
 TRAINED_UNTIL_METADATA = "trained until"
 
+# What the platform is made of, as shown in the UI, by group.
+Kinds = Mapping[str, set[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """Names of what Dagster has of one monitored model.
-
-    Args:
-        prefix: the model's `asset_prefix`, or None: its names stand alone then.
-    """
+    """Names of what Dagster has of one monitored model; without a prefix they stand alone."""
 
     prefix: str | None = None
 
     @classmethod
     def of(cls, config: MonitoringConfig) -> ModelNames:
-        """Return the names of a monitored model."""
         return cls(config.asset_prefix)
 
     def name(self, name: str) -> str:
@@ -73,15 +69,19 @@ class ModelNames:
         """Return the key of an asset of this model."""
         return dg.AssetKey(name if self.prefix is None else [self.prefix, name])
 
+    def grouped(self, group: str, kinds: Kinds) -> dict[str, Any]:
+        """Return what the assets of a group have in common."""
+        return {
+            "group_name": self.name(group),
+            "kinds": kinds[group],
+            "owners": ["team:mlops"],
+        }
+
 
 def check_names(features: Iterable[str]) -> dict[str, str]:
-    """Name the asset check of each feature.
+    """Name the asset check of each feature by letters, digits and underscores.
 
-    Args:
-        features: names of features, which may hold any character.
-
-    Returns:
-        By feature a name of letters, digits and underscores, different for each.
+    The names of features may hold any character; those of their checks differ all the same.
     """
     names: dict[str, str] = {}
     for feature in features:
@@ -91,15 +91,3 @@ def check_names(features: Iterable[str]) -> dict[str, str]:
             name, number = f"{base}_{number}", number + 1
         names[feature] = name
     return names
-
-
-def partition_day(partition_key: str) -> date:
-    """Return the day of a daily partition."""
-    return date.fromisoformat(partition_key)
-
-
-def daily_partitions(start: date) -> dg.DailyPartitionsDefinition:
-    """Return the daily partitions (UTC) from a day on."""
-    return dg.DailyPartitionsDefinition(
-        start_date=datetime(start.year, start.month, start.day, tzinfo=UTC)
-    )

@@ -19,11 +19,12 @@ from transak_drift.settings import Settings
 if TYPE_CHECKING:
     from transak_drift.local.embedded_pubsub import EmbeddedPubSub
     from transak_drift.local.platform import LocalPlatform
+    from transak_drift.local.state_directory import StateDirectory
     from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 
-
+# This process keeps its shares in the embedded servers until it ends.
 _shares: dict[Path, EmbeddedPubSub] = {}
 _shares_lock = threading.Lock()
 
@@ -38,7 +39,16 @@ class LocalTriggerQueueResource(TriggerQueueResource):
         named = os.environ.get(EMULATOR_VARIABLE)
         if named:
             return named
-        return _share_embedded_server(Path(self.state_directory))
+        from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
+
+        directory = Path(self.state_directory)
+        with _shares_lock:
+            share = ensure_embedded_pubsub(directory)
+            former = _shares.get(directory)
+            _shares[directory] = share
+        if former is not None:
+            former.close()
+        return share.endpoint
 
     def prepare(self, queue: TriggerQueue) -> None:
         """Create topics and subscriptions, which Terraform creates on gcp."""
@@ -65,11 +75,10 @@ class LocalPlatformResource(PlatformResource):
             GeneratorSettings,
         )
 
-        injections = (
-            ()
-            if self.drift_from is None
-            else (DriftInjection(date.fromisoformat(self.drift_from), share=self.drift_share),)
-        )
+        injections = ()
+        if self.drift_from is not None:
+            first_day = date.fromisoformat(self.drift_from)
+            injections = (DriftInjection(first_day, share=self.drift_share),)
         return LocalPlatform(
             root=Path(self.state_directory),
             generator=GeneratorSettings(
@@ -79,19 +88,21 @@ class LocalPlatformResource(PlatformResource):
         )
 
     def store_report(self, config: MonitoringConfig, result: MonitoringResult, page: str) -> str:
-        """See `PlatformResource`; it lies beside the run's result."""
+        """Keep the report beside the run's result."""
         from transak_drift.local.monitoring import write_monitoring_report
-        from transak_drift.local.state_directory import StateDirectory
 
-        state = StateDirectory(Path(self.state_directory), config)
-        return str(write_monitoring_report(state, result, page))
+        return str(write_monitoring_report(self._state(config), result, page))
 
     def store_history(self, config: MonitoringConfig, page: str) -> str:
-        """See `PlatformResource`; it lies in the directory of the reports."""
+        """Keep the history in the directory of the reports."""
         from transak_drift.local.monitoring import write_drift_history
+
+        return str(write_drift_history(self._state(config), page))
+
+    def _state(self, config: MonitoringConfig) -> StateDirectory:
         from transak_drift.local.state_directory import StateDirectory
 
-        return str(write_drift_history(StateDirectory(Path(self.state_directory), config), page))
+        return StateDirectory(Path(self.state_directory), config)
 
     def _publish(self, config: MonitoringConfig, body: bytes) -> str:
         with self.trigger_queue.open(config) as queue:
@@ -113,16 +124,3 @@ def local_platform_resource(settings: Settings) -> LocalPlatformResource:
         drift_from=settings.drift_from.isoformat() if settings.drift_from else None,
         drift_share=settings.drift_share,
     )
-
-
-def _share_embedded_server(directory: Path) -> str:
-    """Return the embedded server's address; this process keeps a share in it until it ends."""
-    from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
-
-    with _shares_lock:
-        share = ensure_embedded_pubsub(directory)
-        former = _shares.get(directory)
-        _shares[directory] = share
-    if former is not None:
-        former.close()
-    return share.endpoint

@@ -10,8 +10,7 @@ import dagster as dg
 
 from transak_drift.defs.keys import PAGE_METADATA
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.platform import Dataset, PlatformError
+from transak_drift.platform import PlatformError
 
 MAX_TABLE_ROWS = 100
 # Distances, shares and metrics are shown with so many decimal places.
@@ -19,43 +18,14 @@ SHOWN_DIGITS = 6
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
-    """Return a table for the UI.
-
-    Args:
-        columns: the headings.
-        rows: the cells of each row, in the order of the headings; at most the first 100 are shown,
-            numbers with six decimal places.
-
-    Returns:
-        The table, which may be empty.
-    """
+    """Return a table of the first 100 rows, which may be none."""
     records = [
         dg.TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True)})
         for row in rows[:MAX_TABLE_ROWS]
     ]
-    types = [_column_type(row) for row in zip(*rows, strict=True)] or ["string"] * len(columns)
-    schema = dg.TableSchema(
-        [dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)]
-    )
-    return dg.MetadataValue.table(records, schema=schema)
-
-
-def feature_table(result: MonitoringResult) -> dg.TableMetadataValue:
-    """Return one row a feature: distance, threshold, verdict and the greatest contributor."""
-    return table(
-        ("feature", "metric", "distance", "threshold", "verdict", "greatest change"),
-        [
-            (
-                feature.feature,
-                feature.metric,
-                feature.distance,
-                feature.threshold,
-                feature.verdict,
-                _greatest_change(feature),
-            )
-            for feature in result.features
-        ],
-    )
+    types = [_column_type(cells) for cells in zip(*rows, strict=True)] or ["string"] * len(columns)
+    schema = [dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(schema))
 
 
 def event_metadata(event: DriftEvent) -> dict[str, Any]:
@@ -66,54 +36,31 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
         "window end": dg.MetadataValue.timestamp(event.window_end),
         "features": table(
             ("feature", "distance", "threshold"),
-            [(item.feature, round(item.distance, 6), item.threshold) for item in event.features],
+            [(item.feature, item.distance, item.threshold) for item in event.features],
         ),
     }
 
 
-def dataset_metadata(dataset: Dataset) -> dict[str, Any]:
-    """Return where rows lie, and how many they are where that is known."""
-    metadata: dict[str, Any] = {"location": dg.MetadataValue.path(dataset.uri)}
-    if dataset.rows is not None:
-        metadata["dagster/row_count"] = dataset.rows
-    return metadata
-
-
 def page_metadata(store: Callable[[], str | None]) -> dict[str, dg.MetadataValue]:
-    """Store a page and return where it is; what it shows is recorded even where that fails.
-
-    Args:
-        store: stores the page and returns its path or https address, or None.
-    """
+    """Store a page and return where it is; what it shows is recorded even where that fails."""
     try:
         address = store()
     except PlatformError as error:
         return {PAGE_METADATA: dg.MetadataValue.text(f"not written: {error}")}
     if address is None:
         return {}
-    if address.startswith("https://"):
-        return {PAGE_METADATA: dg.MetadataValue.url(address)}
-    return {PAGE_METADATA: dg.MetadataValue.path(address)}
+    is_url = address.startswith("https://")
+    value = dg.MetadataValue.url(address) if is_url else dg.MetadataValue.path(address)
+    return {PAGE_METADATA: value}
 
 
 @contextmanager
 def as_failure() -> Generator[None]:
-    """Turn a `PlatformError` into a Dagster failure.
-
-    Raises:
-        dagster.Failure: with the error's message; not retried, since a person has to act.
-    """
+    """Turn a `PlatformError` into a failure that is not retried, since a person has to act."""
     try:
         yield
     except PlatformError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-
-
-def _greatest_change(feature: FeatureDrift) -> str:
-    if feature.note or not feature.contributors:
-        return feature.note
-    top = feature.contributors[0]
-    return f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
 
 
 def _column_type(cells: Sequence[Any]) -> str:

@@ -5,32 +5,16 @@ drift (`drift_message_sensor`).
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.keys import (
-    DAILY_MONITORING_JOB,
-    DATA_GROUP,
-    DRIFT_EVENT,
-    DRIFT_REPORT,
-    JOB_NAME_METADATA,
-    MODEL_MONITOR,
-    MONITORING_GROUP,
-    MONITORING_RUN,
-    OWNERS,
-    PREDICTIONS,
-    PREPARE_JOB,
-    REGISTERED_MODEL,
-    TRANSACTIONS,
-    ModelNames,
-    check_names,
-    daily_partitions,
-    partition_day,
-)
-from transak_drift.defs.metadata import as_failure, dataset_metadata, table
+from transak_drift.defs import keys
+from transak_drift.defs.keys import Kinds, ModelNames, check_names
+from transak_drift.defs.metadata import as_failure, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import (
     check_evaluations,
@@ -38,36 +22,19 @@ from transak_drift.defs.recorded_reports import (
     read_drift_history,
     report_metadata,
 )
-from transak_drift.platform import AppliedModelMonitor
+from transak_drift.platform import AppliedModelMonitor, Dataset
 
 
-def monitoring_definitions(
-    config: MonitoringConfig, kinds: Mapping[str, set[str]]
-) -> dg.Definitions:
-    """Build the daily assets of a model, the jobs over them, and the schedule.
-
-    Args:
-        config: the monitored model; each of its features gets an asset check.
-        kinds: what the platform is made of, as shown in the UI, by group.
-
-    Returns:
-        The definitions; they need the resource `platform`.
-    """
+def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definitions:
+    """Build the daily assets of a model, the jobs over them, and the schedule."""
     names = ModelNames.of(config)
-    daily = daily_partitions(config.start_date)
-    data: dict[str, Any] = {
-        "group_name": names.name(DATA_GROUP),
-        "kinds": kinds[DATA_GROUP],
-        "owners": OWNERS,
-    }
-    monitoring: dict[str, Any] = {
-        "group_name": names.name(MONITORING_GROUP),
-        "kinds": kinds[MONITORING_GROUP],
-        "owners": OWNERS,
-    }
+    start = datetime.combine(config.start_date, time(), tzinfo=UTC)
+    daily = dg.DailyPartitionsDefinition(start_date=start)
+    data = names.grouped(keys.DATA_GROUP, kinds)
+    monitoring = names.grouped(keys.MONITORING_GROUP, kinds)
 
     @dg.asset(
-        key=names.asset(TRANSACTIONS),
+        key=names.asset(keys.TRANSACTIONS),
         partitions_def=daily,
         **data,
         description=(
@@ -79,14 +46,12 @@ def monitoring_definitions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            landed = platform.open(config).land_transactions(
-                config, partition_day(context.partition_key)
-            )
-        return dg.MaterializeResult(metadata=dataset_metadata(landed))
+            landed = platform.open(config).land_transactions(config, _day_of(context))
+        return dg.MaterializeResult(metadata=_dataset_metadata(landed))
 
     @dg.asset(
-        key=names.asset(PREDICTIONS),
-        deps=[names.asset(TRANSACTIONS), names.asset(REGISTERED_MODEL)],
+        key=names.asset(keys.PREDICTIONS),
+        deps=[names.asset(keys.TRANSACTIONS), names.asset(keys.REGISTERED_MODEL)],
         partitions_def=daily,
         **data,
         description="The day's transactions with the category that the present model predicts.",
@@ -95,7 +60,7 @@ def monitoring_definitions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            predicted = platform.open(config).predict(config, partition_day(context.partition_key))
+            predicted = platform.open(config).predict(config, _day_of(context))
         if predicted.model_version is None:
             context.log.warning(
                 f"no model could be trained without the label column {config.label_column!r}: the "
@@ -103,7 +68,7 @@ def monitoring_definitions(
             )
         return dg.MaterializeResult(
             metadata={
-                **dataset_metadata(predicted.dataset),
+                **_dataset_metadata(predicted.dataset),
                 "model version": predicted.model_version or "none",
                 "categories": table(
                     ("category", "transactions"), list(predicted.category_counts.items())
@@ -112,8 +77,8 @@ def monitoring_definitions(
         )
 
     @dg.asset(
-        key=names.asset(MODEL_MONITOR),
-        deps=[names.asset(REGISTERED_MODEL)],
+        key=names.asset(keys.MODEL_MONITOR),
+        deps=[names.asset(keys.REGISTERED_MODEL)],
         **monitoring,
         description=(
             "The monitoring configuration as applied. Materializing it twice changes nothing; "
@@ -130,8 +95,8 @@ def monitoring_definitions(
         return dg.MaterializeResult(metadata=metadata)
 
     @dg.asset(
-        key=names.asset(MONITORING_RUN),
-        deps=[names.asset(PREDICTIONS), names.asset(MODEL_MONITOR)],
+        key=names.asset(keys.MONITORING_RUN),
+        deps=[names.asset(keys.PREDICTIONS), names.asset(keys.MODEL_MONITOR)],
         partitions_def=daily,
         **monitoring,
         description=(
@@ -143,11 +108,9 @@ def monitoring_definitions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            run = platform.open(config).start_monitoring_run(
-                config, partition_day(context.partition_key)
-            )
+            run = platform.open(config).start_monitoring_run(config, _day_of(context))
         context.log.info(f"started {run.job_name}")
-        metadata = {JOB_NAME_METADATA: run.job_name}
+        metadata = {keys.JOB_NAME_METADATA: run.job_name}
         if run.message_id is not None:
             metadata["drift message"] = run.message_id
             context.log.warning(f"drift: message {run.message_id} published")
@@ -156,11 +119,11 @@ def monitoring_definitions(
     # Of a job that still runs neither report nor checks are made: only a subsettable asset may
     # leave both out.
     @dg.multi_asset(
-        name=names.name(DRIFT_REPORT),
+        name=names.name(keys.DRIFT_REPORT),
         specs=[
             dg.AssetSpec(
-                names.asset(DRIFT_REPORT),
-                deps=[names.asset(MONITORING_RUN)],
+                names.asset(keys.DRIFT_REPORT),
+                deps=[names.asset(keys.MONITORING_RUN)],
                 **monitoring,
                 skippable=True,
                 description=(
@@ -176,7 +139,7 @@ def monitoring_definitions(
     def drift_report(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation]:
-        if names.asset(DRIFT_REPORT) not in context.selected_asset_keys:
+        if names.asset(keys.DRIFT_REPORT) not in context.selected_asset_keys:
             yield from _evaluate_recorded(context, config)
             return
         with as_failure():
@@ -200,21 +163,33 @@ def monitoring_definitions(
 
     # Not computed here: the drift message sensor observes it.
     drift_event = dg.AssetSpec(
-        names.asset(DRIFT_EVENT),
-        deps=[names.asset(DRIFT_REPORT)],
-        group_name=names.name(MONITORING_GROUP),
-        kinds={"googlecloud", "pubsub"},
-        owners=OWNERS,
+        names.asset(keys.DRIFT_EVENT),
+        deps=[names.asset(keys.DRIFT_REPORT)],
+        **names.grouped(keys.MONITORING_GROUP, {keys.MONITORING_GROUP: {"googlecloud", "pubsub"}}),
         description=(
             "Drift that a monitoring job found, as it arrives on the trigger subscription. Each "
             "observation says what became of it: training requested, held (and why), superseded, "
             "not drift, duplicate or dead-lettered (and why)."
         ),
     )
+    daily_assets = [transactions, predictions, monitoring_run, drift_report]
     daily_job = dg.define_asset_job(
-        names.name(DAILY_MONITORING_JOB),
-        selection=[transactions, predictions, monitoring_run, drift_report],
+        names.name(keys.DAILY_MONITORING_JOB),
+        selection=daily_assets,
         description="Predicts and monitors one day.",
+    )
+    prepare_job = dg.define_asset_job(
+        names.name(keys.PREPARE_JOB),
+        selection=[names.asset(keys.REGISTERED_MODEL), names.asset(keys.MODEL_MONITOR)],
+        description="Finds the registered model and applies the monitoring configuration.",
+    )
+    # Each day once it is over, at 03:00 UTC.
+    schedule = dg.build_schedule_from_partitioned_job(
+        daily_job,
+        name=names.name("daily_monitoring_schedule"),
+        hour_of_day=3,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Monitors each new day.",
     )
     return dg.Definitions(
         assets=[
@@ -225,25 +200,13 @@ def monitoring_definitions(
             drift_report,
             drift_event,
         ],
-        jobs=[
-            daily_job,
-            dg.define_asset_job(
-                names.name(PREPARE_JOB),
-                selection=[names.asset(REGISTERED_MODEL), names.asset(MODEL_MONITOR)],
-                description="Finds the registered model and applies the monitoring configuration.",
-            ),
-        ],
-        schedules=[
-            # Each day once it is over, at 03:00 UTC.
-            dg.build_schedule_from_partitioned_job(
-                daily_job,
-                name=names.name("daily_monitoring_schedule"),
-                hour_of_day=3,
-                default_status=dg.DefaultScheduleStatus.RUNNING,
-                description="Monitors each new day.",
-            )
-        ],
+        jobs=[daily_job, prepare_job],
+        schedules=[schedule],
     )
+
+
+def _day_of(context: dg.AssetExecutionContext) -> date:
+    return date.fromisoformat(context.partition_key)
 
 
 def _check_specs(
@@ -256,7 +219,7 @@ def _check_specs(
         return [
             dg.AssetCheckSpec(
                 name=names[feature],
-                asset=ModelNames.of(config).asset(DRIFT_REPORT),
+                asset=ModelNames.of(config).asset(keys.DRIFT_REPORT),
                 description=f"The distance of {feature} is at most {threshold:g}.",
                 partitions_def=daily,
             )
@@ -285,6 +248,13 @@ def _evaluate_recorded(
     context.log.info(f"{len(history.days)} day(s) with a report were evaluated again")
 
 
+def _dataset_metadata(dataset: Dataset) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"location": dg.MetadataValue.path(dataset.uri)}
+    if dataset.rows is not None:
+        metadata["dagster/row_count"] = dataset.rows
+    return metadata
+
+
 def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) -> dict[str, Any]:
     changed = "updated" if applied.changes else "unchanged"
     return {
@@ -294,13 +264,7 @@ def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) ->
         "changes": table(
             ("setting", "before", "after"),
             [
-                (
-                    change.path,
-                    *(
-                        "-" if value is None else str(value)
-                        for value in (change.before, change.after)
-                    ),
-                )
+                (change.path, _setting(change.before), _setting(change.after))
                 for change in applied.changes
             ],
         ),
@@ -311,8 +275,12 @@ def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) ->
     }
 
 
+def _setting(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
 def _started_job(context: dg.AssetExecutionContext, names: ModelNames) -> str:
-    run = names.asset(MONITORING_RUN)
+    run = names.asset(keys.MONITORING_RUN)
     records = context.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=run, asset_partitions=[context.partition_key]), limit=1
     ).records
@@ -325,4 +293,4 @@ def _started_job(context: dg.AssetExecutionContext, names: ModelNames) -> str:
             ),
             allow_retries=False,
         )
-    return str(materialization.metadata[JOB_NAME_METADATA].value)
+    return str(materialization.metadata[keys.JOB_NAME_METADATA].value)

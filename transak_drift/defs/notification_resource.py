@@ -32,17 +32,7 @@ class NotificationResource(dg.ConfigurableResource):
     )
 
     def open(self, config: MonitoringConfig) -> dict[str, NotificationChannel]:
-        """Return the channels of a monitored model; nothing is connected yet.
-
-        Args:
-            config: the monitored model.
-
-        Returns:
-            By name (`slack`, `email`), each channel that its `notifications` configures.
-
-        Raises:
-            ConfigError: the environment has a wrong setting.
-        """
+        """Return by name each channel that the model configures; nothing is connected yet."""
         wanted = config.notifications
         channels: dict[str, NotificationChannel] = {}
         if wanted is None:
@@ -63,11 +53,7 @@ class NotificationResource(dg.ConfigurableResource):
 
 
 def notification_resource(settings: Settings) -> NotificationResource:
-    """Return the channels that the settings describe.
-
-    Args:
-        settings: the process's settings.
-    """
+    """Return the channels that the settings describe."""
     return NotificationResource(
         slack_api_url=settings.slack_api_url,
         smtp_host=settings.smtp_host,

@@ -14,55 +14,29 @@ from transak_drift.platform import DriftPlatform
 
 
 class PlatformResource(dg.ConfigurableResource, ABC):
-    """A platform; assets know no more of it than `DriftPlatform`."""
+    """A platform; assets know no more of it than `DriftPlatform` and where its pages are.
+
+    A page is kept as an HTML document that replaces the one before. Where a person opens it is an
+    absolute path or an https address; None where the configuration names no place for it. One that
+    cannot be written raises `PlatformError`, whose message says what to do.
+    """
 
     @abstractmethod
     def open(self, config: MonitoringConfig) -> DriftPlatform:
-        """Return the platform, ready for use.
-
-        Args:
-            config: the monitored model; on gcp it names project and region.
-        """
+        """Return the platform, ready for use; on gcp the model names project and region."""
 
     @abstractmethod
     def store_report(
         self, config: MonitoringConfig, result: MonitoringResult, page: str
     ) -> str | None:
-        """Keep the report of a monitoring run; written again, it is replaced.
-
-        Args:
-            config: the monitored model.
-            result: the run's result, which names the run.
-            page: the HTML document.
-
-        Returns:
-            Where a person opens it: an absolute path or an https address. None where the
-            configuration names no place for it.
-
-        Raises:
-            PlatformError: it cannot be written; the message says what to do.
-        """
+        """Keep the report of a monitoring run, and return where a person opens it."""
 
     @abstractmethod
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
-        """Keep the drift history of a model beside its reports; written again, it is replaced.
-
-        Args:
-            config: the monitored model.
-            page: the HTML document.
-
-        Returns:
-            Where a person opens it, as of `store_report`.
-
-        Raises:
-            PlatformError: it cannot be written; the message says what to do.
-        """
+        """Keep the drift history of a model beside its reports, and return where it is."""
 
     def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
-        """Return the newest entry that the model's monitors wrote to the log, as it stands there.
-
-        None where there is none, or it cannot be read.
-        """
+        """Return the newest entry that the model's monitors wrote to the log, if it can be read."""
         return None
 
     def monitor_page(self, config: MonitoringConfig) -> str | None:

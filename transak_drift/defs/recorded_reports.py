@@ -13,17 +13,9 @@ import dagster as dg
 from pydantic import ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.keys import (
-    BASELINE_DATASET,
-    DRIFT_REPORT,
-    JOB_NAME_METADATA,
-    PAGE_METADATA,
-    TRAINED_UNTIL_METADATA,
-    ModelNames,
-    check_names,
-    partition_day,
-)
-from transak_drift.defs.metadata import SHOWN_DIGITS, feature_table, page_metadata, table
+from transak_drift.defs import keys
+from transak_drift.defs.keys import ModelNames, check_names
+from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
 from transak_drift.drift.monitoring_result import (
@@ -48,20 +40,26 @@ def report_metadata(
 ) -> dict[str, Any]:
     """Return the metadata of a report, and store its page; the same on every platform.
 
-    Args:
-        config: the monitored model.
-        platform: keeps the page.
-        result: the monitoring run's result.
-
-    Returns:
-        Metadata by name: the verdict, a table, a picture, each distance as a number, so that
-        Dagster draws it over time, and the whole result as JSON.
+    Each distance is a number of its own, so that Dagster draws it over time.
     """
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
-        "features": feature_table(result),
+        "features": table(
+            ("feature", "metric", "distance", "threshold", "verdict", "greatest change"),
+            [
+                (
+                    feature.feature,
+                    feature.metric,
+                    feature.distance,
+                    feature.threshold,
+                    feature.verdict,
+                    _greatest_change(feature),
+                )
+                for feature in result.features
+            ],
+        ),
         "picture": dg.MetadataValue.md(result_picture(result)),
-        JOB_NAME_METADATA: result.job_name,
+        keys.JOB_NAME_METADATA: result.job_name,
         "baseline": result.baseline_name,
         "baseline rows": result.baseline_rows,
         "target rows": result.target_rows,
@@ -89,38 +87,38 @@ def report_metadata(
     return metadata
 
 
+def _greatest_change(feature: FeatureDrift) -> str:
+    if feature.note or not feature.contributors:
+        return feature.note
+    top = feature.contributors[0]
+    return f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
+
+
 def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetCheckResult:
-    """Return the check of one feature.
+    """Return the check of one feature: passed where the distance is at most the threshold.
 
-    Args:
-        config: the monitored model.
-        feature: what was found of one of its features.
-
-    Returns:
-        Passed where the distance is at most the threshold. Drift is a warning, since the trigger
-        handles it; a feature without data is an error, since a person has to. A day without
-        bookings passes.
+    Drift is a warning, since the trigger handles it; a feature without data is an error, since a
+    person has to. A day without bookings passes.
     """
     metadata: dict[str, Any] = {"threshold": feature.threshold, "metric": feature.metric}
     severity = dg.AssetCheckSeverity.WARN
-    is_empty_day = feature.note == NO_BOOKINGS
-    if is_empty_day:
+    passed = not feature.drifted
+    if feature.note == NO_BOOKINGS:
         description = f"{NO_BOOKINGS}: nothing to compare"
     elif feature.distance is None:
-        severity = dg.AssetCheckSeverity.ERROR
+        passed, severity = False, dg.AssetCheckSeverity.ERROR
         description = f"{feature.note}; look at the transactions of the day: nothing retrains this"
     else:
         metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
-        consequence = (
+        description = f"{comparison(feature.distance, feature.threshold)}: " + (
             "the trigger decides on a training, see the asset drift_event"
             if feature.drifted
             else "nothing to do"
         )
-        description = f"{comparison(feature.distance, feature.threshold)}: {consequence}"
     return dg.AssetCheckResult(
-        asset_key=ModelNames.of(config).asset(DRIFT_REPORT),
+        asset_key=ModelNames.of(config).asset(keys.DRIFT_REPORT),
         check_name=check_names(config.drift_thresholds)[feature.feature],
-        passed=is_empty_day or (feature.distance is not None and not feature.drifted),
+        passed=passed,
         severity=severity,
         description=description,
         metadata=metadata,
@@ -132,24 +130,21 @@ def check_evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Evaluate the checks of a day outside of the run that reported it.
 
-    Args:
-        config: the monitored model. A feature that it no longer monitors has no check.
-        features: what was found of its features.
-        day: the partition.
+    A feature that is monitored no longer has no check.
     """
     for feature in features:
-        if feature.feature not in config.drift_thresholds:
-            continue
-        check = check_result(config, feature)
-        yield dg.AssetCheckEvaluation(
-            asset_key=ModelNames.of(config).asset(DRIFT_REPORT),
-            check_name=check_names(config.drift_thresholds)[feature.feature],
-            passed=check.passed,
-            metadata=check.metadata,
-            severity=check.severity,
-            description=check.description,
-            partition=day,
-        )
+        if feature.feature in config.drift_thresholds:
+            check = check_result(config, feature)
+            assert check.asset_key is not None and check.check_name is not None
+            yield dg.AssetCheckEvaluation(
+                asset_key=check.asset_key,
+                check_name=check.check_name,
+                passed=check.passed,
+                metadata=check.metadata,
+                severity=check.severity,
+                description=check.description,
+                partition=day,
+            )
 
 
 def storable(
@@ -160,6 +155,7 @@ def storable(
     Dagster stores one evaluation outside of runs for each check and partition, and raises at the
     next: a day that is evaluated again, as after a failed job, has its evaluation without the day.
     """
+    # No public name says of which partition an evaluation is asked for.
     from dagster._core.event_api import PartitionKeyFilter
 
     seen: set[tuple[str, str | None]] = set()
@@ -185,108 +181,92 @@ def storable(
 
 
 def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> DriftHistory:
-    """Read the reports and promotions of a model; of a day reported twice the newer counts.
-
-    Args:
-        instance: the Dagster instance.
-        names: the model's names.
-
-    Returns:
-        The history, which may be empty.
-    """
+    """Read the reports and promotions of a model; of a day reported twice the newer counts."""
     # Asked for first: what is recorded while the rest is read is then read again next time.
     read_until = newest_record(instance, names)
-    days: dict[date, RecordedDay] = {}
-    for record in _newest_first(instance, names.asset(DRIFT_REPORT)):
-        materialization = record.asset_materialization
-        if materialization and materialization.partition:
-            day = partition_day(materialization.partition)
-            if day not in days:
-                days[day] = recorded_day(materialization)
-    promotions = [
-        promotion
-        for record in _newest_first(instance, names.asset(BASELINE_DATASET))
-        if (promotion := _promotion(record)) is not None
-    ]
+    days: dict[str, RecordedDay] = {}
+    for report in _newest_first(instance, names.asset(keys.DRIFT_REPORT)):
+        if report.partition and report.partition not in days:
+            days[report.partition] = recorded_day(report)
+    promotions = map(_promotion, _newest_first(instance, names.asset(keys.BASELINE_DATASET)))
     return DriftHistory(
         days=[days[day] for day in sorted(days)],
-        promotions=sorted(promotions, key=lambda promotion: promotion.day),
+        promotions=sorted(filter(None, promotions), key=lambda promotion: promotion.day),
         read_until=read_until,
     )
 
 
 def recorded_day(materialization: dg.AssetMaterialization) -> RecordedDay:
-    """Read one report.
+    """Read one report, a materialization of `drift_report` with its partition.
 
-    Args:
-        materialization: of the asset `drift_report`, with its partition.
-
-    Returns:
-        What it says. Of a report that an earlier version recorded, which has no result as JSON,
-        only distances and thresholds are known.
+    Of one that an earlier version recorded, which has no result as JSON, only distances and
+    thresholds are known.
     """
     metadata = materialization.metadata
-    page = metadata.get(PAGE_METADATA)
+    page = metadata.get(keys.PAGE_METADATA)
     written = isinstance(page, dg.UrlMetadataValue | dg.PathMetadataValue)
-    return RecordedDay(
-        result=_json_result(metadata.get(RESULT_METADATA)) or _labelled_result(materialization),
-        page=str(page.value) if written and page is not None else None,
-    )
+    try:
+        result = MonitoringResult.model_validate(metadata[RESULT_METADATA].value)
+    except (KeyError, ValidationError):
+        result = _labelled_result(materialization)
+    return RecordedDay(result, page=str(page.value) if written else None)
 
 
 def newest_record(instance: dg.DagsterInstance, names: ModelNames) -> int:
     """Return the storage id of the newest report or promotion of a model, or 0."""
     newest = 0
-    for name in (DRIFT_REPORT, BASELINE_DATASET):
+    for name in (keys.DRIFT_REPORT, keys.BASELINE_DATASET):
         records = instance.fetch_materializations(names.asset(name), limit=1).records
         newest = max(newest, records[0].storage_id if records else 0)
     return newest
 
 
-def _newest_first(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
+def _newest_first(
+    instance: dg.DagsterInstance, key: dg.AssetKey
+) -> Iterator[dg.AssetMaterialization]:
     cursor: str | None = None
     while True:
         found = instance.fetch_materializations(key, limit=_RECORDS_PER_QUERY, cursor=cursor)
-        yield from found.records
+        for record in found.records:
+            if record.asset_materialization is not None:
+                yield record.asset_materialization
         if not found.has_more:
             return
         cursor = found.cursor
 
 
-def _json_result(value: dg.MetadataValue | None) -> MonitoringResult | None:
-    try:
-        return None if value is None else MonitoringResult.model_validate(value.value)
-    except ValidationError:
-        return None
-
-
 def _labelled_result(materialization: dg.AssetMaterialization) -> MonitoringResult:
-    metadata = materialization.metadata
-    features = [
-        FeatureDrift(
-            feature=(name := label.removesuffix(_THRESHOLD_LABEL)),
-            metric="",
-            distance=_number(metadata.get(name + _DISTANCE_LABEL)),
-            threshold=threshold,
-        )
-        for label, value in metadata.items()
-        if label.endswith(_THRESHOLD_LABEL) and (threshold := _number(value)) is not None
+    numbers = {
+        label: float(value.value)
+        for label, value in materialization.metadata.items()
+        if isinstance(value, dg.FloatMetadataValue | dg.IntMetadataValue)
+        and value.value is not None
+    }
+    names = [
+        label.removesuffix(_THRESHOLD_LABEL)
+        for label in numbers
+        if label.endswith(_THRESHOLD_LABEL)
     ]
     return MonitoringResult(
         job_name="",
-        day=partition_day(materialization.partition or ""),
+        day=date.fromisoformat(materialization.partition or ""),
         baseline_name="",
         baseline_rows=None,
         target_rows=None,
-        features=tuple(features),
+        features=tuple(
+            FeatureDrift(
+                feature=name,
+                metric="",
+                distance=numbers.get(name + _DISTANCE_LABEL),
+                threshold=numbers[name + _THRESHOLD_LABEL],
+            )
+            for name in names
+        ),
     )
 
 
-def _promotion(record: dg.EventLogRecord) -> Promotion | None:
-    materialization = record.asset_materialization
-    if materialization is None:
-        return None
-    until = materialization.metadata.get(TRAINED_UNTIL_METADATA)
+def _promotion(materialization: dg.AssetMaterialization) -> Promotion | None:
+    until = materialization.metadata.get(keys.TRAINED_UNTIL_METADATA)
     if not isinstance(until, dg.TimestampMetadataValue) or until.value is None:
         return None
     version = materialization.metadata.get("model version")
@@ -294,9 +274,3 @@ def _promotion(record: dg.EventLogRecord) -> Promotion | None:
         day=datetime.fromtimestamp(until.value, UTC).date(),
         version="" if version is None else str(version.value),
     )
-
-
-def _number(value: dg.MetadataValue | None) -> float | None:
-    if isinstance(value, dg.FloatMetadataValue | dg.IntMetadataValue) and value.value is not None:
-        return float(value.value)
-    return None

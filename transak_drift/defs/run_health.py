@@ -28,14 +28,7 @@ SENSOR_NAME = "run_health_sensor"
 
 
 def heartbeat_executor(heartbeat_seconds: float) -> dg.ExecutorDefinition:
-    """Build the executor of every run: Dagster's in-process one, with a heartbeat.
-
-    Args:
-        heartbeat_seconds: seconds between two beats.
-
-    Returns:
-        The executor, configured as `in_process`.
-    """
+    """Build the executor of every run: Dagster's `in_process`, with a heartbeat."""
     plain = dg.in_process_executor
     create = plain.executor_creation_fn
     assert create is not None
@@ -94,12 +87,7 @@ def _heartbeat(instance: dg.DagsterInstance, run_id: str, seconds: float) -> Gen
 def build_run_health_sensor(interval_seconds: int, heartbeat_seconds: float) -> dg.SensorDefinition:
     """Build the sensor that finds the runs which no worker carries.
 
-    Args:
-        interval_seconds: least seconds between two ticks.
-        heartbeat_seconds: seconds between two beats of a run.
-
-    Returns:
-        The sensor, running by default. It launches nothing: Dagster's own retries do.
+    It launches nothing: Dagster's own retries do.
     """
     limit = HEARTBEATS_MISSED * heartbeat_seconds
 
@@ -122,11 +110,9 @@ def build_run_health_sensor(interval_seconds: int, heartbeat_seconds: float) -> 
         for run_id in dead:
             run = context.instance.get_run_by_id(run_id)
             if run is not None and run.status == dg.DagsterRunStatus.STARTED:
-                sentence = (
-                    f"no heartbeat since {heartbeats[run_id]}: its process or machine is gone"
-                )
-                context.instance.report_run_failed(run, f"Marked as failed: {sentence}.")
-                context.log.warning(f"run {run_id} of {run.job_name}: {sentence}")
+                reason = f"no heartbeat since {heartbeats[run_id]}: its process or machine is gone"
+                context.instance.report_run_failed(run, f"Marked as failed: {reason}.")
+                context.log.warning(f"run {run_id} of {run.job_name}: {reason}")
                 failed.append(run_id)
         counts = f"{len(heartbeats)} running, {len(failed)} without a worker"
         return dg.SensorResult(skip_reason=counts, cursor=health.model_dump_json())

@@ -3,7 +3,7 @@
 Not here: when a training is due (`drift_message_sensor`), and how one is done (the platforms).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -11,24 +11,12 @@ import dagster as dg
 from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.defs.keys import (
-    BASELINE_DATASET,
-    DRIFT_EVENT,
-    DRIFT_REPORT,
-    OWNERS,
-    REGISTERED_MODEL,
-    RETRAIN_JOB,
-    TRAIN_OPERATION,
-    TRAINED_MODEL,
-    TRAINED_UNTIL_METADATA,
-    TRAINING_GROUP,
-    TRANSACTIONS,
-    ModelNames,
-)
+from transak_drift.defs import keys
+from transak_drift.defs.keys import Kinds, ModelNames
 from transak_drift.defs.metadata import as_failure, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.drift_event import last_day
-from transak_drift.platform import RegisteredModel, TrainingRequest, TrainingResult
+from transak_drift.platform import TrainingRequest, TrainingResult
 from transak_drift.reports.links import asset_partition_page
 
 MONITOR_CHECK = "monitor_follows_model"
@@ -58,10 +46,10 @@ def retrain_job(config: MonitoringConfig) -> dg.JobDefinition:
     """Return the job that trains a challenger and, if it is not worse, promotes it."""
     names = ModelNames.of(config)
     job = dg.define_asset_job(
-        names.name(RETRAIN_JOB),
-        selection=[names.asset(TRAINED_MODEL), names.asset(BASELINE_DATASET)],
+        names.name(keys.RETRAIN_JOB),
+        selection=[names.asset(keys.TRAINED_MODEL), names.asset(keys.BASELINE_DATASET)],
         # What a person finds in the launchpad, in place of every setting of the resources.
-        config=dg.RunConfig(ops={names.name(TRAIN_OPERATION): TrainingConfig()}),
+        config=dg.RunConfig(ops={names.name(keys.TRAIN_OPERATION): TrainingConfig()}),
         description=(
             "Trains a challenger on fresh data; promoted, its data are the new baseline. To train "
             "by hand leave the configuration as it is."
@@ -71,31 +59,16 @@ def retrain_job(config: MonitoringConfig) -> dg.JobDefinition:
     return cast("dg.JobDefinition", job)
 
 
-def training_assets(
-    config: MonitoringConfig, kinds: Mapping[str, set[str]]
-) -> list[dg.AssetsDefinition]:
-    """Build the assets of a model's training.
-
-    Args:
-        config: the monitored model.
-        kinds: what the platform is made of, as shown in the UI, by group.
-
-    Returns:
-        The assets; they need the resource `platform`.
-    """
-    monitoring_config = config
-    names = ModelNames.of(config)
-    shared: dict[str, Any] = {
-        "group_name": names.name(TRAINING_GROUP),
-        "kinds": kinds[TRAINING_GROUP],
-        "owners": OWNERS,
-    }
+def training_assets(model: MonitoringConfig, kinds: Kinds) -> list[dg.AssetsDefinition]:
+    """Build the assets of a model's training."""
+    names = ModelNames.of(model)
+    shared = names.grouped(keys.TRAINING_GROUP, kinds)
 
     @dg.asset(
-        key=names.asset(REGISTERED_MODEL),
+        key=names.asset(keys.REGISTERED_MODEL),
         **shared,
         description=(
-            f"The version of {config.model_name} that predicts. On the local platform the first "
+            f"The version of {model.model_name} that predicts. On the local platform the first "
             "materialization trains version 1 and makes its training data the first baseline; on "
             "gcp the model is found by its name."
         ),
@@ -104,16 +77,25 @@ def training_assets(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         with as_failure():
-            model = platform.open(monitoring_config).ensure_registered_model(monitoring_config)
-        context.log.info(model.detail)
-        return dg.MaterializeResult(metadata=_registered_metadata(monitoring_config, model))
+            found = platform.open(model).ensure_registered_model(model)
+        context.log.info(found.detail)
+        metadata: dict[str, Any] = {
+            "model": model.model_name,
+            "version": found.version or "none",
+            "created by this run": found.created,
+            "detail": found.detail,
+            **{name: float(value) for name, value in found.metrics.items()},
+        }
+        if found.trained_until is not None:
+            metadata[keys.TRAINED_UNTIL_METADATA] = dg.MetadataValue.timestamp(found.trained_until)
+        return dg.MaterializeResult(metadata=metadata)
 
     @dg.multi_asset(
-        name=names.name(TRAIN_OPERATION),
+        name=names.name(keys.TRAIN_OPERATION),
         specs=[
             dg.AssetSpec(
-                names.asset(TRAINED_MODEL),
-                deps=[names.asset(DRIFT_EVENT), names.asset(TRANSACTIONS)],
+                names.asset(keys.TRAINED_MODEL),
+                deps=[names.asset(keys.DRIFT_EVENT), names.asset(keys.TRANSACTIONS)],
                 **shared,
                 description=(
                     "A challenger trained on fresh data. It replaces the champion only if it is "
@@ -121,8 +103,8 @@ def training_assets(
                 ),
             ),
             dg.AssetSpec(
-                names.asset(BASELINE_DATASET),
-                deps=[names.asset(TRAINED_MODEL)],
+                names.asset(keys.BASELINE_DATASET),
+                deps=[names.asset(keys.TRAINED_MODEL)],
                 **shared,
                 skippable=True,
                 description=(
@@ -134,7 +116,7 @@ def training_assets(
         check_specs=[
             dg.AssetCheckSpec(
                 MONITOR_CHECK,
-                asset=names.asset(TRAINED_MODEL),
+                asset=names.asset(keys.TRAINED_MODEL),
                 description="The version that predicts is the one that is monitored.",
             )
         ],
@@ -148,12 +130,10 @@ def training_assets(
             run_id=context.run.run_id,
         )
         with as_failure():
-            result = platform.open(monitoring_config).train(
-                monitoring_config, request, context.log.info
-            )
+            result = platform.open(model).train(model, request, context.log.info)
         context.log.info(result.reason)
         yield dg.MaterializeResult(
-            names.asset(TRAINED_MODEL),
+            names.asset(keys.TRAINED_MODEL),
             metadata=_trained_metadata(names, result, request),
             check_results=[
                 dg.AssetCheckResult(
@@ -165,9 +145,10 @@ def training_assets(
             ],
         )
         if result.promoted:
-            yield dg.MaterializeResult(
-                names.asset(BASELINE_DATASET), metadata=_baseline_metadata(result)
-            )
+            metadata = {"model version": result.version, **_data_metadata(result)}
+            if result.training_rows is not None:
+                metadata["dagster/row_count"] = result.training_rows
+            yield dg.MaterializeResult(names.asset(keys.BASELINE_DATASET), metadata=metadata)
 
     return [registered_model, train]
 
@@ -182,19 +163,6 @@ def _window_end(text: str) -> datetime:
             description=f"window_end is {text!r}, not an ISO 8601 time such as 2026-05-01T00:00Z",
             allow_retries=False,
         ) from error
-
-
-def _registered_metadata(config: MonitoringConfig, model: RegisteredModel) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "model": config.model_name,
-        "version": model.version or "none",
-        "created by this run": model.created,
-        "detail": model.detail,
-        **{name: float(value) for name, value in model.metrics.items()},
-    }
-    if model.trained_until is not None:
-        metadata[TRAINED_UNTIL_METADATA] = dg.MetadataValue.timestamp(model.trained_until)
-    return metadata
 
 
 def _trained_metadata(
@@ -224,16 +192,9 @@ def _trained_metadata(
     if result.console_url:
         metadata["console"] = dg.MetadataValue.url(result.console_url)
     if request.drift_event_key is not None:
-        day = last_day(request.window_end)
-        page = asset_partition_page(names.asset(DRIFT_REPORT).path, str(day))
+        day = str(last_day(request.window_end))
+        page = asset_partition_page(names.asset(keys.DRIFT_REPORT).path, day)
         metadata["drift report"] = dg.MetadataValue.url(page)
-    return metadata
-
-
-def _baseline_metadata(result: TrainingResult) -> dict[str, Any]:
-    metadata = {"model version": result.version, **_data_metadata(result)}
-    if result.training_rows is not None:
-        metadata["dagster/row_count"] = result.training_rows
     return metadata
 
 
@@ -241,5 +202,5 @@ def _data_metadata(result: TrainingResult) -> dict[str, Any]:
     return {
         "first day": str(result.training_days[0]),
         "last day": str(result.training_days[1]),
-        TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
+        keys.TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
     }

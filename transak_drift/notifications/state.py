@@ -13,12 +13,7 @@ MAX_AWAITED = 1_000
 
 
 class AwaitedTraining(BaseModel):
-    """A training whose end is to be told.
-
-    Args:
-        window_end: end of the window that drifted (exclusive), UTC, or None where unknown.
-        since: when the request for it was read, UTC.
-    """
+    """A training whose end is to be told, and since when its request is known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,12 +22,7 @@ class AwaitedTraining(BaseModel):
 
 
 class Refusal(BaseModel):
-    """A channel's refusal that no repetition mends.
-
-    Args:
-        message: what is wrong, and the fix.
-        again_at: when the channel is tried again, UTC.
-    """
+    """A channel's refusal that no repetition fixes, and when it is tried again, UTC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,24 +57,13 @@ class ChannelState(BaseModel):
         return _digest(identity) in self.told
 
     def tell(self, identities: Iterable[str], now: datetime) -> None:
-        """Remember notifications that were sent as one message.
-
-        Args:
-            identities: the identity of each.
-            now: the present time, UTC.
-        """
+        """Remember notifications that were sent as one message."""
         digests = dict.fromkeys(_digest(identity) for identity in identities)
         self.told = [*(one for one in self.told if one not in digests), *digests][-MAX_TOLD:]
         self.sent_at.append(now)
 
     def room(self, now: datetime, messages: int, period: timedelta) -> int:
-        """Return how many messages may still be sent, and forget those before the period.
-
-        Args:
-            now: the present time, UTC.
-            messages: how many are allowed in the period.
-            period: its length.
-        """
+        """Return how many messages may still be sent, and forget those before the period."""
         self.sent_at = [time for time in self.sent_at if now - time < period]
         return max(0, messages - len(self.sent_at))
 
@@ -96,11 +75,7 @@ class ChannelState(BaseModel):
 
 
 class NotificationState(BaseModel):
-    """The state of every channel; serialised as the sensor's cursor.
-
-    Args:
-        channels: by the channel's name.
-    """
+    """The state of every channel by its name; serialised as the sensor's cursor."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -114,12 +89,8 @@ class NotificationState(BaseModel):
     def from_cursor(cls, cursor: str | None) -> NotificationState:
         """Read the state back.
 
-        Args:
-            cursor: text of `to_cursor`, or None before the first tick.
-
-        Returns:
-            The state. An unreadable cursor begins anew: what happened lately is told again, which
-            is better than not at all.
+        An unreadable cursor begins afresh: what happened lately is told again, which is better than
+        not at all.
         """
         try:
             return cls.model_validate_json(cursor) if cursor else cls()

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.notification_config import EmailNotification
 from transak_drift.config.resource_names import monitoring_job_name
-from transak_drift.drift.drift_event import DriftedFeature, last_day
+from transak_drift.drift.drift_event import last_day
 from transak_drift.reports.links import asset_partition_page, feature_drift_page, model_monitor_page
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 
@@ -44,6 +44,10 @@ class Stage(StrEnum):
 
     DECIDED = "decided"
     SETTLED = "settled"
+
+    def identity(self, event_key: str) -> str:
+        """Return the identity of the notification that tells of an event at this stage."""
+        return f"{self}/{event_key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,7 @@ class TrainingEnd:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open.
-
-    Args:
-        title: what it shows.
-        address: an http or https address.
-    """
+    """A page to open, at an http or https address."""
 
     title: str
     address: str
@@ -91,7 +90,7 @@ class Notification:
         answers: identity of the notification that this one follows, or None.
         headline: the whole message in a sentence.
         result: what is being done, as the digest counts it.
-        lines: what else there is to know, each with its name: `feature description`, `0.61 > 0.3`.
+        lines: what else there is to know, each with its name.
         links: pages to open.
     """
 
@@ -121,44 +120,39 @@ class NotificationPages:
     dagster_url: str | None
     vertex: bool
 
-    def of_drift(self, day: date | None, key: str, features: Sequence[str]) -> tuple[Link, ...]:
-        """Return the pages that show a drift.
+    def of_drift(self, day: date | None, key: str, features: Sequence[str]) -> list[Link]:
+        """Return the drift report of the day, and on Vertex AI the console's pages.
 
-        Args:
-            day: the day that drifted, or None where unknown.
-            key: the drift event, `<monitor id>/<job id>`.
-            features: what drifted; without any, the monitor itself is linked to.
-
-        Returns:
-            The drift report of the day, and on Vertex AI the console's pages.
+        Without features that drifted, the monitor itself is linked to.
         """
         links = []
         if day is not None:
             path = asset_partition_page(self.drift_report, day.isoformat())
             links += self._in_dagster("Drift report", path)
         if not self.vertex:
-            return tuple(links)
-        config = self.config
-        project, location = config.project_id, config.location
+            return links
+        project, location = self.config.project_id, self.config.location
         monitor, _, job_id = key.partition("/")
         job = monitoring_job_name(project, location, monitor, job_id)
-        for feature in features[:MAX_FEATURE_PAGES]:
-            links.append(Link(f"{feature[:60]} on Vertex AI", feature_drift_page(job, feature)))
+        links += [
+            Link(f"{feature[:60]} on Vertex AI", feature_drift_page(job, feature))
+            for feature in features[:MAX_FEATURE_PAGES]
+        ]
         if not features:
             page = model_monitor_page(project, location, monitor)
             links.append(Link("Monitor on Vertex AI", page))
-        return tuple(links)
+        return links
 
-    def of_run(self, run_id: str | None) -> tuple[Link, ...]:
+    def of_run(self, run_id: str | None) -> list[Link]:
         """Return the page of a training's run in the Dagster UI, where there is one."""
         if run_id is None:
-            return ()
-        return tuple(self._in_dagster("Training run", f"/runs/{quote(run_id, safe='')}"))
+            return []
+        return self._in_dagster("Training run", f"/runs/{quote(run_id, safe='')}")
 
-    def of_drift_events(self) -> tuple[Link, ...]:
+    def of_drift_events(self) -> list[Link]:
         """Return the page of all drift events in the Dagster UI."""
         path = "/".join(quote(part, safe="") for part in self.drift_event)
-        return tuple(self._in_dagster("Drift events", f"/assets/{path}?view=events"))
+        return self._in_dagster("Drift events", f"/assets/{path}?view=events")
 
     def _in_dagster(self, title: str, path: str) -> list[Link]:
         if self.dagster_url is None:
@@ -167,19 +161,13 @@ class NotificationPages:
 
 
 def sanitize_line(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
-    """Bring text of unknown origin into one line of visible characters.
+    """Bring text of unknown origin into one line of visible characters, cut with an ellipsis.
 
-    Args:
-        text: any text.
-        limit: greatest number of characters.
-
-    Returns:
-        The text, its control, format, surrogate and line break characters as spaces, cut with an
-        ellipsis where it is longer.
+    Control, format, surrogate and line break characters become spaces.
     """
-    cut = text[: 2 * limit]
     visible = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in cut
+        " " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c
+        for c in text[: 2 * limit]
     )
     joined = " ".join(visible.split())
     return joined if len(joined) <= limit else f"{joined[: limit - 1]}…"
@@ -212,16 +200,19 @@ def notify_of_decision(
     stage = stage_of(record)
     if stage is None:
         raise ValueError(f"an event that is {record.kind} is not told")
-    window_end = None if record.event is None else record.event.window_end
     features = () if record.event is None else record.event.features
-    drift = f"Drift of {sanitize_line(config.model_name)}{_on_day(window_end)}"
-    lines = [_feature_line(feature) for feature in features[:MAX_FEATURES]]
+    lines = [
+        (
+            f"feature {sanitize_line(item.feature)}",
+            f"distance {item.distance:.4f}, threshold {item.threshold:g}",
+        )
+        for item in features[:MAX_FEATURES]
+    ]
     if len(features) > MAX_FEATURES:
         lines.append(("more features", str(len(features) - MAX_FEATURES)))
     if record.kind == OutcomeKind.TRAINING_REQUESTED:
         done = "a training is requested"
-        if not features:
-            lines.append(("drift", record.detail))
+        lines += [] if features else [("drift", record.detail)]
     elif record.kind == OutcomeKind.HELD:
         done = "the training is held"
         lines.append(("held because", record.detail))
@@ -229,15 +220,15 @@ def notify_of_decision(
         done = "superseded, no training of its own"
         lines.append(("superseded because", record.detail))
     lines.append(("monitoring job", record.key.partition("/")[2]))
-    settled = stage == Stage.SETTLED
+    day = None if record.event is None else last_day(record.event.window_end)
     return Notification(
-        identity=_identity(record.key, stage),
-        answers=_identity(record.key, Stage.DECIDED) if settled else None,
-        headline=f"{drift}: {done}",
+        identity=stage.identity(record.key),
+        answers=Stage.DECIDED.identity(record.key) if stage == Stage.SETTLED else None,
+        headline=f"{_drift(config, day)}: {done}",
         result=done,
-        lines=_plain(lines),
+        lines=_sanitize(lines),
         links=(
-            *pages.of_drift(_day(window_end), record.key, [item.feature for item in features]),
+            *pages.of_drift(day, record.key, [item.feature for item in features]),
             *pages.of_run(run_id),
         ),
     )
@@ -246,52 +237,30 @@ def notify_of_decision(
 def notify_of_training(
     config: MonitoringConfig, end: TrainingEnd, pages: NotificationPages
 ) -> Notification:
-    """Tell how the training of a drift event ended.
-
-    Args:
-        config: the monitored model.
-        end: how it ended.
-        pages: the pages to link to.
-
-    Returns:
-        The notification, which follows the one of the event.
-    """
-    version = "" if end.version is None else f": version {sanitize_line(end.version)}"
-    drift = f"Drift of {sanitize_line(config.model_name)}{_on_day(end.window_end)}"
+    """Tell how the training of a drift event ended; it follows the notification of the event."""
     if end.version is None:
         result = "training failed, the champion stays"
     elif end.promoted:
         result = "new champion"
     else:
         result = "challenger not promoted, the champion stays"
-    console = () if end.console_url is None else (Link("Training on Vertex AI", end.console_url),)
+    version = "" if end.version is None else f": version {sanitize_line(end.version)}"
+    day = None if end.window_end is None else last_day(end.window_end)
+    console = [] if end.console_url is None else [Link("Training on Vertex AI", end.console_url)]
     return Notification(
-        identity=_identity(end.key, Stage.SETTLED),
-        answers=_identity(end.key, Stage.DECIDED),
-        headline=f"{drift}: {result}{version}",
+        identity=Stage.SETTLED.identity(end.key),
+        answers=Stage.DECIDED.identity(end.key),
+        headline=f"{_drift(config, day)}: {result}{version}",
         result=result,
-        lines=_plain([("reason", end.reason), ("monitoring job", end.key.partition("/")[2])]),
-        links=(
-            *pages.of_run(end.run_id),
-            *console,
-            *pages.of_drift(_day(end.window_end), end.key, ()),
-        ),
+        lines=_sanitize([("reason", end.reason), ("monitoring job", end.key.partition("/")[2])]),
+        links=(*pages.of_run(end.run_id), *console, *pages.of_drift(day, end.key, ())),
     )
 
 
 def digest(
     config: MonitoringConfig, notifications: Sequence[Notification], pages: NotificationPages
 ) -> Notification:
-    """Join what would be too many notifications.
-
-    Args:
-        config: the monitored model.
-        notifications: at least one, in order.
-        pages: the pages to link to.
-
-    Returns:
-        One notification with their number, how many said what, and the first ten by headline.
-    """
+    """Join too many notifications: their number, how many said what, and the first by headline."""
     results = Counter(item.result for item in notifications)
     shown = notifications[:MAX_DIGEST_LINES]
     lines = [(result, str(count)) for result, count in results.most_common()]
@@ -303,107 +272,75 @@ def digest(
         answers=None,
         headline=f"{len(notifications)} messages about drift of {sanitize_line(config.model_name)}",
         result="digest",
-        lines=_plain(lines),
-        links=pages.of_drift_events(),
+        lines=_sanitize(lines),
+        links=tuple(pages.of_drift_events()),
     )
 
 
 def trial_notification(config: MonitoringConfig, now: datetime) -> Notification:
-    """Return a notification that says that it is a test.
-
-    Args:
-        config: the monitored model.
-        now: the present time, UTC.
-    """
+    """Return a notification that says that it is a test, sent now (UTC)."""
     name = sanitize_line(config.model_name)
     return Notification(
         identity=f"test/{config.model_monitor_id}/{now.isoformat()}",
         answers=None,
         headline=f"Test of the notifications of {name}: nothing drifted",
         result="test",
-        lines=_plain([("sent", f"{now:%Y-%m-%d %H:%M} UTC by transak-drift notify-test")]),
+        lines=(("sent", f"{now:%Y-%m-%d %H:%M} UTC by transak-drift notify-test"),),
     )
 
 
-def _identity(event_key: str, stage: Stage) -> str:
-    return f"{stage}/{event_key}"
+def _drift(config: MonitoringConfig, day: date | None) -> str:
+    return f"Drift of {sanitize_line(config.model_name)}{'' if day is None else f' on {day}'}"
 
 
-def _day(window_end: datetime | None) -> date | None:
-    return None if window_end is None else last_day(window_end)
-
-
-def _on_day(window_end: datetime | None) -> str:
-    day = _day(window_end)
-    return "" if day is None else f" on {day.isoformat()}"
-
-
-def _feature_line(item: DriftedFeature) -> tuple[str, str]:
-    return (
-        f"feature {sanitize_line(item.feature)}",
-        f"distance {item.distance:.4f}, threshold {item.threshold:g}",
-    )
-
-
-def _plain(lines: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _sanitize(lines: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((sanitize_line(name), sanitize_line(text)) for name, text in lines)
 
 
 def slack_text(notification: Notification) -> str:
     """Write a notification in Slack's markup.
 
-    Args:
-        notification: the notification.
-
     Returns:
         At most 4,000 characters of mrkdwn, the length that Slack recommends. Names and values
         stand as code, in which Slack makes no links and no mentions. Source: Slack API, "Formatting
         message text" (escape &, < and >) and "chat.postMessage" (length of text).
     """
-    head = f"*{_escaped(notification.headline).replace('*', '∗')}*"
+    text = f"*{_escape(notification.headline).replace('*', '∗')}*"
     foot = ""
     for link in notification.links:
         # The address of a long feature name can take all the room; the other links stay.
         longer = f"{foot} · {_link(link)}" if foot else f"\n{_link(link)}"
         foot = longer if len(longer) <= _MAX_LINKS_LENGTH else foot
     room = MAX_SLACK_LENGTH - len(foot) - len(_CUT)
-    text = head
     for name, value in notification.lines:
-        line = f"\n• {_escaped(name)}: {_code(value)}"
+        line = f"\n• {_escape(name)}: {_code(value)}"
         if len(text) + len(line) > room:
             return f"{text}{_CUT}{foot}"
         text += line
     return f"{text}{foot}"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _code(text: str) -> str:
-    return f"`{_escaped(text.replace('`', 'ˋ'))}`" if text else ""
+    return f"`{_escape(text.replace('`', 'ˋ'))}`" if text else ""
 
 
 def _link(link: Link) -> str:
     title = sanitize_line(link.title, 80).replace("|", "¦")
-    return f"<{_escaped(link.address).replace('|', '%7C')}|{_escaped(title)}>"
+    return f"<{_escape(link.address).replace('|', '%7C')}|{_escape(title)}>"
 
 
 def notification_email(
     notification: Notification, addresses: EmailNotification, now: datetime
 ) -> EmailMessage:
-    """Write a notification as an e-mail.
+    """Write a notification as an e-mail in plain text.
 
-    Args:
-        notification: the notification.
-        addresses: sender and recipients.
-        now: the present time, UTC.
-
-    Returns:
-        A message in plain text. Its Message-ID follows from the notification's identity, so that
-        mail programs know one that comes twice, and the second notification of a drift event
-        answers the first. Sources: RFC 5322, section 3.6.4 (identification fields); RFC 3834,
-        section 5 (Auto-Submitted).
+    Its Message-ID follows from the notification's identity, so that mail programs know one that
+    comes twice, and the second notification of a drift event answers the first. Sources: RFC 5322,
+    section 3.6.4 (identification fields); RFC 3834, section 5 (Auto-Submitted).
     """
     subject = sanitize_line(notification.headline, MAX_SUBJECT_LENGTH)
     # Python folds a long subject before its first word, which some mail programs show as empty;
@@ -414,9 +351,9 @@ def notification_email(
     message["To"] = [Address(addr_spec=recipient) for recipient in addresses.recipients]
     message["Subject"] = subject
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = message_id(notification.identity, addresses.sender)
+    message["Message-ID"] = _message_id(notification.identity, addresses.sender)
     if notification.answers is not None:
-        answered = message_id(notification.answers, addresses.sender)
+        answered = _message_id(notification.answers, addresses.sender)
         message["In-Reply-To"] = answered
         message["References"] = answered
     message["Auto-Submitted"] = "auto-generated"
@@ -428,12 +365,6 @@ def notification_email(
     return message
 
 
-def message_id(identity: str, sender: str) -> str:
-    """Return the Message-ID of a notification.
-
-    Args:
-        identity: the notification's identity.
-        sender: the address it comes from, whose domain it is unique in.
-    """
+def _message_id(identity: str, sender: str) -> str:
     digest = hashlib.sha256(identity.encode()).hexdigest()[:40]
     return f"<{digest}@{sender.rpartition('@')[2]}>"

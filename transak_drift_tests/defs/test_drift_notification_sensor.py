@@ -16,6 +16,7 @@ from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_event_log import write_records
 from transak_drift.defs.drift_message_sensor import run_request
 from transak_drift.defs.drift_notification_sensor import (
+    SENSOR_NAME,
     NotificationBounds,
     NotificationRefusedError,
     build_drift_notification_sensor,
@@ -91,9 +92,7 @@ class World:
         resource: NotificationResource | None = None,
     ) -> str:
         """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
-        sensor = build_drift_notification_sensor(
-            config, 1, self.settings.dagster_url, bounds=bounds
-        )
+        sensor = build_drift_notification_sensor(config, self.settings, bounds)
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(sensor.name),
@@ -108,7 +107,7 @@ class World:
         return str(result.skip_reason.skip_message)
 
     def state(self, config: MonitoringConfig = BOTH) -> NotificationState:
-        name = build_drift_notification_sensor(config, 1).name
+        name = ModelNames.of(config).name(SENSOR_NAME)
         return NotificationState.from_cursor(self.cursors[name])
 
     def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
