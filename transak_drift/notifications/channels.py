@@ -31,41 +31,38 @@ TIMEOUT_SECONDS = 8
 TOKEN_VARIABLE = "TRANSAK_DRIFT_SLACK_TOKEN"
 
 # Error codes as in the Slack API documentation of chat.postMessage.
-_TEMPORARY = frozenset(
-    {
-        "fatal_error",
-        "internal_error",
-        "rate_limited",
-        "ratelimited",
-        "request_timeout",
-        "service_unavailable",
-        "team_added_to_org",
-    }
+_TEMPORARY = (
+    "fatal_error",
+    "internal_error",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
 )
+_WRITE_FIX = "name a channel that the bot may write to"
 _CHANNEL_FIXES = {
     "channel_not_found": "name a channel that exists, and invite the bot to it",
     "not_in_channel": "invite the bot to the channel with /invite",
     "is_archived": "name a channel that is not archived",
-    "restricted_action": "name a channel that the bot may write to",
-    "restricted_action_read_only_channel": "name a channel that the bot may write to",
-}
-_TOKEN_FIXES = {
-    "missing_scope": "give the Slack app the scope chat:write, and install it again",
-    "no_permission": "give the Slack app the scope chat:write, and install it again",
+    "restricted_action": _WRITE_FIX,
+    "restricted_action_read_only_channel": _WRITE_FIX,
 }
 _TOKEN_FIX = "set it to the bot token (xoxb-...) of a Slack app that is installed"
-_TOKEN_FAULTS = frozenset(
-    {
-        "access_denied",
-        "account_inactive",
-        "invalid_auth",
-        "not_allowed_token_type",
-        "not_authed",
-        "token_expired",
-        "token_revoked",
-        *_TOKEN_FIXES,
-    }
-)
+_SCOPE_FIX = "give the Slack app the scope chat:write, and install it again"
+_TOKEN_FIXES = {
+    **dict.fromkeys(("missing_scope", "no_permission"), _SCOPE_FIX),
+    **dict.fromkeys(
+        (
+            "access_denied",
+            "account_inactive",
+            "invalid_auth",
+            "not_allowed_token_type",
+            "not_authed",
+            "token_expired",
+            "token_revoked",
+        ),
+        _TOKEN_FIX,
+    ),
+}
 
 _DEFAULT_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -77,12 +74,7 @@ _SECURITY = "TRANSAK_DRIFT_SMTP_SECURITY"
 
 
 class TemporaryNotificationError(Exception):
-    """Nothing was sent; the same may be sent later.
-
-    Args:
-        message: what happened, for people.
-        retry_after: seconds that the service asks to wait, or None.
-    """
+    """Nothing was sent; the same may be sent later, after the seconds that the service asks for."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -90,17 +82,14 @@ class TemporaryNotificationError(Exception):
 
 
 class RefusedNotificationError(Exception):
-    """Nothing was sent, and nothing will be until a person mends what the message names."""
+    """Nothing was sent, and nothing will be until a person fixes what the message names."""
 
 
 class NotificationChannel(Protocol):
     """One channel, ready to send."""
 
     def send(self, notification: Notification) -> str | None:
-        """Send a notification; it returns when the service has taken it.
-
-        Args:
-            notification: the notification.
+        """Send a notification; on return the service has taken it.
 
         Returns:
             What the reader of the log should know nonetheless, or None.
@@ -112,13 +101,7 @@ class NotificationChannel(Protocol):
 
 
 class SlackChannel:
-    """A channel of Slack; implements `NotificationChannel`.
-
-    Args:
-        config: names the channel.
-        token: the bot token, or None where the variable is not set.
-        api_url: address of Slack's Web API, with a slash at its end.
-    """
+    """A channel of Slack, written to with a bot token; implements `NotificationChannel`."""
 
     def __init__(self, config: SlackNotification, token: SecretStr | None, api_url: str) -> None:
         self._channel = config.channel
@@ -155,8 +138,7 @@ class SlackChannel:
                 headers.get("retry-after"),
             ) from None
         except (SlackClientError, OSError, HTTPException) as error:
-            problem = sanitize_line(f"{type(error).__name__}: {error}", 200)
-            raise TemporaryNotificationError(f"Slack cannot be reached ({problem})") from None
+            raise TemporaryNotificationError(f"Slack cannot be reached ({_name(error)})") from None
         return None
 
 
@@ -168,8 +150,8 @@ def _slack_error(channel: str, status: int, code: str, retry_after: str | None) 
         return TemporaryNotificationError("Slack takes no more messages for now", seconds)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _TEMPORARY:
         return TemporaryNotificationError(f"Slack is out of order (HTTP {status}, {shown})")
-    if code in _TOKEN_FAULTS:
-        fix = _TOKEN_FIXES.get(code, _TOKEN_FIX)
+    if code in _TOKEN_FIXES:
+        fix = _TOKEN_FIXES[code]
         return RefusedNotificationError(f"Slack refuses {TOKEN_VARIABLE} ({shown}); fix: {fix}")
     fix = _CHANNEL_FIXES.get(code, "see this error of chat.postMessage in Slack's documentation")
     return RefusedNotificationError(
@@ -180,15 +162,7 @@ def _slack_error(channel: str, status: int, code: str, retry_after: str | None) 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """The server that takes e-mails.
-
-    Args:
-        host: its name or address, or None where none is set.
-        port: its port, or None for the usual one: 587, with tls 465, with none 25.
-        security: how the connection is encrypted.
-        username: login, or None for a server that asks for none.
-        password: password of the login; its value is in no repr.
-    """
+    """The server that takes e-mails; without a port the usual one: 587, with tls 465, or 25."""
 
     host: str | None
     port: int | None = None
@@ -198,12 +172,7 @@ class MailServer:
 
 
 class EmailChannel:
-    """E-mails to the configured recipients; implements `NotificationChannel`.
-
-    Args:
-        config: sender and recipients.
-        server: the server that takes them.
-    """
+    """E-mails to the configured recipients; implements `NotificationChannel`."""
 
     def __init__(self, config: EmailNotification, server: MailServer) -> None:
         self._config = config
@@ -255,28 +224,19 @@ class EmailChannel:
 
 @contextmanager
 def _mail_errors(config: EmailNotification) -> Generator[None]:
-    """Turn what smtplib raises into what a person can mend, or into an outage."""
+    """Turn what smtplib raises into what a person can fix, or into an outage."""
     try:
         yield
     except smtplib.SMTPAuthenticationError as error:
-        raise _by_reply(
-            error.smtp_code, f"the mail server refuses the login of {_LOGIN}", "correct them", error
-        ) from None
+        raise _by_reply(error, f"the login of {_LOGIN}", "correct them") from None
     except smtplib.SMTPSenderRefused as error:
-        raise _by_reply(
-            error.smtp_code,
-            f"the mail server refuses notifications.email.sender = {config.sender!r}",
-            f"name an address that it may send from, or set {_LOGIN}",
-            error,
-        ) from None
+        fix = f"name an address that it may send from, or set {_LOGIN}"
+        sender = f"notifications.email.sender = {config.sender!r}"
+        raise _by_reply(error, sender, fix) from None
     except smtplib.SMTPRecipientsRefused as error:
         code = min((reply[0] for reply in error.recipients.values()), default=0)
-        raise _by_reply(
-            code,
-            "the mail server refuses notifications.email.recipients: "
-            + _refusals(error.recipients),
-            "correct the addresses",
-        ) from None
+        refused = f"notifications.email.recipients: {_refusals(error.recipients)}"
+        raise _refused(code, refused, "", "correct the addresses") from None
     except smtplib.SMTPNotSupportedError as error:
         problem = sanitize_line(str(error), 200)
         raise RefusedNotificationError(
@@ -284,12 +244,7 @@ def _mail_errors(config: EmailNotification) -> Generator[None]:
             f"{_LOGIN}"
         ) from None
     except smtplib.SMTPResponseException as error:
-        raise _by_reply(
-            error.smtp_code,
-            "the mail server refuses the e-mail",
-            "see the server's answer",
-            error,
-        ) from None
+        raise _by_reply(error, "the e-mail", "see the server's answer") from None
     except ssl.SSLEOFError as error:
         raise TemporaryNotificationError(f"{_HOST} broke the connection ({error})") from None
     except ssl.SSLError as error:
@@ -299,15 +254,18 @@ def _mail_errors(config: EmailNotification) -> Generator[None]:
             "SSL_CERT_FILE"
         ) from None
     except (smtplib.SMTPException, OSError) as error:
-        problem = sanitize_line(f"{type(error).__name__}: {error}", 200)
-        raise TemporaryNotificationError(f"{_HOST} cannot be reached ({problem})") from None
+        raise TemporaryNotificationError(f"{_HOST} cannot be reached ({_name(error)})") from None
 
 
-def _by_reply(
-    code: int, problem: str, fix: str, error: smtplib.SMTPResponseException | None = None
-) -> Exception:
+def _by_reply(error: smtplib.SMTPResponseException, refused: str, fix: str) -> Exception:
+    return _refused(
+        error.smtp_code, refused, f" ({error.smtp_code} {_text(error.smtp_error)})", fix
+    )
+
+
+def _refused(code: int, refused: str, said: str, fix: str) -> Exception:
+    problem = f"the mail server refuses {refused}"
     # RFC 5321, section 4.2.1: 4yz is transient, 5yz is permanent.
-    said = "" if error is None else f" ({code} {_text(error.smtp_error)})"
     if code < _FIRST_PERMANENT_REPLY:
         return TemporaryNotificationError(f"{problem} for now{said}")
     return RefusedNotificationError(f"{problem}{said}; fix: {fix}")
@@ -320,3 +278,7 @@ def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:
 
 def _text(said: bytes | str) -> str:
     return sanitize_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said, 200)
+
+
+def _name(error: Exception) -> str:
+    return sanitize_line(f"{type(error).__name__}: {error}", 200)

@@ -11,31 +11,20 @@ _CONSOLE = "https://console.cloud.google.com/vertex-ai/model-monitoring"
 
 
 def asset_partition_page(asset_path: Sequence[str], partition: str) -> str:
-    """Return where the Dagster UI shows an asset with one of its partitions selected.
+    """Return where the Dagster UI shows an asset, by the parts of its key, with a partition.
 
-    Args:
-        asset_path: the parts of the asset's key.
-        partition: the partition's key, e.g. `2026-04-12`.
-
-    Returns:
-        A path without host, since only the reader's browser knows the UI's address. The form is
-        that of Dagster's own links in version 1.13, looked at in its UI; it is not documented.
+    It is a path without host, since only the reader's browser knows the UI's address. The form is
+    that of Dagster's own links in version 1.13, looked at in its UI; it is not documented.
     """
     path = "/".join(quote(part, safe="") for part in asset_path)
     return f"/assets/{path}?{urlencode({'view': 'partitions', 'partition': partition})}"
 
 
 def model_monitor_page(project: str, location: str, model_monitor_id: str) -> str:
-    """Return where the Google Cloud console shows a ModelMonitor.
+    """Return where the Google Cloud console shows a ModelMonitor of a project, id or number.
 
-    Args:
-        project: id or number of the project.
-        location: the region.
-        model_monitor_id: last part of the ModelMonitor's resource name.
-
-    Returns:
-        The https address. Source: the address that `ModelMonitor.create` of the Vertex AI SDK for
-        Python logs (google-cloud-aiplatform 1.x, `vertexai.resources.preview.ml_monitoring`).
+    Source: the address that `ModelMonitor.create` of the Vertex AI SDK for Python logs
+    (google-cloud-aiplatform 1.x, `vertexai.resources.preview.ml_monitoring`).
     """
     monitor = quote(model_monitor_id, safe="")
     return (
@@ -47,15 +36,9 @@ def model_monitor_page(project: str, location: str, model_monitor_id: str) -> st
 def feature_drift_page(job_name: str, feature: str, project_id: str | None = None) -> str:
     """Return where the Google Cloud console shows what a monitoring job found of a feature.
 
-    Args:
-        job_name: resource name of the ModelMonitoringJob.
-        feature: name of the feature.
-        project_id: id of the project where the resource name has its number, which the console's
-            addresses are not documented with.
-
-    Returns:
-        The https address. Source: `visualization_link` in the BigQuery ML documentation, "The
-        ML.VALIDATE_DATA_SKEW function". A job's page without a feature is documented nowhere.
+    The project's id is given where the resource name has its number, which the console's addresses
+    are not documented with. Source: `visualization_link` in the BigQuery ML documentation, "The
+    ML.VALIDATE_DATA_SKEW function". A job's page without a feature is documented nowhere.
 
     Raises:
         ValueError: the resource name has another form.

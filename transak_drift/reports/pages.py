@@ -8,16 +8,13 @@ inside.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.reports.charts import CHART_STYLE, feature_chart, history_chart, printable
+from transak_drift.reports.charts import feature_chart, history_chart, printable, templates
 
 MAX_DAYS = 90
 MAX_EPISODES = 12
@@ -29,42 +26,44 @@ _METRIC_NAMES = {
 
 
 def drift_report_page(result: MonitoringResult) -> str:
-    """Write the report of a monitoring run.
+    """Write the report of a monitoring run, one HTML document, the same for the same result.
 
     Args:
         result: what the run found. Its texts may hold anything.
-
-    Returns:
-        One HTML document, the same for the same result.
     """
-    return _render(
-        "report_page.html.j2",
-        result=result,
-        drifted=", ".join(printable(feature.feature) for feature in result.drifted),
-        without_data=[item for item in result.features if item.distance is None],
-        features=[_result_view(feature) for feature in result.features],
+    return (
+        templates()
+        .get_template("report_page.html.j2")
+        .render(
+            result=result,
+            drifted=", ".join(printable(feature.feature) for feature in result.drifted),
+            without_data=[item for item in result.features if item.distance is None],
+            features=[_result_view(feature) for feature in result.features],
+        )
     )
 
 
 def drift_history_page(model_name: str, history: DriftHistory, features: Sequence[str]) -> str:
-    """Write the history of a model.
+    """Write the history of a model, one HTML document.
+
+    It links to each day's report page: by address on gcp, by the file's name on the local platform,
+    where both lie in one directory.
 
     Args:
         model_name: the monitored model.
         history: what is recorded. Its texts may hold anything.
         features: the monitored features.
-
-    Returns:
-        One HTML document. It links to each day's report page: by address on gcp, by the file's
-        name on the local platform, where both lie in one directory.
     """
-    return _render(
-        "history_page.html.j2",
-        model=model_name,
-        features=[_history_view(history, feature) for feature in features],
-        promotions=list(reversed(history.promotions))[:MAX_EPISODES],
-        number_of_days=f"{len(history.days):,}",
-        days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
+    return (
+        templates()
+        .get_template("history_page.html.j2")
+        .render(
+            model=model_name,
+            features=[_history_view(history, feature) for feature in features],
+            promotions=list(reversed(history.promotions))[:MAX_EPISODES],
+            number_of_days=f"{len(history.days):,}",
+            days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
+        )
     )
 
 
@@ -110,20 +109,3 @@ def _link(page: str | None) -> str | None:
     if page is None or page.startswith("https://"):
         return page
     return quote(PurePath(page).name)
-
-
-def _render(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(chart_style=CHART_STYLE, **values)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("transak_drift", "reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment

@@ -135,7 +135,7 @@ def test_dagster_shows_the_same_picture_with_colors_of_its_own() -> None:
     assert shown[:2] == ["description: drift", "distance 0.3100 > 0.3; the line is the threshold"]
     assert "価格$x$ 東京店 10%" in shown
     assert "type: ok" in shown
-    assert "--drifted:#c53030" in ElementTree.tostring(svg, encoding="unicode")
+    assert "--drifted: #c53030" in ElementTree.tostring(svg, encoding="unicode")
     assert result_picture(result_of(AMOUNT)) == "no data"
 
 
