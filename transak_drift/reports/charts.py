@@ -84,9 +84,7 @@ def history_chart(history: DriftHistory, feature: str) -> Chart:
     shapes = _macros().history(
         days,
         ticks=[round(tick * number, 6) for number in range(int(limit / tick + 1e-9) + 1)],
-        dates=[
-            first + timedelta(number) for number in range(0, (last - first).days + 1, date_step)
-        ],
+        dates=dates,
         promotions=[
             promotion.day
             for promotion in history.promotions
