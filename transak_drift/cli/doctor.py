@@ -58,9 +58,9 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
 def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     # Google's clients take seconds to import, and only this command needs all of them.
     from transak_drift.google_cloud.log_entries import check_log_entries
-    from transak_drift.google_cloud.log_sink import check_log_sink
     from transak_drift.google_cloud.project_access import (
         agent,
+        check_log_sink,
         check_monitoring_output,
         check_notification_channel,
         check_permissions,

@@ -16,10 +16,6 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 
-CONFIG_VARIABLE = "TRANSAK_DRIFT_CONFIG"
-VERTEX_ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
-PUBSUB_ENDPOINT_VARIABLE = "PUBSUB_EMULATOR_HOST"
-
 # A launch makes a handful of calls and must end within the function's 120 seconds; what takes
 # longer is tried again with the next delivery.
 _LIMITS = CallLimits(attempt_seconds=10.0, total_seconds=20.0)
@@ -28,49 +24,43 @@ _LIMITS = CallLimits(attempt_seconds=10.0, total_seconds=20.0)
 def build_handler() -> DriftMessageHandler:
     """Read the configurations of the models that share the topic and connect; no call is made yet.
 
-    Returns:
-        The handler of every message that this instance gets.
-
     Raises:
         ConfigError: a configuration is missing or wrong, names no training pipeline, or belongs to
             another topic.
         PlatformError: the endpoint of Vertex AI is not `host:port`.
     """
     logger = structured_logger()
-    path = Path(os.environ.get(CONFIG_VARIABLE) or "monitoring_config.json")
+    path = Path(os.environ.get("TRANSAK_DRIFT_CONFIG") or "monitoring_config.json")
     try:
         configs = load_configs(path)
-        _require_one_queue(configs, path)
-        for file, config in zip(config_files(path), configs, strict=True):
-            _require_template(config, file)
+        _check(configs, config_files(path))
     except ConfigError as error:
         logger.critical("the function cannot start: %s", error)
         raise
     for config in configs:
-        _warn_of_what_is_not_honoured(config)
-    return DriftMessageHandler(
-        models=[
-            TrainedModel(config, VertexMonitoringJobs(connection), connection)
-            for config in configs
-            for connection in [VertexConnection(_endpoint(config), _LIMITS)]
-        ],
-        # They share all of the queue, so that any of them names it.
-        queue=TriggerQueue(connect(os.environ.get(PUBSUB_ENDPOINT_VARIABLE) or None), configs[0]),
-        logger=logger,
-    )
+        cooldown = config.retrain_policy.cooldown_minutes
+        if cooldown > 0:
+            logger.warning(
+                "retrain_policy.cooldown_minutes is honoured by Dagster's sensor alone: the Cloud "
+                "Function keeps no state",
+                extra=with_fields(model_monitor=config.model_monitor_id, cooldown_minutes=cooldown),
+            )
+    # They share all of the queue, so that any of them names it.
+    queue = TriggerQueue(connect(os.environ.get("PUBSUB_EMULATOR_HOST") or None), configs[0])
+    return DriftMessageHandler([_trained_model(config) for config in configs], queue, logger)
 
 
-def _endpoint(config: MonitoringConfig) -> VertexEndpoint:
-    return VertexEndpoint(
-        config.project_id,
-        config.location,
-        address=os.environ.get(VERTEX_ENDPOINT_VARIABLE) or None,
-    )
+def _trained_model(config: MonitoringConfig) -> TrainedModel:
+    address = os.environ.get("TRANSAK_DRIFT_VERTEX_ENDPOINT") or None
+    endpoint = VertexEndpoint(config.project_id, config.location, address)
+    connection = VertexConnection(endpoint, _LIMITS)
+    return TrainedModel(config, VertexMonitoringJobs(connection), connection)
 
 
-def _require_one_queue(configs: Sequence[MonitoringConfig], path: Path) -> None:
-    first, *others = configs
-    for file, config in zip(config_files(path)[1:], others, strict=True):
+def _check(configs: Sequence[MonitoringConfig], files: Sequence[Path]) -> None:
+    """Refuse models of several queues, and those without a pipeline that can be read here."""
+    first = configs[0]
+    for file, config in zip(files, configs, strict=True):
         # Models of one subscription have the topic and the dead letters in common as well.
         for setting in ("project_id", "trigger_subscription"):
             value, expected = getattr(config, setting), getattr(first, setting)
@@ -78,36 +68,14 @@ def _require_one_queue(configs: Sequence[MonitoringConfig], path: Path) -> None:
                 problem = f"is not {expected!r}, that of the other models of this function"
                 fix = "deploy a function for each trigger topic, as terraform/ does"
                 raise ConfigError(str(file), [ConfigFault(setting, value, problem, fix)])
-
-
-def _require_template(config: MonitoringConfig, path: Path) -> None:
-    template = config.vertex.pipeline_template
-    fault = None
-    if template is None:
-        fault = ConfigFault(
-            "vertex.pipeline_template",
-            None,
-            "is not set",
-            "name the compiled training pipeline, gs://bucket/path or in Artifact Registry",
-        )
-    elif "://" not in template and not Path(template).is_file():
-        fault = ConfigFault(
-            "vertex.pipeline_template",
-            template,
-            "is a local file that is not packed into the function",
-            "copy the compiled pipeline to gs://bucket/path or to Artifact Registry",
-        )
-    if fault is not None:
-        raise ConfigError(str(path), [fault])
-
-
-def _warn_of_what_is_not_honoured(config: MonitoringConfig) -> None:
-    policy = config.retrain_policy
-    if policy.cooldown_minutes > 0:
-        structured_logger().warning(
-            "retrain_policy.cooldown_minutes is honoured by Dagster's sensor alone: the Cloud "
-            "Function keeps no state",
-            extra=with_fields(
-                model_monitor=config.model_monitor_id, cooldown_minutes=policy.cooldown_minutes
-            ),
-        )
+        template = config.vertex.pipeline_template
+        if template is None:
+            problem = "is not set"
+            fix = "name the compiled training pipeline, gs://bucket/path or in Artifact Registry"
+        elif "://" not in template and not Path(template).is_file():
+            problem = "is a local file that is not packed into the function"
+            fix = "copy the compiled pipeline to gs://bucket/path or to Artifact Registry"
+        else:
+            continue
+        fault = ConfigFault("vertex.pipeline_template", template, problem, fix)
+        raise ConfigError(str(file), [fault])

@@ -61,13 +61,7 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A monitored model and what trains it.
-
-    Args:
-        config: the monitored model and its training pipeline.
-        jobs: reads what its monitoring jobs found.
-        connection: the clients of the configuration's location.
-    """
+    """A monitored model, what reads its monitoring jobs, and what trains it."""
 
     config: MonitoringConfig
     jobs: MonitoringJobs
@@ -76,23 +70,14 @@ class TrainedModel:
 
 @dataclass(frozen=True, slots=True)
 class DriftMessageHandler:
-    """Settles the messages of the models that share a trigger topic.
-
-    Args:
-        models: the models, at least one.
-        queue: the trigger topic and its dead letters.
-        logger: where the outcome of each message is written.
-    """
+    """Settles the messages of the models, at least one, that share a trigger topic."""
 
     models: Sequence[TrainedModel]
     queue: TriggerQueue
     logger: logging.Logger
 
     def handle(self, event: CloudEvent) -> Disposition:
-        """Settle one event.
-
-        Args:
-            event: the CloudEvent from Eventarc.
+        """Settle one event from Eventarc.
 
         Returns:
             How it ended. The event is then done with: a final failure is in the dead-letter topic.

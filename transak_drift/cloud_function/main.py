@@ -20,9 +20,5 @@ _HANDLER = build_handler()
 
 @functions_framework.cloud_event
 def handle_drift_message(event: CloudEvent) -> None:
-    """Settle one message; an error raised here makes Eventarc deliver it again.
-
-    Args:
-        event: CloudEvent of type `google.cloud.pubsub.topic.v1.messagePublished`.
-    """
+    """Settle one message; an error raised here makes Eventarc deliver it again."""
     _HANDLER.handle(event)

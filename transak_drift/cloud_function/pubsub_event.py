@@ -7,7 +7,6 @@ publishes, type `google.cloud.pubsub.topic.v1.messagePublished`.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,12 +22,7 @@ MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 
 
 class UnexpectedEventError(ValueError):
-    """An event that carries no Pub/Sub message of our topic.
-
-    Args:
-        detail: the field, what stands there and what was expected.
-        event_as_message: the whole event, as a message that can be kept.
-    """
+    """An event that carries no Pub/Sub message of our topic, and the whole event as a message."""
 
     def __init__(self, detail: str, event_as_message: ReceivedMessage) -> None:
         self.event_as_message = event_as_message
@@ -37,10 +31,10 @@ class UnexpectedEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PushedMessage:
-    """A message as Eventarc delivers it.
+    """A message as Eventarc delivers it, without an ack id: the function's answer acknowledges it.
 
     Args:
-        message: the message; its ack id is empty, since the function's answer acknowledges it.
+        message: the message.
         subscription: the subscription that Eventarc made for the function, or None.
         publish_time: when it was published, or None where the event does not say.
     """
@@ -53,7 +47,7 @@ class PushedMessage:
 def _decoded(value: Any) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError, ValueError):
+    except (TypeError, ValueError):
         raise ValueError("is not base64") from None
 
 
@@ -70,14 +64,7 @@ class _MessagePublished(BaseModel):
 
 
 def read_pushed_message(event: CloudEvent, topic: str) -> PushedMessage:
-    """Take the message out of an event.
-
-    Args:
-        event: the CloudEvent.
-        topic: resource name of the trigger topic, which every event must come from.
-
-    Returns:
-        The message.
+    """Take the message out of an event of the trigger topic.
 
     Raises:
         UnexpectedEventError: the event is of another type or topic, or its data has another form.
@@ -85,26 +72,17 @@ def read_pushed_message(event: CloudEvent, topic: str) -> PushedMessage:
     expected = {"type": MESSAGE_PUBLISHED, "source": f"//pubsub.googleapis.com/{topic}"}
     for attribute, value in expected.items():
         if event[attribute] != value:
-            raise UnexpectedEventError(
-                f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}",
-                _whole_event(event),
-            )
+            detail = f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}"
+            raise UnexpectedEventError(detail, _whole_event(event))
     try:
         published = _MessagePublished.model_validate(event.data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(map(str, ("data", *first["loc"])))
         raise UnexpectedEventError(f"{path}: {first['msg']}", _whole_event(event)) from None
-    return PushedMessage(
-        ReceivedMessage(
-            message_id=published.message.message_id,
-            ack_id="",
-            data=published.message.data,
-            attributes=published.message.attributes,
-        ),
-        published.subscription,
-        published.message.publish_time,
-    )
+    found = published.message
+    message = ReceivedMessage(found.message_id, "", found.data, found.attributes)
+    return PushedMessage(message, published.subscription, found.publish_time)
 
 
 def _whole_event(event: CloudEvent) -> ReceivedMessage:

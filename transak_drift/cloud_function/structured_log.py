@@ -10,7 +10,6 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-LOGGER_NAME = "transak_drift.cloud_function"
 _FIELDS = "fields"
 
 
@@ -36,7 +35,7 @@ class StructuredFormatter(logging.Formatter):
 
 def structured_logger() -> logging.Logger:
     """Return the function's logger, which writes to standard output and nowhere else."""
-    logger = logging.getLogger(LOGGER_NAME)
+    logger = logging.getLogger("transak_drift.cloud_function")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(StructuredFormatter())

@@ -57,13 +57,7 @@ def unknown(name: str, detail: str, fix: str) -> Check:
 
 
 def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:
-    """Run a check; where the platform does not answer, it is unknown.
-
-    Args:
-        name: the check's name.
-        fix: what to do where the call is refused.
-        check: the check.
-    """
+    """Run a check; where the platform does not answer, it is unknown."""
     try:
         return check()
     except PlatformError as error:

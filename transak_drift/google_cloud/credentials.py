@@ -1,4 +1,4 @@
-"""Credentials for Google Cloud, for both packages that call it."""
+"""Credentials for Google Cloud, for every package that calls it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def load_credentials(service_account: str | None) -> Credentials:
-    """Find the credentials to call Google Cloud with.
+    """Find the application default credentials, or those that act as a service account.
 
-    Args:
-        service_account: e-mail of the service account to act as, or None.
-
-    Returns:
-        The application default credentials, or those that act as the service account. No key
-        file is made and no token is kept.
+    No key file is made and no token is kept.
 
     Raises:
         PlatformError: there are none.

@@ -46,8 +46,8 @@ def newest_entries(
         The entries, the newest first, as the JSON form of LogEntry.
 
     Raises:
-        RestError: the call was refused; it needs `logging.logEntries.list` on the project.
-        PlatformError: there was no answer in time.
+        PlatformError: the call was refused, which needs `logging.logEntries.list` on the project,
+            or there was no answer in time.
     """
     if not monitor_ids:
         return []
@@ -88,12 +88,7 @@ def check_log_entries(
 ) -> Check:
     """Hold the sink's filter and the reader of messages against the newest entries.
 
-    Args:
-        session: calls Cloud Logging.
-        config: the monitored model.
-        monitor_ids: ids of its monitors.
-        since: the oldest timestamp of an entry that is looked at, UTC.
-        drifted_job: a monitoring job since then that found drift, or None.
+    `drifted_job` is a monitoring job since then that found drift, or None.
     """
     name = "log entries"
 

@@ -1,13 +1,14 @@
-"""Looks at the project, what the caller may do in it, and what Google's agents may do.
+"""Looks at the project, its log sink, what the caller may do, and what Google's agents may do.
 
 Source: "Cloud Resource Manager API v1", projects.get and projects.testIamPermissions; "Cloud
-Storage JSON API", buckets.getIamPolicy; "Cloud Monitoring API v3",
-projects.notificationChannels.get; "Service agents" (IAM).
+Logging API v2", projects.sinks.list; "Cloud Storage JSON API", buckets.getIamPolicy; "Cloud
+Monitoring API v3", projects.notificationChannels.get; "Service agents" (IAM).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -15,6 +16,7 @@ from transak_drift.config.resource_names import topic_name
 from transak_drift.google_cloud.check import Check, answered, missing, passed, unknown
 from transak_drift.google_cloud.session import RestSession
 from transak_drift.platform import PlatformError
+from transak_drift.trigger.sink_filter import TEMPLATE_NAME, sink_filter
 
 VERTEX_PERMISSIONS = (
     "aiplatform.models.get",
@@ -37,38 +39,27 @@ CANCEL_PERMISSIONS = ("aiplatform.pipelineJobs.cancel",)
 
 _RESOURCE_MANAGER = "enable the Cloud Resource Manager API; check project_id"
 _APPLY = "run `terraform apply` in terraform/"
+_MAX_PAGES = 50
 # Roles with storage.objects.create, which the files of a monitoring job need.
-_WRITER_ROLES = frozenset(
-    f"roles/storage.{name}"
-    for name in (
-        *("objectUser", "objectAdmin", "objectCreator", "admin"),
-        *("legacyBucketOwner", "legacyBucketWriter"),
-    )
-)
+_WRITER_ROLES = {
+    "roles/storage.objectUser",
+    "roles/storage.objectAdmin",
+    "roles/storage.objectCreator",
+    "roles/storage.admin",
+    "roles/storage.legacyBucketOwner",
+    "roles/storage.legacyBucketWriter",
+}
 
 
 def agent(service: str, number: str) -> str:
-    """Return the IAM principal of a service agent.
-
-    Args:
-        service: the agent's name, e.g. `vertex-mm`.
-        number: the project's number.
-    """
+    """Return the IAM principal of a service agent, e.g. `vertex-mm`, of a project's number."""
     return f"serviceAccount:service-{number}@gcp-sa-{service}.iam.gserviceaccount.com"
 
 
 def check_project_number(
     session: RestSession, config: MonitoringConfig
 ) -> tuple[Check, str | None]:
-    """Hold the configured project number against the project's own.
-
-    Args:
-        session: calls the Resource Manager.
-        config: names the project.
-
-    Returns:
-        The check, and the number, or None where it cannot be read.
-    """
+    """Hold the configured project number against the project's own, which is returned as well."""
     name = "project number"
     try:
         project = session.call("GET", "cloudresourcemanager", f"/v1/projects/{config.project_id}")
@@ -86,23 +77,14 @@ def check_project_number(
 def check_permissions(
     session: RestSession, config: MonitoringConfig, permissions: Iterable[str]
 ) -> Check:
-    """Ask which permissions the caller has on the project.
-
-    Args:
-        session: calls the Resource Manager.
-        config: names the project.
-        permissions: those that are needed.
-
-    Returns:
-        The check.
-    """
+    """Ask which of the needed permissions the caller has on the project."""
     name = "IAM on Vertex AI"
     needed = sorted(set(permissions))
 
     def check() -> Check:
         path = f"/v1/projects/{config.project_id}:testIamPermissions"
         answer = session.call("POST", "cloudresourcemanager", path, {"permissions": needed})
-        lacking = [item for item in needed if item not in set(answer.get("permissions", []))]
+        lacking = [item for item in needed if item not in answer.get("permissions", [])]
         if not lacking:
             return passed(name, f"{len(needed)} permissions on {config.project_id}")
         return missing(
@@ -115,16 +97,43 @@ def check_permissions(
     return answered(name, _RESOURCE_MANAGER, check)
 
 
+def check_log_sink(session: RestSession, config: MonitoringConfig) -> tuple[Check, str | None]:
+    """Find the sink by its destination, and hold its filter against the project's.
+
+    Its writer identity is returned as well, or None where there is no such sink.
+    """
+    name = "log sink"
+    destination = f"pubsub.googleapis.com/{topic_name(config.project_id, config.trigger_topic)}"
+    try:
+        sinks = _list_sinks(session, config.project_id)
+    except PlatformError as error:
+        fix = f"enable the Logging API, grant roles/logging.viewer on {config.project_id}"
+        return unknown(name, str(error), fix), None
+    to_topic = [sink for sink in sinks if sink.get("destination") == destination]
+    if not to_topic:
+        return missing(name, f"no sink writes to {destination}", _APPLY), None
+    expected = _lines(sink_filter(config.model_monitor_id, config.further_model_monitor_ids))
+    right = [sink for sink in to_topic if _lines(sink.get("filter", "")) == expected]
+    if not right:
+        names = ", ".join(str(sink.get("name")) for sink in to_topic)
+        detail = f"the filter of {names} is not the one of monitor {config.model_monitor_id}"
+        fix = f"{_APPLY}: it deploys transak_drift/trigger/{TEMPLATE_NAME}"
+        return missing(name, detail, fix), None
+    sink = right[0]
+    if sink.get("disabled"):
+        return missing(name, f"{sink['name']} is disabled", "enable it"), None
+    if len(right) > 1:
+        names = ", ".join(str(item.get("name")) for item in right)
+        detail = f"{names} have the same filter, so that each message comes more than once"
+        return missing(name, detail, "delete all but one"), sink.get("writerIdentity")
+    detail = f"{sink['name']} with the project's own filter"
+    return passed(name, detail), sink.get("writerIdentity")
+
+
 def check_notification_channel(
     session: RestSession, config: MonitoringConfig, channel: str | None
 ) -> Check:
-    """Look whether the trigger's notification channel publishes to the trigger topic.
-
-    Args:
-        session: calls Cloud Monitoring.
-        config: names the topic.
-        channel: resource name of the channel, or None where there is none.
-    """
+    """Look whether the trigger's notification channel, if any, publishes to the trigger topic."""
     name = "notification channel"
     if channel is None:
         return passed(
@@ -151,13 +160,7 @@ def check_notification_channel(
 
 
 def check_monitoring_output(session: RestSession, bucket: str, principal: str) -> Check:
-    """Look whether Vertex AI's monitoring agent may write to the bucket of `monitoring_output`.
-
-    Args:
-        session: calls Cloud Storage.
-        bucket: the bucket's name.
-        principal: the monitoring agent, as an IAM principal.
-    """
+    """Look whether Vertex AI's monitoring agent may write to the bucket of `monitoring_output`."""
     name = "IAM on the monitoring output"
 
     def check() -> Check:
@@ -175,3 +178,21 @@ def check_monitoring_output(session: RestSession, bucket: str, principal: str) -
         )
 
     return answered(name, "create the bucket; grant storage.buckets.getIamPolicy on it", check)
+
+
+def _list_sinks(session: RestSession, project_id: str) -> list[dict[str, Any]]:
+    sinks: list[dict[str, Any]] = []
+    path = f"/v2/projects/{project_id}/sinks?pageSize=100"
+    token = ""
+    for _ in range(_MAX_PAGES):
+        answer = session.call("GET", "logging", f"{path}&pageToken={token}" if token else path)
+        sinks += answer.get("sinks", [])
+        token = answer.get("nextPageToken", "")
+        if not token:
+            break
+    return sinks
+
+
+def _lines(text: str) -> list[str]:
+    # Terraform and the API may change line ends and trailing space, which mean nothing.
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Google's REST APIs, for the few calls that need no client library of their own."""
+"""Google's REST APIs, for the few reads that need no client library of their own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,7 @@ from urllib3.util import Retry
 from transak_drift.google_cloud.credentials import load_credentials
 from transak_drift.platform import PlatformError
 
-_REPEATED = (429, 500, 502, 503, 504)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class RestError(PlatformError):
-    """A call that was refused.
-
-    Args:
-        status: the HTTP status.
-        message: what Google said.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        super().__init__(message)
 
 
 class RestSession:
@@ -38,8 +24,7 @@ class RestSession:
         base_url: `http://127.0.0.1:port` in place of `https://<service>.googleapis.com`, spoken to
             without credentials; None for Google.
         service_account: e-mail of the service account to act as, or None.
-        attempts: how often a call is made at most; only reads are made here, so each may be
-            repeated.
+        attempts: how often a call, which only reads, is made at most.
         seconds: how long one attempt may take.
 
     Raises:
@@ -56,18 +41,18 @@ class RestSession:
     ) -> None:
         self._base_url = base_url
         self._seconds = seconds
-        if base_url is not None:
-            if urlsplit(base_url).hostname not in _LOOPBACK:
-                raise PlatformError(
-                    f"TRANSAK_DRIFT_GOOGLE_APIS_URL = {base_url!r} is not of this machine; unset it"
-                )
-            self._session: requests.Session = requests.Session()
+        if base_url is None:
+            self._session: requests.Session = AuthorizedSession(load_credentials(service_account))
+        elif urlsplit(base_url).hostname in _LOOPBACK:
+            self._session = requests.Session()
         else:
-            self._session = AuthorizedSession(load_credentials(service_account))
+            raise PlatformError(
+                f"TRANSAK_DRIFT_GOOGLE_APIS_URL = {base_url!r} is not of this machine; unset it"
+            )
         retry = Retry(
             total=attempts - 1,
             backoff_factor=0.5,
-            status_forcelist=_REPEATED,
+            status_forcelist=(429, 500, 502, 503, 504),
             allowed_methods=None,
         )
         for scheme in ("https://", "http://"):
@@ -76,20 +61,10 @@ class RestSession:
     def call(
         self, method: str, service: str, path: str, document: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Make a call that reads.
-
-        Args:
-            method: GET or POST.
-            service: e.g. `logging`.
-            path: the path below the host, e.g. `/v2/projects/p/sinks/s`.
-            document: the body, or None.
-
-        Returns:
-            The answer.
+        """Make a call that reads, e.g. `GET`, `logging`, `/v2/projects/p/sinks/s`.
 
         Raises:
-            RestError: the call was refused.
-            PlatformError: there was no answer in time.
+            PlatformError: the call was refused, or there was no answer in time.
         """
         base = self._base_url or f"https://{service}.googleapis.com"
         try:
@@ -101,7 +76,7 @@ class RestSession:
                 f"no answer of {service}.googleapis.com: {str(error)[:200]}; try again"
             ) from error
         if not answer.ok:
-            raise RestError(answer.status_code, _message_of(answer))
+            raise PlatformError(_message_of(answer))
         return answer.json()
 
 

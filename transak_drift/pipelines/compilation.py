@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfp import compiler
-from kfp.dsl.base_component import BaseComponent
+from kfp.compiler import Compiler
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
@@ -33,22 +32,14 @@ def compile_pipelines(config: MonitoringConfig, directory: Path) -> list[Path]:
         "project": config.project_id,
         "location": config.location,
     }
-    component = _write(run_monitoring_op, directory / "run-monitoring.yaml", None, {})
-    predict = _write(pipeline_predict, directory / f"{PIPELINE_NAME}.yaml", PIPELINE_NAME, shared)
-    train = _write(
-        pipeline_train,
-        directory / f"{config.training_pipeline}.yaml",
-        config.training_pipeline,
-        {**shared, "model_name": config.model_name},
-    )
-    return [component, predict, train]
-
-
-def _write(pipeline: BaseComponent, path: Path, name: str | None, defaults: dict[str, str]) -> Path:
-    compiler.Compiler().compile(
-        pipeline,
-        package_path=str(path),
-        pipeline_name=name,
-        pipeline_parameters=defaults or None,
-    )
-    return path
+    component = directory / "run-monitoring.yaml"
+    Compiler().compile(run_monitoring_op, str(component))
+    files = [component]
+    for pipeline, name, defaults in (
+        (pipeline_predict, PIPELINE_NAME, shared),
+        (pipeline_train, config.training_pipeline, {**shared, "model_name": config.model_name}),
+    ):
+        file = directory / f"{name}.yaml"
+        Compiler().compile(pipeline, str(file), name, pipeline_parameters=defaults)
+        files.append(file)
+    return files

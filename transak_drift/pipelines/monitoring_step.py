@@ -6,16 +6,17 @@ that whoever comes second finds the run of the first.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from transak_drift.config.monitoring_config import parse_config
-from transak_drift.pipelines.vertex_access import connect
+from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 
-_RESOURCE_NAME = "resourceName"
+ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
 _BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredictionJobs/[^/]+")
 
 
@@ -24,7 +25,9 @@ class MonitoringStepError(ValueError):
 
 
 def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, Any]) -> str:
-    """Start the monitoring run of a day's predictions.
+    """Start the monitoring run of a day's predictions, as the pipeline's service account.
+
+    TRANSAK_DRIFT_VERTEX_ENDPOINT (`host:port`) takes the place of the region's own endpoint.
 
     Args:
         config_text: text of the monitoring configuration.
@@ -46,14 +49,15 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
         raise MonitoringStepError(
             f"day = {day_text!r}: is no day of the calendar; fix: write it as YYYY-MM-DD"
         ) from None
-    job = prediction.get(_RESOURCE_NAME)
+    job = prediction.get("resourceName")
     if not isinstance(job, str) or _BATCH_PREDICTION_JOB.fullmatch(job) is None:
         raise MonitoringStepError(
-            f"batch_prediction_job.{_RESOURCE_NAME} = {job!r}: is not "
+            f"batch_prediction_job.resourceName = {job!r}: is not "
             "projects/*/locations/*/batchPredictionJobs/*; fix: pass on the prediction step's "
             "output batchpredictionjob"
         )
-    connection = connect(config)
+    address = os.environ.get(ENDPOINT_VARIABLE) or None
+    connection = VertexConnection(VertexEndpoint(config.project_id, config.location, address))
     try:
         return start_monitoring_run(connection, config, day, batch_prediction_job=job).job_name
     finally:

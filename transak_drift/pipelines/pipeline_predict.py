@@ -3,7 +3,7 @@
 # KFP reads the annotations as objects: no `from __future__ import annotations` here.
 from kfp import dsl
 
-from transak_drift.pipelines.components.batch_predict import batch_predict_op
+from transak_drift.pipelines.components.google_launchers import batch_predict_op
 from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
 
 PIPELINE_NAME = "pipeline-predict"

@@ -9,9 +9,11 @@ that names the PipelineJob, its aliases and the logged metrics.
 # KFP reads the annotations as objects: no `from __future__ import annotations` here.
 from kfp import dsl
 
+from transak_drift.pipelines.components.google_launchers import (
+    UnmanagedContainerModel,
+    upload_model_op,
+)
 from transak_drift.pipelines.components.train_classifier import train_classifier_op
-from transak_drift.pipelines.components.upload_model import upload_model_op
-from transak_drift.pipelines.google_artifacts import UnmanagedContainerModel
 
 
 @dsl.pipeline(

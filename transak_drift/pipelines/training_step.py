@@ -23,8 +23,6 @@ from transak_drift.training.training_window import select_training_days
 
 # The name that Vertex AI's own scikit-learn serving images look for.
 MODEL_FILE = "model.joblib"
-_BUCKETS = "gs://"
-_MOUNTED_BUCKETS = "/gcs/"
 
 
 class TrainingStepError(ValueError):
@@ -46,8 +44,7 @@ def train_challenger(
         transactions: where the days lie, as `FileTransactions` takes it, or the same in a bucket.
         first_day: earliest day that may be used.
         last_day: the day whose data drifted, which is always used.
-        champion_directory: directory of the present version's files, or an empty string where it
-            has none.
+        champion_directory: of the present version's files; empty where it has none.
         seed: of sampling and splitting; 0 or more.
 
     Returns:
@@ -107,9 +104,7 @@ def mounted_path(location: str) -> str:
 
     Source: "Vertex AI: Use Cloud Storage as a mounted file system": each bucket is at `/gcs/`.
     """
-    if location.startswith(_BUCKETS):
-        return _MOUNTED_BUCKETS + location.removeprefix(_BUCKETS)
-    return location
+    return location.replace("gs://", "/gcs/", 1) if location.startswith("gs://") else location
 
 
 def _load_champion(directory: str) -> Pipeline:

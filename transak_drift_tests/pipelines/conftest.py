@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from transak_drift.pipelines.vertex_access import ENDPOINT_VARIABLE
+from transak_drift.pipelines.monitoring_step import ENDPOINT_VARIABLE
 from transak_drift_tests.servers.server import LoopbackVertex
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transak_drift.pipelines.embedded_source import copy_with_imports
+from transak_drift.pipelines.embedded_component import copy_with_imports
 from transak_drift_tests.pipelines.imported_packages import third_party_imports, with_dependencies
 
 TRAINING_STEP = "transak_drift.pipelines.training_step"

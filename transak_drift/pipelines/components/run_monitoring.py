@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from transak_drift.pipelines.embedded_component import component_with_source
-from transak_drift.pipelines.pins import pinned
+from transak_drift.pipelines.embedded_component import component_with_source, pinned
 
 
 def run_monitoring(

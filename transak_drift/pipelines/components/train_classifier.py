@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from transak_drift.pipelines.embedded_component import component_with_source
-from transak_drift.pipelines.pins import pinned
+from transak_drift.pipelines.embedded_component import component_with_source, pinned
 
 
 def train_classifier(
@@ -20,12 +19,7 @@ def train_classifier(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> NamedTuple(
-    "TrainedClassifier",
-    [
-        ("model_uri", str),
-        ("version_aliases", list),
-        ("description", str),
-    ],
+    "TrainedClassifier", [("model_uri", str), ("version_aliases", list), ("description", str)]
 ):  # ty: ignore[invalid-type-form]
     """Train a classifier on the days of the present regime.
 
