@@ -21,7 +21,7 @@ from transak_drift_tests.cloud_function.pubsub_events import (
     event_with_data,
     pubsub_event,
 )
-from transak_drift_tests.servers.status import RefusedError
+from transak_drift_tests.servers.grpc_server import RefusedError
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body
 
 TAKEN = 200

@@ -30,7 +30,7 @@ from transak_drift_tests.end_to_end.gcp_loop import (
     RECOVERED_DAY,
     GcpLoop,
 )
-from transak_drift_tests.servers.location import PROJECT_NUMBER
+from transak_drift_tests.servers.api_rules import PROJECT_NUMBER
 from transak_drift_tests.servers.pushes import Push, body, channel_message, log_entry
 
 

@@ -9,10 +9,8 @@ from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift_tests.servers.location import Location
-from transak_drift_tests.servers.paging import page
-from transak_drift_tests.servers.rpc import Method
-from transak_drift_tests.servers.status import invalid
+from transak_drift_tests.servers.api_rules import Location, page
+from transak_drift_tests.servers.grpc_server import Methods, invalid
 
 _DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
 
@@ -27,8 +25,7 @@ class BatchPredictions:
         self._jobs: list[types.BatchPredictionJob] = []
         self._numbers = itertools.count(7001)
 
-    def methods(self) -> dict[str, tuple[type, Method]]:
-        """Return the methods by name."""
+    def methods(self) -> Methods:
         return {"ListBatchPredictionJobs": (types.ListBatchPredictionJobsRequest, self._list)}
 
     def add(
@@ -58,7 +55,7 @@ class BatchPredictions:
             raise invalid(f"Invalid filter: {request.filter}")
         wanted = re.sub(r"\\(.)", r"\1", match["name"])
         found = [job for job in reversed(self._jobs) if job.display_name == wanted]
-        items, token = page(found, request.page_size, request.page_token, 2)
+        items, token = page(found, request, 2)
         return types.ListBatchPredictionJobsResponse(
             batch_prediction_jobs=items, next_page_token=token
         )

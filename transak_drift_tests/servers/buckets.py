@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transak_drift_tests.servers.status import invalid
-
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
@@ -18,14 +16,12 @@ class Buckets:
 
     def path(self, uri: str) -> Path:
         """Return where an object lies."""
-        if not uri.startswith("gs://"):
-            raise invalid(f"{uri} is not a Cloud Storage URI")
         return self.directory / uri.removeprefix("gs://")
 
-    def find(self, uri: str) -> list[Path]:
-        """Return the objects that an address, which may hold wildcards, matches."""
-        pattern = str(self.path(uri).relative_to(self.directory))
-        return sorted(path for path in self.directory.glob(pattern) if path.is_file())
+    def files(self, pattern: str) -> list[Path]:
+        """Return the objects below a bucket, or those that `bucket/path` with wildcards matches."""
+        found = self.directory.glob(pattern if "/" in pattern else f"{pattern}/**/*")
+        return sorted(path for path in found if path.is_file())
 
     def write_csv(self, uri: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Write rows as an object of comma-separated values with a header."""

@@ -7,7 +7,7 @@ from typing import Any
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.servers.location import LOCATION, PROJECT_ID, PROJECT_NUMBER
+from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID, PROJECT_NUMBER
 
 # Waits of milliseconds: the rules are the same, and no test waits for the clock.
 QUICK_LIMITS = CallLimits(

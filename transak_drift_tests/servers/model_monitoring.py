@@ -6,29 +6,26 @@ import itertools
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import grpc
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
-from google.rpc import status_pb2
 
+from transak_drift_tests.servers.api_rules import Location, Operations, page
 from transak_drift_tests.servers.buckets import Buckets
-from transak_drift_tests.servers.location import Location
+from transak_drift_tests.servers.grpc_server import (
+    Methods,
+    RefusedError,
+    already_exists,
+    invalid,
+    not_found,
+)
 from transak_drift_tests.servers.monitoring_analysis import (
     FeatureAnalysis,
     analyse_job,
     effective_spec,
     processed_datasets,
-)
-from transak_drift_tests.servers.operations import Operations
-from transak_drift_tests.servers.paging import page
-from transak_drift_tests.servers.rpc import Method
-from transak_drift_tests.servers.status import (
-    RefusedError,
-    already_exists,
-    invalid,
-    not_found,
 )
 
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -45,33 +42,17 @@ _UPDATABLE = {
     "explanation_spec",
     "model_monitoring_schema",
 }
-MAX_PAGE = 3
 OBJECTIVE = "raw-feature-drift"
 
 
-class SendsPush(Protocol):
-    """Sends what a finished job with anomalies makes Google send."""
-
-    def __call__(
-        self,
-        monitor: types.ModelMonitor,
-        job: types.ModelMonitoringJob,
-        anomalies: list[FeatureAnalysis],
-        *,
-        is_logged: bool,
-    ) -> None: ...
+# Sends what a finished job with anomalies, logged or not, makes Google send.
+SendsPush = Callable[
+    [types.ModelMonitor, types.ModelMonitoringJob, list[FeatureAnalysis], bool], None
+]
 
 
 class ModelMonitoring:
     """The monitors of one location, and their jobs.
-
-    Args:
-        location: the location.
-        operations: runs what takes longer than a call.
-        has_model: tells whether a model of that resource name exists.
-        buckets: the datasets.
-        batch_output: where a batch prediction job has put its predictions.
-        push: called with each finished job that has anomalies.
 
     Attributes:
         analyses: what each finished job found; a test may put another distance there.
@@ -114,8 +95,7 @@ class ModelMonitoring:
         self.tells_time_range = True
         self.monitor_tells_output = False
 
-    def methods(self) -> dict[str, tuple[type, Method]]:
-        """Return the methods by name."""
+    def methods(self) -> Methods:
         return {
             "CreateModelMonitor": (types.CreateModelMonitorRequest, self._create_monitor),
             "UpdateModelMonitor": (types.UpdateModelMonitorRequest, self._update_monitor),
@@ -287,7 +267,7 @@ class ModelMonitoring:
             found = [item for item in found if item.display_name == match["name"]]
         elif request.filter and self.unknown_filter == "refused":
             raise invalid(f"Invalid filter: {request.filter}")
-        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
+        items, token = page(found, request)
         return types.ListModelMonitorsResponse(model_monitors=items, next_page_token=token)
 
     def _create_job(self, request: Any) -> types.ModelMonitoringJob:
@@ -345,9 +325,7 @@ class ModelMonitoring:
             )
         except RefusedError as refusal:
             job.state = types.JobState.JOB_STATE_FAILED
-            job.job_execution_detail.error = status_pb2.Status(
-                code=refusal.code.value[0], message=refusal.message
-            )
+            job.job_execution_detail.error = refusal.status
             return
         job.job_execution_detail = processed_datasets(
             job, spec.objective_spec, tells_time_range=self.tells_time_range
@@ -357,7 +335,7 @@ class ModelMonitoring:
         anomalies = [item for item in features if item.has_anomaly]
         if anomalies:
             is_logged = spec.notification_spec.enable_cloud_logging
-            self._push(monitor, job, anomalies, is_logged=is_logged)
+            self._push(monitor, job, anomalies, is_logged)
 
     def _list_jobs(self, request: Any) -> types.ListModelMonitoringJobsResponse:
         prefix = f"{self._monitor(request.parent).name}/"
@@ -366,7 +344,7 @@ class ModelMonitoring:
             # Jobs go on though nobody reads them one by one.
             for job in found:
                 self._look(job)
-        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
+        items, token = page(found, request)
         return types.ListModelMonitoringJobsResponse(
             model_monitoring_jobs=items, next_page_token=token
         )
@@ -398,7 +376,7 @@ class ModelMonitoring:
             for feature in analysis
             if feature.has_statistics and wanted.stats_name in ("", feature.name)
         ]
-        items, token = page(stats, request.page_size, request.page_token, 1)
+        items, token = page(stats, request, 1)
         return types.SearchModelMonitoringStatsResponse(
             monitoring_stats=items, next_page_token=token
         )
@@ -412,7 +390,7 @@ class ModelMonitoring:
             for feature in analysis
             if feature.has_anomaly
         ]
-        items, token = page(alerts, request.page_size, request.page_token, MAX_PAGE)
+        items, token = page(alerts, request)
         return types.SearchModelMonitoringAlertsResponse(
             model_monitoring_alerts=items, total_number_alerts=len(alerts), next_page_token=token
         )
@@ -433,7 +411,7 @@ def _append_monitor_id(output: types.ModelMonitoringOutputSpec, monitor_name: st
 def _copy(source: Any, target: Any, path: str) -> None:
     name, _, rest = path.partition(".")
     if name not in source.DESCRIPTOR.fields_by_name:
-        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"update_mask names {path!r}")
+        raise invalid(f"update_mask names {path!r}")
     if rest:
         _copy(getattr(source, name), getattr(target, name), rest)
         return

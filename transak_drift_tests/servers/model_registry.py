@@ -10,13 +10,10 @@ from typing import Any
 
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift_tests.servers.location import Location
-from transak_drift_tests.servers.paging import page
-from transak_drift_tests.servers.rpc import Method
-from transak_drift_tests.servers.status import invalid, not_found
+from transak_drift_tests.servers.api_rules import Location, page
+from transak_drift_tests.servers.grpc_server import Methods, invalid, not_found
 
 _DISPLAY_NAME = re.compile(r'display_name=(?P<quoted>"(?:[^"\\]|\\.)*")')
-MAX_PAGE = 3
 
 
 class ModelRegistry:
@@ -30,8 +27,7 @@ class ModelRegistry:
         self._evaluations: dict[str, list[types.ModelEvaluation]] = {}
         self._numbers = itertools.count(1001)
 
-    def methods(self) -> dict[str, tuple[type, Method]]:
-        """Return the methods by name."""
+    def methods(self) -> Methods:
         return {
             "GetModel": (types.GetModelRequest, self._get_model),
             "ListModels": (types.ListModelsRequest, self._list_models),
@@ -113,20 +109,18 @@ class ModelRegistry:
             for versions in self._versions.values()
             if wanted is None or versions[0].display_name == wanted
         ]
-        items, token = page(models, request.page_size, request.page_token, MAX_PAGE)
+        items, token = page(models, request)
         return types.ListModelsResponse(models=items, next_page_token=token)
 
     def _list_versions(self, request: Any) -> types.ListModelVersionsResponse:
         versions = self._versions.get(self._key(request.name))
         if versions is None:
             raise not_found(request.name)
-        items, token = page(
-            list(reversed(versions)), request.page_size, request.page_token, MAX_PAGE
-        )
+        items, token = page(versions[::-1], request)
         return types.ListModelVersionsResponse(models=items, next_page_token=token)
 
     def _list_evaluations(self, request: Any) -> types.ListModelEvaluationsResponse:
         name, _, version = request.parent.partition("@")
         found = self._evaluations.get(f"{self._key(name)}@{version}", [])
-        items, token = page(found, request.page_size, request.page_token, MAX_PAGE)
+        items, token = page(found, request)
         return types.ListModelEvaluationsResponse(model_evaluations=items, next_page_token=token)

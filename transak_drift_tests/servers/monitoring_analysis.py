@@ -19,7 +19,7 @@ from transak_drift.drift.feature_statistics import (
 )
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift_tests.servers.buckets import Buckets
-from transak_drift_tests.servers.status import invalid
+from transak_drift_tests.servers.grpc_server import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _files(
         if output is None:
             raise invalid(f"the batch prediction job {job} does not exist")
         uri = f"{output}/*.csv"
-    files = buckets.find(uri)
+    files = buckets.files(uri.removeprefix("gs://"))
     if not files:
         raise invalid(f"{uri or 'the dataset'} matches no object")
     return files

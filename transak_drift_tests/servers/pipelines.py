@@ -9,14 +9,10 @@ from typing import Any
 
 import grpc
 from google.cloud.aiplatform_v1 import types
-from google.longrunning import operations_pb2
-from google.rpc import status_pb2
 
-from transak_drift_tests.servers.location import Location
-from transak_drift_tests.servers.operations import Operations
-from transak_drift_tests.servers.paging import page
-from transak_drift_tests.servers.rpc import Method
-from transak_drift_tests.servers.status import (
+from transak_drift_tests.servers.api_rules import Location
+from transak_drift_tests.servers.grpc_server import (
+    Methods,
     RefusedError,
     already_exists,
     invalid,
@@ -38,27 +34,18 @@ class Pipelines:
 
     service = "google.cloud.aiplatform.v1.PipelineService"
 
-    def __init__(
-        self,
-        location: Location,
-        operations: Operations,
-        run: Callable[[types.PipelineJob], None],
-    ) -> None:
+    def __init__(self, location: Location, run: Callable[[types.PipelineJob], None]) -> None:
         self._location = location
-        self._operations = operations
         self.run = run
         self._jobs: dict[str, types.PipelineJob] = {}
         self._looks: dict[str, int] = {}
         self.looks = 2
 
-    def methods(self) -> dict[str, tuple[type, Method]]:
-        """Return the methods by name."""
+    def methods(self) -> Methods:
         return {
             "CreatePipelineJob": (types.CreatePipelineJobRequest, self._create),
             "GetPipelineJob": (types.GetPipelineJobRequest, self._get),
-            "ListPipelineJobs": (types.ListPipelineJobsRequest, self._list),
             "CancelPipelineJob": (types.CancelPipelineJobRequest, self._cancel),
-            "DeletePipelineJob": (types.DeletePipelineJobRequest, self._delete),
         }
 
     def jobs(self) -> list[types.PipelineJob]:
@@ -126,27 +113,15 @@ class Pipelines:
 
     def _end(self, job: types.PipelineJob) -> None:
         del self._looks[job.name]
+        job.state = _STATES.PIPELINE_STATE_SUCCEEDED
         try:
             self.run(job)
-        except RefusedError as refusal:
-            self._fail(job, refusal)
-            return
         except Exception as error:
             # As a step whose container ends with an error.
-            self._fail(job, RefusedError(grpc.StatusCode.INTERNAL, f"{error!r}"))
-            return
-        job.state = _STATES.PIPELINE_STATE_SUCCEEDED
+            internal = RefusedError(grpc.StatusCode.INTERNAL, f"{error!r}")
+            job.error = (error if isinstance(error, RefusedError) else internal).status
+            job.state = _STATES.PIPELINE_STATE_FAILED
         job.end_time = datetime.now(UTC)
-
-    def _fail(self, job: types.PipelineJob, refusal: RefusedError) -> None:
-        job.state = _STATES.PIPELINE_STATE_FAILED
-        job.error = status_pb2.Status(code=refusal.code.value[0], message=refusal.message)
-        job.end_time = datetime.now(UTC)
-
-    def _list(self, request: Any) -> types.ListPipelineJobsResponse:
-        self._location.canonical(request.parent)
-        items, token = page(self.jobs(), request.page_size, request.page_token, 3)
-        return types.ListPipelineJobsResponse(pipeline_jobs=items, next_page_token=token)
 
     def _cancel(self, request: Any) -> None:
         job = self._job(request.name)
@@ -155,14 +130,3 @@ class Pipelines:
         self._looks.pop(job.name, None)
         job.state = _STATES.PIPELINE_STATE_CANCELLED
         job.end_time = datetime.now(UTC)
-
-    def _delete(self, request: Any) -> operations_pb2.Operation:
-        job = self._job(request.name)
-        if job.state not in _ENDED:
-            raise RefusedError(grpc.StatusCode.FAILED_PRECONDITION, f"{job.name} still runs")
-
-        def work() -> types.PipelineJob:
-            del self._jobs[job.name]
-            return job
-
-        return self._operations.start(job.name, work)

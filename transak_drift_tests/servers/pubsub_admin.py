@@ -5,47 +5,34 @@ The embedded Pub/Sub server, like Google's emulator, has no IAM; this one has no
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
-import grpc
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.pubsub_v1 import types
 
-from transak_drift_tests.servers.faults import Faults
-from transak_drift_tests.servers.rpc import Recorder, service_handler
-from transak_drift_tests.servers.status import not_found
+from transak_drift_tests.servers.grpc_server import GrpcServer, Methods, not_found
 
 
-class LoopbackPubSubAdmin:
+class LoopbackPubSubAdmin(GrpcServer):
     """Serves descriptions of topics and subscriptions.
 
     Attributes:
-        endpoint: `127.0.0.1:port`, as PUBSUB_EMULATOR_HOST takes it.
         topics: names of the topics.
         subscriptions: by name.
         publishers: by topic the principals that may publish.
         permissions: what the caller may do.
-        faults: what is ordered for coming calls.
-        recorder: the calls that arrived.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.topics: set[str] = set()
         self.subscriptions: dict[str, types.Subscription] = {}
         self.publishers: dict[str, set[str]] = {}
         self.permissions = {"pubsub.subscriptions.consume", "pubsub.topics.publish"}
-        self.faults = Faults()
-        self.recorder = Recorder()
-        self.endpoint = ""
-        self._server: grpc.Server | None = None
 
-    def __enter__(self) -> Self:
-        server = grpc.server(ThreadPoolExecutor(max_workers=4))
-        lock = threading.RLock()
-        for service, methods in {
+    def services(self) -> Mapping[str, Methods]:
+        return {
             "google.pubsub.v1.Publisher": {"GetTopic": (types.GetTopicRequest, self._topic)},
             "google.pubsub.v1.Subscriber": {
                 "GetSubscription": (types.GetSubscriptionRequest, self._subscription)
@@ -54,22 +41,7 @@ class LoopbackPubSubAdmin:
                 "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, self._policy),
                 "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, self._test),
             },
-        }.items():
-            handler = service_handler(service, methods, self.faults, self.recorder, lock)
-            server.add_generic_rpc_handlers([handler])
-        self.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        server.start()
-        self._server = server
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._server is not None:
-            self._server.stop(grace=None).wait()
+        }
 
     def _topic(self, request: Any) -> types.Topic:
         if request.topic not in self.topics:
@@ -77,10 +49,9 @@ class LoopbackPubSubAdmin:
         return types.Topic(name=request.topic)
 
     def _subscription(self, request: Any) -> types.Subscription:
-        found = self.subscriptions.get(request.subscription)
-        if found is None:
+        if request.subscription not in self.subscriptions:
             raise not_found(request.subscription)
-        return found
+        return self.subscriptions[request.subscription]
 
     def _policy(self, request: Any) -> policy_pb2.Policy:
         members = sorted(self.publishers.get(request.resource, set()))

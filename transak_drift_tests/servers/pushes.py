@@ -15,7 +15,7 @@ from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift_tests.servers.location import Location
+from transak_drift_tests.servers.api_rules import Location
 from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis
 
 _TYPES = "type.googleapis.com/google.cloud.aiplatform.logging"

@@ -19,10 +19,11 @@ from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift.vertex.training_launch import launch_training
+from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.cutting_proxy import CuttingProxy
-from transak_drift_tests.servers.faults import Fault
-from transak_drift_tests.servers.server import LOCATION, PROJECT_ID, LoopbackVertex
+from transak_drift_tests.servers.grpc_server import Fault
+from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"

@@ -18,7 +18,7 @@ from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor, own_monitors, version_monitor_id
 from transak_drift_tests.servers.clients import connect, monitored_config
-from transak_drift_tests.servers.faults import Fault
+from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.servers.server import LoopbackVertex
 
 MODEL = "projects/123456789012/locations/europe-west6/models/1001"

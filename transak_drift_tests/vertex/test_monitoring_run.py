@@ -21,7 +21,7 @@ from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import monitored_config
-from transak_drift_tests.servers.faults import Fault
+from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)

@@ -20,10 +20,8 @@ from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.platform import VertexPlatform
 from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
-from transak_drift_tests.servers.faults import Fault
-from transak_drift_tests.servers.launch_process import launch
+from transak_drift_tests.servers.grpc_server import Fault, RefusedError
 from transak_drift_tests.servers.server import LoopbackVertex
-from transak_drift_tests.servers.status import RefusedError
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
@@ -94,6 +92,14 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
         yield server
 
 
+def launch(endpoint: str, config: MonitoringConfig, gate: Any, answers: Any) -> None:
+    """Launch the training in a process of its own, when the gate opens."""
+    connection = connect(endpoint)
+    gate.wait(timeout=60)
+    answers.put(launch_training(connection, config, ORDER).job_name)
+    connection.close()
+
+
 def platform_of(connection: VertexConnection, **options: Any) -> VertexPlatform:
     return VertexPlatform(connection, NoData(), **options)
 
@@ -160,7 +166,7 @@ def test_two_processes_launch_one_job(
 ) -> None:
     context = multiprocessing.get_context("spawn")
     gate, answers = context.Barrier(2), context.Queue()
-    other = context.Process(target=launch, args=(vertex.endpoint, config, ORDER, gate, answers))
+    other = context.Process(target=launch, args=(vertex.endpoint, config, gate, answers))
     other.start()
     # Neither creates the job before both have seen that there is none.
     both_have_looked = threading.Barrier(2)
@@ -168,7 +174,7 @@ def test_two_processes_launch_one_job(
     vertex.faults.order("GetPipelineJob", looked, looked)
     gate.wait(timeout=60)
     own = launch_training(connection, config, ORDER)
-    other_name, _ = answers.get(timeout=60)
+    other_name = answers.get(timeout=60)
     other.join(60)
     assert other.exitcode == 0
     assert own.job_name == other_name

@@ -44,6 +44,33 @@ class UnmanagedContainerModel(dsl.Artifact):
     schema_version = "0.0.1"
 
 
+def _launch(
+    launcher: str,
+    job_type: str,
+    project: str,
+    location: str,
+    gcp_resources: Any,
+    payload: list[Any],
+    arguments: list[Any] | None = None,
+) -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(
+        image=GOOGLE_CLOUD_IMAGE,
+        command=[
+            *("python3", "-u", "-m"),
+            f"google_cloud_pipeline_components.container.v1.{launcher}",
+        ],
+        args=[
+            *("--type", job_type),
+            *("--project", project),
+            *("--location", location),
+            *("--gcp_resources", gcp_resources),
+            *("--executor_input", "{{$}}"),
+            *(arguments or []),
+            *("--payload", dsl.ConcatPlaceholder(payload)),
+        ],
+    )
+
+
 @dsl.container_component
 def batch_predict_op(
     project: str,
@@ -138,30 +165,3 @@ def upload_model_op(
     parent = ["--parent_model_name", parent_model]
     launcher = "model.upload_model.launcher"
     return _launch(launcher, "UploadModel", project, location, gcp_resources, payload, parent)
-
-
-def _launch(
-    launcher: str,
-    job_type: str,
-    project: str,
-    location: str,
-    gcp_resources: Any,
-    payload: list[Any],
-    arguments: list[Any] | None = None,
-) -> dsl.ContainerSpec:
-    return dsl.ContainerSpec(
-        image=GOOGLE_CLOUD_IMAGE,
-        command=[
-            *("python3", "-u", "-m"),
-            f"google_cloud_pipeline_components.container.v1.{launcher}",
-        ],
-        args=[
-            *("--type", job_type),
-            *("--project", project),
-            *("--location", location),
-            *("--gcp_resources", gcp_resources),
-            *("--executor_input", "{{$}}"),
-            *(arguments or []),
-            *("--payload", dsl.ConcatPlaceholder(payload)),
-        ],
-    )

@@ -1,0 +1,120 @@
+"""Rules that every service of Vertex AI keeps: names, pages of lists, long-running operations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.longrunning import operations_pb2
+
+from transak_drift_tests.servers.grpc_server import RefusedError, invalid, not_found
+
+PROJECT_ID = "af-finanzen"
+PROJECT_NUMBER = "123456789012"
+LOCATION = "europe-west6"
+MAX_PAGE = 3
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The one location that is served, by the project's id and number alike."""
+
+    project_id: str = PROJECT_ID
+    project_number: str = PROJECT_NUMBER
+    location: str = LOCATION
+
+    @property
+    def parent(self) -> str:
+        """Resource name of the location with the project's number."""
+        return f"projects/{self.project_number}/locations/{self.location}"
+
+    def canonical(self, name: str, permission: str = "aiplatform.locations.get") -> str:
+        """Return a resource name with the project's number."""
+        parts = name.split("/", 4)
+        if len(parts) < 4 or parts[0] != "projects" or parts[2] != "locations":
+            raise invalid(f"{name} is not the name of a resource in a location")
+        if parts[1] not in (self.project_id, self.project_number):
+            raise RefusedError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"Permission '{permission}' denied on resource "
+                f"'//aiplatform.googleapis.com/{name}' (or it may not exist).",
+            )
+        if parts[3] != self.location:
+            raise not_found(name)
+        return "/".join([self.parent, *parts[4:]])
+
+
+def page(items: Sequence[Item], request: Any, largest: int = MAX_PAGE) -> tuple[list[Item], str]:
+    """Return one page and the token of the next ("AIP-158: Pagination")."""
+    try:
+        start = int(request.page_token or 0)
+    except ValueError:
+        raise invalid(f"page_token {request.page_token!r} is not valid") from None
+    if request.page_size < 0:
+        raise invalid("page_size must not be negative")
+    end = start + min(request.page_size or largest, largest)
+    return list(items[start:end]), str(end) if end < len(items) else ""
+
+
+@dataclass(slots=True)
+class _Pending:
+    work: Callable[[], Any]
+    looks_left: int
+    operation: operations_pb2.Operation
+
+
+class Operations:
+    """google.longrunning.Operations: a call answers at once, its work is done at a later look."""
+
+    def __init__(self) -> None:
+        self.looks = 1
+        self._operations: dict[str, _Pending] = {}
+        self._numbers = itertools.count(1)
+        self._failures: list[RefusedError] = []
+
+    def fail_next(self, code: grpc.StatusCode, message: str) -> None:
+        """Let the next operation end with an error in place of its work."""
+        self._failures.append(RefusedError(code, message))
+
+    def start(self, parent: str, work: Callable[[], Any]) -> operations_pb2.Operation:
+        """Start an operation."""
+        name = f"{parent}/operations/{next(self._numbers)}"
+        pending = _Pending(work, self.looks, operations_pb2.Operation(name=name))
+        self._operations[name] = pending
+        if pending.looks_left == 0:
+            self._finish(pending)
+        return pending.operation
+
+    def get(self, request: Any) -> operations_pb2.Operation:
+        """GetOperation."""
+        pending = self._operations.get(request.name)
+        if pending is None:
+            raise not_found(request.name)
+        self._look(pending)
+        return pending.operation
+
+    def go_on(self) -> None:
+        """Let every operation go on by one look: the work goes on though nobody looks at it."""
+        for pending in self._operations.values():
+            self._look(pending)
+
+    def _look(self, pending: _Pending) -> None:
+        if not pending.operation.done:
+            pending.looks_left -= 1
+            if pending.looks_left <= 0:
+                self._finish(pending)
+
+    def _finish(self, pending: _Pending) -> None:
+        try:
+            if self._failures:
+                raise self._failures.pop(0)
+            resource = pending.work()
+        except RefusedError as refused:
+            pending.operation.error.CopyFrom(refused.status)
+        else:
+            pending.operation.response.Pack(type(resource).pb(resource))
+        pending.operation.done = True
