@@ -10,7 +10,7 @@ import functools
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,7 +139,7 @@ class VertexConnection:
         self._channel: grpc.Channel | None = None
 
     def call(
-        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
+        self, method: Callable[..., Any], permission: str, resource: str, **request: Any
     ) -> Any:
         """Make a call within the limits.
 
@@ -154,27 +154,24 @@ class VertexConnection:
             google.api_core.exceptions.AlreadyExists: that is the answer.
         """
         with self.explained(permission, resource):
-            return method(request=dict(request), **self.limits.options())
+            return method(request=request, **self.limits.options())
 
-    def find(
-        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
-    ) -> Any | None:
-        """Make a call as `call` does; None where the resource does not exist."""
+    def find(self, method: Callable[..., Any], permission: str, name: str) -> Any | None:
+        """Get a resource with a call as `call` makes it; None where it does not exist."""
         try:
-            return self.call(method, permission, resource, request)
+            return self.call(method, permission, name.partition("@")[0], name=name)
         except PlatformError as error:
             if isinstance(error.__cause__, exceptions.NotFound):
                 return None
             raise
 
     def list_all(
-        self, method: Callable[..., Any], permission: str, resource: str, request: Mapping[str, Any]
+        self, method: Callable[..., Any], permission: str, resource: str, **request: Any
     ) -> list[Any]:
         """Read every page of a list, with a call as `call` makes it for each."""
+        # The pages are read with further calls, so their errors are explained as well.
         with self.explained(permission, resource):
-            return list(
-                method(request={**request, "page_size": _PAGE_SIZE}, **self.limits.options())
-            )
+            return list(self.call(method, permission, resource, **request, page_size=_PAGE_SIZE))
 
     def explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
         """Turn the errors of the calls in a block into `PlatformError`."""

@@ -83,7 +83,8 @@ def find_batch_prediction_job(connection: VertexConnection, address: str) -> str
         connection.jobs.list_batch_prediction_jobs,
         "aiplatform.batchPredictionJobs.list",
         parent,
-        {"parent": parent, "filter": f"display_name={quoted(display_name)}"},
+        parent=parent,
+        filter=f"display_name={quoted(display_name)}",
     )
     finished = [job for job in jobs if job.state == types.JobState.JOB_STATE_SUCCEEDED]
     if finished:

@@ -47,7 +47,8 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
         connection.models.list_models,
         "aiplatform.models.list",
         parent,
-        {"parent": parent, "filter": f"display_name={quoted(config.model_name)}"},
+        parent=parent,
+        filter=f"display_name={quoted(config.model_name)}",
     )
     found = [model for model in listed if model.display_name == config.model_name]
     if not found:
@@ -66,7 +67,7 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
         return _version(found[0])
     name = f"{parent}/models/{_version(found[0]).model_id}"
     get = connection.models.get_model
-    model = connection.find(get, "aiplatform.models.get", name, {"name": f"{name}@{alias}"})
+    model = connection.find(get, "aiplatform.models.get", f"{name}@{alias}")
     if model is None:
         raise PlatformError(
             f"no version of {name} has the alias {alias!r}: give it to the version that "
@@ -78,7 +79,7 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
 def list_versions(connection: VertexConnection, model: str) -> list[RegistryVersion]:
     """List the versions of a model, newest first."""
     versions = connection.list_all(
-        connection.models.list_model_versions, "aiplatform.models.get", model, {"name": model}
+        connection.models.list_model_versions, "aiplatform.models.get", model, name=model
     )
     return sorted(map(_version, versions), key=lambda item: item.create_time, reverse=True)
 
@@ -89,7 +90,7 @@ def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict
         connection.models.list_model_evaluations,
         "aiplatform.modelEvaluations.list",
         version.name,
-        {"parent": version.name},
+        parent=version.name,
     )
     if not evaluations:
         return {}

@@ -41,7 +41,7 @@ class VertexMonitoringJobs:
                 self.connection.model_monitoring.list_model_monitoring_jobs,
                 "aiplatform.modelMonitoringJobs.list",
                 parent,
-                {"parent": parent},
+                parent=parent,
             )
             found += [
                 ListedJob(
@@ -130,7 +130,7 @@ class VertexMonitoringJobs:
 def get_job(connection: VertexConnection, name: str) -> ModelMonitoringJob | None:
     """Read a job as Vertex AI has it; None where it does not exist."""
     get = connection.model_monitoring.get_model_monitoring_job
-    return connection.find(get, "aiplatform.modelMonitoringJobs.get", name, {"name": name})
+    return connection.find(get, "aiplatform.modelMonitoringJobs.get", name)
 
 
 def has_failed(job: ModelMonitoringJob) -> bool:

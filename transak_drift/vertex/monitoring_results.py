@@ -193,7 +193,8 @@ class JobReading:
             search,
             f"aiplatform.modelMonitors.searchModelMonitoring{what}",
             self._monitor_name,
-            {"model_monitor": self._monitor_name, **wanted},
+            model_monitor=self._monitor_name,
+            **wanted,
         )
 
     def _is_of_job(self, job_name: str, objective: str) -> bool:

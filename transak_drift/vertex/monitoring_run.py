@@ -109,7 +109,9 @@ def _create_or_adopt(
             connection.model_monitoring.create_model_monitoring_job,
             "aiplatform.modelMonitoringJobs.create",
             parent,
-            {"parent": parent, "model_monitoring_job": job, "model_monitoring_job_id": job_id},
+            parent=parent,
+            model_monitoring_job=job,
+            model_monitoring_job_id=job_id,
         )
     except exceptions.AlreadyExists:
         found = get_job(connection, name)

@@ -7,7 +7,7 @@ whether a monitor's target can be changed, nor a list filter on the model.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from google.api_core import exceptions
@@ -69,7 +69,7 @@ def read_monitor(connection: VertexConnection, monitor_id: str) -> ModelMonitor:
     """Read a monitor."""
     name = name_of(connection, monitor_id)
     get = connection.model_monitoring.get_model_monitor
-    return connection.call(get, "aiplatform.modelMonitors.get", name, {"name": name})
+    return connection.call(get, "aiplatform.modelMonitors.get", name, name=name)
 
 
 def apply_model_monitor(
@@ -128,9 +128,7 @@ def version_monitor_id(model_monitor_id: str, version: str) -> str:
 def _list(connection: VertexConnection) -> list[ModelMonitor]:
     parent = connection.endpoint.parent
     monitors = connection.model_monitoring.list_model_monitors
-    return connection.list_all(
-        monitors, "aiplatform.modelMonitors.list", parent, {"parent": parent}
-    )
+    return connection.list_all(monitors, "aiplatform.modelMonitors.list", parent, parent=parent)
 
 
 def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
@@ -161,10 +159,10 @@ def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: Mode
 def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
     """Create a monitor; False where its id is taken or the version has one meanwhile."""
     parent = connection.endpoint.parent
+    create = connection.model_monitoring.create_model_monitor
     request = {"parent": parent, "model_monitor": desired, "model_monitor_id": monitor_id}
     try:
-        create = connection.model_monitoring.create_model_monitor
-        _run(connection, create, "create", parent, request)
+        _run(connection, create, "create", parent, **request)
     except exceptions.AlreadyExists:
         return False
     except PlatformError as error:
@@ -192,9 +190,9 @@ def _await_monitor(connection: VertexConnection, model: RegistryVersion) -> Mode
 
 def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]) -> None:
     monitor.name = name_of(connection, id_of(monitor))
-    request = {"model_monitor": monitor, "update_mask": {"paths": mask}}
     update = connection.model_monitoring.update_model_monitor
-    _run(connection, update, "update", monitor.name, request)
+    request = {"model_monitor": monitor, "update_mask": {"paths": mask}}
+    _run(connection, update, "update", monitor.name, **request)
 
 
 def _run(
@@ -202,10 +200,10 @@ def _run(
     method: Callable[..., Any],
     verb: str,
     resource: str,
-    request: Mapping[str, Any],
+    **request: Any,
 ) -> None:
     permission = f"aiplatform.modelMonitors.{verb}"
-    operation = connection.call(method, permission, resource, request)
+    operation = connection.call(method, permission, resource, **request)
     with connection.explained(permission, resource):
         client = connection.model_monitoring.transport.operations_client
         connection.wait_for(operation.operation, client, f"the {verb} of the ModelMonitor")

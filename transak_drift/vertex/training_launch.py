@@ -94,7 +94,7 @@ def launch_training(
 def find_pipeline_job(connection: VertexConnection, name: str) -> PipelineJob | None:
     """Read a PipelineJob; None where there is none."""
     get = connection.pipelines.get_pipeline_job
-    return connection.find(get, "aiplatform.pipelineJobs.get", name, {"name": name})
+    return connection.find(get, "aiplatform.pipelineJobs.get", name)
 
 
 def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[date, date]:
@@ -150,7 +150,9 @@ def _create(
             connection.pipelines.create_pipeline_job,
             "aiplatform.pipelineJobs.create",
             parent,
-            {"parent": parent, "pipeline_job": job, "pipeline_job_id": job_id},
+            parent=parent,
+            pipeline_job=job,
+            pipeline_job_id=job_id,
         )
     except exceptions.AlreadyExists:
         return None

@@ -69,7 +69,7 @@ def cancel_pipeline_job(connection: VertexConnection, job_name: str) -> None:
     """Cancel a PipelineJob; one that has ended stays as it is."""
     cancel = connection.pipelines.cancel_pipeline_job
     try:
-        connection.call(cancel, "aiplatform.pipelineJobs.cancel", job_name, {"name": job_name})
+        connection.call(cancel, "aiplatform.pipelineJobs.cancel", job_name, name=job_name)
     except PlatformError as error:
         if not isinstance(error.__cause__, exceptions.FailedPrecondition):
             raise
