@@ -29,7 +29,6 @@ from transak_drift_tests.servers.server import LoopbackVertex
 MODEL = "projects/123456789012/locations/europe-west6/models/1001"
 BASELINE, TARGET = "gs://transak-i1/training/1.csv", "gs://transak-i1/day.csv"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-STATES = types.JobState
 
 
 def dataset(uri: str, **time_spec: Any) -> types.ModelMonitoringInput:
@@ -156,36 +155,25 @@ def test_without_statistics_features_and_thresholds_are_the_monitors(
     assert result.features[0].note == "Vertex AI reports no statistics of description"
 
 
-@pytest.mark.parametrize(
-    ("reported", "distance"),
-    [
-        (1.0, 1.0),
-        (1.0000000000000002, 1.0),
-        (1.01, None),
-        (-0.1, None),
-        (math.nan, None),
-        (math.inf, None),
-    ],
-)
 @pytest.mark.parametrize("has_statistics", [True, False])
 def test_a_distance_that_is_none_is_noted(
     vertex: LoopbackVertex,
     connection: VertexConnection,
     config: MonitoringConfig,
-    reported: float,
-    distance: float | None,
     has_statistics: bool,
 ) -> None:
     name = put(vertex, dataset(TARGET))
     read(connection, config, name)
     (found,) = [a for a in vertex.monitoring.analyses[name] if a.name == "description"]
-    # Without statistics only the alert's number is known.
-    vertex.monitoring.analyses[name] = [
-        replace(found, distance=reported, threshold=-1.0, has_statistics=has_statistics)
-    ]
-    feature = result_of(connection, config, name).features[0]
-    assert (feature.feature, feature.distance) == ("description", distance)
-    assert (feature.note == "") == (distance is not None)
+    expected = {1.0: 1.0, 1.0000000000000002: 1.0}
+    for reported in (*expected, 1.01, -0.1, math.nan, math.inf):
+        # Without statistics only the alert's number is known.
+        vertex.monitoring.analyses[name] = [
+            replace(found, distance=reported, threshold=-1.0, has_statistics=has_statistics)
+        ]
+        feature = result_of(connection, config, name).features[0]
+        assert (feature.feature, feature.distance) == ("description", expected.get(reported))
+        assert (feature.note == "") == (feature.distance is not None)
 
 
 @pytest.mark.parametrize("tells_time_range", [True, False])
@@ -264,38 +252,31 @@ def test_no_time_that_a_job_tells_poisons_its_window(
     assert start is None or (end is not None and LONG_AGO <= start < end)
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        (STATES.JOB_STATE_FAILED, JobState.FAILED),
-        (STATES.JOB_STATE_CANCELLED, JobState.FAILED),
-        (STATES.JOB_STATE_EXPIRED, JobState.FAILED),
-        (STATES.JOB_STATE_PARTIALLY_SUCCEEDED, JobState.SUCCEEDED),
-        (STATES.JOB_STATE_PENDING, JobState.UNFINISHED),
-        (STATES.JOB_STATE_PAUSED, JobState.UNFINISHED),
-    ],
-)
 def test_each_state_of_a_job(
-    vertex: LoopbackVertex,
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    state: STATES,
-    expected: JobState,
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
     name = put(vertex, dataset(TARGET))
     read(connection, config, name)
     (job,) = vertex.monitoring.jobs()
-    job.state = state
     job.job_execution_detail.error.message = "The column type is missing."
-    found = read(connection, config, name)
-    assert found.state == expected
-    assert ("The column type is missing." in found.detail) == (expected == JobState.FAILED)
-    assert (found.result is not None) == (expected == JobState.SUCCEEDED)
-    if found.result is not None:
-        note = "the job succeeded only in part: The column type is missing."
-        assert found.result.alerts[-1] == note
-    (listed,) = VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
-    assert listed.has_ended == (expected != JobState.UNFINISHED)
+    for state, expected in {
+        types.JobState.JOB_STATE_FAILED: JobState.FAILED,
+        types.JobState.JOB_STATE_CANCELLED: JobState.FAILED,
+        types.JobState.JOB_STATE_EXPIRED: JobState.FAILED,
+        types.JobState.JOB_STATE_PARTIALLY_SUCCEEDED: JobState.SUCCEEDED,
+        types.JobState.JOB_STATE_PENDING: JobState.UNFINISHED,
+        types.JobState.JOB_STATE_PAUSED: JobState.UNFINISHED,
+    }.items():
+        job.state = state
+        found = read(connection, config, name)
+        assert found.state == expected
+        assert ("The column type is missing." in found.detail) == (expected == JobState.FAILED)
+        assert (found.result is not None) == (expected == JobState.SUCCEEDED)
+        if found.result is not None:
+            note = "the job succeeded only in part: The column type is missing."
+            assert found.result.alerts[-1] == note
+        (listed,) = VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
+        assert listed.has_ended == (expected != JobState.UNFINISHED)
 
 
 def test_a_deleted_job_is_missing_and_a_refusal_is_none(

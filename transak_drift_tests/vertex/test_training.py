@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig, parse_confi
 from transak_drift.platform import Dataset, PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.platform import VertexPlatform
-from transak_drift.vertex.training_launch import launch_training
+from transak_drift.vertex.training_launch import LaunchedTraining, launch_training
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault, RefusedError
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -92,14 +92,6 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
         yield server
 
 
-def launch(endpoint: str, config: MonitoringConfig, gate: Any, answers: Any) -> None:
-    """Launch the training in a process of its own, when the gate opens."""
-    connection = connect(endpoint)
-    gate.wait(timeout=60)
-    answers.put(launch_training(connection, config, ORDER).job_name)
-    connection.close()
-
-
 def platform_of(connection: VertexConnection, **options: Any) -> VertexPlatform:
     return VertexPlatform(connection, NoData(), **options)
 
@@ -161,42 +153,25 @@ def test_a_pipeline_that_asks_for_the_configuration_gets_it_whole(
     assert values["champion_uri"] == "gs://transak-i1/models/1"
 
 
-def test_two_processes_launch_one_job(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    context = multiprocessing.get_context("spawn")
-    gate, answers = context.Barrier(2), context.Queue()
-    other = context.Process(target=launch, args=(vertex.endpoint, config, gate, answers))
-    other.start()
+def test_callers_at_once_launch_one_job(vertex: LoopbackVertex, config: MonitoringConfig) -> None:
     # Neither creates the job before both have seen that there is none.
     both_have_looked = threading.Barrier(2)
     looked = Fault(cut=lambda: both_have_looked.wait(timeout=60))
     vertex.faults.order("GetPipelineJob", looked, looked)
-    gate.wait(timeout=60)
-    own = launch_training(connection, config, ORDER)
-    other_name = answers.get(timeout=60)
-    other.join(60)
-    assert other.exitcode == 0
-    assert own.job_name == other_name
+
+    def launch(run_id: str) -> LaunchedTraining:
+        connection = connect(vertex.endpoint)
+        try:
+            return launch_training(connection, config, request(run_id))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(launch, ("run-1", "run-2"))
+    assert sorted([first.adopted, second.adopted]) == [False, True]
+    assert first.job_name == second.job_name
     assert len(vertex.pipelines.jobs()) == 1
     assert len(vertex.recorder.requests("CreatePipelineJob")) == 2
-
-
-def test_a_creation_that_another_wins_is_adopted(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    other = connect(vertex.endpoint)
-    first = []
-
-    def win_the_race() -> None:
-        first.append(launch_training(other, config, TrainingRequest(EVENT, WINDOW_END, "other")))
-
-    vertex.faults.order("CreatePipelineJob", Fault(cut=win_the_race))
-    second = launch_training(connection, config, ORDER)
-    other.close()
-    assert [first[0].adopted, second.adopted] == [False, True]
-    assert first[0].job_name == second.job_name
-    assert len(vertex.pipelines.jobs()) == 1
 
 
 def test_a_creation_whose_answer_is_lost_is_the_runs_own(
@@ -461,23 +436,15 @@ def test_a_training_that_a_person_started_has_the_runs_own_job(
     assert names == ["pipeline-train-run-11111111-aaaa", "pipeline-train-run-22222222-bbbb"]
 
 
-@pytest.mark.parametrize(
-    ("key", "last_day"),
-    [
-        ("monitor/day-20260501-0123456789ab", "2026-05-01"),
-        ("monitor/day-20260501-0123456789ab-2", "2026-05-01"),
-        ("monitor/day-20269901-0123456789ab", "2026-06-29"),
-        ("monitor/started-by-hand", "2026-06-29"),
-    ],
-)
 def test_the_last_day_is_the_one_that_was_monitored(
-    vertex: LoopbackVertex,
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    key: str,
-    last_day: str,
+    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
-    order = TrainingRequest(key, datetime(2026, 6, 30, tzinfo=UTC), "run-1")
-    launch_training(connection, config, order)
-    (created,) = vertex.recorder.requests("CreatePipelineJob")
-    assert dict(created.pipeline_job.runtime_config.parameter_values)["last_day"] == last_day
+    for key, last_day in {
+        "monitor/day-20260501-0123456789ab": "2026-05-01",
+        "monitor/day-20260501-0123456789ab-2": "2026-05-01",
+        "monitor/day-20269901-0123456789ab": "2026-06-29",
+        "monitor/started-by-hand": "2026-06-29",
+    }.items():
+        launch_training(connection, config, TrainingRequest(key, datetime(2026, 6, 30, tzinfo=UTC)))
+        parameters = vertex.pipelines.jobs()[-1].runtime_config.parameter_values
+        assert dict(parameters)["last_day"] == last_day
