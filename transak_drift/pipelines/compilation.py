@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfp.compiler import Compiler
+from kfp import compiler
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
@@ -33,13 +33,13 @@ def compile_pipelines(config: MonitoringConfig, directory: Path) -> list[Path]:
         "location": config.location,
     }
     component = directory / "run-monitoring.yaml"
-    Compiler().compile(run_monitoring_op, str(component))
+    compiler.Compiler().compile(run_monitoring_op, str(component))
     files = [component]
     for pipeline, name, defaults in (
         (pipeline_predict, PIPELINE_NAME, shared),
         (pipeline_train, config.training_pipeline, {**shared, "model_name": config.model_name}),
     ):
         file = directory / f"{name}.yaml"
-        Compiler().compile(pipeline, str(file), name, pipeline_parameters=defaults)
+        compiler.Compiler().compile(pipeline, str(file), name, pipeline_parameters=defaults)
         files.append(file)
     return files

@@ -33,13 +33,7 @@ SECOND_MODEL_NAME = "transak-i2-train-model"
 class Deployment:
     """What a test sees of the deployed function and its surroundings.
 
-    Args:
-        config: the configuration that is packed along.
-        second_config: that of the second model, which shares the topic.
-        archive: directory that the function is deployed from.
-        vertex: Vertex AI.
-        queue: the trigger topic and its dead letters.
-        pubsub_endpoint: `host:port` of the Pub/Sub server.
+    Both configurations share the topic, and are packed into the archive.
     """
 
     config: MonitoringConfig
@@ -67,10 +61,7 @@ class Deployment:
     ) -> DriftEvent:
         """Put a monitoring job there that finds distances in a file; return what it finds.
 
-        Args:
-            name: tells the job from others.
-            distances: by feature, a multiple of 0.01; by default 0.6 of `description`.
-            config: the monitored model, by default the first.
+        A distance is a multiple of 0.01; by default that of `description` is 0.6.
         """
         config = config or self.config
         distances = distances or {"description": 0.6}

@@ -16,13 +16,9 @@ _ALTERNATIVES = re.compile(r"\{([^{}]+)\}")
 def unpack_archive(
     directory: Path, config_text: str | None, further_configs: Mapping[str, str] | None = None
 ) -> None:
-    """Lay out what the function is deployed from.
+    """Lay out what the function is deployed from, with its monitoring_config.json, if any.
 
-    Args:
-        directory: gets the files.
-        config_text: the monitoring configuration that is packed along as monitoring_config.json;
-            None for a function of further models alone.
-        further_configs: those of further models that share the topic, by the name of their file.
+    The configurations of further models that share the topic are given by the name of their file.
     """
     text = SOURCE_LIST.read_text(encoding="utf-8")
     for pattern in re.findall(r'^\s+"(transak_drift/[^"$]+)",$', text, re.MULTILINE):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import requests
@@ -23,13 +22,7 @@ _ANSWER_SECONDS = 60
 
 
 class FunctionServer:
-    """The function as a process that takes CloudEvents over HTTP.
-
-    Args:
-        archive: directory that the function is deployed from; the process runs in it.
-        log_file: gets what the function writes.
-        environment: environment variables on top of this process's.
-    """
+    """The function as a process in its archive, which takes CloudEvents over HTTP."""
 
     def __init__(self, archive: Path, log_file: Path, environment: Mapping[str, str]) -> None:
         self._log_file = log_file
@@ -60,14 +53,9 @@ class FunctionServer:
             raise
 
     def post(self, event: CloudEvent, *, structured: bool = False) -> int:
-        """Deliver an event.
+        """Deliver an event, structured or only its data as from Eventarc; return the HTTP status.
 
-        Args:
-            event: the event.
-            structured: whether the body holds the whole event, or only its data as from Eventarc.
-
-        Returns:
-            The HTTP status: 200 is an acknowledgement, anything else asks for another delivery.
+        200 is an acknowledgement, anything else asks for another delivery.
         """
         headers, body = to_structured(event) if structured else to_binary(event)
         return requests.post(
@@ -93,12 +81,7 @@ class FunctionServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _is_ready(self) -> bool:

@@ -25,15 +25,7 @@ def pubsub_event(
     topic: str = TOPIC,
     publish_time: str | None = None,
 ) -> CloudEvent:
-    """Return the event that delivers a message.
-
-    Args:
-        body: the message's data.
-        message_id: its id; by default a new one.
-        attributes: its attributes.
-        topic: resource name of the topic that it comes from.
-        publish_time: when it was published, RFC 3339; by default now.
-    """
+    """Return the event that delivers a message; by default a new one that is published now."""
     number = message_id or str(10_000 + next(_numbers))
     published = publish_time or datetime.now(UTC).isoformat()
     message: dict[str, Any] = {

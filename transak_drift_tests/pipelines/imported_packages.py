@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
+@cache
+def _installed_packages() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def third_party_imports(directory: Path) -> dict[str, set[str]]:
-    """Find what modules import from elsewhere, within functions too.
+    """Find what a directory's modules import from elsewhere, within functions too.
 
-    Args:
-        directory: holds the modules.
-
-    Returns:
-        By top-level name, such as `pydantic`, the distributions that may have installed it.
+    Each top-level name, such as `pydantic`, has the distributions that may have installed it.
     """
     names: set[str] = set()
     for file in directory.rglob("*.py"):
@@ -28,7 +30,7 @@ def third_party_imports(directory: Path) -> dict[str, set[str]]:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names.add(node.module.partition(".")[0])
-    installed = packages_distributions()
+    installed = _installed_packages()
     return {
         name: {canonicalize_name(distribution) for distribution in installed[name]}
         for name in names - set(sys.stdlib_module_names) - {"transak_drift"}
@@ -36,11 +38,7 @@ def third_party_imports(directory: Path) -> dict[str, set[str]]:
 
 
 def with_dependencies(packages: Iterable[str]) -> set[str]:
-    """Return distributions and all that is installed with them.
-
-    Args:
-        packages: names of distributions.
-    """
+    """Return distributions and all that is installed with them."""
     known: set[str] = set()
     open_names = [canonicalize_name(name) for name in packages]
     while open_names:

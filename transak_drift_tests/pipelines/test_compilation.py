@@ -236,21 +236,16 @@ def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
     assert b"Argument list too long" in longer.stderr
 
 
-def test_the_command_writes_the_files_and_names_them(tmp_path: Path) -> None:
-    (tmp_path / CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
+def test_the_command_writes_the_files_and_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
 
-    ended = subprocess.run(
-        [
-            *(sys.executable, "-m", "transak_drift.cli.main", "compile-pipelines"),
-            *("--output", "out", "--json"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = CliRunner().invoke(
+        app, ["compile-pipelines", "--output", "out", "--json"], catch_exceptions=False
     )
 
-    assert ended.returncode == 0, ended.stderr
     files = json.loads(ended.stdout)
     assert files == ["out/run-monitoring.yaml", "out/pipeline-predict.yaml", "out/my-train.yaml"]
     assert read_spec(tmp_path / "out", "my-train").pipeline_info.name == "my-train"

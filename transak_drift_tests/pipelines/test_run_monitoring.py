@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from kfp import dsl
 from pyarrow import csv
 
-from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.local.transaction_generator import (
     DriftInjection,
@@ -19,12 +17,10 @@ from transak_drift.local.transaction_generator import (
     generate_day,
 )
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.pipelines.monitoring_step import MonitoringStepError, start_monitoring
 from transak_drift.trigger.message import NamesJobs, read_message
 from transak_drift.vertex.monitoring_jobs import get_job
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
-from transak_drift_tests.pipelines.local_runner import local_runner
 from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -58,13 +54,13 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
     return vertex
 
 
+@pytest.mark.usefixtures("local_runner")
 def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
-    monitored: LoopbackVertex, tmp_path: Path
+    monitored: LoopbackVertex,
 ) -> None:
-    with local_runner(tmp_path):
-        pipeline = predict_and_monitor(
-            monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
-        )
+    pipeline = predict_and_monitor(
+        monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
+    )
 
     assert pipeline.output == "predicted"
     (job,) = monitored.monitoring.jobs()
@@ -80,13 +76,13 @@ def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
     assert not monitored.recorder.requests("GetModelMonitoringJob")
 
 
+@pytest.mark.usefixtures("local_runner")
 def test_in_the_local_runner_a_failure_never_fails_the_predictions(
-    vertex: LoopbackVertex, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    vertex: LoopbackVertex, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with local_runner(tmp_path):
-        pipeline = predict_and_monitor(
-            monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
-        )
+    pipeline = predict_and_monitor(
+        monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
+    )
 
     assert pipeline.output == "predicted"
     assert vertex.monitoring.jobs() == []
@@ -95,8 +91,11 @@ def test_in_the_local_runner_a_failure_never_fails_the_predictions(
     assert "no model is named 'transak-i1-train-model'" in written
 
 
-def test_dagster_finds_the_run_that_the_pipeline_started(monitored: LoopbackVertex) -> None:
+def test_dagster_and_a_repetition_find_the_run_that_was_started(
+    monitored: LoopbackVertex,
+) -> None:
     started = _run()
+    assert _run()["monitoring_job"] == started["monitoring_job"]
     connection = connect(monitored.endpoint)
 
     again = start_monitoring_run(connection, CONFIG, DAY)
@@ -121,11 +120,6 @@ def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: Loopba
         assert job.monitoring_job_id == name.rpartition("/")[2]
 
 
-def test_repeated_the_step_starts_nothing_twice(monitored: LoopbackVertex) -> None:
-    assert _run()["monitoring_job"] == _run()["monitoring_job"]
-    assert len(monitored.monitoring.jobs()) == 1
-
-
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -144,14 +138,6 @@ def test_whatever_it_is_given_the_step_succeeds_and_says_so(
     assert told in outcome["message"]
     assert "the predictions are there" in outcome["message"]
     assert monitored.monitoring.jobs() == []
-
-
-def test_the_step_itself_tells_its_errors_apart(monitored: LoopbackVertex) -> None:
-    metadata = {"resourceName": PREDICTION_JOB}
-    with pytest.raises(ConfigError):
-        start_monitoring(json.dumps({"project_id": "af-finanzen"}), str(DAY), metadata)
-    with pytest.raises(MonitoringStepError):
-        start_monitoring(config_text(), "2026-02-30", metadata)
 
 
 def _run(

@@ -39,7 +39,6 @@ from transak_drift.pipelines.training_step import (
 )
 from transak_drift.platform import TrainingRequest
 from transak_drift_tests.config.configurations import configuration, document
-from transak_drift_tests.pipelines.local_runner import local_runner
 
 FIRST_DAY = date(2026, 5, 1)
 DRIFT_DAY = date(2026, 5, 4)
@@ -58,18 +57,16 @@ def transactions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_component_trains_on_the_days_since_the_drift(
-    transactions: Path, tmp_path: Path
-) -> None:
-    with local_runner(tmp_path):
-        task = train_classifier_op(
-            monitoring_config=json.dumps(document()),
-            transactions=str(transactions),
-            first_day=str(FIRST_DAY),
-            last_day=str(LAST_DAY),
-            champion_uri="",
-            seed=7,
-        )
+@pytest.mark.usefixtures("local_runner")
+def test_the_component_trains_on_the_days_since_the_drift(transactions: Path) -> None:
+    task = train_classifier_op(
+        monitoring_config=json.dumps(document()),
+        transactions=str(transactions),
+        first_day=str(FIRST_DAY),
+        last_day=str(LAST_DAY),
+        champion_uri="",
+        seed=7,
+    )
 
     # Run at once, a task has values where in a pipeline it has channels.
     outputs: dict[str, Any] = dict(task.outputs)

@@ -7,7 +7,6 @@ import select
 import socket
 import struct
 import threading
-from types import TracebackType
 from typing import Self
 
 
@@ -44,12 +43,7 @@ class CuttingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._listener.close()
         self.cut()
 
