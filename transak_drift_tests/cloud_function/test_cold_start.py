@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from transak_drift.cloud_function.cold_start import build_handler
+from transak_drift.cloud_function.structured_log import StructuredFormatter, structured_logger
 from transak_drift.config.errors import ConfigError
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
@@ -58,16 +61,29 @@ def archive(tmp_path: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
-    # The logger is made anew, on the standard output of this test.
-    logging.getLogger("transak_drift.cloud_function").handlers.clear()
     return tmp_path
 
 
-def critical_entry(capsys: pytest.CaptureFixture[str]) -> str:
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the function logs."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(StructuredFormatter())
+    structured_logger().addHandler(handler)
+    yield stream
+    structured_logger().removeHandler(handler)
+
+
+def first_entry(log: io.StringIO) -> dict[str, Any]:
+    return json.loads(log.getvalue().splitlines()[0])
+
+
+def critical_message(log: io.StringIO) -> str:
     """Start the function, which fails; return what it logs."""
     with pytest.raises(ConfigError):
         build_handler()
-    entry: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[0])
+    entry = first_entry(log)
     assert entry["severity"] == "CRITICAL"
     return entry["message"]
 
@@ -86,15 +102,15 @@ def critical_entry(capsys: pytest.CaptureFixture[str]) -> str:
     ids=["no json", "wrong values", "no template", "a template that is not there"],
 )
 def test_a_configuration_that_cannot_work_ends_the_start(
-    archive: Path, capsys: pytest.CaptureFixture[str], config: str, told: list[str]
+    archive: Path, log: io.StringIO, config: str, told: list[str]
 ) -> None:
     unpack_archive(archive, config)
-    message = critical_entry(capsys)
+    message = critical_message(log)
     assert all(text in message for text in told)
 
 
 def test_models_of_another_topic_end_the_start(
-    archive: Path, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+    archive: Path, deployment: Deployment, log: io.StringIO
 ) -> None:
     other = deployment.second_config.model_dump(mode="json", exclude_defaults=True)
     names = ("trigger_subscription", "dead_letter_topic", "dead_letter_subscription")
@@ -102,18 +118,18 @@ def test_models_of_another_topic_end_the_start(
     own_queue["trigger_topic"] = "ps-transak-i2-train-trigger"
     first = deployment.config.model_dump_json(exclude_defaults=True)
     unpack_archive(archive, first, {"transak-i2.json": json.dumps(own_queue)})
-    message = critical_entry(capsys)
+    message = critical_message(log)
     assert "monitoring_configs/transak-i2.json" in message
     assert 'trigger_subscription = "ps-transak-i2-train-trigger-subscription"' in message
 
 
 def test_a_further_model_without_a_template_ends_the_start(
-    archive: Path, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+    archive: Path, deployment: Deployment, log: io.StringIO
 ) -> None:
     lacking = document(model_name="m2", monitoring_job_display_name="second monitor")
     first = deployment.config.model_dump_json(exclude_defaults=True)
     unpack_archive(archive, first, {"second.json": json.dumps(lacking)})
-    message = critical_entry(capsys)
+    message = critical_message(log)
     assert "monitoring_configs/second.json" in message
     assert "vertex.pipeline_template" in message
 
@@ -130,12 +146,12 @@ def test_a_function_of_further_models_alone_starts(
 
 
 def test_what_only_the_sensor_honours_is_said_at_the_start(
-    archive: Path, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+    archive: Path, deployment: Deployment, log: io.StringIO
 ) -> None:
     config = deployment.config.model_dump(mode="json", exclude_defaults=True)
     unpack_archive(archive, json.dumps({**config, "retrain_policy": {"cooldown_minutes": 60}}))
     build_handler().queue.close()
-    entry = json.loads(capsys.readouterr().out.splitlines()[0])
+    entry = first_entry(log)
     assert (entry["severity"], entry["cooldown_minutes"]) == ("WARNING", 60)
 
 
