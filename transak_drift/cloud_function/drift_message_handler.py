@@ -34,7 +34,7 @@ from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import MonitoringJobs, PlatformError, TrainingRequest
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
-from transak_drift.trigger.retrain_policy import NO_HISTORY, hold_back
+from transak_drift.trigger.decision import NO_HISTORY, hold_back
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.training_launch import launch_training
 

@@ -8,7 +8,6 @@ between, the next tick goes on from the log.
 from __future__ import annotations
 
 import gc
-import random
 import re
 import time
 from collections import Counter
@@ -22,66 +21,52 @@ import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
-from transak_drift.defs.drift_event_log import catch_up, read_records, write_records
-from transak_drift.defs.keys import (
-    DRIFT_EVENT,
-    DRIFT_EVENT_TAG,
-    DRIFT_REPORT,
-    FEATURE_PAGE_TAG,
-    MODEL_TAG,
-    MONITOR_PAGE_TAG,
-    MONITORING_JOB_TAG,
-    REPORT_TAG,
-    RETRAIN_JOB,
-    TRAIN_OPERATION,
-    ModelNames,
-)
+from transak_drift.defs import keys
+from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.training_runs import find_training_runs, training_history
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.drift_event import DriftEvent, last_day
 from transak_drift.platform import PlatformError
-from transak_drift.reports.links import (
-    asset_partition_page,
-    feature_drift_page,
-    model_monitor_page,
-)
+from transak_drift.reports import links
 from transak_drift.trigger.assessment import Assessor
-from transak_drift.trigger.decision import decide
+from transak_drift.trigger.decision import TrainingHistory, decide
 from transak_drift.trigger.inbox import (
     Inbox,
-    OpenEvent,
     OutcomeKind,
     TriggerRecord,
     read_cursor,
     records_of_former_cursor,
     write_cursor,
 )
-from transak_drift.trigger.intake import take_in, waiting_message
-from transak_drift.trigger.message import ReceivedMessage
+from transak_drift.trigger.intake import counts, records_to_write, take_in
 
 if TYPE_CHECKING:
     # Its client takes a moment to import, which loading the definitions does not wait for.
     from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 SENSOR_NAME = "drift_message_sensor"
+# Databases limit the parameters of one statement; SQLite to 999 in old versions.
+_KEYS_PER_QUERY = 300
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dataclass(frozen=True, slots=True)
 class TickBounds:
-    """What one tick takes at most, so that a burst drains over ticks.
-
-    Args:
-        messages: messages pulled.
-        bytes: bytes pulled, after which no further call is made.
-        wait_seconds: how long a tick waits for a first message.
-        seconds: time after which no further monitoring job is read.
-    """
+    """What one tick takes at most, so that a burst drains over ticks."""
 
     messages: int = 10_000
+    # After so many no further call is made.
     bytes: int = 32_000_000
+    # For a first message.
     wait_seconds: float = 2.0
+    # After them no further monitoring job is read.
     seconds: float = 20.0
 
 
@@ -121,8 +106,14 @@ def build_drift_message_sensor(
     ) -> dg.SensorResult:
         started = time.monotonic()
         tick = _Tick(context, configs, platform, bounds or TickBounds(), on_google_cloud)
-        requests = tick.run(trigger_queue)
-        sentence = tick.sentence()
+        # The messages of a burst all live until the tick ends: a collection meanwhile would only
+        # look through everything that Dagster has loaded, again and again.
+        gc.disable()
+        try:
+            requests = tick.run(trigger_queue)
+        finally:
+            gc.enable()
+        sentence = "; ".join([*tick.sentences, *list(tick.problems)[:1]])
         if requests:
             # Only then: the log of a tick is a file, and a skipped tick shows its sentence itself.
             context.log.info(f"{sentence} ({time.monotonic() - started:.2f} s)")
@@ -131,7 +122,7 @@ def build_drift_message_sensor(
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else sentence,
-            cursor=tick.cursor(),
+            cursor=write_cursor(tick.inboxes),
             asset_events=tick.checks,
         )
 
@@ -155,24 +146,23 @@ class _Tick:
         self._instance = self.context.instance
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + self.bounds.seconds
-        self._events: dict[str, DriftEvent] = {}
-        known = read_cursor(self.context.cursor)
-        self._keys = {c.model_monitor_id: ModelNames.of(c).asset(DRIFT_EVENT) for c in self.configs}
-        # The inbox of a model that is configured no longer is read again when it is back.
-        self._inboxes = {
-            monitor: known.get(key.to_user_string(), Inbox()) for monitor, key in self._keys.items()
+        self._keys = {
+            c.model_monitor_id: keys.ModelNames.of(c).asset(keys.DRIFT_EVENT) for c in self.configs
         }
+        known = read_cursor(self.context.cursor)
+        # The inbox of a model that is configured no longer is read again when it is back.
+        self.inboxes = {monitor: known.get(monitor, Inbox()) for monitor in self._keys}
 
     def run(self, trigger_queue: TriggerQueueResource) -> list[dg.RunRequest]:
-        """Take in what is new, decide what is open; returns the trainings to request.
-
-        Without Pub/Sub the rest goes on: drift that polling found needs no message.
-        """
+        """Take in what is new, decide what is open; returns the trainings to request."""
         for record in records_of_former_cursor(self.context.cursor, self._now):
-            first = self.configs[0].model_monitor_id
             monitor = record.key.partition("/")[0]
-            self._write(monitor if monitor in self._keys else first, [record])
-        if not self._catch_up():
+            known = monitor if monitor in self._keys else self.configs[0].model_monitor_id
+            write_records(self._instance, self._keys[known], [record])
+        if not all(
+            catch_up(self._instance, key, self.inboxes[monitor], self._deadline)
+            for monitor, key in self._keys.items()
+        ):
             self.sentences.append("reading the event log; the rest follows at the next tick")
             return []
         assessor = Assessor(
@@ -180,58 +170,19 @@ class _Tick:
             self._now,
             may_ask=lambda: time.monotonic() < self._deadline,
         )
-        with ExitStack() as stack, self._problems_of_pubsub(), _collection_paused():
-            queue = stack.enter_context(trigger_queue.open(self.configs[0]))
-            messages = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
-            taken = self._take_in(queue, assessor, messages)
-            count = len({message.message_id for message in messages})
-            self.sentences.append(
-                f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
-            )
-            waiting = self._waiting_messages()
-            # Not always the same first, where there is no time for all.
-            random.shuffle(waiting)
-            self._take_in(queue, assessor, waiting)
-        left = sum(len(inbox.waiting()) for inbox in self._inboxes.values())
-        if left:
-            self.sentences.append(f"{left} waiting for their monitoring job")
-        requests = [request for config in self.configs for request in self._decide(config)]
-        for config in self.configs:
-            inbox = self._inboxes[config.model_monitor_id]
-            self.checks += way_checks(inbox, config, self.platform, self._now)
+        with ExitStack() as stack:
+            # Without Pub/Sub the rest goes on: drift that polling found needs no message.
+            with self._problems_of_pubsub():
+                queue = stack.enter_context(trigger_queue.open(self.configs[0]))
+                self._take_in(queue, assessor)
+            waiting = sum(len(inbox.waiting()) for inbox in self.inboxes.values())
+            if waiting:
+                self.sentences.append(f"{waiting} waiting for their monitoring job")
+            requests = [request for config in self.configs for request in self._decide(config)]
+            with self._problems_of_pubsub():
+                # Waits for the acknowledgements that went on meanwhile.
+                stack.close()
         return requests
-
-    def cursor(self) -> str:
-        """The inboxes, so that the next tick reads on where this one ended."""
-        return write_cursor(
-            {key.to_user_string(): self._inboxes[monitor] for monitor, key in self._keys.items()}
-        )
-
-    def sentence(self) -> str:
-        """What the tick did."""
-        return "; ".join([*self.sentences, *list(self.problems)[:1]])
-
-    def _take_in(
-        self, queue: TriggerQueue, assessor: Assessor, messages: Sequence[ReceivedMessage]
-    ) -> str:
-        """Forward, record, acknowledge: a message ends only after its outcome is durable."""
-        # A flood is mostly copies of the same bytes; each body is assessed once.
-        by_body = {body: assessor.assess(body) for body in {m.data for m in messages}}
-        assessed = [(message, by_body[message.data]) for message in messages]
-        intake = take_in(assessed, self._inboxes, self.configs, self._now)
-        self.problems |= intake.problems
-        try:
-            queue.publish_dead_letters(intake.dead_letters)
-        except PlatformError as error:
-            # They come again, and hold up no other message.
-            self.problems[str(error)] = None
-            intake = intake.without_dead_letters()
-        for monitor, records in (*intake.records.items(), *intake.ended.items()):
-            self._write(monitor, records)
-        queue.acknowledge(intake.acknowledge)
-        if intake.records:
-            self._catch_up(only_newer=True)
-        return intake.counts()
 
     @contextmanager
     def _problems_of_pubsub(self) -> Generator[None]:
@@ -240,92 +191,51 @@ class _Tick:
         except PlatformError as error:
             self.problems[str(error)] = None
 
-    def _waiting_messages(self) -> list[ReceivedMessage]:
-        return [
-            waiting_message(record.key, record.message)
-            for monitor, inbox in self._inboxes.items()
-            if (waiting := inbox.waiting())
-            for record in self._read(monitor, waiting.values())
-            if record.message is not None and record.key in waiting
-        ]
+    def _take_in(self, queue: TriggerQueue, assessor: Assessor) -> None:
+        """Forward, record, acknowledge: a message ends only after its outcome is durable."""
+        pulled = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
+        outcomes, problems = take_in(pulled, assessor.assess, self.inboxes, self.configs, self._now)
+        self.problems |= dict.fromkeys(problems)
+        try:
+            queue.publish_dead_letters([o.dead_letter for o in outcomes if o.dead_letter])
+        except PlatformError as error:
+            # They come again, and hold up no other message.
+            self.problems[str(error)] = None
+            outcomes = [outcome for outcome in outcomes if not outcome.dead_letter]
+        for monitor, records in records_to_write(outcomes):
+            self._write(monitor, records)
+        count, taken = len({message.message_id for message in pulled}), counts(outcomes)
+        self.sentences.append(
+            f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
+        )
+        queue.start_acknowledging([ack_id for outcome in outcomes for ack_id in outcome.ack_ids])
 
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:
-        monitor = config.model_monitor_id
-        undecided = self._inboxes[monitor].undecided()
-        if not undecided:
-            return []
-        decisions = decide(
-            self._inboxes[monitor],
-            config.retrain_policy,
-            training_history(
-                self._instance,
-                ModelNames.of(config),
-                answers=any(item.kind == OutcomeKind.HELD for item in undecided.values()),
-            ),
-            find_training_runs(self._instance, undecided),
-            self._now,
-        )
-        # Those that this tick took in need not be read back.
-        elsewhere = [step.key for step in decisions.steps if step.key not in self._events]
-        for record in self._read(monitor, [undecided[key] for key in elsewhere]):
-            if record.event is not None:
-                self._events[record.key] = record.event
-        events = self._events
-        steps = [
-            TriggerRecord(
-                kind=step.kind,
-                key=step.key,
-                detail=step.detail or _summary(events.get(step.key), undecided[step.key]),
-                at=self._now,
-                event=events.get(step.key),
+        inbox, requests = self.inboxes[config.model_monitor_id], []
+        undecided = inbox.undecided()
+        if undecided:
+            is_held = any(item.kind == OutcomeKind.HELD for item, _ in undecided)
+            decisions = decide(
+                inbox,
+                config.retrain_policy,
+                training_history(self._instance, keys.ModelNames.of(config), answers=is_held),
+                find_training_runs(self._instance, [event.key for _, event in undecided]),
+                self._now,
             )
-            for step in decisions.steps
-        ]
-        if steps:
-            self._write(monitor, steps)
-            self._catch_up(only_newer=True)
-        kinds = Counter(step.kind for step in steps if step.kind != OutcomeKind.HELD)
-        kinds[OutcomeKind.HELD] = decisions.held
-        self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
-        return [
-            run_request(key, undecided[key], config, on_google_cloud=self.on_google_cloud)
-            for key in decisions.request
-        ]
-
-    def _read(self, monitor: str, items: Iterable[OpenEvent]) -> list[TriggerRecord]:
-        """Read the records that have the events or messages of open events."""
-        ids = sorted({item.record for item in items})
-        found = read_records(self._instance, self._keys[monitor], storage_ids=ids)
-        return [record for _, records in found for record in records]
+            self._write(config.model_monitor_id, decisions.steps)
+            kinds = Counter(step.kind for step in decisions.steps)
+            kinds[OutcomeKind.HELD] = decisions.held
+            self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
+            requests = [
+                run_request(event, config, on_google_cloud=self.on_google_cloud)
+                for event in decisions.request
+            ]
+        self.checks += way_checks(inbox, config, self.platform, self._now)
+        return requests
 
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
-        self._events |= {item.key: item.event for item in records if item.event is not None}
         write_records(self._instance, self._keys[monitor], records)
-
-    def _catch_up(self, *, only_newer: bool = False) -> bool:
-        instance, deadline = self._instance, self._deadline
-        return all(
-            catch_up(instance, key, self._inboxes[monitor], deadline, only_newer=only_newer)
-            for monitor, key in self._keys.items()
-        )
-
-
-@contextmanager
-def _collection_paused() -> Generator[None]:
-    # The messages of a burst all live until the tick ends: collecting garbage meanwhile would only
-    # look through everything that Dagster has loaded, again and again.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _summary(event: DriftEvent | None, known: OpenEvent) -> str:
-    # Somebody may have wiped the asset's events; what is open stays open.
-    return known.most_drifted if event is None else event.summary()
+        self.inboxes[monitor].add(records)
 
 
 def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
@@ -341,35 +251,78 @@ def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
 
 
 def run_request(
-    key: str, event: OpenEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
+    event: DriftEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
 ) -> dg.RunRequest:
     """Ask for the training of a drift event, with its key as run key: asked twice, it runs once.
 
     Its tags link to the day's report and, on Google Cloud, to the monitor and to the feature that
     drifted most.
     """
-    names = ModelNames.of(config)
-    monitor_id, _, job_id = key.partition("/")
-    project, location = config.project_id, config.location
-    job_name = monitoring_job_name(project, location, monitor_id, job_id)
-    window_end = event.window_end
-    assert window_end is not None
-    report = asset_partition_page(names.asset(DRIFT_REPORT).path, str(last_day(window_end)))
+    names = keys.ModelNames.of(config)
+    project, location, monitor_id = config.project_id, config.location, event.model_monitor_id
+    job_name = monitoring_job_name(project, location, monitor_id, event.monitoring_job_id)
+    day = str(last_day(event.window_end))
     tags = {
-        DRIFT_EVENT_TAG: key,
-        MONITORING_JOB_TAG: job_name,
-        MODEL_TAG: config.model_name,
-        REPORT_TAG: report,
+        keys.DRIFT_EVENT_TAG: event.key,
+        keys.MONITORING_JOB_TAG: job_name,
+        keys.MODEL_TAG: config.model_name,
+        keys.REPORT_TAG: links.asset_partition_page(names.asset(keys.DRIFT_REPORT).path, day),
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
     if on_google_cloud:
-        tags[MONITOR_PAGE_TAG] = model_monitor_page(project, location, monitor_id)
-        tags[FEATURE_PAGE_TAG] = feature_drift_page(job_name, event.most_drifted, project)
-    training = {"drift_event": key, "window_end": window_end.isoformat()}
+        tags[keys.MONITOR_PAGE_TAG] = links.model_monitor_page(project, location, monitor_id)
+        tags[keys.FEATURE_PAGE_TAG] = links.feature_drift_page(
+            job_name, event.most_drifted.feature, project
+        )
+    training = {"drift_event": event.key, "window_end": event.window_end.isoformat()}
     return dg.RunRequest(
-        run_key=key,
-        job_name=names.name(RETRAIN_JOB),
-        run_config={"ops": {names.name(TRAIN_OPERATION): {"config": training}}},
+        run_key=event.key,
+        job_name=names.name(keys.RETRAIN_JOB),
+        run_config={"ops": {names.name(keys.TRAIN_OPERATION): {"config": training}}},
         tags=tags,
     )
+
+
+def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> dict[str, bool]:
+    """Find the training runs of drift events: by key whether it was handed over to run."""
+    keys_in_order = sorted(event_keys)
+    launched: dict[str, bool] = {}
+    for start in range(0, len(keys_in_order), _KEYS_PER_QUERY):
+        part = keys_in_order[start : start + _KEYS_PER_QUERY]
+        found = instance.get_run_records(dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: part}))
+        for run in (record.dagster_run for record in found):
+            key = run.tags[keys.DRIFT_EVENT_TAG]
+            is_launched = run.status != dg.DagsterRunStatus.NOT_STARTED
+            launched[key] = launched.get(key, False) or is_launched
+    return launched
+
+
+def training_history(
+    instance: dg.DagsterInstance, names: keys.ModelNames, *, answers: bool = True
+) -> TrainingHistory:
+    """Sum up the trainings of a model so far.
+
+    Without `answers` it is not read which windows they reached: only held events are answered.
+    """
+    job = names.name(keys.RETRAIN_JOB)
+    newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    return TrainingHistory(
+        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)),
+        last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
+        baseline_until=_trained_until(instance, names.asset(keys.BASELINE_DATASET))
+        if answers
+        else None,
+        evaluated_until=_trained_until(instance, names.asset(keys.TRAINED_MODEL))
+        if answers
+        else None,
+    )
+
+
+def _trained_until(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
+    event = instance.get_latest_materialization_event(key)
+    materialization = event.asset_materialization if event else None
+    value = materialization.metadata.get(keys.TRAINED_UNTIL_METADATA) if materialization else None
+    if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:
+        return None
+    return datetime.fromtimestamp(value.value, UTC)

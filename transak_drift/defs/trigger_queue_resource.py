@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,6 +13,7 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 
 if TYPE_CHECKING:
+    from transak_drift.pubsub.connection import PubSubClients
     from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 
@@ -20,24 +22,18 @@ class TriggerQueueResource(dg.ConfigurableResource, ABC):
 
     @contextmanager
     def open(self, config: MonitoringConfig) -> Generator[TriggerQueue]:
-        """Connect to the queue of one monitored model.
+        """Connect to the queue of the model that the configuration describes.
 
-        Args:
-            config: names the project, topics and subscriptions.
-
-        Yields:
-            The queue, closed on leaving.
+        The process keeps its connection: a sensor opens the queue at each tick.
         """
-        # The Google client takes a second to import; loading definitions does not need it.
-        from transak_drift.pubsub.connection import connect
         from transak_drift.pubsub.trigger_queue import TriggerQueue
 
-        queue = TriggerQueue(connect(self.endpoint(), self.service_account()), config)
+        queue = TriggerQueue(_clients(self.endpoint(), self.service_account()), config)
+        self.prepare(queue)
         try:
-            self.prepare(queue)
             yield queue
         finally:
-            queue.close()
+            queue.finish()
 
     @abstractmethod
     def endpoint(self) -> str | None:
@@ -49,3 +45,11 @@ class TriggerQueueResource(dg.ConfigurableResource, ABC):
 
     def prepare(self, queue: TriggerQueue) -> None:
         """Make what the platform does not have yet; nothing on gcp, where Terraform does."""
+
+
+@cache
+def _clients(endpoint: str | None, service_account: str | None) -> PubSubClients:
+    # The Google client takes a second to import; loading definitions does not need it.
+    from transak_drift.pubsub.connection import connect
+
+    return connect(endpoint, service_account)

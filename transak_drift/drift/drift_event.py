@@ -15,13 +15,7 @@ class _Record(BaseModel):
 
 
 class DriftedFeature(_Record):
-    """A feature whose distance is above its configured threshold.
-
-    Args:
-        feature: its name, e.g. `description`.
-        distance: distance between target and baseline dataset, in [0, 1].
-        threshold: greatest allowed distance, as configured.
-    """
+    """A feature with its distance, in [0, 1], and the configured threshold."""
 
     feature: str
     distance: float
@@ -34,14 +28,8 @@ class DriftedFeature(_Record):
 class DriftEvent(_Record):
     """The drift that one monitoring job found, as the platform tells it.
 
-    Args:
-        project: id of the project, as configured.
-        location: region of the monitor.
-        model_monitor_id: last part of the ModelMonitor's resource name.
-        monitoring_job_id: last part of the ModelMonitoringJob's resource name.
-        features: the features above their threshold, at least one.
-        window_start: start of the target dataset's time window, UTC, or None where unknown.
-        window_end: end (exclusive) of the target dataset's time window, UTC.
+    The features, at least one, are those above their threshold. The window is that of the target
+    dataset, in UTC: its end is exclusive, its start may be unknown.
     """
 
     project: str
@@ -70,22 +58,13 @@ class DriftEvent(_Record):
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
     """Name a drift event, for run keys, tags and the model registry.
 
-    Args:
-        model_monitor_id: id of the ModelMonitor.
-        monitoring_job_id: id of its ModelMonitoringJob.
-
-    Returns:
-        `<monitor id>/<job id>`; neither id can contain a slash, so keys never collide.
+    Neither id can contain a slash, so keys never collide.
     """
     return f"{model_monitor_id}/{monitoring_job_id}"
 
 
 def last_day(window_end: datetime) -> date:
-    """Return the last day (UTC) of a time window.
-
-    Args:
-        window_end: end of the window, exclusive: midnight ends the day before.
-    """
+    """Return the last day (UTC) of a window: midnight, which it excludes, ends the day before."""
     return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 

@@ -14,7 +14,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.google_cloud.check import Check, answered, missing, passed
 from transak_drift.google_cloud.session import RestSession
 from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
-from transak_drift.trigger.message import NamesJobs, Rejected, read_message
+from transak_drift.trigger.message import Rejected, read_message
 from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
 # A page may be empty although more follow: the search had no time for all of the log.
@@ -117,8 +117,8 @@ def check_log_entries(
                     shown,
                 )
             read = read_message(json.dumps(entry).encode())
-            if isinstance(read, NamesJobs):
-                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read.jobs}
+            if isinstance(read, tuple):
+                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
             if isinstance(read, Rejected):
                 return missing(
                     name,

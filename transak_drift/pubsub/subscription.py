@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from google.api_core import exceptions
@@ -36,10 +36,6 @@ class Subscription:
     """A subscription of which messages are pulled.
 
     Its methods raise `PlatformError` where Pub/Sub refuses a call or does not answer.
-
-    Args:
-        client: the connected client.
-        name: resource name of the subscription.
     """
 
     def __init__(self, client: SubscriberClient, name: str) -> None:
@@ -59,54 +55,67 @@ class Subscription:
         except exceptions.NotFound:
             return None
 
-    def pull(self, max_messages: int, max_bytes: int, wait_seconds: float) -> list[Any]:
-        """Pull until nothing is left, or a bound is reached; for 20 seconds at most.
+    def pages(
+        self, max_messages: int, max_bytes: int, wait_seconds: float
+    ) -> Iterator[Sequence[Any]]:
+        """Pull until nothing is left, or a bound is reached; see `TriggerQueue.pull`.
 
-        Args:
-            max_messages: at most so many messages.
-            max_bytes: no further call once so many bytes were pulled.
-            wait_seconds: how long a call waits for a message.
-
-        Returns:
-            What protobuf decoded, each a google.pubsub.v1.ReceivedMessage: the types of proto-plus
-            wrap each field at each look, which takes as long as the call.
+        The next page is under way while the caller works on one. The messages are what protobuf
+        decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus wrap each field at each
+        look, which takes as long as the call.
         """
-        deliveries: list[Any] = []
-        size = 0
         until = time.monotonic() + MAX_PULL_SECONDS
-        while len(deliveries) < max_messages and size < max_bytes and time.monotonic() < until:
-            decoded = self._pull_once(
-                min(max_messages - len(deliveries), MAX_PULL_MESSAGES), wait_seconds
-            )
-            if not decoded:
-                break
-            deliveries.extend(decoded)
-            size += sum(len(item.message.data) for item in decoded)
-        return deliveries
+        with ThreadPoolExecutor(1) as pool:
 
-    def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        """Acknowledge deliveries; an expired ack id is no error, the message comes again."""
-        self._settle(
+            def pull_next() -> Future[Any] | None:
+                if max_messages <= 0 or max_bytes <= 0 or time.monotonic() >= until:
+                    return None
+                wanted = min(max_messages, MAX_PULL_MESSAGES)
+                return pool.submit(self._pull_once, wanted, wait_seconds)
+
+            pending = pull_next()
+            while pending is not None:
+                response = pending.result()
+                page = response.received_messages
+                if not page:
+                    return
+                max_messages -= len(page)
+                max_bytes -= response.ByteSize()
+                pending = pull_next()
+                yield page
+
+    def start_acknowledging(self, ack_ids: Sequence[str]) -> list[Future[None]]:
+        """Acknowledge deliveries; an expired ack id is no error, the message comes again.
+
+        What one call has room for is acknowledged on return, more of them in the background.
+        """
+        return self._settle(
             ack_ids,
             lambda part: self._client.acknowledge(
                 subscription=self.name, ack_ids=part, retry=RETRY, timeout=CALL_SECONDS
             ),
         )
 
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge deliveries, as `start_acknowledging`, and wait until that is done."""
+        finish(self.start_acknowledging(ack_ids))
+
     def set_ack_deadline(self, ack_ids: Sequence[str], seconds: int) -> None:
         """Let the leases of deliveries end so many seconds from now; 0 gives them back."""
-        self._settle(
-            ack_ids,
-            lambda part: self._client.modify_ack_deadline(
-                subscription=self.name,
-                ack_ids=part,
-                ack_deadline_seconds=seconds,
-                retry=RETRY,
-                timeout=CALL_SECONDS,
-            ),
+        finish(
+            self._settle(
+                ack_ids,
+                lambda part: self._client.modify_ack_deadline(
+                    subscription=self.name,
+                    ack_ids=part,
+                    ack_deadline_seconds=seconds,
+                    retry=RETRY,
+                    timeout=CALL_SECONDS,
+                ),
+            )
         )
 
-    def _pull_once(self, max_messages: int, wait_seconds: float) -> Sequence[Any]:
+    def _pull_once(self, max_messages: int, wait_seconds: float) -> Any:
         with pubsub_errors(self.name, _ROLE):
             try:
                 response = self._client.pull(
@@ -116,31 +125,40 @@ class Subscription:
                     retry=RETRY.with_timeout(wait_seconds),
                     timeout=wait_seconds,
                 )
-            except exceptions.DeadlineExceeded:
-                return []
-            except exceptions.RetryError as error:
-                if isinstance(error.cause, exceptions.DeadlineExceeded):
-                    return []
-                raise
-        return types.PullResponse.pb(response).received_messages
+            except (exceptions.DeadlineExceeded, exceptions.RetryError) as error:
+                cause = getattr(error, "cause", error)
+                if not isinstance(cause, exceptions.DeadlineExceeded):
+                    raise
+                response = types.PullResponse()
+        return types.PullResponse.pb(response)
 
-    def _settle(self, ack_ids: Sequence[str], call: Callable[[list[str]], object]) -> None:
-        """Make a call for all ack ids, several calls at once where one has not room for all.
-
-        Where one fails the others have been made as well: each part is settled for itself.
-        """
+    def _settle(
+        self, ack_ids: Sequence[str], call: Callable[[list[str]], object]
+    ) -> list[Future[None]]:
         distinct = list(dict.fromkeys(ack_ids))
         parts = [
             distinct[start : start + MAX_ACK_IDS] for start in range(0, len(distinct), MAX_ACK_IDS)
         ]
-        with pubsub_errors(self.name, _ROLE):
-            if len(parts) <= 1:
-                for part in parts:
-                    _settle_part(part, call)
-                return
-            with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
-                for done in [pool.submit(_settle_part, part, call) for part in parts]:
-                    done.result()
+
+        def settle(part: list[str]) -> None:
+            with pubsub_errors(self.name, _ROLE):
+                _settle_part(part, call)
+
+        if len(parts) == 1:
+            settle(parts[0])
+            return []
+        pool = ThreadPoolExecutor(_CONCURRENT_CALLS)
+        # Where one fails the others are made as well: each part is settled for itself.
+        futures = [pool.submit(settle, part) for part in parts]
+        pool.shutdown(wait=False)
+        return futures
+
+
+def finish(settling: Sequence[Future[None]]) -> None:
+    """Wait until all is settled that can be, then raise what went wrong."""
+    wait(settling)
+    for future in settling:
+        future.result()
 
 
 def _settle_part(ack_ids: list[str], call: Callable[[list[str]], object]) -> None:

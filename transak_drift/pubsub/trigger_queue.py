@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from google.api_core import exceptions
@@ -26,7 +26,12 @@ from transak_drift.pubsub.dead_letters import (
     reduced,
     replayed_message,
 )
-from transak_drift.pubsub.subscription import DELETED_TOPIC, MAX_PULL_MESSAGES, Subscription
+from transak_drift.pubsub.subscription import (
+    DELETED_TOPIC,
+    MAX_PULL_MESSAGES,
+    Subscription,
+    finish,
+)
 from transak_drift.trigger.message import ACK_DEADLINE_SECONDS, ReceivedMessage
 
 _log = logging.getLogger(__name__)
@@ -38,17 +43,11 @@ MAX_DELIVERY_ATTEMPTS = 100
 _PUBLISHER = "roles/pubsub.publisher"
 _MAX_PAGE_BYTES = 64_000_000
 _PAGE_WAIT_SECONDS = 2.0
-_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What was published again.
-
-    Args:
-        published: ids of the messages as published again.
-        missing: ids that were asked for and are no dead letter's.
-    """
+    """The ids of what was published again, and those asked for that are no dead letter's."""
 
     published: list[str]
     missing: list[str]
@@ -65,9 +64,9 @@ class TriggerQueue:
     """
 
     def __init__(self, clients: PubSubClients, config: MonitoringConfig) -> None:
+        self._clients = clients
         self._publisher = clients.publisher
         self._subscriber = clients.subscriber
-        self._clients = clients
         project = config.project_id
         self.topic = topic_name(project, config.trigger_topic)
         self.subscription = subscription_name(project, config.trigger_subscription)
@@ -75,6 +74,7 @@ class TriggerQueue:
         self.dead_letter_subscription = subscription_name(project, config.dead_letter_subscription)
         self._messages = Subscription(self._subscriber, self.subscription)
         self._dead_letters = Subscription(self._subscriber, self.dead_letter_subscription)
+        self._settling: list[Future[None]] = []
 
     def ensure_exists(self) -> None:
         """Create the topics and subscriptions that do not exist, as Terraform does on gcp.
@@ -82,66 +82,40 @@ class TriggerQueue:
         A subscription whose topic was deleted receives nothing more, also once there is a topic of
         that name again: it is replaced, and what it still held is published to the new topic.
         """
-        retention = timedelta(seconds=RETENTION_SECONDS)
+        policy = types.DeadLetterPolicy(
+            dead_letter_topic=self.dead_letter_topic, max_delivery_attempts=MAX_DELIVERY_ATTEMPTS
+        )
         # The dead-letter policy needs its topic.
-        for subscription, wanted in (
-            (
-                self._dead_letters,
-                types.Subscription(
-                    name=self.dead_letter_subscription,
-                    topic=self.dead_letter_topic,
-                    ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-                    message_retention_duration=retention,
-                ),
-            ),
-            (
-                self._messages,
-                types.Subscription(
-                    name=self.subscription,
-                    topic=self.topic,
-                    ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-                    message_retention_duration=retention,
-                    dead_letter_policy=types.DeadLetterPolicy(
-                        dead_letter_topic=self.dead_letter_topic,
-                        max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
-                    ),
-                ),
-            ),
+        for subscription, topic, dead_letter_policy in (
+            (self._dead_letters, self.dead_letter_topic, None),
+            (self._messages, self.topic, policy),
         ):
+            wanted = types.Subscription(
+                name=subscription.name,
+                topic=topic,
+                ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+                message_retention_duration=timedelta(seconds=RETENTION_SECONDS),
+                dead_letter_policy=dead_letter_policy,
+            )
             with pubsub_errors(wanted.name, "roles/pubsub.editor"):
-                topic = subscription.topic()
-                if topic is None:
+                found = subscription.topic()
+                if found is None:
                     self._create(wanted)
-                elif topic == DELETED_TOPIC:
+                elif found == DELETED_TOPIC:
                     self._replace(subscription, wanted)
-                elif topic != wanted.topic:
+                elif found != topic:
                     raise PlatformError(
-                        f"{wanted.name} is a subscription of {topic}, not of {wanted.topic}: name "
+                        f"{wanted.name} is a subscription of {found}, not of {topic}: name "
                         "another subscription in the configuration, or delete this one"
                     )
 
     def publish(self, body: bytes, attributes: Mapping[str, str] | None = None) -> str:
-        """Publish a message to the trigger topic.
-
-        Args:
-            body: the message's data.
-            attributes: its attributes.
-
-        Returns:
-            The id of the message, once the server holds it.
-        """
+        """Publish a message to the trigger topic; returns its id, once the server holds it."""
         message = types.PubsubMessage.pb()(data=body, attributes=dict(attributes or {}))
         return self._publish(self.topic, [message])[0]
 
     def publish_many(self, bodies: Sequence[bytes]) -> list[str]:
-        """Publish messages to the trigger topic in as few calls as their size allows.
-
-        Args:
-            bodies: the data of each message.
-
-        Returns:
-            Their ids, in order.
-        """
+        """Publish messages to the trigger topic in as few calls as their size allows."""
         return self._publish(self.topic, [types.PubsubMessage.pb()(data=body) for body in bodies])
 
     def pull(
@@ -162,14 +136,24 @@ class TriggerQueue:
             PlatformError: also where nothing came and nothing ever will, since the topic of the
                 subscription was deleted.
         """
-        deliveries = self._messages.pull(maximum_messages, maximum_bytes, wait_seconds)
-        if not deliveries:
+        pages = self._messages.pages(maximum_messages, maximum_bytes, wait_seconds)
+        messages = [message for page in pages for message in _received(page)]
+        if not messages:
             self._require_topic()
-        return [_received(delivery) for delivery in deliveries]
+        return messages
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again."""
         self._messages.acknowledge(ack_ids)
+
+    def start_acknowledging(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge deliveries; many of them in the background, for which `finish` waits."""
+        self._settling += self._messages.start_acknowledging(ack_ids)
+
+    def finish(self) -> None:
+        """Wait for what goes on in the background, and raise what went wrong."""
+        settling, self._settling = self._settling, []
+        finish(settling)
 
     def release(self, ack_ids: Sequence[str]) -> None:
         """Give deliveries back, so that their messages are delivered again at once."""
@@ -194,25 +178,18 @@ class TriggerQueue:
             Ids of the published messages, in order.
         """
         source = source_subscription or self.subscription
-        ids: list[str] = []
+        messages = [dead_letter(*letter, source) for letter in letters]
         with pubsub_errors(self.dead_letter_topic, _PUBLISHER):
-            for batch in publish_batches(
-                [
-                    dead_letter(message, reason, detail, source)
-                    for message, reason, detail in letters
-                ]
-            ):
-                ids += self._publish_letters(batch)
-        return ids
+            return [
+                message_id
+                for batch in publish_batches(messages)
+                for message_id in self._publish_letters(batch)
+            ]
 
     def list_dead_letters(self, maximum: int | None = None) -> list[DeadLetterMessage]:
-        """Look at dead letters and leave them where they are.
+        """Look at dead letters, oldest first, and leave them where they are.
 
-        Args:
-            maximum: at most so many, None: all.
-
-        Returns:
-            The dead letters, oldest first; their lease is given back at once.
+        At most `maximum` are looked at; their lease is given back at once.
         """
         letters: list[DeadLetterMessage] = []
         try:
@@ -230,9 +207,6 @@ class TriggerQueue:
         Args:
             maximum: look at so many dead letters at most, None: at all.
             source_message_ids: only these rejected messages, or None for all.
-
-        Returns:
-            What was published, and which of the ids are no dead letter's.
         """
         missing = dict.fromkeys(source_message_ids or ())
         wanted = None if source_message_ids is None else set(missing)
@@ -241,11 +215,7 @@ class TriggerQueue:
         try:
             for page in self._dead_letter_pages(maximum):
                 leased.update(letter.message.ack_id for letter in page)
-                chosen = [
-                    letter
-                    for letter in page
-                    if wanted is None or letter.source_message_id in wanted
-                ]
+                chosen = [x for x in page if wanted is None or x.source_message_id in wanted]
                 published += self._publish(self.topic, [replayed_message(x) for x in chosen])
                 ack_ids = [letter.message.ack_id for letter in chosen]
                 self._dead_letters.acknowledge(ack_ids)
@@ -269,9 +239,9 @@ class TriggerQueue:
             self._subscriber.create_subscription(request=wanted, retry=RETRY, timeout=CALL_SECONDS)
 
     def _replace(self, subscription: Subscription, wanted: types.Subscription) -> None:
-        waiting: list[Any] = []
-        while page := subscription.pull(MAX_PULL_MESSAGES, _MAX_PAGE_BYTES, _PAGE_WAIT_SECONDS):
-            waiting += page
+        waiting: list[ReceivedMessage] = []
+        while pages := list(subscription.pages(10_000, _MAX_PAGE_BYTES, _PAGE_WAIT_SECONDS)):
+            waiting += [message for page in pages for message in _received(page)]
         if subscription.topic() != DELETED_TOPIC:
             # Another process was faster.
             return
@@ -280,15 +250,8 @@ class TriggerQueue:
                 subscription=wanted.name, retry=RETRY, timeout=CALL_SECONDS
             )
         self._create(wanted)
-        self._publish(
-            wanted.topic,
-            [
-                types.PubsubMessage.pb()(
-                    data=delivery.message.data, attributes=delivery.message.attributes
-                )
-                for delivery in waiting
-            ],
-        )
+        again = [types.PubsubMessage.pb()(data=m.data, attributes=m.attributes) for m in waiting]
+        self._publish(wanted.topic, again)
         _log.warning(
             "%s had been deleted, so that %s received nothing more: both were created again, and "
             "%d waiting messages published to the new topic; a message that was published in "
@@ -319,13 +282,13 @@ class TriggerQueue:
                 for message_id in self._publish_batch(topic, batch)
             ]
 
-    def _publish_batch(self, topic: str, batch: Sequence[Any]) -> list[str]:
+    def _publish_batch(self, topic: str, batch: list[Any]) -> list[str]:
         response = self._publisher.publish(
-            topic=topic, messages=list(batch), retry=RETRY, timeout=CALL_SECONDS
+            topic=topic, messages=batch, retry=RETRY, timeout=CALL_SECONDS
         )
         return list(response.message_ids)
 
-    def _publish_letters(self, batch: Sequence[Any]) -> list[str]:
+    def _publish_letters(self, batch: list[Any]) -> list[str]:
         try:
             return self._publish_batch(self.dead_letter_topic, batch)
         except exceptions.InvalidArgument:
@@ -337,30 +300,25 @@ class TriggerQueue:
     def _dead_letter_pages(self, maximum: int | None) -> Iterator[list[DeadLetterMessage]]:
         seen: set[str] = set()
         while maximum is None or len(seen) < maximum:
-            deliveries = self._dead_letters.pull(
-                min(MAX_PULL_MESSAGES, (maximum or sys.maxsize) - len(seen)),
-                _MAX_PAGE_BYTES,
-                _PAGE_WAIT_SECONDS,
-            )
-            page = [
-                read_dead_letter(_received(item), item.message.publish_time.ToDatetime(UTC))
-                for item in deliveries
+            wanted = min(MAX_PULL_MESSAGES, (maximum or sys.maxsize) - len(seen))
+            pages = self._dead_letters.pages(wanted, _MAX_PAGE_BYTES, _PAGE_WAIT_SECONDS)
+            letters = [
+                read_dead_letter(message, item.message.publish_time.ToDatetime(UTC))
+                for page in pages
+                for item, message in zip(page, _received(page), strict=True)
                 # One whose lease ended while the others were read comes twice.
-                if item.message.message_id not in seen
+                if message.message_id not in seen
             ]
-            if not page:
+            if not letters:
                 return
-            seen.update(letter.message.message_id for letter in page)
-            yield page
+            seen.update(letter.message.message_id for letter in letters)
+            yield letters
 
 
-def _received(delivery: Any) -> ReceivedMessage:
-    message = delivery.message
-    attributes = message.attributes
-    return ReceivedMessage(
-        message_id=message.message_id,
-        ack_id=delivery.ack_id,
-        data=message.data,
-        # Thousands of messages a tick have none.
-        attributes=dict(attributes) if attributes else _NO_ATTRIBUTES,
-    )
+def _received(page: Iterable[Any]) -> Iterator[ReceivedMessage]:
+    for delivery in page:
+        message = delivery.message
+        attributes = message.attributes
+        # Thousands of messages a tick have no attributes.
+        further = (dict(attributes),) if attributes else ()
+        yield ReceivedMessage(message.message_id, delivery.ack_id, message.data, *further)

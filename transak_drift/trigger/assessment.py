@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from functools import partial
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -22,7 +22,7 @@ from transak_drift.trigger.message import (
     Rejected,
     RejectionReason,
     read_message,
-    reject,
+    sanitize_detail,
 )
 
 
@@ -38,23 +38,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the trigger makes of a message or of a monitoring job.
+    """What the trigger makes of a message or of a monitoring job, with the reason for people.
 
-    Args:
-        verdict: the verdict.
-        reason: why, in a sentence for people.
-        rejection: the kind of fault; only of a rejected one.
-        config: the model that it is about, where that is known.
-        job: the monitoring job, where one is named.
-        features: the monitored features that have a distance, with their configured threshold.
-        event: the drift event; only of drift.
+    The model and the job are there where they are known; `features` are the monitored ones that
+    have a distance, with their configured threshold.
     """
 
     verdict: Verdict
     reason: str
-    rejection: RejectionReason | None = None
     config: MonitoringConfig | None = None
     job: NamedJob | None = None
+    rejection: RejectionReason | None = None
     features: tuple[DriftedFeature, ...] = ()
     event: DriftEvent | None = None
 
@@ -74,41 +68,27 @@ class Assessor:
         now: datetime,
         may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._platforms = {config.model_monitor_id: platform for config, platform in models}
-        self._configs = [config for config, _ in models]
+        self._models = {config.model_monitor_id: (config, platform) for config, platform in models}
         self._now = now
         self._may_ask = may_ask
         self._monitors: dict[str, OwnMonitors | PlatformError] = {}
         self._assessments: dict[tuple[str, str], Assessment] = {}
-        self._outages: dict[str, TemporaryPlatformError] = {}
+        self._outages: dict[str, str] = {}
 
     def assess(self, body: bytes) -> Assessment:
-        """Assess a message; never raises for any body.
-
-        Args:
-            body: the message's data.
-
-        Returns:
-            What it means. Where the platform does not answer, `unavailable` with its reason.
-        """
+        """Say what a message's body means; never raises, for any body."""
         match read_message(body):
-            case Rejected() as rejected:
-                return _rejected(rejected)
+            case Rejected(reason, detail):
+                return _rejected(reason, detail)
             case Notice(text):
                 return Assessment(Verdict.NOT_DRIFT, f"a notice, not of anomalies: {text}")
-            case named:
-                return self._assess_named(named.jobs)
+            case jobs:
+                return self._assess_named(jobs)
 
     def assess_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> Assessment:
-        """Assess a job of one of our monitors, by the configured thresholds.
-
-        Args:
-            config: the monitored model.
-            model_monitor_id: id of one of its monitors.
-            monitoring_job_id: id of the job.
-        """
+        """Say what a job of one of a model's monitors means, by the configured thresholds."""
         key = (model_monitor_id, monitoring_job_id)
         if key not in self._assessments:
             self._assessments[key] = self._ask_for_job(config, *key)
@@ -118,7 +98,7 @@ class Assessor:
         ours: dict[tuple[str, str], MonitoringConfig] = {}
         known: list[OwnMonitors] = []
         unavailable: PlatformError | None = None
-        for config in self._configs:
+        for config, _ in self._models.values():
             monitors = self._own_monitors(config)
             if isinstance(monitors, PlatformError):
                 unavailable = monitors
@@ -130,93 +110,56 @@ class Assessor:
         if len(ours) > 1:
             names = ", ".join("/".join(key) for key in sorted(ours))
             detail = f"the body names {len(ours)} of our monitoring jobs, {names}; expected one"
-            return _rejected(reject(RejectionReason.SEVERAL_JOBS, detail))
+            return _rejected(RejectionReason.SEVERAL_JOBS, detail)
         for key, config in ours.items():
             return self.assess_job(config, *key)
         if unavailable is not None:
             return Assessment(Verdict.UNAVAILABLE, str(unavailable), job=jobs[0])
         # Each part may be known, but of different models.
-        foreign = _foreign_part(jobs[0], known) or reject(
-            RejectionReason.OTHER_MONITOR, f"{resource_name(jobs[0])} is of no monitor of ours"
+        fault = _foreign_part(jobs[0], known) or (
+            RejectionReason.OTHER_MONITOR,
+            f"{jobs[0].name} is of no monitor of ours",
         )
-        return _rejected(foreign, job=jobs[0])
-
-    def _ask_for_job(
-        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
-    ) -> Assessment:
-        named = NamedJob(config.project_id, config.location, model_monitor_id, monitoring_job_id)
-
-        def not_now(reason: str, verdict: Verdict = Verdict.UNAVAILABLE) -> Assessment:
-            return Assessment(verdict, reason[:500], config=config, job=named)
-
-        if config.model_monitor_id in self._outages:
-            # It would be the same for this job.
-            return not_now(str(self._outages[config.model_monitor_id]))
-        if not self._may_ask():
-            return not_now(f"{resource_name(named)} is read at a later tick", Verdict.WAITING)
-        platform = self._platforms[config.model_monitor_id]
-        try:
-            job = platform.read_monitoring_job(config, model_monitor_id, monitoring_job_id)
-            return assess_monitoring_job(job, named, config, self._now)
-        except PlatformError as error:
-            if isinstance(error, TemporaryPlatformError):
-                self._outages[config.model_monitor_id] = error
-            return not_now(str(error))
-        except Exception as error:
-            # A fault of one job, so that the others go on; it is looked at again.
-            reason = f"{type(error).__name__}: {error}"
-            return not_now(f"{resource_name(named)} cannot be read: {reason}")
+        return _rejected(*fault, job=jobs[0])
 
     def _own_monitors(self, config: MonitoringConfig) -> OwnMonitors | PlatformError:
-        if config.model_monitor_id not in self._monitors:
+        monitor_id = config.model_monitor_id
+        if monitor_id not in self._monitors:
             try:
-                answer = self._platforms[config.model_monitor_id].own_monitors(config)
+                self._monitors[monitor_id] = self._models[monitor_id][1].own_monitors(config)
             except PlatformError as error:
-                answer = error
-            self._monitors[config.model_monitor_id] = answer
-        return self._monitors[config.model_monitor_id]
+                self._monitors[monitor_id] = error
+        return self._monitors[monitor_id]
 
-
-def assess_monitoring_job(
-    job: MonitoringJob, named: NamedJob, config: MonitoringConfig, now: datetime
-) -> Assessment:
-    """Decide what a job of one of our monitors means.
-
-    Args:
-        job: the job, as the platform answers.
-        named: the same job's names.
-        config: the monitored model; its thresholds count, whatever thresholds the job ran with.
-        now: the present time, UTC.
-
-    Returns:
-        `waiting` for a job without an end; `rejected` for one that is missing, has failed, or
-        whose window cannot be.
-    """
-    if job.state == JobState.UNFINISHED:
-        reason = f"{job.name} has not ended yet; it is looked at again"
-        return Assessment(Verdict.WAITING, reason, config=config, job=named)
-    if job.result is None:
-        is_missing = job.state == JobState.MISSING
-        reason = RejectionReason.JOB_MISSING if is_missing else RejectionReason.JOB_FAILED
-        return _rejected(reject(reason, job.detail), config, named)
-    fault = window_fault(job.result, config, now)
-    if fault is not None:
-        return _rejected(reject(RejectionReason.WINDOW_OUT_OF_RANGE, fault), config, named)
-    features = monitored_features(job.result, config)
-    event = drift_event_of(job, job.result, config)
-    if event is None:
-        shown = ", ".join(f"{item.feature} {item.distance:.4f}" for item in features)
-        reason = f"no monitored feature is above its threshold ({shown or 'none has a distance'})"
-        return Assessment(Verdict.NOT_DRIFT, reason, None, config, named, features)
-    return Assessment(Verdict.DRIFT, event.summary(), None, config, named, features, event)
+    def _ask_for_job(self, config: MonitoringConfig, monitor_id: str, job_id: str) -> Assessment:
+        named = NamedJob(config.project_id, config.location, monitor_id, job_id)
+        _, platform = self._models[config.model_monitor_id]
+        reason = self._outages.get(config.model_monitor_id)
+        if reason is not None:
+            # It would be the same for this job.
+            return Assessment(Verdict.UNAVAILABLE, reason, config, named)
+        if not self._may_ask():
+            return Assessment(
+                Verdict.WAITING, f"{named.name} is read at a later tick", config, named
+            )
+        try:
+            job = platform.read_monitoring_job(config, monitor_id, job_id)
+            return _judge(job, named, config, self._now)
+        except PlatformError as error:
+            reason = str(error)[:500]
+            if isinstance(error, TemporaryPlatformError):
+                self._outages[config.model_monitor_id] = reason
+        except Exception as error:
+            # A fault of one job, so that the others go on; it is looked at again.
+            reason = f"{named.name} cannot be read: {type(error).__name__}: {error}"[:500]
+        return Assessment(Verdict.UNAVAILABLE, reason, config, named)
 
 
 def drift_event_of(
     job: MonitoringJob, result: MonitoringResult, config: MonitoringConfig
 ) -> DriftEvent | None:
     """Make the drift event of a finished job, or None where no feature is above its threshold."""
-    features = monitored_features(result, config)
-    drifted = tuple(item for item in features if item.distance > item.threshold)
+    drifted = tuple(f for f in _monitored_features(result, config) if f.distance > f.threshold)
     if not drifted:
         return None
     window_start, window_end = result.window
@@ -228,24 +171,6 @@ def drift_event_of(
         features=drifted,
         window_start=window_start,
         window_end=window_end,
-    )
-
-
-def monitored_features(
-    result: MonitoringResult, config: MonitoringConfig
-) -> tuple[DriftedFeature, ...]:
-    """Hold the distances of a result against the configured thresholds.
-
-    Features without threshold or distance are left out; a distance that rounding puts above 1 is 1.
-    """
-    return tuple(
-        DriftedFeature(
-            feature=item.feature,
-            distance=min(item.distance, 1.0),
-            threshold=config.drift_thresholds[item.feature],
-        )
-        for item in result.features
-        if item.distance is not None and item.feature in config.drift_thresholds
     )
 
 
@@ -267,33 +192,69 @@ def window_fault(result: MonitoringResult, config: MonitoringConfig, now: dateti
 
 def resource_name(job: NamedJob) -> str:
     """Return the resource name of a job as it was named."""
-    return monitoring_job_name(
-        job.project, job.location, job.model_monitor_id, job.monitoring_job_id
+    return job.name
+
+
+def _judge(
+    job: MonitoringJob, named: NamedJob, config: MonitoringConfig, now: datetime
+) -> Assessment:
+    rejected = partial(_rejected, config=config, job=named)
+    if job.state == JobState.UNFINISHED:
+        reason = f"{job.name} has not ended yet; it is looked at again"
+        return Assessment(Verdict.WAITING, reason, config, named)
+    if job.state == JobState.MISSING:
+        return rejected(RejectionReason.JOB_MISSING, job.detail)
+    if job.result is None:
+        return rejected(RejectionReason.JOB_FAILED, job.detail)
+    fault = window_fault(job.result, config, now)
+    if fault is not None:
+        return rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault)
+    features = _monitored_features(job.result, config)
+    event = drift_event_of(job, job.result, config)
+    if event is None:
+        shown = ", ".join(f"{item.feature} {item.distance:.4f}" for item in features)
+        reason = f"no monitored feature is above its threshold ({shown or 'none has a distance'})"
+        return Assessment(Verdict.NOT_DRIFT, reason, config, named, features=features)
+    return Assessment(Verdict.DRIFT, event.summary(), config, named, features=features, event=event)
+
+
+def _monitored_features(
+    result: MonitoringResult, config: MonitoringConfig
+) -> tuple[DriftedFeature, ...]:
+    thresholds = config.drift_thresholds
+    return tuple(
+        # Rounding may put a distance above 1.
+        DriftedFeature(
+            feature=item.feature,
+            distance=min(item.distance, 1.0),
+            threshold=thresholds[item.feature],
+        )
+        for item in result.features
+        if item.distance is not None and item.feature in thresholds
     )
 
 
-def _foreign_part(job: NamedJob, own: Sequence[OwnMonitors]) -> Rejected | None:
+def _foreign_part(job: NamedJob, own: Sequence[OwnMonitors]) -> tuple[RejectionReason, str] | None:
     for reason, found, ours in (
-        (
-            RejectionReason.OTHER_PROJECT,
-            job.project,
-            {project for monitors in own for project in monitors.projects},
-        ),
-        (RejectionReason.OTHER_LOCATION, job.location, {monitors.location for monitors in own}),
+        (RejectionReason.OTHER_PROJECT, job.project, {p for item in own for p in item.projects}),
+        (RejectionReason.OTHER_LOCATION, job.location, {item.location for item in own}),
         (
             RejectionReason.OTHER_MONITOR,
             job.model_monitor_id,
-            {monitor for monitors in own for monitor in monitors.monitor_ids},
+            {monitor for item in own for monitor in item.monitor_ids},
         ),
     ):
         if found not in ours:
             what = reason.removeprefix("other_")
             expected = " or ".join(sorted(ours)[:5]) or "none: the model has no monitor yet"
-            return reject(reason, f"the job is of the {what} {found}, ours is {expected}")
+            return reason, f"the job is of the {what} {found}, ours is {expected}"
     return None
 
 
 def _rejected(
-    rejected: Rejected, config: MonitoringConfig | None = None, job: NamedJob | None = None
+    reason: RejectionReason,
+    detail: str,
+    config: MonitoringConfig | None = None,
+    job: NamedJob | None = None,
 ) -> Assessment:
-    return Assessment(Verdict.REJECTED, rejected.detail, rejected.reason, config, job)
+    return Assessment(Verdict.REJECTED, sanitize_detail(detail), config, job, reason)

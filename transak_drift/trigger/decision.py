@@ -1,46 +1,43 @@
-"""Drift event to decision: which open events train now, without any I/O."""
+"""Drift event to decision: which open events train now, and which the retrain policy holds back."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from transak_drift.config.monitoring_config import RetrainPolicy
-from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind
-from transak_drift.trigger.retrain_policy import TrainingHistory, answered_by, hold_back
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind, TriggerRecord
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRuns:
-    """Which drift events have a training run, by key: created at all, and handed over to run."""
+class TrainingHistory:
+    """What is known of a model's trainings when a drift event is decided; times in UTC.
 
-    created: Set[str] = frozenset()
-    launched: Set[str] = frozenset()
+    Args:
+        in_flight: trainings requested, queued or running.
+        last_start: when the newest training was requested.
+        baseline_until: end of the window that the present baseline was made from.
+        evaluated_until: end of the window that the newest finished training learned from, whether
+            its model was promoted or not.
+    """
+
+    in_flight: int
+    last_start: datetime | None
+    baseline_until: datetime | None
+    evaluated_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The next step of an open event; the detail is empty where what drifted says it all."""
-
-    kind: OutcomeKind
-    key: str
-    detail: str
+NO_HISTORY = TrainingHistory(in_flight=0, last_start=None, baseline_until=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What is decided at one moment.
+    """What is recorded, then which trainings are requested, and how many events are held back."""
 
-    Args:
-        steps: what is recorded, before anything is requested.
-        request: keys of the events to request a training run for, each with its key as run key;
-            those of earlier ticks whose run is not there yet are requested again.
-        held: how many events are held back.
-    """
-
-    steps: tuple[Decision, ...]
-    request: tuple[str, ...]
+    steps: list[TriggerRecord]
+    request: list[DriftEvent]
     held: int
 
 
@@ -48,74 +45,104 @@ def decide(
     inbox: Inbox,
     policy: RetrainPolicy,
     history: TrainingHistory,
-    runs: TrainingRuns,
+    runs: Mapping[str, bool],
     now: datetime,
 ) -> Decisions:
     """Decide on every open drift event of a model.
 
     Held events come first, the newest window first, since a training learns from the days up to
     its event's window and so answers the older ones; then new events in the order of their record.
+    A request of an earlier tick whose run is not there yet is made again. An event that raises has
+    a step `failed` with its error, and the others go on.
 
     Args:
         inbox: what is open.
         policy: the model's retrain policy.
         history: its trainings so far: the runs that are created, in any state.
-        runs: the training runs of the open events.
+        runs: by drift event whether its training run, which is created, was handed over to run.
         now: the present time, UTC.
-
-    Returns:
-        The decisions. An event that raises has a step `failed` with its error; the others go on.
     """
     undecided = inbox.undecided()
-    unseen = {
-        key
-        for key, item in undecided.items()
-        if item.kind == OutcomeKind.TRAINING_REQUESTED and key not in runs.created
-    }
+    held = [pair for pair in undecided if pair[0].kind == OutcomeKind.HELD]
+    held.sort(key=lambda pair: pair[1].window_end, reverse=True)
+    others = [pair for pair in undecided if pair[0].kind != OutcomeKind.HELD]
+    requested = [event.key for item, event in others if item.kind == OutcomeKind.TRAINING_REQUESTED]
+    unseen = set(requested) - runs.keys()
     if unseen:
-        in_flight = history.in_flight + len(unseen)
-        history = replace(history, in_flight=in_flight, last_start=now)
-    held = [(key, item) for key, item in undecided.items() if item.kind == OutcomeKind.HELD]
-    held.sort(key=lambda pair: pair[1].window_end or now, reverse=True)
-    others = [(key, item) for key, item in undecided.items() if item.kind != OutcomeKind.HELD]
-    steps: list[Decision] = []
-    request: list[str] = []
+        history = replace(history, in_flight=history.in_flight + len(unseen), last_start=now)
+    steps: list[TriggerRecord] = []
+    request: list[DriftEvent] = []
     still_held = 0
-    for key, item in [*held, *others]:
+    for item, event in [*held, *others]:
         try:
-            kind, detail = _next_step(key, item, policy, history, runs, now)
+            kind, detail = _next_step(item, event, policy, history, runs, now)
         except Exception as error:
             kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
         if kind == OutcomeKind.TRAINING_REQUESTED:
-            request.append(key)
-            if key not in runs.created and key not in unseen:
+            request.append(event)
+            if event.key not in runs and event.key not in unseen:
                 history = replace(history, in_flight=history.in_flight + 1, last_start=now)
         still_held += kind == OutcomeKind.HELD
         is_known_error = kind == OutcomeKind.FAILED and detail == item.error
         if kind != item.kind and not is_known_error:
-            steps.append(Decision(kind, key, detail))
-    return Decisions(tuple(steps), tuple(request), still_held)
+            step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
+            steps.append(step)
+    return Decisions(steps, request, still_held)
+
+
+def hold_back(
+    drifted_features: int, policy: RetrainPolicy, history: TrainingHistory, now: datetime
+) -> str | None:
+    """Say why a real drift event is held back, or None when its training may start."""
+    if drifted_features < policy.minimum_anomalous_features:
+        needed = policy.minimum_anomalous_features
+        return f"{drifted_features} drifted feature(s), the policy asks for {needed}"
+    if history.in_flight >= policy.maximum_trainings_in_flight:
+        return f"{history.in_flight} training(s) in flight"
+    cooldown = timedelta(minutes=policy.cooldown_minutes)
+    # A start further ahead than a whole cooldown is a clock that was set back: no hold for that.
+    if history.last_start is not None and history.last_start - now <= cooldown:
+        end = history.last_start + cooldown
+        if now < end:
+            return f"cooldown until {end:%Y-%m-%d %H:%M:%S} UTC"
+    return None
+
+
+def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:
+    """Say which training has answered a held drift event, or None while its drift stands.
+
+    A training whose data reached the end of the window has seen that drift, and its data are the
+    baseline now. After a training on data beyond the window nothing in it is news: its model is the
+    champion, or the champion was better on later days. So many days that drifted at once, as a
+    backfill finds them, do not train one by one. An event that was never held is not asked: it may
+    be a day that is monitored again.
+    """
+    if history.baseline_until is not None and history.baseline_until >= window_end:
+        reached = f"{history.baseline_until:%Y-%m-%d %H:%M} UTC"
+        return f"a later training reached {reached} and made it the baseline"
+    if history.evaluated_until is not None and history.evaluated_until > window_end:
+        return f"a training on data until {history.evaluated_until:%Y-%m-%d %H:%M} UTC has ended"
+    return None
 
 
 def _next_step(
-    key: str,
     item: OpenEvent,
+    event: DriftEvent,
     policy: RetrainPolicy,
     history: TrainingHistory,
-    runs: TrainingRuns,
+    runs: Mapping[str, bool],
     now: datetime,
 ) -> tuple[OutcomeKind, str]:
-    if key in runs.launched:
+    if runs.get(event.key):
         return OutcomeKind.TRAINING_STARTED, "its training run is in Dagster's run storage"
-    if item.kind == OutcomeKind.TRAINING_REQUESTED or key in runs.created:
+    if item.kind == OutcomeKind.TRAINING_REQUESTED or event.key in runs:
         # Its own run must not hold it back.
-        return OutcomeKind.TRAINING_REQUESTED, ""
-    assert item.window_end is not None
+        return OutcomeKind.TRAINING_REQUESTED, event.summary()
     if item.kind == OutcomeKind.HELD:
-        answer = answered_by(item.window_end, history)
+        answer = answered_by(event.window_end, history)
         if answer is not None:
             return OutcomeKind.SUPERSEDED, answer
-    reason = hold_back(item.features, policy, history, now)
+    reason = hold_back(len(event.features), policy, history, now)
     if reason is not None:
         return OutcomeKind.HELD, reason
-    return OutcomeKind.TRAINING_REQUESTED, ""
+    return OutcomeKind.TRAINING_REQUESTED, event.summary()

@@ -18,7 +18,7 @@ from transak_drift.drift.drift_event import DriftEvent
 
 MAX_OPEN_EVENTS = 500
 MAX_ANSWERED_EVENTS = 500
-MAX_KEPT_BODY_BYTES = 16 * 1024
+MAX_KEPT_BODY_BYTES = 4 * 1024
 
 
 class OutcomeKind(StrEnum):
@@ -73,34 +73,25 @@ class TriggerRecord(BaseModel):
 
 
 class OpenEvent(BaseModel):
-    """A drift event, or a monitoring job without an end, that is not answered yet.
-
-    Args:
-        kind: its newest step.
-        since: when it was first recorded, UTC.
-        record: storage id of the observation that has its event or its message.
-        window_end: end of the window that drifted, UTC; None while that is not known.
-        features: how many features drifted.
-        most_drifted: the feature with the greatest distance.
-        error: what went wrong the last time, if anything.
-    """
+    """A drift event that is not answered yet, or the message of a job that is waited for."""
 
     kind: OutcomeKind
     since: AwareDatetime
-    record: int
-    window_end: AwareDatetime | None = None
-    features: int = 0
-    most_drifted: str = ""
+    event: DriftEvent | None = None
+    message: KeptMessage | None = None
     error: str = ""
+
+    @property
+    def window_end(self) -> datetime | None:
+        """End of the window that drifted, UTC; None while that is not known."""
+        return None if self.event is None else self.event.window_end
 
 
 class Inbox(BaseModel):
     """The records of one model, summed up.
 
     Args:
-        read_until: storage id up to which every observation is summed up.
-        read_beyond: storage ids of later observations that are summed up: a database may show an
-            observation after one with a greater id.
+        read_until: storage id up to which no further observation can appear in the event log.
         open: by key, oldest first.
         answered: keys of events that were trained or superseded, oldest first: a late message of
             one changes nothing. Of older ones only the training run is known.
@@ -109,7 +100,6 @@ class Inbox(BaseModel):
     """
 
     read_until: int = 0
-    read_beyond: list[int] = Field(default_factory=list)
     open: dict[str, OpenEvent] = Field(default_factory=dict)
     answered: list[str] = Field(default_factory=list)
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
@@ -121,43 +111,36 @@ class Inbox(BaseModel):
 
     def waiting(self) -> dict[str, OpenEvent]:
         """The monitoring jobs that have not ended, or could not be read."""
-        return {key: item for key, item in self.open.items() if item.window_end is None}
+        return {key: item for key, item in self.open.items() if item.event is None}
 
-    def undecided(self) -> dict[str, OpenEvent]:
+    def undecided(self) -> list[tuple[OpenEvent, DriftEvent]]:
         """The drift events without an answer."""
-        return {key: item for key, item in self.open.items() if item.window_end is not None}
+        return [(item, item.event) for item in self.open.values() if item.event is not None]
 
-    def add(self, storage_id: int, records: Iterable[TriggerRecord]) -> None:
-        """Sum up the records of one observation; what is summed up already changes nothing.
-
-        Args:
-            storage_id: storage id of the observation.
-            records: its records, in order.
-        """
-        if storage_id <= self.read_until or storage_id in self.read_beyond:
-            return
+    def add(self, records: Iterable[TriggerRecord]) -> None:
+        """Sum up records, in order; the newest of them, added again, change nothing."""
         for record in records:
             if record.key:
-                self._add(storage_id, record)
-        self.read_beyond.append(storage_id)
+                self._add(record)
 
-    @property
-    def newest(self) -> int:
-        """Storage id of the newest observation that is summed up."""
-        return max(self.read_beyond, default=self.read_until)
-
-    def close_until(self, storage_id: int) -> None:
-        """Note that up to a storage id no further observation can appear."""
-        self.read_until = max(self.read_until, storage_id)
-        self.read_beyond = [item for item in self.read_beyond if item > self.read_until]
-
-    def _add(self, storage_id: int, record: TriggerRecord) -> None:
+    def _add(self, record: TriggerRecord) -> None:
         key, item = record.key, self.open.get(record.key)
-        if record.messages or record.message is not None:
+        is_announced = record.messages > 0 or record.message is not None
+        if is_announced:
             self.unannounced.pop(key, None)
         match record.kind:
-            case OutcomeKind.DRIFT | OutcomeKind.WAITING:
-                self._open(storage_id, record)
+            case OutcomeKind.DRIFT | OutcomeKind.WAITING if key not in self.answered:
+                if item is None or (item.event is None and record.event is not None):
+                    self.open[key] = OpenEvent(
+                        kind=record.kind,
+                        since=record.at if item is None else item.since,
+                        event=record.event,
+                        message=record.message if record.event is None else None,
+                    )
+                if item is None and record.event is not None and not is_announced:
+                    self.unannounced[key] = record.at
+                    if len(self.unannounced) > MAX_OPEN_EVENTS:
+                        del self.unannounced[next(iter(self.unannounced))]
             case OutcomeKind.HELD | OutcomeKind.TRAINING_REQUESTED if item is not None:
                 item.kind, item.error = record.kind, ""
             case OutcomeKind.FAILED if item is not None:
@@ -167,34 +150,15 @@ class Inbox(BaseModel):
                 if key not in self.answered:
                     self.answered = [*self.answered, key][-MAX_ANSWERED_EVENTS:]
             case OutcomeKind.NOT_DRIFT | OutcomeKind.DEAD_LETTERED | OutcomeKind.NOTICE:
-                if item is not None and item.window_end is None:
+                if item is not None and item.event is None:
                     del self.open[key]
-
-    def _open(self, storage_id: int, record: TriggerRecord) -> None:
-        key, event, known = record.key, record.event, self.open.get(record.key)
-        is_news = known is None or (event is not None and known.window_end is None)
-        if key in self.answered or not is_news:
-            return
-        self.open[key] = OpenEvent(
-            kind=record.kind,
-            since=record.at if known is None else known.since,
-            record=storage_id,
-            window_end=None if event is None else event.window_end,
-            features=0 if event is None else len(event.features),
-            most_drifted="" if event is None else event.most_drifted.feature,
-        )
-        announced = record.messages or record.message is not None
-        if event is not None and known is None and not announced:
-            self.unannounced[key] = record.at
-            while len(self.unannounced) > MAX_OPEN_EVENTS:
-                del self.unannounced[next(iter(self.unannounced))]
 
 
 _CURSOR = TypeAdapter(dict[str, Inbox])
 
 
 def write_cursor(inboxes: dict[str, Inbox]) -> str:
-    """Return the inboxes of a subscription's models, by asset key, as the sensor's cursor."""
+    """Return the inboxes of a subscription's models, by model monitor id, as the cursor."""
     return _CURSOR.dump_json(inboxes, exclude_defaults=True).decode()
 
 
@@ -207,12 +171,7 @@ def read_cursor(text: str | None) -> dict[str, Inbox]:
 
 
 def records_of_former_cursor(text: str | None, now: datetime) -> list[TriggerRecord]:
-    """Read what only the cursor of version 0.1 knew: events held, requested and superseded.
-
-    Args:
-        text: the cursor; any other has no records.
-        now: the present time, UTC.
-    """
+    """Read what only the cursor of version 0.1 knew: events held, requested and superseded."""
     try:
         state: Any = json.loads(text or "{}")
         entries = [*state["held"].values(), *state["requested"].values()]
@@ -220,28 +179,19 @@ def records_of_former_cursor(text: str | None, now: datetime) -> list[TriggerRec
         superseded = [str(key) for key in state["superseded"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
+    found = [(OutcomeKind.DRIFT, event.key, event) for event in events]
+    ended = [(OutcomeKind.SUPERSEDED, key, None) for key in superseded]
     detail = "from the cursor of version 0.1"
-    drift, answered = OutcomeKind.DRIFT, OutcomeKind.SUPERSEDED
     return [
-        TriggerRecord(kind=drift, key=event.key, detail=detail, at=now, messages=1, event=event)
-        for event in events
-    ] + [
-        TriggerRecord(kind=answered, key=key, detail=detail, at=now, messages=1)
-        for key in superseded
+        TriggerRecord(kind=kind, key=key, detail=detail, at=now, messages=1, event=event)
+        for kind, key, event in [*found, *ended]
     ]
 
 
 def _former_event(event: dict[str, Any]) -> DriftEvent:
-    kept = ("project", "location", "model_monitor_id", "monitoring_job_id")
+    kept = {name: event[name] for name in event.keys() & DriftEvent.model_fields.keys()}
+    renamed = {"feature": "feature", "deviation": "distance", "threshold": "threshold"}
     features = [
-        {
-            "feature": item["feature"],
-            "distance": item["deviation"],
-            "threshold": item["threshold"] or 0,
-        }
-        for item in event["anomalies"]
+        {new: item[old] or 0 for old, new in renamed.items()} for item in event["anomalies"]
     ]
-    window = {name: event[name] for name in ("window_start", "window_end")}
-    return DriftEvent.model_validate(
-        {**{name: event[name] for name in kept}, **window, "features": features}
-    )
+    return DriftEvent.model_validate({**kept, "features": features})

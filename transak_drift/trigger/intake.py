@@ -1,16 +1,17 @@
-"""Assessed messages to records: what is written, acknowledged and forwarded, without any I/O."""
+"""Messages to records: what is written, acknowledged and forwarded, without any I/O."""
 
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import drift_event_key
-from transak_drift.trigger.assessment import Assessment, Verdict, resource_name
+from transak_drift.trigger.assessment import Assessment, Verdict
 from transak_drift.trigger.inbox import (
     MAX_KEPT_BODY_BYTES,
     MAX_OPEN_EVENTS,
@@ -22,192 +23,180 @@ from transak_drift.trigger.inbox import (
 from transak_drift.trigger.message import ReceivedMessage, RejectionReason
 
 MAX_WAIT = timedelta(days=7)
-_WAITS_AS = "waits_as"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of some messages: forwarded first, then recorded, then acknowledged.
+
+    `waited` is where they waited, by monitor and key, if that was not where they are recorded.
+    """
+
+    monitor_id: str
+    record: TriggerRecord
+    ack_ids: list[str]
+    dead_letter: tuple[ReceivedMessage, str, str] | None
+    waited: list[tuple[str, str]]
 
 
 @dataclass(slots=True)
-class Intake:
-    """What follows from messages, in this order: forward, record, acknowledge.
+class _Group:
+    """The messages of one job, or one rejected message, with their common assessment."""
 
-    Args:
-        dead_letters: messages for the dead-letter topic, each with reason and detail.
-        records: to write, by id of the model's monitor.
-        ended: to write after all of `records`: what waits no longer under its former key.
-        acknowledge: ack ids of the dead letters, and of messages whose outcome is in `records`.
-        problems: what a person has to know of, each once.
-    """
-
-    dead_letters: list[tuple[ReceivedMessage, str, str]] = field(default_factory=list)
-    records: dict[str, list[TriggerRecord]] = field(default_factory=dict)
-    ended: dict[str, list[TriggerRecord]] = field(default_factory=dict)
-    acknowledge: list[str] = field(default_factory=list)
-    problems: dict[str, None] = field(default_factory=dict)
-
-    def without_dead_letters(self) -> Intake:
-        """The same without what could not be forwarded: that is neither recorded nor settled."""
-        kept = {message.ack_id for message, *_ in self.dead_letters}
-        records, ended = (
-            {monitor: [item for item in part if not item.reason] for monitor, part in kind.items()}
-            for kind in (self.records, self.ended)
-        )
-        return Intake(
-            records=records,
-            ended=ended,
-            acknowledge=[ack_id for ack_id in self.acknowledge if ack_id not in kept],
-            problems=self.problems,
-        )
-
-    def counts(self) -> str:
-        """How many messages had which outcome, e.g. `1 drift, 2 dead-lettered (not_json)`."""
-        records = [record for part in self.records.values() for record in part]
-        totals: Counter[OutcomeKind] = Counter()
-        for record in records:
-            totals[record.kind] += record.messages
-        reasons = f" ({', '.join(sorted({record.reason for record in records} - {''}))})"
-        return ", ".join(
-            f"{totals[kind]} {kind}{reasons if kind == OutcomeKind.DEAD_LETTERED else ''}"
-            for kind in OutcomeKind
-            if totals[kind]
-        )
+    assessment: Assessment
+    pulled: list[ReceivedMessage] = field(default_factory=list)
+    waiting: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
 
 
 def take_in(
-    assessed: Sequence[tuple[ReceivedMessage, Assessment]],
+    pulled: Iterable[ReceivedMessage],
+    assess: Callable[[bytes], Assessment],
     inboxes: Mapping[str, Inbox],
     configs: Sequence[MonitoringConfig],
     now: datetime,
-) -> Intake:
-    """Decide what becomes of messages that were pulled, or that waited for their job.
+) -> tuple[list[Outcome], list[str]]:
+    """Decide what becomes of messages that were pulled, and of those that wait for their job.
 
     Args:
-        assessed: the messages, in the order of delivery, each with its assessment. One that waited
-            was acknowledged before and has no ack id.
-        inboxes: what is open, by id of the model's monitor; every model of `configs` has one.
-        configs: the models that share the subscription. What belongs to none of them is recorded
-            at the first.
+        pulled: in the order of delivery.
+        assess: says what a body means.
+        inboxes: what is open, by the monitor of each model that shares the subscription.
+        configs: these models. What belongs to none of them is recorded at the first.
         now: the present time, UTC.
 
     Returns:
-        The intake. A message that is in none of it stays with Pub/Sub and is delivered again:
-        too many events are open.
+        The outcomes, and what a person has to know of. A message that is in no outcome stays with
+        Pub/Sub and is delivered again, or waits on.
     """
-    intake = Intake()
-    groups: dict[tuple[str, ...], list[tuple[ReceivedMessage, Assessment]]] = {}
-    # Of a flood of copies, each with the very same assessment.
-    of_copies: dict[int, list[tuple[ReceivedMessage, Assessment]]] = {}
-    for message, assessment in assessed:
-        copies = of_copies.get(id(assessment))
-        if copies is not None and message.ack_id:
-            copies.append((message, assessment))
-            continue
-        if message.ack_id == "":
-            assessment = _after_waiting(message, assessment, inboxes, now)
-        if assessment.verdict == Verdict.UNAVAILABLE:
-            intake.problems[assessment.reason] = None
-        owner = (assessment.config or configs[0]).model_monitor_id
+    groups: dict[tuple[str, str, str], _Group] = {}
+
+    def group(assessment: Assessment, message: ReceivedMessage) -> _Group:
+        owner, key = (assessment.config or configs[0]).model_monitor_id, _key(assessment)
         apart = message.message_id if assessment.rejection else assessment.reason
-        members = groups.setdefault((owner, _key(assessment), apart), [])
-        members.append((message, assessment))
-        if message.ack_id and not assessment.rejection:
-            of_copies[id(assessment)] = members
-    room = {monitor: MAX_OPEN_EVENTS - len(inbox.open) for monitor, inbox in inboxes.items()}
-    for (owner, _, _), members in groups.items():
-        _add_group(intake, owner, members, inboxes, room, now)
-    return intake
+        return groups.setdefault((owner, key, apart), _Group(assessment))
+
+    # A flood is mostly copies of the same bytes.
+    copies: dict[bytes, list[ReceivedMessage]] = {}
+    for message in pulled:
+        copies.setdefault(message.data, []).append(message)
+    for body, messages in copies.items():
+        assessment = assess(body)
+        for part in [[item] for item in messages] if assessment.rejection else [messages]:
+            group(assessment, part[0]).pulled += part
+    waiting = [
+        (monitor_id, key, item.since, item.message)
+        for monitor_id, inbox in inboxes.items()
+        for key, item in inbox.waiting().items()
+        if item.message is not None
+    ]
+    # Not always the same first, where there is no time for all.
+    random.shuffle(waiting)
+    for monitor_id, key, since, kept in waiting:
+        message = ReceivedMessage(kept.message_id, "", kept.body.encode())
+        assessment = _unless_given_up(assess(message.data), now - since)
+        group(assessment, message).waiting[monitor_id, key] = message
+    room = {monitor_id: MAX_OPEN_EVENTS - len(inbox.open) for monitor_id, inbox in inboxes.items()}
+    outcomes: list[Outcome] = []
+    for (owner, key, _), members in groups.items():
+        outcome = _outcome(owner, key, members, inboxes[owner], room, now)
+        if outcome is not None:
+            outcomes.append(outcome)
+    assessments = [members.assessment for members in groups.values()]
+    return outcomes, [a.reason for a in assessments if a.verdict == Verdict.UNAVAILABLE]
 
 
-def waiting_message(key: str, kept: KeptMessage) -> ReceivedMessage:
-    """Return a message that waits in the inbox under a key, to be assessed again."""
-    return ReceivedMessage(kept.message_id, "", kept.body.encode(), {_WAITS_AS: key})
+def records_to_write(outcomes: Sequence[Outcome]) -> list[tuple[str, list[TriggerRecord]]]:
+    """Return the records by the monitor of their inbox, in the order in which they are written.
+
+    What waited elsewhere ends only once its outcome is written.
+    """
+    written: dict[str, list[TriggerRecord]] = {}
+    ended: dict[str, list[TriggerRecord]] = {}
+    for outcome in outcomes:
+        written.setdefault(outcome.monitor_id, []).append(outcome.record)
+        for monitor_id, key in outcome.waited:
+            end = {"kind": OutcomeKind.NOTICE, "key": key, "event": None, "messages": 0}
+            ended.setdefault(monitor_id, []).append(outcome.record.model_copy(update=end))
+    return [*written.items(), *ended.items()]
 
 
-def _add_group(
-    intake: Intake,
-    owner: str,
-    members: Sequence[tuple[ReceivedMessage, Assessment]],
-    inboxes: Mapping[str, Inbox],
-    room: dict[str, int],
-    now: datetime,
-) -> None:
-    (message, assessment), inbox = members[0], inboxes[owner]
-    record = _record(message, assessment, inbox, now)
-    opens = record.kind in _OPENING and record.key not in inbox.open
-    if opens and room[owner] <= 0:
-        detail = f"{MAX_OPEN_EVENTS} drift events are open already"
-        record = TriggerRecord(kind=OutcomeKind.DEFERRED, key=record.key, detail=detail, at=now)
-    else:
-        room[owner] -= opens
-        intake.acknowledge += [item.ack_id for item, _ in members if item.ack_id]
-    if assessment.rejection is not None:
-        intake.dead_letters.append((message, assessment.rejection, assessment.reason))
-    pulled = {item.message_id for item, _ in members if item.ack_id}
-    if not pulled:
-        if assessment.verdict in (Verdict.WAITING, Verdict.UNAVAILABLE):
-            return
-        # It may have waited under another key or in another model's inbox: known better, that ends.
-        former = message.attributes[_WAITS_AS]
-        for monitor, other in inboxes.items():
-            if former in other.waiting() and (monitor, former) != (owner, record.key):
-                update = {"kind": OutcomeKind.NOTICE, "key": former, "event": None}
-                intake.ended.setdefault(monitor, []).append(record.model_copy(update=update))
-    intake.records.setdefault(owner, []).append(record.model_copy(update={"messages": len(pulled)}))
-
-
-_OPENING = (OutcomeKind.DRIFT, OutcomeKind.WAITING)
-
-
-def _record(
-    message: ReceivedMessage, assessment: Assessment, inbox: Inbox, now: datetime
-) -> TriggerRecord:
-    key = _key(assessment)
-    is_waiting = _WAITS_AS in message.attributes or key in inbox.waiting()
-    kept = None
-    match assessment.verdict:
-        case Verdict.DRIFT:
-            is_new = key in inbox.waiting() or not inbox.knows(key)
-            kind = OutcomeKind.DRIFT if is_new else OutcomeKind.DUPLICATE
-        case Verdict.WAITING | Verdict.UNAVAILABLE:
-            kind = OutcomeKind.DUPLICATE if inbox.knows(key) else OutcomeKind.WAITING
-        case Verdict.NOT_DRIFT:
-            kind = OutcomeKind.NOTICE if assessment.job is None else OutcomeKind.NOT_DRIFT
-        case Verdict.REJECTED:
-            kind = OutcomeKind.DEAD_LETTERED
-    if kind == OutcomeKind.WAITING or (kind == OutcomeKind.DRIFT and is_waiting):
-        body = message.data
-        if len(body) > MAX_KEPT_BODY_BYTES and assessment.job is not None:
-            body = json.dumps([resource_name(assessment.job)]).encode()
-        kept = KeptMessage(message_id=message.message_id, body=body.decode())
-    return TriggerRecord(
-        kind=kind,
-        key=key,
-        detail=assessment.reason,
-        at=now,
-        event=assessment.event if kind == OutcomeKind.DRIFT else None,
-        message=kept,
-        reason=assessment.rejection or "",
+def counts(outcomes: Sequence[Outcome]) -> str:
+    """Say how many messages had which outcome, e.g. `1 drift, 2 dead-lettered (not_json)`."""
+    totals: Counter[OutcomeKind] = Counter()
+    for outcome in outcomes:
+        totals[outcome.record.kind] += outcome.record.messages
+    reasons = ", ".join(sorted({outcome.record.reason for outcome in outcomes} - {""}))
+    shown = {OutcomeKind.DEAD_LETTERED: f" ({reasons})"}
+    return ", ".join(
+        f"{totals[kind]} {kind}{shown.get(kind, '')}" for kind in OutcomeKind if totals[kind]
     )
 
 
-def _after_waiting(
-    message: ReceivedMessage,
-    assessment: Assessment,
-    inboxes: Mapping[str, Inbox],
-    now: datetime,
-) -> Assessment:
-    key = message.attributes[_WAITS_AS]
-    waits = [item for inbox in inboxes.values() if (item := inbox.waiting().get(key))]
-    if assessment.verdict == Verdict.WAITING and any(now - item.since > MAX_WAIT for item in waits):
-        reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
-        never = RejectionReason.JOB_NEVER_ENDED
-        return replace(assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never)
-    return assessment
+def _outcome(
+    owner: str, key: str, group: _Group, inbox: Inbox, room: dict[str, int], now: datetime
+) -> Outcome | None:
+    assessment, pulled = group.assessment, group.pulled
+    kind, detail = _kind(assessment, key, inbox), assessment.reason
+    if kind in (OutcomeKind.DRIFT, OutcomeKind.WAITING) and key not in inbox.open:
+        if room[owner] <= 0:
+            kind, detail = OutcomeKind.DEFERRED, f"{MAX_OPEN_EVENTS} drift events are open already"
+        room[owner] -= 1
+    waits_on = assessment.verdict in (Verdict.WAITING, Verdict.UNAVAILABLE)
+    if not pulled and (waits_on or kind == OutcomeKind.DEFERRED):
+        return None
+    message = next(iter([*pulled, *group.waiting.values()]))
+    is_kept = kind == OutcomeKind.WAITING or (kind == OutcomeKind.DRIFT and group.waiting)
+    record = TriggerRecord(
+        kind=kind,
+        key=key,
+        detail=detail,
+        at=now,
+        messages=len({item.message_id for item in pulled}),
+        event=assessment.event if kind == OutcomeKind.DRIFT else None,
+        message=_kept(message, assessment) if is_kept else None,
+        reason=assessment.rejection or "",
+    )
+    return Outcome(
+        owner,
+        record,
+        [] if kind == OutcomeKind.DEFERRED else [item.ack_id for item in pulled],
+        (message, assessment.rejection, detail) if assessment.rejection else None,
+        [place for place in group.waiting if place != (owner, key)],
+    )
+
+
+def _kind(assessment: Assessment, key: str, inbox: Inbox) -> OutcomeKind:
+    match assessment.verdict:
+        case Verdict.DRIFT:
+            is_known = inbox.knows(key) and key not in inbox.waiting()
+            return OutcomeKind.DUPLICATE if is_known else OutcomeKind.DRIFT
+        case Verdict.WAITING | Verdict.UNAVAILABLE:
+            return OutcomeKind.DUPLICATE if inbox.knows(key) else OutcomeKind.WAITING
+        case Verdict.NOT_DRIFT:
+            return OutcomeKind.NOTICE if assessment.job is None else OutcomeKind.NOT_DRIFT
+        case Verdict.REJECTED:
+            return OutcomeKind.DEAD_LETTERED
+
+
+def _kept(message: ReceivedMessage, assessment: Assessment) -> KeptMessage:
+    body = message.data
+    if len(body) > MAX_KEPT_BODY_BYTES and assessment.job is not None:
+        body = json.dumps([assessment.job.name]).encode()
+    return KeptMessage(message_id=message.message_id, body=body.decode())
+
+
+def _unless_given_up(assessment: Assessment, waited: timedelta) -> Assessment:
+    if assessment.verdict != Verdict.WAITING or waited <= MAX_WAIT:
+        return assessment
+    reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
+    never = RejectionReason.JOB_NEVER_ENDED
+    return replace(assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never)
 
 
 def _key(assessment: Assessment) -> str:
     job = assessment.job
     if job is None:
         return ""
-    if assessment.config is None:
-        # Not verified to be ours: another project's job of the same ids must not stand for it.
-        return resource_name(job)
-    return drift_event_key(job.model_monitor_id, job.monitoring_job_id)
+    # Not verified to be ours: another project's job of the same ids must not stand for it.
+    is_ours = assessment.config is not None
+    return drift_event_key(job.model_monitor_id, job.monitoring_job_id) if is_ours else job.name

@@ -1,9 +1,8 @@
 """Message to monitoring job: the one thing that is believed of a message is the job that it names.
 
 Google publishes no shape of a v2 anomaly entry, and a message is untrusted anyway. So any JSON will
-do in which the resource name of a ModelMonitoringJob stands; what the job found is read from the
-platform. Known shapes: LogEntry ("Cloud Logging: LogEntry"), and what a Cloud Monitoring
-notification channel of type pubsub publishes.
+do in which the resource name of a ModelMonitoringJob stands. Known shapes: LogEntry ("Cloud
+Logging: LogEntry"), and what a Cloud Monitoring notification channel of type pubsub publishes.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from transak_drift.config.resource_names import parse_monitoring_job_name
+from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
 
 # Ack deadline of the trigger subscription, as Terraform and the local platform create it.
 ACK_DEADLINE_SECONDS = 60
@@ -29,14 +29,13 @@ _MAX_NAME_LENGTH = 300
 _SERVICE = "//aiplatform.googleapis.com/"
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """One delivery of a message; its id is the same at each delivery, the ack id is not."""
 
     message_id: str
     ack_id: str
     data: bytes
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
 class RejectionReason(StrEnum):
@@ -56,8 +55,7 @@ class RejectionReason(StrEnum):
     WINDOW_OUT_OF_RANGE = "window_out_of_range"
 
 
-@dataclass(frozen=True, slots=True)
-class NamedJob:
+class NamedJob(NamedTuple):
     """A monitoring job as a message names it, the project by id or number; nothing is verified."""
 
     project: str
@@ -65,12 +63,10 @@ class NamedJob:
     model_monitor_id: str
     monitoring_job_id: str
 
-
-@dataclass(frozen=True, slots=True)
-class NamesJobs:
-    """The message names these jobs, each once; the platform says which of them is ours."""
-
-    jobs: tuple[NamedJob, ...]
+    @property
+    def name(self) -> str:
+        """Its resource name."""
+        return monitoring_job_name(*self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,69 +78,54 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The message belongs in the dead-letter topic; the detail fits into an attribute of it."""
+    """What belongs in the dead-letter topic; the detail fits into an attribute of it."""
 
     reason: RejectionReason
     detail: str
 
 
-def read_message(body: bytes) -> NamesJobs | Notice | Rejected:
-    """Read which monitoring job a message names; never raises for any input.
+def read_message(body: bytes) -> tuple[NamedJob, ...] | Notice | Rejected:
+    """Read which monitoring jobs a message names, each once; never raises for any input.
 
-    Args:
-        body: the message's data.
-
-    Returns:
-        The job of the first that applies: a notification channel's
-        `details.model_monitoring_job_name`, a LogEntry's `jsonPayload.modelMonitoringJob`, every
-        text in the JSON that is wholly the resource name of a job.
+    It is the first that applies of a notification channel's `details.model_monitoring_job_name`, a
+    LogEntry's `jsonPayload.modelMonitoringJob`, and every text in the JSON that is wholly the
+    resource name of a job.
     """
     if len(body) > MAX_BODY_BYTES:
         detail = f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
-        return reject(RejectionReason.TOO_LARGE, detail)
+        return Rejected(RejectionReason.TOO_LARGE, detail)
     try:
         document = json.loads(
             body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_members
         )
     except UnicodeDecodeError as error:
-        return reject(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
+        return Rejected(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
     except (ValueError, RecursionError) as error:
-        return reject(RejectionReason.NOT_JSON, f"the body is not JSON: {str(error)[:200]}")
-    details = _section(document, "details")
-    subject = document.get("subject") if details is not None else None
+        detail = sanitize_detail(f"the body is not JSON: {str(error)[:200]}")
+        return Rejected(RejectionReason.NOT_JSON, detail)
+    details, payload = _section(document, "details"), _section(document, "jsonPayload")
+    subject = None if details is None else document.get("subject")
     if isinstance(subject, str) and "anomal" not in subject.casefold():
         return Notice(sanitize_detail(subject))
-    payload = _section(document, "jsonPayload")
-    known = _named_job((details or {}).get("model_monitoring_job_name")) or _named_job(
-        (payload or {}).get("modelMonitoringJob")
-    )
-    jobs = (
-        [known] if known else list(dict.fromkeys(filter(None, map(_named_job, _texts(document)))))
-    )
+    known = _named_job((details or {}).get("model_monitoring_job_name"))
+    known = known or _named_job((payload or {}).get("modelMonitoringJob"))
+    jobs = [known] if known else dict.fromkeys(filter(None, map(_named_job, _texts(document))))
     if len(jobs) > MAX_NAMED_JOBS:
         detail = f"the body names {len(jobs)} monitoring jobs, expected one"
-        return reject(RejectionReason.SEVERAL_JOBS, detail)
+        return Rejected(RejectionReason.SEVERAL_JOBS, detail)
     if not jobs:
-        return reject(
+        return Rejected(
             RejectionReason.NO_JOB,
             "no text in the body is the resource name of a monitoring job, projects/<project>/"
             "locations/<location>/modelMonitors/<monitor>/modelMonitoringJobs/<job>",
         )
-    return NamesJobs(tuple(jobs))
-
-
-def reject(reason: RejectionReason, detail: str) -> Rejected:
-    """Reject a message, with a detail that fits into an attribute of a dead letter."""
-    return Rejected(reason, sanitize_detail(detail))
+    return tuple(jobs)
 
 
 def sanitize_detail(text: str) -> str:
     """Return a text as at most 1000 printable ASCII characters; others are escaped."""
-    shown = "".join(
-        c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_DETAIL_LENGTH]
-    )
-    fits = len(text) <= MAX_DETAIL_LENGTH and len(shown) <= MAX_DETAIL_LENGTH
-    return shown if fits else f"{shown[: MAX_DETAIL_LENGTH - 3]}..."
+    shown = text[: MAX_DETAIL_LENGTH + 1].encode("unicode_escape").decode()
+    return shown if len(shown) <= MAX_DETAIL_LENGTH else f"{shown[: MAX_DETAIL_LENGTH - 3]}..."
 
 
 def _refuse_constant(constant: str) -> Any:
@@ -155,7 +136,7 @@ def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {ascii(twice)[:80]} stands twice in one object")
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
     return members
 
 

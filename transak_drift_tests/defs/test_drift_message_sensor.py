@@ -16,15 +16,20 @@ from transak_drift.defs.drift_event_log import read_records, write_records
 from transak_drift.defs.drift_message_sensor import (
     TickBounds,
     build_drift_message_sensor,
+    find_training_runs,
     run_request,
+    training_history,
 )
 from transak_drift.defs.keys import (
+    BASELINE_DATASET,
     DRIFT_EVENT,
     DRIFT_EVENT_TAG,
     FEATURE_PAGE_TAG,
     MONITOR_PAGE_TAG,
     REPORT_TAG,
     RETRAIN_JOB,
+    TRAINED_MODEL,
+    TRAINED_UNTIL_METADATA,
     ModelNames,
 )
 from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
@@ -33,7 +38,8 @@ from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerRecord, read_cursor
+from transak_drift.trigger.decision import NO_HISTORY
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord, read_cursor
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body, store_job
@@ -186,15 +192,8 @@ def test_drift_that_polling_found_trains_without_a_message_and_once_with_one(tic
 
 
 def test_on_google_cloud_a_request_links_to_the_console() -> None:
-    event = OpenEvent(
-        kind=OutcomeKind.DRIFT,
-        since=MAY_1,
-        record=1,
-        window_end=MAY_1,
-        features=2,
-        most_drifted="type",
-    )
-    tags = run_request(f"{MONITOR}/job-1", event, CONFIG, on_google_cloud=True).tags
+    event = drift_event("job-1", {"description": 0.4, "type": 0.6})
+    tags = run_request(event, CONFIG, on_google_cloud=True).tags
     monitor = f"{CONSOLE}/locations/{CONFIG.location}/model-monitors/{MONITOR}"
     assert tags[MONITOR_PAGE_TAG] == f"{monitor}?project={CONFIG.project_id}"
     assert tags[FEATURE_PAGE_TAG] == (
@@ -462,9 +461,7 @@ def test_many_open_events_keep_the_cursor_bounded(ticks: Ticks) -> None:
     ticks.tick()
     [inbox] = read_cursor(ticks.cursor).values()
     assert len(inbox.open) == 500
-    assert len(ticks.cursor or "") < 150_000
-    with ticks.queue.open(CONFIG) as queue:
-        assert isinstance(queue, TriggerQueue)
+    assert len(ticks.cursor or "") < 250_000
 
 
 def test_the_queue_is_the_one_the_user_names(
@@ -476,3 +473,51 @@ def test_the_queue_is_the_one_the_user_names(
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", own.endpoint())
     assert ticks.requested() == [f"{MONITOR}/job-1"]
     assert not (tmp_path / "pubsub").exists()
+
+
+def add_run(instance: dg.DagsterInstance, event: str, status: dg.DagsterRunStatus) -> None:
+    tags = {DRIFT_EVENT_TAG: event}
+    run = dg.DagsterRun(job_name=RETRAIN_JOB, run_id=f"run-{event}", tags=tags, status=status)
+    instance.add_run(run)
+
+
+@pytest.fixture
+def storage() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.mark.parametrize(
+    "status",
+    # A queued run needs a daemon's origin to be stored.
+    [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.QUEUED],
+)
+def test_a_run_is_in_flight_until_it_has_ended_also_while_it_is_cancelled(
+    storage: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    add_run(storage, "monitor/job-1", status)
+    in_flight = {"NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
+    assert training_history(storage, NAMES).in_flight == (status.name in in_flight)
+    runs = find_training_runs(storage, ["monitor/job-1", "monitor/job-2"])
+    assert runs == {"monitor/job-1": status != dg.DagsterRunStatus.NOT_STARTED}
+
+
+def test_the_runs_of_many_events_are_found(storage: dg.DagsterInstance) -> None:
+    events = [f"monitor/job-{number}" for number in range(700)]
+    for event in events[::100]:
+        add_run(storage, event, dg.DagsterRunStatus.SUCCESS)
+    assert find_training_runs(storage, events) == dict.fromkeys(events[::100], True)
+
+
+def test_the_baseline_and_the_newest_model_say_how_far_they_reach(
+    storage: dg.DagsterInstance,
+) -> None:
+    assert training_history(storage, NAMES) == NO_HISTORY
+    ends = {BASELINE_DATASET: MAY_1, TRAINED_MODEL: MAY_1 + timedelta(days=3)}
+    for name, end in ends.items():
+        metadata = {TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(end)}
+        storage.report_runless_asset_event(
+            dg.AssetMaterialization(NAMES.asset(name), metadata=metadata)
+        )
+    history = training_history(storage, NAMES)
+    assert (history.baseline_until, history.evaluated_until) == tuple(ends.values())

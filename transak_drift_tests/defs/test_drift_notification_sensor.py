@@ -31,7 +31,7 @@ from transak_drift.notifications.channels import NotificationChannel
 from transak_drift.notifications.state import NotificationState
 from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
-from transak_drift.trigger.inbox import OpenEvent, OutcomeKind, TriggerRecord
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
@@ -112,10 +112,7 @@ class World:
 
     def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
         """Put a training's run in storage, as Dagster's daemon does."""
-        event = OpenEvent(
-            kind=OutcomeKind.DRIFT, since=DAY, record=1, window_end=DAY + timedelta(days=1)
-        )
-        request = run_request(drift_event(job).key, event, BOTH)
+        request = run_request(drift_event(job), BOTH)
         run_id = f"run-of-{job}-{len(self.instance.get_runs())}"
         self.instance.add_run(
             dg.DagsterRun(

@@ -182,8 +182,7 @@ class RunningLoop:
         for state in self.instance.all_instigator_state():
             if state.instigator_name == SENSOR_NAME and state.instigator_data is not None:
                 cursor = getattr(state.instigator_data, "cursor", None)
-                key = NAMES.asset(DRIFT_EVENT).to_user_string()
-                return read_cursor(cursor).get(key) if cursor else None
+                return read_cursor(cursor).get(self.config.model_monitor_id) if cursor else None
         return None
 
     def nothing_waits(self) -> bool:

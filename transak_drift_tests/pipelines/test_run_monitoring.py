@@ -17,7 +17,7 @@ from transak_drift.local.transaction_generator import (
     generate_day,
 )
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.trigger.message import NamesJobs, read_message
+from transak_drift.trigger.message import read_message
 from transak_drift.vertex.monitoring_jobs import get_job
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
@@ -115,8 +115,8 @@ def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: Loopba
     named = [read_message(json.dumps(entry).encode()) for entry in monitored.log]
     assert named
     for message in named:
-        assert isinstance(message, NamesJobs)
-        (job,) = message.jobs
+        assert isinstance(message, tuple)
+        (job,) = message
         assert job.monitoring_job_id == name.rpartition("/")[2]
 
 

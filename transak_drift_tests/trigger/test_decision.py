@@ -1,110 +1,123 @@
-"""Which open drift events train now, which are held, and which a later training has answered."""
+"""Which open drift events train now, which are held back, and which a training has answered."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.trigger import decision as decision_module
-from transak_drift.trigger.decision import Decision, Decisions, TrainingRuns, decide
+from transak_drift.trigger.decision import (
+    NO_HISTORY,
+    Decisions,
+    TrainingHistory,
+    answered_by,
+    decide,
+    hold_back,
+)
 from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind
-from transak_drift.trigger.retrain_policy import NO_HISTORY, TrainingHistory
-from transak_drift_tests.trigger.drift_messages import MAY_1
+from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
 
 NOW = MAY_1 + timedelta(days=30)
+HOUR = timedelta(hours=1)
 REQUESTED, HELD = OutcomeKind.TRAINING_REQUESTED, OutcomeKind.HELD
 
 
-def an_event(day: int, kind: OutcomeKind = OutcomeKind.DRIFT, **changes: object) -> OpenEvent:
-    values = {
-        "kind": kind,
-        "since": NOW,
-        "record": day,
-        "window_end": MAY_1 + timedelta(days=day),
-        "features": 1,
-        "most_drifted": "type",
-    }
-    return OpenEvent.model_validate({**values, **changes})
+def an_event(
+    job: str, day: int, kind: OutcomeKind = OutcomeKind.DRIFT, **distances: float
+) -> OpenEvent:
+    event = drift_event(job, distances or None, end=MAY_1 + timedelta(days=day))
+    return OpenEvent(kind=kind, since=NOW, event=event)
 
 
 def decide_on(
-    events: dict[str, OpenEvent],
+    *events: OpenEvent,
     history: TrainingHistory = NO_HISTORY,
-    runs: TrainingRuns | None = None,
+    runs: dict[str, bool] | None = None,
     now: datetime = NOW,
     **policy: int,
 ) -> Decisions:
-    inbox = Inbox(open=events)
-    return decide(inbox, RetrainPolicy(**policy), history, runs or TrainingRuns(), now)
+    inbox = Inbox(open={item.event.key: item for item in events if item.event is not None})
+    launched = {f"{MONITOR}/{job}": is_launched for job, is_launched in (runs or {}).items()}
+    return decide(inbox, RetrainPolicy(**policy), history, launched, now)
 
 
 def kinds(decisions: Decisions) -> dict[str, OutcomeKind]:
-    return {step.key: step.kind for step in decisions.steps}
+    return {step.key.rpartition("/")[2]: step.kind for step in decisions.steps}
+
+
+def requested(decisions: Decisions) -> list[str]:
+    return [event.monitoring_job_id for event in decisions.request]
 
 
 def test_a_new_event_is_requested_and_the_next_one_held() -> None:
-    decisions = decide_on({"a": an_event(1), "b": an_event(2)})
+    decisions = decide_on(an_event("a", 1), an_event("b", 2))
     assert kinds(decisions) == {"a": REQUESTED, "b": HELD}
-    assert (decisions.request, decisions.held) == (("a",), 1)
-    assert decisions.steps[1] == Decision(HELD, "b", "1 training(s) in flight")
+    assert (requested(decisions), decisions.held) == (["a"], 1)
+    assert [step.detail for step in decisions.steps] == [
+        "description 0.6000 > 0.3",
+        "1 training(s) in flight",
+    ]
+    two = decide_on(*(an_event(job, 1) for job in "abc"), maximum_trainings_in_flight=2)
+    assert requested(two) == ["a", "b"]
 
 
 def test_a_request_whose_run_is_not_there_is_made_again_and_counts() -> None:
-    events = {"a": an_event(1, REQUESTED), "b": an_event(2)}
-    decisions = decide_on(events)
-    assert decisions.request == ("a",)
-    assert kinds(decisions) == {"b": HELD}
-    created = decide_on(events, TrainingHistory(1, NOW, None), TrainingRuns({"a"}))
-    assert created.request == ("a",)
-    launched = decide_on(
-        {"a": an_event(1, REQUESTED)}, runs=TrainingRuns(frozenset("a"), frozenset("a"))
-    )
-    assert kinds(launched) == {"a": OutcomeKind.TRAINING_STARTED}
-    assert launched.request == ()
-
-
-def test_two_requests_in_flight_where_the_policy_allows_two() -> None:
-    events = {"a": an_event(1), "b": an_event(2), "c": an_event(3)}
-    decisions = decide_on(events, maximum_trainings_in_flight=2)
-    assert decisions.request == ("a", "b")
+    events = [an_event("a", 1, REQUESTED), an_event("b", 2)]
+    decisions = decide_on(*events)
+    assert (requested(decisions), kinds(decisions)) == (["a"], {"b": HELD})
+    created = decide_on(*events, history=TrainingHistory(1, NOW, None), runs={"a": False})
+    assert requested(created) == ["a"]
+    launched = decide_on(events[0], runs={"a": True})
+    assert (requested(launched), kinds(launched)) == ([], {"a": OutcomeKind.TRAINING_STARTED})
 
 
 def test_the_newest_held_window_trains_first_and_before_new_events() -> None:
-    events = {"a": an_event(1, HELD), "b": an_event(3, HELD), "c": an_event(9)}
-    assert decide_on(events).request == ("b",)
+    events = [an_event("a", 1, HELD), an_event("b", 3, HELD), an_event("c", 9)]
+    assert requested(decide_on(*events)) == ["b"]
 
 
 def test_a_held_event_is_superseded_by_a_training_beyond_its_window() -> None:
-    held = {"a": an_event(5, HELD)}
-    end = MAY_1 + timedelta(days=5)
+    held, end = an_event("a", 5, HELD), MAY_1 + timedelta(days=5)
     for history in (
         TrainingHistory(0, None, baseline_until=end),
         TrainingHistory(0, None, None, evaluated_until=end + timedelta(seconds=1)),
     ):
-        assert kinds(decide_on(held, history)) == {"a": OutcomeKind.SUPERSEDED}
+        assert kinds(decide_on(held, history=history)) == {"a": OutcomeKind.SUPERSEDED}
     at_its_end = TrainingHistory(0, None, None, evaluated_until=end)
-    assert decide_on(held, at_its_end).request == ("a",), "a training up to the window is not past"
+    assert requested(decide_on(held, history=at_its_end)) == ["a"], "up to the window is not past"
     # A new event is never asked: it may be a day that is monitored again.
-    assert decide_on({"a": an_event(5)}, TrainingHistory(0, None, end)).request == ("a",)
+    new = decide_on(an_event("a", 5), history=TrainingHistory(0, None, end))
+    assert requested(new) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("baseline_until", "stands"),
+    [(None, True), (MAY_1 - HOUR, True), (MAY_1, False), (MAY_1 + HOUR, False)],
+)
+def test_drift_stands_until_a_baseline_reaches_its_end(
+    baseline_until: datetime | None, stands: bool
+) -> None:
+    assert (answered_by(MAY_1, TrainingHistory(0, None, baseline_until)) is None) == stands
 
 
 def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
     history = TrainingHistory(0, NOW - timedelta(minutes=9), None)
-    held = {"a": an_event(5, HELD)}
-    waiting = decide_on(held, history, cooldown_minutes=10)
-    assert (waiting.steps, waiting.held) == ((), 1)
+    held = an_event("a", 5, HELD)
+    waiting = decide_on(held, history=history, cooldown_minutes=10)
+    assert (waiting.steps, waiting.held) == ([], 1)
     later = NOW + timedelta(minutes=1)
-    assert decide_on(held, history, now=later, cooldown_minutes=10).request == ("a",)
-    few = decide_on({"a": an_event(1)}, minimum_anomalous_features=2)
-    assert few.steps[0].detail == "1 drifted feature(s), the policy asks for 2"
+    assert requested(decide_on(held, history=history, now=later, cooldown_minutes=10)) == ["a"]
 
 
 def test_a_job_without_an_end_is_not_decided() -> None:
-    waiting = an_event(1, OutcomeKind.WAITING, window_end=None)
-    assert decide_on({"a": waiting}) == Decisions((), (), 0)
+    waiting = {"a": OpenEvent(kind=OutcomeKind.WAITING, since=NOW)}
+    decisions = decide(Inbox(open=waiting), RetrainPolicy(), NO_HISTORY, {}, NOW)
+    assert decisions == Decisions([], [], 0)
 
 
 def test_one_event_that_raises_is_recorded_once_and_stops_no_other(
@@ -113,13 +126,71 @@ def test_one_event_that_raises_is_recorded_once_and_stops_no_other(
     original = decision_module.hold_back
 
     def hold_back(features: int, *rest: Any) -> Any:
-        if features == 7:
+        if features == 2:
             raise OverflowError("date value out of range")
         return original(features, *rest)
 
     monkeypatch.setattr(decision_module, "hold_back", hold_back)
-    events = {"bad": an_event(1, features=7), "good": an_event(2)}
-    decisions = decide_on(events)
+    bad, good = an_event("bad", 1, description=0.6, type=0.6), an_event("good", 2)
+    decisions = decide_on(bad, good)
     assert kinds(decisions) == {"bad": OutcomeKind.FAILED, "good": REQUESTED}
-    events["bad"].error = decisions.steps[0].detail
-    assert "bad" not in kinds(decide_on(events))
+    bad.error = decisions.steps[0].detail
+    assert "bad" not in kinds(decide_on(bad, good))
+
+
+@pytest.mark.parametrize(
+    ("features", "in_flight", "policy", "hold"),
+    [
+        (1, 0, {}, None),
+        (1, 0, {"minimum_anomalous_features": 2}, "1 drifted feature(s), the policy asks for 2"),
+        (2, 0, {"minimum_anomalous_features": 2}, None),
+        (1, 1, {}, "1 training(s) in flight"),
+        (1, 1, {"maximum_trainings_in_flight": 2}, None),
+        (1, 3, {"maximum_trainings_in_flight": 2}, "3 training(s) in flight"),
+    ],
+)
+def test_what_the_policy_holds_back(
+    features: int, in_flight: int, policy: dict[str, int], hold: str | None
+) -> None:
+    history = TrainingHistory(in_flight, None, None)
+    assert hold_back(features, RetrainPolicy(**policy), history, MAY_1) == hold
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "last_start", "until"),
+    [
+        (60, -HOUR + timedelta(microseconds=1), "00:00:00"),
+        (60, -HOUR, None),
+        (0, timedelta(0), None),
+        # A clock that was set back a little prolongs the cooldown, and a lot ends it.
+        (60, HOUR, "02:00:00"),
+        (60, timedelta(days=365 * 20), None),
+        (0, timedelta(seconds=1), None),
+    ],
+)
+def test_the_cooldown_holds_until_its_very_end(
+    cooldown: int, last_start: timedelta, until: str | None
+) -> None:
+    history = TrainingHistory(0, MAY_1 + last_start, None)
+    hold = hold_back(1, RetrainPolicy(cooldown_minutes=cooldown), history, MAY_1)
+    assert hold == (None if until is None else f"cooldown until 2026-05-01 {until} UTC")
+
+
+@settings(deadline=None)
+@given(
+    cooldown=st.integers(0, 525_600),
+    last_start=st.none() | st.datetimes(timezones=st.just(UTC)),
+    now=st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC)),
+)
+def test_no_cooldown_holds_longer_than_twice_its_length(
+    cooldown: int, last_start: datetime | None, now: datetime
+) -> None:
+    policy = RetrainPolicy(cooldown_minutes=cooldown)
+    hold = hold_back(1, policy, TrainingHistory(0, last_start, None), now)
+    if hold is not None:
+        shown = hold.removeprefix("cooldown until ").removesuffix(" UTC")
+        until = datetime.strptime(shown, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        # It is shown to the second.
+        assert now - timedelta(seconds=1) < until <= now + 2 * timedelta(minutes=cooldown)
+    elif last_start is not None and last_start <= now:
+        assert now - last_start >= timedelta(minutes=cooldown)

@@ -1,10 +1,10 @@
-"""Assessed messages to what is written, forwarded and acknowledged."""
+"""Messages to what is written, forwarded and acknowledged."""
 
 from __future__ import annotations
 
 from transak_drift.trigger.assessment import Assessment, Verdict
 from transak_drift.trigger.inbox import Inbox, KeptMessage, OutcomeKind, TriggerRecord
-from transak_drift.trigger.intake import take_in, waiting_message
+from transak_drift.trigger.intake import Outcome, records_to_write, take_in
 from transak_drift.trigger.message import NamedJob, ReceivedMessage, RejectionReason
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import LOCATION, MAY_1, PROJECT, drift_event
@@ -13,54 +13,53 @@ FIRST = configuration()
 SECOND = configuration(model_name="cards", monitoring_job_display_name="cards")
 JOB = NamedJob(PROJECT, LOCATION, SECOND.model_monitor_id, "job-1")
 FORMER = "projects/af-finanzen/a-job-of-which-no-model-was-known"
-KEPT = KeptMessage(message_id="1", body="{}")
+DRIFT = Assessment(
+    Verdict.DRIFT, "drift", SECOND, JOB, event=drift_event(monitor=SECOND.model_monitor_id)
+)
+FAILED = Assessment(Verdict.REJECTED, "failed", SECOND, JOB, RejectionReason.JOB_FAILED)
 
 
-def inboxes() -> dict[str, Inbox]:
-    """A message waits in the first model's inbox, as nobody knew whose job it names."""
-    first = Inbox()
-    first.add(
-        1,
-        [
-            TriggerRecord(
-                kind=OutcomeKind.WAITING,
-                key=FORMER,
-                detail="no answer",
-                at=MAY_1,
-                messages=1,
-                message=KEPT,
-            )
-        ],
+def taken(assessment: Assessment, *pulled: ReceivedMessage, waits: bool = False) -> list[Outcome]:
+    """Take in; a message may wait in the first model's inbox, as nobody knew whose job it names."""
+    inboxes = {config.model_monitor_id: Inbox() for config in (FIRST, SECOND)}
+    waiting = TriggerRecord(
+        kind=OutcomeKind.WAITING,
+        key=FORMER,
+        detail="no answer",
+        at=MAY_1,
+        messages=1,
+        message=KeptMessage(message_id="1", body="{}"),
     )
-    return {FIRST.model_monitor_id: first, SECOND.model_monitor_id: Inbox()}
+    inboxes[FIRST.model_monitor_id].add([waiting] if waits else [])
+    outcomes, problems = take_in(pulled, lambda body: assessment, inboxes, [FIRST, SECOND], MAY_1)
+    assert not problems
+    return outcomes
 
 
 def test_what_waits_elsewhere_ends_only_once_its_outcome_is_written() -> None:
-    event = drift_event(monitor=SECOND.model_monitor_id)
-    drift = Assessment(Verdict.DRIFT, "drift", config=SECOND, job=JOB, event=event)
-    intake = take_in([(waiting_message(FORMER, KEPT), drift)], inboxes(), [FIRST, SECOND], MAY_1)
-    assert [(m, [r.kind for r in part]) for m, part in intake.records.items()] == [
-        (SECOND.model_monitor_id, [OutcomeKind.DRIFT])
-    ]
-    assert [(m, [r.key for r in part]) for m, part in intake.ended.items()] == [
-        (FIRST.model_monitor_id, [FORMER])
+    written = records_to_write(taken(DRIFT, waits=True))
+    assert [(monitor, [(r.kind, r.key) for r in records]) for monitor, records in written] == [
+        (SECOND.model_monitor_id, [(OutcomeKind.DRIFT, f"{SECOND.model_monitor_id}/job-1")]),
+        (FIRST.model_monitor_id, [(OutcomeKind.NOTICE, FORMER)]),
     ]
 
 
-def test_what_waits_goes_on_waiting_where_its_dead_letter_cannot_be_published() -> None:
-    failed = Assessment(Verdict.REJECTED, "failed", RejectionReason.JOB_FAILED, SECOND, JOB)
-    intake = take_in([(waiting_message(FORMER, KEPT), failed)], inboxes(), [FIRST, SECOND], MAY_1)
-    assert len(intake.dead_letters) == 1
-    assert [record.key for record in intake.ended[FIRST.model_monitor_id]] == [FORMER]
-    kept = intake.without_dead_letters()
-    assert not any([*kept.records.values(), *kept.ended.values(), kept.dead_letters])
+def test_what_waits_and_fails_is_one_outcome_with_its_dead_letter() -> None:
+    [outcome] = taken(FAILED, waits=True)
+    assert outcome.dead_letter is not None
+    assert outcome.dead_letter[1:] == ("job_failed", "failed")
+    assert outcome.waited == [(FIRST.model_monitor_id, FORMER)]
 
 
 def test_copies_are_one_record_and_all_are_acknowledged() -> None:
-    event = drift_event(monitor=SECOND.model_monitor_id)
-    drift = Assessment(Verdict.DRIFT, "drift", config=SECOND, job=JOB, event=event)
-    copies = [(ReceivedMessage(str(n), f"ack-{n}", b""), drift) for n in range(5)]
-    intake = take_in(copies, inboxes(), [FIRST, SECOND], MAY_1)
-    assert intake.acknowledge == [f"ack-{n}" for n in range(5)]
-    [record] = intake.records[SECOND.model_monitor_id]
-    assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 5)
+    copies = [ReceivedMessage(str(n), f"ack-{n}", b"%d" % (n % 2)) for n in range(5)]
+    [outcome] = taken(DRIFT, *copies, copies[0]._replace(ack_id="again"), waits=True)
+    assert sorted(outcome.ack_ids) == ["ack-0", "ack-1", "ack-2", "ack-3", "ack-4", "again"]
+    assert (outcome.record.kind, outcome.record.messages) == (OutcomeKind.DRIFT, 5)
+
+
+def test_each_rejected_message_is_a_dead_letter_of_its_own() -> None:
+    copies = [ReceivedMessage(str(n), f"ack-{n}", b"{") for n in range(3)]
+    outcomes = taken(FAILED, *copies)
+    assert [item.dead_letter and item.dead_letter[0] for item in outcomes] == copies
+    assert [item.ack_ids for item in outcomes] == [["ack-0"], ["ack-1"], ["ack-2"]]

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import RetrainPolicy
-from transak_drift.trigger.decision import TrainingRuns, decide
+from transak_drift.trigger.decision import TrainingHistory, answered_by, decide
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
-from transak_drift.trigger.retrain_policy import TrainingHistory, answered_by
 from transak_drift_tests.trigger.drift_messages import MAY_1, DriftEvent, drift_event
 
 DAYS = 30
@@ -28,7 +27,6 @@ class Trigger:
         self.inbox = Inbox()
         self.trained: list[DriftEvent] = []
         self.superseded: list[str] = []
-        self._events: dict[str, DriftEvent] = {}
         self._ticks = ticks_of_a_training
         self._promotes = promotes
         self._running: dict[str, int] = {}
@@ -37,8 +35,13 @@ class Trigger:
     def tick(self, events: list[DriftEvent]) -> None:
         """Record events, decide, launch what is requested; trainings go on by a tick."""
         for event in events:
-            self._events[event.key] = event
-            self._record(OutcomeKind.DRIFT, event.key, event)
+            self.inbox.add(
+                [
+                    TriggerRecord(
+                        kind=OutcomeKind.DRIFT, key=event.key, detail="", at=NOW, event=event
+                    )
+                ]
+            )
         done = {event.key for event in self.trained}
         history = TrainingHistory(
             in_flight=len(self._running),
@@ -46,20 +49,16 @@ class Trigger:
             baseline_until=self._judged_until if self._promotes else None,
             evaluated_until=self._judged_until,
         )
-        decisions = decide(self.inbox, RetrainPolicy(), history, TrainingRuns(done, done), NOW)
+        decisions = decide(self.inbox, RetrainPolicy(), history, dict.fromkeys(done, True), NOW)
+        self.inbox.add(decisions.steps)
         for step in decisions.steps:
-            self._record(step.kind, step.key)
             if step.kind == OutcomeKind.SUPERSEDED:
                 self.superseded.append(step.key)
-        for key in decisions.request:
-            if key not in done:
-                self.trained.append(self._events[key])
-                self._running[key] = self._ticks
+        for event in decisions.request:
+            if event.key not in done:
+                self.trained.append(event)
+                self._running[event.key] = self._ticks
         self._go_on()
-
-    def _record(self, kind: OutcomeKind, key: str, event: DriftEvent | None = None) -> None:
-        record = TriggerRecord(kind=kind, key=key, detail="", at=NOW, messages=1, event=event)
-        self.inbox.add(self.inbox.newest + 1, [record])
 
     def settle(self) -> None:
         """Tick until nothing is held and nothing runs."""

@@ -13,7 +13,6 @@ from transak_drift.trigger.message import (
     MAX_BODY_BYTES,
     MAX_DETAIL_LENGTH,
     NamedJob,
-    NamesJobs,
     Notice,
     Rejected,
     RejectionReason,
@@ -25,23 +24,16 @@ JOB = NamedJob("123456789012", "europe-west6", "4412345678901234567", "220331755
 OTHER = NamedJob("af-finanzen", "europe-west6", "transak-i1-data-drift-monitor", "day-1")
 
 
-def name(job: NamedJob = JOB) -> str:
-    return (
-        f"projects/{job.project}/locations/{job.location}/modelMonitors/{job.model_monitor_id}"
-        f"/modelMonitoringJobs/{job.monitoring_job_id}"
-    )
-
-
-def read(document: Any) -> NamesJobs | Notice | Rejected:
+def read(document: Any) -> tuple[NamedJob, ...] | Notice | Rejected:
     return read_message(json.dumps(document).encode())
 
 
 CHANNEL = {
     "subject": "Vertex AI Model Monitoring Job anomalies detected",
     "details": {
-        "model_monitoring_job_name": name(),
-        "model_monitoring_job_url": f"https://console.cloud.google.com/{name()}?project=1",
-        "model_name": f"projects/1/locations/europe-west6/models/5 @42 {name(OTHER)}",
+        "model_monitoring_job_name": JOB.name,
+        "model_monitoring_job_url": f"https://console.cloud.google.com/{JOB.name}?project=1",
+        "model_name": f"projects/1/locations/europe-west6/models/5 @42 {OTHER.name}",
     },
 }
 
@@ -50,19 +42,19 @@ CHANNEL = {
     "document",
     [
         CHANNEL,
-        {"jsonPayload": {"modelMonitoringJob": name(), "copy": name(OTHER)}},
-        {"jsonPayload": {"@type": "unknown", "deep": [{"er": [[name()]]}]}, "labels": {"x": "y"}},
-        {"protoPayload": {"resourceName": name()}, "again": [name(), name()]},
-        {"x": f"//aiplatform.googleapis.com/{name()}"},
-        [name()],
-        name(),
-        {"subject": "anomalies", "details": {"other": name()}},
-        {"subject": 7, "details": {"model_monitoring_job_name": name()}},
-        {"details": {"model_monitoring_job_name": None}, "jsonPayload": {"x": name()}},
+        {"jsonPayload": {"modelMonitoringJob": JOB.name, "copy": OTHER.name}},
+        {"jsonPayload": {"@type": "unknown", "deep": [{"er": [[JOB.name]]}]}, "labels": {"x": "y"}},
+        {"protoPayload": {"resourceName": JOB.name}, "again": [JOB.name, JOB.name]},
+        {"x": f"//aiplatform.googleapis.com/{JOB.name}"},
+        [JOB.name],
+        JOB.name,
+        {"subject": "anomalies", "details": {"other": JOB.name}},
+        {"subject": 7, "details": {"model_monitoring_job_name": JOB.name}},
+        {"details": {"model_monitoring_job_name": None}, "jsonPayload": {"x": JOB.name}},
     ],
 )
 def test_the_one_job_that_a_body_names_is_found(document: Any) -> None:
-    assert read(document) == NamesJobs((JOB,))
+    assert read(document) == (JOB,)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +65,12 @@ def test_the_one_job_that_a_body_names_is_found(document: Any) -> None:
         "",
         7,
         None,
-        {"x": name()[:-1] + "!"},
-        {"x": f" {name()}"},
-        {"x": f"job {name()} has ended"},
-        {"x": f"{name()}/operations/1"},
-        {"x": name().rpartition("/modelMonitoringJobs/")[0]},
-        {name(): "a key is no text"},
+        {"x": JOB.name[:-1] + "!"},
+        {"x": f" {JOB.name}"},
+        {"x": f"job {JOB.name} has ended"},
+        {"x": f"{JOB.name}/operations/1"},
+        {"x": JOB.name.rpartition("/modelMonitoringJobs/")[0]},
+        {JOB.name: "a key is no text"},
         {"jsonPayload": {"modelDeploymentMonitoringJob": "projects/1/locations/e/x/1"}},
     ],
 )
@@ -89,8 +81,8 @@ def test_a_body_that_names_no_job_is_rejected(document: Any) -> None:
 
 
 def test_several_jobs_are_left_to_the_platform_and_a_crowd_is_rejected() -> None:
-    assert read({"a": name(), "b": [name(OTHER)], "c": name()}) == NamesJobs((JOB, OTHER))
-    crowd = read([name(NamedJob("p", "l", "m", f"j{number}")) for number in range(11)])
+    assert read({"a": JOB.name, "b": [OTHER.name], "c": JOB.name}) == (JOB, OTHER)
+    crowd = read([NamedJob("p", "l", "m", f"j{number}").name for number in range(11)])
     assert isinstance(crowd, Rejected)
     assert crowd.reason == RejectionReason.SEVERAL_JOBS
 
@@ -127,7 +119,7 @@ def test_a_body_that_is_no_json_is_rejected_with_its_reason(
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text() | st.integers() | st.just(name()),
+    st.none() | st.booleans() | st.floats() | st.text() | st.integers() | st.just(JOB.name),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
@@ -141,9 +133,9 @@ def test_no_body_raises(body: bytes) -> None:
             assert detail.isascii()
             assert detail.isprintable()
             assert len(detail) <= MAX_DETAIL_LENGTH
-        case NamesJobs(jobs):
+        case tuple() as jobs:
             assert jobs
-            assert all(name(job).encode() in body for job in jobs)
+            assert all(job.name.encode() in body for job in jobs)
 
 
 @given(st.text(max_size=3_000))

@@ -17,18 +17,17 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.platform import TemporaryPlatformError
 from transak_drift.trigger.assessment import Assessor, drift_event_of
-from transak_drift.trigger.decision import TrainingRuns, decide
+from transak_drift.trigger.decision import TrainingHistory, decide
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor, write_cursor
-from transak_drift.trigger.intake import take_in, waiting_message
+from transak_drift.trigger.intake import records_to_write, take_in
 from transak_drift.trigger.message import ReceivedMessage
-from transak_drift.trigger.retrain_policy import TrainingHistory
-from transak_drift_tests.trigger.drift_messages import MAY_1, monitoring_result
+from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, monitoring_result
 
 LEASE_SECONDS = 60.0
-KEY = "drift_event"
 
 
 @dataclass(slots=True)
@@ -191,7 +190,7 @@ class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the prog
 class UnfinishedTick:
     """A tick whose run requests are stored, so that a restarted daemon resumes it."""
 
-    requests: Sequence[tuple[str, datetime]]
+    requests: Sequence[DriftEvent]
     cursor: str
 
 
@@ -277,81 +276,53 @@ class TriggerWorld:
 
     def _evaluate(
         self, maximum: int, shuffle: Callable[[list[str]], None]
-    ) -> tuple[list[tuple[str, datetime]], str]:
-        inbox = read_cursor(self.cursor).get(KEY, Inbox())
+    ) -> tuple[list[DriftEvent], str]:
+        inboxes = {MONITOR: read_cursor(self.cursor).get(MONITOR, Inbox())}
+        inbox = inboxes[MONITOR]
         self._catch_up(inbox)
-        assessor = Assessor([(self.config, self.platform)], self.now)
         messages = self.subscription.pull(
             maximum, shuffle, even_if_leased=self.fault.delivers_anything
         )
-        self._settle(inbox, assessor, messages)
-        waiting = [
-            waiting_message(key, record.message)
-            for key, item in inbox.waiting().items()
-            for record in self.log[item.record - 1]
-            if record.key == key and record.message is not None
-        ]
-        self._settle(inbox, assessor, waiting)
-        undecided = inbox.undecided()
-        decisions = decide(
-            inbox,
-            self.config.retrain_policy,
-            self.history(),
-            TrainingRuns(
-                created={key for key in undecided if key in self.runs},
-                launched={
-                    key
-                    for key in undecided
-                    if key in self.runs and self.runs[key].status != RunStatus.NOT_STARTED
-                },
-            ),
-            self.now,
-        )
-        for step in decisions.steps:
-            self._record(
-                [TriggerRecord(kind=step.kind, key=step.key, detail=step.detail, at=self.now)]
-            )
-        self._catch_up(inbox)
-        ends = {key: item.window_end for key, item in undecided.items()}
-        requests = [(key, end) for key in decisions.request if (end := ends[key]) is not None]
-        return requests, write_cursor({KEY: inbox})
-
-    def _settle(
-        self, inbox: Inbox, assessor: Assessor, messages: Sequence[ReceivedMessage]
-    ) -> None:
-        assessed = [(message, assessor.assess(message.data)) for message in messages]
-        inboxes = {self.config.model_monitor_id: inbox}
-        intake = take_in(assessed, inboxes, [self.config], self.now)
-        for message, reason, _ in intake.dead_letters:
+        assessor = Assessor([(self.config, self.platform)], self.now)
+        outcomes, _ = take_in(messages, assessor.assess, inboxes, [self.config], self.now)
+        for message, reason, _ in (item.dead_letter for item in outcomes if item.dead_letter):
             self._write(Write.DEAD_LETTER)
             self.dead_letters.append((message.message_id, reason))
-        for records in (*intake.records.values(), *intake.ended.values()):
-            self._record(records)
-        for ack_id in intake.acknowledge:
+        for _, records in records_to_write(outcomes):
+            self._record(inbox, records)
+        for ack_id in (ack_id for item in outcomes for ack_id in item.ack_ids):
             self._write(Write.ACKNOWLEDGEMENT)
             if not self.fault.loses_acknowledgements:
                 message_id = self.subscription.acknowledge(ack_id)
                 if message_id is not None:
                     self.on_acknowledged(message_id)
-        self._catch_up(inbox)
+        runs = {key: run.status != RunStatus.NOT_STARTED for key, run in self.runs.items()}
+        decisions = decide(inbox, self.config.retrain_policy, self.history(), runs, self.now)
+        for step in decisions.steps:
+            self._record(inbox, [step])
+        return decisions.request, write_cursor(inboxes)
 
-    def _record(self, records: list[TriggerRecord]) -> None:
+    def _record(self, inbox: Inbox, records: list[TriggerRecord]) -> None:
         self._write(Write.RECORD)
         # As JSON, which is how the event log has them.
         self.log.append([TriggerRecord.model_validate_json(r.model_dump_json()) for r in records])
+        inbox.add(records)
 
     def _catch_up(self, inbox: Inbox) -> None:
-        for storage_id in range(inbox.newest + 1, len(self.log) + 1):
-            inbox.add(storage_id, self.log[storage_id - 1])
+        # The newest records are read again, as where they may have appeared late.
+        for records in self.log[max(inbox.read_until - 7, 0) :]:
+            inbox.add(records)
+        inbox.read_until = len(self.log)
 
     def _submit(self, tick: UnfinishedTick) -> None:
-        for position, (key, window_end) in enumerate(tick.requests):
+        for position, event in enumerate(tick.requests):
+            key = event.key
             if position == self.fault.submits_at_most:
                 # Dagster then drops the rest of the requests and keeps the cursor.
                 break
             if key not in self.runs:
                 self._write(Write.RUN)
-                self.runs[key] = Run(key, window_end, self.now)
+                self.runs[key] = Run(key, event.window_end, self.now)
             run = self.runs[key]
             if run.status == RunStatus.NOT_STARTED and not self.fault.launches_fail:
                 self._write(Write.LAUNCH)
