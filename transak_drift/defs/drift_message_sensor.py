@@ -46,15 +46,11 @@ if TYPE_CHECKING:
     from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 SENSOR_NAME = "drift_message_sensor"
-# Databases limit the parameters of one statement; SQLite to 999 in old versions.
-_KEYS_PER_QUERY = 300
-_UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_FINISHED = (
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +282,12 @@ def run_request(
 
 def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> dict[str, bool]:
     """Find the training runs of drift events: by key whether it was handed over to run."""
-    keys_in_order = sorted(event_keys)
     launched: dict[str, bool] = {}
-    for start in range(0, len(keys_in_order), _KEYS_PER_QUERY):
-        part = keys_in_order[start : start + _KEYS_PER_QUERY]
-        found = instance.get_run_records(dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: part}))
-        for run in (record.dagster_run for record in found):
-            key = run.tags[keys.DRIFT_EVENT_TAG]
-            is_launched = run.status != dg.DagsterRunStatus.NOT_STARTED
-            launched[key] = launched.get(key, False) or is_launched
+    chosen = dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: sorted(event_keys)})
+    for run in instance.get_runs(chosen):
+        key = run.tags[keys.DRIFT_EVENT_TAG]
+        is_launched = run.status != dg.DagsterRunStatus.NOT_STARTED
+        launched[key] = launched.get(key, False) or is_launched
     return launched
 
 
@@ -306,16 +299,17 @@ def training_history(
     Without `answers` it is not read which windows they reached: only held events are answered.
     """
     job = names.name(keys.RETRAIN_JOB)
+    unfinished = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    baseline, model = (
+        _trained_until(instance, names.asset(asset)) if answers else None
+        for asset in (keys.BASELINE_DATASET, keys.TRAINED_MODEL)
+    )
     return TrainingHistory(
-        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)),
+        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=unfinished)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
-        baseline_until=_trained_until(instance, names.asset(keys.BASELINE_DATASET))
-        if answers
-        else None,
-        evaluated_until=_trained_until(instance, names.asset(keys.TRAINED_MODEL))
-        if answers
-        else None,
+        baseline_until=baseline,
+        evaluated_until=model,
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -33,46 +34,24 @@ def build_message_way_check(config: MonitoringConfig) -> dg.AssetChecksDefinitio
     ) -> dg.AssetCheckResult:
         inbox = Inbox()
         catch_up(context.instance, key, inbox, time.monotonic() + _READING_SECONDS)
-        late = _late(inbox, config, datetime.now(UTC))
-        return dg.AssetCheckResult(
-            passed=not late,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=_description(late, config),
-            metadata=_metadata(late, config, platform),
-        )
+        return dg.AssetCheckResult(**_evaluation(inbox, config, platform, datetime.now(UTC)))
 
     return messages_arrive
 
 
 def way_checks(
-    inbox: Inbox,
-    config: MonitoringConfig,
-    platform: PlatformResource,
-    now: datetime,
+    inbox: Inbox, config: MonitoringConfig, platform: PlatformResource, now: datetime
 ) -> list[dg.AssetCheckEvaluation]:
     """Evaluate the check where its outcome changes: once when messages stay away, once after.
 
-    Args:
-        inbox: the model's inbox, which remembers the outcome.
-        config: the monitored model.
-        platform: may read the entry's true shape from the log.
-        now: the present time, UTC.
+    The inbox remembers the outcome; the platform may read the entry's true shape from the log.
     """
-    key = ModelNames.of(config).asset(DRIFT_EVENT)
-    late = _late(inbox, config, now)
-    if bool(late) == inbox.way_is_broken:
+    if bool(_late(inbox, config, now)) == inbox.way_is_broken:
         return []
-    inbox.way_is_broken = bool(late)
-    return [
-        dg.AssetCheckEvaluation(
-            asset_key=key,
-            check_name=CHECK_NAME,
-            passed=not late,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=_description(late, config),
-            metadata=_metadata(late, config, platform),
-        )
-    ]
+    inbox.way_is_broken = not inbox.way_is_broken
+    key = ModelNames.of(config).asset(DRIFT_EVENT)
+    evaluation = _evaluation(inbox, config, platform, now)
+    return [dg.AssetCheckEvaluation(asset_key=key, check_name=CHECK_NAME, **evaluation)]
 
 
 def _late(inbox: Inbox, config: MonitoringConfig, now: datetime) -> list[str]:
@@ -80,20 +59,25 @@ def _late(inbox: Inbox, config: MonitoringConfig, now: datetime) -> list[str]:
     return [key for key, read in inbox.unannounced.items() if now - read > grace]
 
 
-def _description(late: list[str], config: MonitoringConfig) -> str:
-    if not late:
-        return "a message came of the newest drift"
-    return (
-        f"the way from log to Pub/Sub is broken: of {len(late)} drift event(s), {late[-1]} the "
-        f"newest, no message came within {config.message_grace_minutes} minutes. The training "
-        "goes on without; look at the sink's filter, its writer's right to publish and the "
-        "notification channel, or run transak-drift doctor"
-    )
-
-
-def _metadata(
-    late: list[str], config: MonitoringConfig, platform: PlatformResource
-) -> dict[str, dg.MetadataValue]:
-    entry = platform.newest_anomaly_entry(config) if late else None
-    shape = {} if entry is None else {"newest log entry": dg.MetadataValue.json(entry)}
-    return {"drift events": dg.MetadataValue.text(", ".join(late[-20:]) or "none"), **shape}
+def _evaluation(
+    inbox: Inbox, config: MonitoringConfig, platform: PlatformResource, now: datetime
+) -> dict[str, Any]:
+    late = _late(inbox, config, now)
+    description = "a message came of the newest drift"
+    metadata = {"drift events": dg.MetadataValue.text(", ".join(late[-20:]) or "none")}
+    if late:
+        description = (
+            f"the way from log to Pub/Sub is broken: of {len(late)} drift event(s), {late[-1]} the "
+            f"newest, no message came within {config.message_grace_minutes} minutes. The training "
+            "goes on without; look at the sink's filter, its writer's right to publish and the "
+            "notification channel, or run transak-drift doctor"
+        )
+        entry = platform.newest_anomaly_entry(config)
+        if entry is not None:
+            metadata["newest log entry"] = dg.MetadataValue.json(entry)
+    return {
+        "passed": not late,
+        "severity": dg.AssetCheckSeverity.WARN,
+        "description": description,
+        "metadata": metadata,
+    }

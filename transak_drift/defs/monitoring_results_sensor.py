@@ -7,7 +7,6 @@ names the job. No run worker waits for a job.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -25,7 +24,6 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
-from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
@@ -40,20 +38,16 @@ AssetEvent = dg.AssetMaterialization | dg.AssetObservation
 
 @dataclass(frozen=True, slots=True)
 class PollBounds:
-    """What one tick does at most; the rest follows on later ticks.
+    """What one tick does at most; the rest follows on later ticks."""
 
-    Args:
-        reads: jobs that are read.
-        seconds: time after which no further job is read.
-        listing_interval: least time between two listings of all jobs.
-        look_back: how far the very first listing looks back.
-        max_wait: after so long without a result a job is given up.
-    """
-
+    # Jobs that are read, and seconds after which none is read any more.
     reads: int = 200
     seconds: float = 20.0
+    # Between two listings of all jobs.
     listing_interval: timedelta = timedelta(seconds=60)
+    # How far the very first listing looks back.
     look_back: timedelta = timedelta(days=1)
+    # After so long without a result a job is given up.
     max_wait: timedelta = timedelta(days=7)
 
 
@@ -71,10 +65,6 @@ def build_monitoring_results_sensor(
         interval_seconds: least seconds between two ticks.
         bounds: what a tick does at most.
         triggers: whether drift enters the inbox of the trigger; not where a Cloud Function trains.
-
-    Returns:
-        The sensor, running by default. It starts no run: it records `drift_report`, with the
-        metadata and the checks that the asset itself would record, and drift events.
     """
     names = ModelNames.of(config)
 
@@ -91,14 +81,8 @@ def build_monitoring_results_sensor(
     def monitoring_results_sensor(
         context: dg.SensorEvaluationContext, platform: PlatformResource
     ) -> dg.SensorResult:
-        tick = _Tick(
-            context.instance,
-            config,
-            platform,
-            bounds or PollBounds(),
-            PendingJobs.read(context.cursor),
-            triggers,
-        )
+        jobs = PendingJobs.read(context.cursor)
+        tick = _Tick(context.instance, config, platform, bounds or PollBounds(), jobs, triggers)
         sentence = tick.run(platform.open(config))
         for problem in tick.problems:
             context.log.warning(problem)
@@ -173,14 +157,13 @@ class _Tick:
         elif job.result is None:
             self._record_failure(key, job.detail, job.day)
         else:
-            self._record(job, job.result)
+            self._record(key, job, job.result)
         self.jobs.finish(key)
         return True
 
     def _put_off(self, key: str, error: Exception) -> None:
-        reason = (
-            str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
-        )
+        known = isinstance(error, PlatformError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
         self.problems.append(f"{key}: {reason}"[:500])
         if self._now - self.jobs.pending[key] > self.bounds.max_wait:
             self._record_failure(key, f"given up: {reason}"[:500])
@@ -188,42 +171,35 @@ class _Tick:
         else:
             self.jobs.look_later(key)
 
-    def _record(self, job: MonitoringJob, result: MonitoringResult) -> None:
+    def _record(self, key: str, job: MonitoringJob, result: MonitoringResult) -> None:
         fault = window_fault(result, self.config, self._now)
         if fault is not None:
-            key = drift_event_key(job.model_monitor_id, job.monitoring_job_id)
             self._record_failure(key, fault)
             return
         event = drift_event_of(job, result, self.config)
-        if self.triggers and event is not None and not self.jobs.inbox.knows(event.key):
-            record = TriggerRecord(
-                kind=OutcomeKind.DRIFT,
-                key=event.key,
-                detail=event.summary(),
-                at=self._now,
-                event=event,
-            )
+        if self.triggers and event is not None and not self.jobs.inbox.knows(key):
+            drift, detail = OutcomeKind.DRIFT, event.summary()
+            record = TriggerRecord(kind=drift, key=key, detail=detail, at=self._now, event=event)
             write_records(self.instance, self._names.asset(DRIFT_EVENT), [record])
-        if _recorded_job(self.instance, self._names, str(result.day)) != job.monitoring_job_id:
-            self._record_report(result)
-
-    def _record_report(self, result: MonitoringResult) -> None:
-        self.events.append(
-            dg.AssetMaterialization(
-                asset_key=self._names.asset(DRIFT_REPORT),
-                partition=str(result.day),
-                metadata=report_metadata(self.config, self.platform, result),
+        day = str(result.day)
+        if _recorded_job(self.instance, self._names, day) != job.monitoring_job_id:
+            metadata = report_metadata(self.config, self.platform, result)
+            self.events.append(
+                dg.AssetMaterialization(
+                    asset_key=self._names.asset(DRIFT_REPORT), partition=day, metadata=metadata
+                )
             )
-        )
-        self.checks.extend(check_evaluations(self.config, result.features, str(result.day)))
+            self.checks.extend(check_evaluations(self.config, result.features, day))
 
     def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
         partition = str(day or self.jobs.pending[key].date())
-        monitor_id, _, job_id = key.partition("/")
-        name = monitoring_job_name(self.config.project_id, self.config.location, monitor_id, job_id)
+        asset_key = self._names.asset(DRIFT_REPORT)
+        name = monitoring_job_name(
+            self.config.project_id, self.config.location, *key.split("/", maxsplit=1)
+        )
         self.events.append(
             dg.AssetObservation(
-                asset_key=self._names.asset(DRIFT_REPORT),
+                asset_key=asset_key,
                 partition=partition,
                 description=f"the monitoring job of {partition} gave no result: {reason}",
                 metadata={JOB_NAME_METADATA: name, "reason": reason},
@@ -231,7 +207,7 @@ class _Tick:
         )
         self.checks.extend(
             dg.AssetCheckEvaluation(
-                asset_key=self._names.asset(DRIFT_REPORT),
+                asset_key=asset_key,
                 check_name=check,
                 passed=False,
                 severity=dg.AssetCheckSeverity.ERROR,
@@ -244,9 +220,8 @@ class _Tick:
 
 
 def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
-    records: Sequence[dg.EventLogRecord] = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[day]), limit=1
-    ).records
+    chosen = dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[day])
+    records = instance.fetch_materializations(chosen, limit=1).records
     materialization = records[0].asset_materialization if records else None
     job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None
     return None if job_name is None else str(job_name.value).rpartition("/")[2]

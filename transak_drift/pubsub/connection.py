@@ -23,6 +23,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     # An error names each ack id that it refuses; Google's own channels have this limit.
     ("grpc.max_metadata_size", 4 * 1024 * 1024),
+    # A process keeps its clients: they find a server again soon after it was away.
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
 CALL_SECONDS = 20.0
@@ -30,7 +32,6 @@ RETRY = retry.Retry(
     predicate=retry.if_exception_type(
         exceptions.Aborted,
         exceptions.InternalServerError,
-        exceptions.ResourceExhausted,
         exceptions.ServiceUnavailable,
         exceptions.TooManyRequests,
     ),
@@ -40,7 +41,6 @@ RETRY = retry.Retry(
     timeout=30.0,
 )
 """Retries the codes that Pub/Sub documents as retryable, for 30 seconds in all."""
-
 
 _TEMPORARY = (
     exceptions.Aborted,
@@ -53,15 +53,9 @@ _TEMPORARY = (
 
 @contextmanager
 def pubsub_errors(resource: str, role: str) -> Generator[None]:
-    """Turn the client's errors into sentences.
+    """Turn the client's errors into `PlatformError`s that name the resource, the role and the fix.
 
-    Args:
-        resource: name of the topic or subscription that the block calls.
-        role: the role that the caller needs on it.
-
-    Raises:
-        TemporaryPlatformError: Pub/Sub did not answer in time; the same call may work later.
-        PlatformError: says what is wrong with which resource, and how to fix it.
+    Where Pub/Sub did not answer in time, and the same call may work later, it is a temporary one.
     """
     try:
         yield
@@ -87,12 +81,7 @@ def pubsub_errors(resource: str, role: str) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class PubSubClients:
-    """The two clients of one server, each call of which returns when the server has answered.
-
-    Args:
-        publisher: publishes, and manages topics.
-        subscriber: pulls and acknowledges, and manages subscriptions.
-    """
+    """The two clients of one server, each call of which returns when the server has answered."""
 
     publisher: PublisherClient
     subscriber: SubscriberClient
@@ -110,24 +99,14 @@ def connect(endpoint: str | None, service_account: str | None = None) -> PubSubC
         endpoint: `host:port` of a server without encryption (the embedded server, or Google's
             emulator), or None for Google Cloud with application default credentials.
         service_account: e-mail of the service account to act as on Google Cloud, or None.
-
-    Returns:
-        The clients; no call is made yet.
     """
     if endpoint is None:
         credentials = load_credentials(service_account)
         return PubSubClients(
             PublisherClient(credentials=credentials), SubscriberClient(credentials=credentials)
         )
+    to_publish, to_pull = (grpc.insecure_channel(endpoint, _CHANNEL_OPTIONS) for _ in range(2))
     return PubSubClients(
-        PublisherClient(
-            transport=PublisherGrpcTransport(
-                channel=grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
-            )
-        ),
-        SubscriberClient(
-            transport=SubscriberGrpcTransport(
-                channel=grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
-            )
-        ),
+        PublisherClient(transport=PublisherGrpcTransport(channel=to_publish)),
+        SubscriberClient(transport=SubscriberGrpcTransport(channel=to_pull)),
     )

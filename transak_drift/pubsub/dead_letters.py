@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from google.pubsub_v1 import types
@@ -42,15 +43,10 @@ _PUBSUB_REASON = "max_delivery_attempts"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterMessage:
-    """One message in the dead-letter topic.
+    """One message in the dead-letter topic; `source_message_id` is that of the rejected message.
 
-    Args:
-        message: the message as pulled from the dead-letter subscription.
-        reason: why it was rejected, `max_delivery_attempts` where Pub/Sub forwarded it, or
-            `unknown` where the trigger did not write it.
-        detail: the field, its value and what was expected.
-        source_message_id: id of the rejected message.
-        publish_time: when it was forwarded, UTC.
+    The reason is `max_delivery_attempts` where Pub/Sub forwarded it, and `unknown` where the
+    trigger did not write it. It was forwarded at `publish_time`, UTC.
     """
 
     message: ReceivedMessage
@@ -68,21 +64,14 @@ def dead_letter(
     Attributes that may not be published are left out, and a body for which a request has no room
     is cut at its end; `source_body_bytes` then has its length.
     """
-    letter = types.PubsubMessage.pb()(data=message.data)
-    kept = [
-        (key, value)
-        for key, value in message.attributes.items()
-        if key not in _OWN_ATTRIBUTES and _may_be_published(key, value)
-    ]
-    letter.attributes.update(dict(kept[: MAX_ATTRIBUTES - len(_OWN_ATTRIBUTES)]))
-    letter.attributes.update(
-        {
-            REASON_ATTRIBUTE: _shortened(reason),
-            DETAIL_ATTRIBUTE: _shortened(detail),
-            SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
-            SOURCE_SUBSCRIPTION_ATTRIBUTE: source_subscription,
-        }
-    )
+    kept = _publishable(message.attributes, without=_OWN_ATTRIBUTES)
+    attributes = dict(islice(kept.items(), MAX_ATTRIBUTES - len(_OWN_ATTRIBUTES))) | {
+        REASON_ATTRIBUTE: _shortened(reason),
+        DETAIL_ATTRIBUTE: _shortened(detail),
+        SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
+        SOURCE_SUBSCRIPTION_ATTRIBUTE: source_subscription,
+    }
+    letter = types.PubsubMessage.pb()(data=message.data, attributes=attributes)
     return _cut_to(letter, MAX_MESSAGE_BYTES)
 
 
@@ -91,10 +80,8 @@ def reduced(letter: Any) -> Any:
 
     Nothing of the rejected message is left in it that a server could refuse.
     """
-    smaller = types.PubsubMessage.pb()(data=letter.data)
-    smaller.attributes.update(
-        {key: letter.attributes[key] for key in _OWN_ATTRIBUTES if key in letter.attributes}
-    )
+    own = {key: letter.attributes[key] for key in _OWN_ATTRIBUTES if key in letter.attributes}
+    smaller = types.PubsubMessage.pb()(data=letter.data, attributes=own)
     return _cut_to(smaller, _MAX_REDUCED_BODY_BYTES)
 
 
@@ -122,22 +109,12 @@ def replayed_message(letter: DeadLetterMessage) -> Any:
     """Return the `PubsubMessage` that the rejected message was."""
     attributes = letter.message.attributes
     added = () if _is_forwarded_by_pubsub(attributes) else _OWN_ATTRIBUTES
-    return types.PubsubMessage.pb()(
-        data=letter.message.data,
-        attributes={
-            key: value
-            for key, value in attributes.items()
-            if key not in added and _may_be_published(key, value)
-        },
-    )
+    kept = _publishable(attributes, without=added)
+    return types.PubsubMessage.pb()(data=letter.message.data, attributes=kept)
 
 
 def publish_batches(messages: Sequence[Any]) -> Iterator[list[Any]]:
-    """Split messages into as few publish requests as the limits allow.
-
-    All that a message has counts: its data, the keys and values of its attributes, and a fixed
-    amount for what the server adds.
-    """
+    """Split messages into as few publish requests as the limits allow: all of a message counts."""
     batch: list[Any] = []
     size = _REQUEST_OVERHEAD_BYTES
     for message in messages:
@@ -155,12 +132,15 @@ def _is_forwarded_by_pubsub(attributes: Mapping[str, str]) -> bool:
     return any(key.startswith(_PUBSUB_PREFIX) for key in attributes)
 
 
-def _may_be_published(key: str, value: str) -> bool:
-    return (
-        not key.startswith(("goog", _PUBSUB_PREFIX))
+def _publishable(attributes: Mapping[str, str], without: Collection[str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key not in without
+        and not key.startswith(("goog", _PUBSUB_PREFIX))
         and 0 < len(key.encode()) <= MAX_ATTRIBUTE_KEY_BYTES
         and len(value.encode()) <= MAX_ATTRIBUTE_VALUE_BYTES
-    )
+    }
 
 
 def _cut_to(letter: Any, max_bytes: int) -> Any:

@@ -34,9 +34,6 @@ def inspect_trigger_queue(
         config: names them.
         publishers: by name the IAM principals that must be able to publish to the trigger topic.
         is_pulled: whether Dagster pulls the trigger subscription; there is none otherwise.
-
-    Returns:
-        The checks.
     """
     project = config.project_id
     topic = topic_name(project, config.trigger_topic)

@@ -1,9 +1,8 @@
 """Messages about drift as the local platform writes them, in the forms that are on record.
 
-Nothing reads a form back: of any message only the monitoring job's resource name counts
-(`transak_drift.trigger.message`). Sources: "Vertex AI: Monitor feature skew and drift, Cloud
-Logging" for the payload of v1; "Cloud Logging: LogEntry"; "Monitored resources and services" for
-the labels; the form of the notification channel is one that was seen.
+Nothing reads a form back. Sources: "Vertex AI: Monitor feature skew and drift, Cloud Logging" for
+the payload of v1; "Cloud Logging: LogEntry"; "Monitored resources and services" for the labels; the
+form of the notification channel is one that was seen.
 """
 
 from __future__ import annotations
@@ -29,21 +28,24 @@ class MessageShape(StrEnum):
 
 
 def drift_message(event: DriftEvent, shape: MessageShape, now: datetime) -> dict[str, Any]:
-    """Write the message that tells of a drift event.
+    """Write the message that tells of a drift event, as JSON-ready values.
 
     Args:
         event: the event.
-        shape: a LogEntry with the payload of v1, the message of a notification channel, or a
-            LogEntry with a payload that is documented nowhere.
+        shape: a LogEntry with the payload of v1, the message of a notification channel, which tells
+            of no feature, or a LogEntry with a payload that is documented nowhere.
         now: the present time, UTC.
-
-    Returns:
-        The body as JSON-ready values.
     """
-    if shape == MessageShape.CHANNEL:
-        return channel_message(event, now)
     if shape == MessageShape.LOG_ENTRY:
         return anomaly_log_entry(event, receive_time=now)
+    if shape == MessageShape.CHANNEL:
+        return {
+            "subject": "Vertex AI Model Monitoring Job anomalies detected",
+            "details": {
+                "model_monitoring_job_name": _job_name(event),
+                "model_monitoring_job_create_time": f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            },
+        }
     payload = {
         "@type": f"{_TYPE}ModelMonitoringJobAnomaliesLogEntry",
         "source": {"job": _job_name(event)},
@@ -53,20 +55,14 @@ def drift_message(event: DriftEvent, shape: MessageShape, now: datetime) -> dict
 
 
 def anomaly_log_entry(event: DriftEvent, *, receive_time: datetime) -> dict[str, Any]:
-    """Write the log entry that tells of a drift event, with the payload of v1.
-
-    Args:
-        event: the event.
-        receive_time: when the log received the entry, UTC.
-
-    Returns:
-        The LogEntry as JSON-ready values.
-    """
+    """Write the log entry that tells of a drift event, with the payload of v1."""
+    start = {} if event.window_start is None else {"startTime": _rfc3339(event.window_start)}
     payload: dict[str, Any] = {
         "@type": f"{_TYPE}ModelMonitoringAnomaliesLogEntry",
         "anomalyObjective": "RAW_FEATURE_DRIFT",
         "modelMonitor": model_monitor_name(event.project, event.location, event.model_monitor_id),
         "modelMonitoringJob": _job_name(event),
+        **start,
         "endTime": _rfc3339(event.window_end),
         "featureAnomalies": [
             {
@@ -78,28 +74,7 @@ def anomaly_log_entry(event: DriftEvent, *, receive_time: datetime) -> dict[str,
         ],
         "totalAnomaliesCount": len(event.features),
     }
-    if event.window_start is not None:
-        payload["startTime"] = _rfc3339(event.window_start)
     return _log_entry(event, payload, receive_time)
-
-
-def channel_message(event: DriftEvent, created: datetime) -> dict[str, Any]:
-    """Write what a Cloud Monitoring notification channel of type pubsub publishes.
-
-    Args:
-        event: the event.
-        created: when the monitoring job was created, UTC.
-
-    Returns:
-        The body as JSON-ready values; it tells of no feature.
-    """
-    return {
-        "subject": "Vertex AI Model Monitoring Job anomalies detected",
-        "details": {
-            "model_monitoring_job_name": _job_name(event),
-            "model_monitoring_job_create_time": f"{created.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        },
-    }
 
 
 def _log_entry(event: DriftEvent, payload: dict[str, Any], now: datetime) -> dict[str, Any]:

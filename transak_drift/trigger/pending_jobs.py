@@ -46,12 +46,7 @@ class PendingJobs(BaseModel):
         return now - look_back if self.listed_at is None else self.listed_at - LISTING_OVERLAP
 
     def add_listing(self, jobs: Iterable[ListedJob], now: datetime) -> None:
-        """Await the listed jobs that are new.
-
-        Args:
-            jobs: the jobs, oldest first.
-            now: when they were listed, UTC.
-        """
+        """Await the listed jobs, oldest first, that are new."""
         for job in jobs:
             key = drift_event_key(job.model_monitor_id, job.monitoring_job_id)
             if key not in self.finished:

@@ -13,12 +13,9 @@ MIN_SIGHTINGS = 4
 
 
 class Sighting(BaseModel):
-    """A heartbeat as it was last seen.
+    """A heartbeat's text, which differs from beat to beat, and in how many looks it was the same.
 
-    Args:
-        heartbeat: its text, which differs from beat to beat.
-        since: when it was first seen, by the watch's own clock: the workers' are not relied upon.
-        sightings: in how many looks it was the same.
+    It was first seen `since`, by the watch's own clock: the workers' are not relied upon.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,11 +26,7 @@ class Sighting(BaseModel):
 
 
 class RunHealth(BaseModel):
-    """The runs that are watched; serialised as a sensor's cursor.
-
-    Args:
-        sightings: by run id.
-    """
+    """The runs that are watched, by run id; serialised as a sensor's cursor."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,15 +35,9 @@ class RunHealth(BaseModel):
     def after_look(
         self, heartbeats: Mapping[str, str], now: datetime, heartbeat_seconds: float
     ) -> tuple[RunHealth, list[str]]:
-        """Compare with what was seen before.
+        """Compare the newest heartbeats, of runs said to be running, with what was seen before.
 
-        Args:
-            heartbeats: newest heartbeat by run id, of the runs that are said to be running.
-            now: UTC.
-            heartbeat_seconds: seconds between two beats of a run.
-
-        Returns:
-            What is watched on, and the runs that no worker carries.
+        Returns what is watched on, and the runs that no worker carries.
         """
         silence = timedelta(seconds=HEARTBEATS_MISSED * heartbeat_seconds)
         sightings, dead = {}, []

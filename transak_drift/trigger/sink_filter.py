@@ -34,15 +34,8 @@ def sink_filter(model_monitor_id: str, further_model_monitor_ids: Sequence[str] 
     """Render the filter that lets through only what one model's monitors log.
 
     The template's `${name}` placeholder means the same to Terraform's `templatefile()`, which
-    renders the same file for the deployed sink.
-
-    Args:
-        model_monitor_id: id of the configured ModelMonitor. Those of single model versions, which
-            have it with `-v<version>` as their id, pass as well.
-        further_model_monitor_ids: ids or numbers of the model's other monitors.
-
-    Returns:
-        The filter in the Logging query language.
+    renders the same file for the deployed sink. Monitors of single model versions pass as well,
+    which have the id of the configured one with `-v<version>`.
 
     Raises:
         ValueError: a value is not a valid id, so that it could change the filter's meaning.
@@ -78,18 +71,11 @@ def _ids_of_versions(model_monitor_id: str) -> str:
 
 
 def lets_through(filter_text: str, entry: Mapping[str, Any]) -> bool:
-    """Evaluate a filter on a log entry.
-
-    Args:
-        filter_text: equalities and regular expressions on text, one a line, joined by AND; more of
-            the Logging query language the deployed template does not use.
-        entry: a LogEntry as its JSON form.
-
-    Returns:
-        Whether the filter lets the entry through. A field that the entry lacks does not match.
+    """Evaluate a filter on a log entry; a field that the entry lacks does not match.
 
     Raises:
-        ValueError: the filter has another form.
+        ValueError: the filter is not equalities and regular expressions on text, one a line, joined
+            by AND; more of the Logging query language the deployed template does not use.
     """
     lines = [line for line in filter_text.splitlines() if line and not line.startswith("--")]
     comparisons = [_COMPARISON.fullmatch(line) for line in "\n".join(lines).split("\nAND ")]
