@@ -29,7 +29,7 @@ from transak_drift.defs.monitoring_results_sensor import (
 )
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift.trigger.pending_jobs import PendingJobs
-from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
+from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 NAMES = ModelNames()
@@ -119,7 +119,6 @@ class Watch:
 
 
 def rows(coop: int) -> list[dict[str, object]]:
-    """Return ten rows, so many of which are of one description."""
     return [
         {"description": "Coop" if number < coop else "Migros", "type": "Card"}
         for number in range(10)
@@ -147,7 +146,6 @@ def watch(vertex: LoopbackVertex, instance: dg.DagsterInstance) -> Watch:
 
 
 def finish(vertex: LoopbackVertex, *days: date) -> None:
-    """Let the jobs of some days end at the next look."""
     for job in vertex.monitoring.jobs():
         if any(f"/day-{day:%Y%m%d}-" in job.name for day in days):
             vertex.monitoring.finish_at_next_look(job.name)
@@ -160,11 +158,17 @@ def test_a_job_is_watched_until_it_ends_and_reported_once(
     assert watch.tick().asset_events == []
     assert watch.waiting() == [str(FIRST_DAY)]
     finish(vertex, FIRST_DAY)
-    watch.tick()
+    result = watch.tick()
     assert watch.waiting() == []
     watch.tick()
     (report,) = watch.reports(FIRST_DAY)
     assert report["verdict"].value == "drift in description"
+    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
+    assert [(item.check_name, item.passed, item.severity) for item in checks] == [
+        ("description_drift", False, dg.AssetCheckSeverity.WARN),
+        ("type_drift", True, dg.AssetCheckSeverity.WARN),
+    ]
+    assert (checks[0].description or "").startswith("0.4000 > 0.3: ")
 
 
 def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, watch: Watch) -> None:
@@ -183,26 +187,12 @@ def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, wa
     assert by_sensor == by_asset
 
 
-def test_the_checks_are_those_that_the_asset_evaluates(
-    vertex: LoopbackVertex, watch: Watch
-) -> None:
-    watch.start(FIRST_DAY, drifted=True)
-    finish(vertex, FIRST_DAY)
-    result = watch.tick()
-    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
-    assert [(item.check_name, item.passed, item.severity) for item in checks] == [
-        ("description_drift", False, dg.AssetCheckSeverity.WARN),
-        ("type_drift", True, dg.AssetCheckSeverity.WARN),
-    ]
-    assert checks[0].description is not None
-    assert checks[0].description.startswith("0.4000 > 0.3: ")
-
-
 def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) -> None:
     watch.materialize(FIRST_DAY)
     assert watch.reports(FIRST_DAY) == []
     watch.tick()
     assert watch.waiting() == [str(FIRST_DAY)]
+    assert watch.platform.connect(watch.config) is watch.platform.connect(watch.config), "shared"
 
 
 def test_many_jobs_in_flight_are_looked_at_in_turn(
@@ -227,26 +217,18 @@ def test_many_jobs_in_flight_are_looked_at_in_turn(
     assert all(len(watch.reports(day)) == 1 for day in days)
 
 
-def test_a_lost_cursor_repeats_no_report(vertex: LoopbackVertex, watch: Watch) -> None:
-    watch.start(FIRST_DAY)
-    finish(vertex, FIRST_DAY)
-    watch.tick()
-    watch.cursor = None
-    watch.tick()
-    assert watch.waiting() == []
-    assert len(watch.reports(FIRST_DAY)) == 1
-
-
-def test_a_tick_that_dies_before_its_cursor_repeats_no_report(
-    vertex: LoopbackVertex, watch: Watch
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost cursor", "died before its cursor"])
+def test_a_job_is_reported_once_whatever_becomes_of_the_cursor(
+    vertex: LoopbackVertex, watch: Watch, is_lost: bool
 ) -> None:
     watch.start(FIRST_DAY)
     watch.tick()
-    finish(vertex, FIRST_DAY)
     before = watch.cursor
+    finish(vertex, FIRST_DAY)
     watch.tick()
-    watch.cursor = before
+    watch.cursor = None if is_lost else before
     watch.tick()
+    assert watch.waiting() == []
     assert len(watch.reports(FIRST_DAY)) == 1
 
 
@@ -375,8 +357,3 @@ def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(
     assert report["description threshold"].value == 0.3
     checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
     assert [item.check_name for item in checks] == ["type_drift"]
-
-
-def test_the_connection_is_shared_by_the_ticks(watch: Watch) -> None:
-    assert watch.platform.connect(watch.config) is watch.platform.connect(watch.config)
-    assert connect(watch.vertex.endpoint) is not watch.platform.connect(watch.config)

@@ -115,14 +115,9 @@ class Platform:
 
     def put(self, job: str, distances: dict[str, float], end: datetime, state: JobState) -> None:
         done = state == JobState.SUCCEEDED
-        self.jobs[job] = MonitoringJob(
-            f"name of {job}",
-            self.monitor,
-            job,
-            state,
-            "its data are gone" if state == JobState.FAILED else "",
-            monitoring_result(job, distances, end=end) if done else None,
-        )
+        result = monitoring_result(job, distances, end=end) if done else None
+        name, detail = f"name of {job}", "its data are gone" if state == JobState.FAILED else ""
+        self.jobs[job] = MonitoringJob(name, self.monitor, job, state, detail, result)
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         self._answer()
@@ -157,28 +152,23 @@ class Write(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong in one tick.
+    """What goes wrong in one tick."""
 
-    Args:
-        dies_before: the daemon is killed before a write of this kind.
-        after: how many writes of this kind it makes before.
-        stays_away: it comes back too late to resume the tick.
-        loses_acknowledgements: Pub/Sub loses each acknowledgement.
-        delivers_anything: Pub/Sub delivers again what is leased or acknowledged.
-        launches_fail: runs are created, but cannot be launched.
-        submits_at_most: the sensor is switched off after so many run requests.
-        is_out: the platform does not answer.
-        loses_cursor: somebody resets the cursor before the tick.
-    """
-
+    # The daemon is killed before a write of this kind, after so many of them, ...
     dies_before: Write | None = None
     after: int = 0
+    # ... and comes back too late to resume the tick.
     stays_away: bool = False
     loses_acknowledgements: bool = False
+    # Pub/Sub delivers again what is leased or acknowledged.
     delivers_anything: bool = False
+    # Runs are created, but cannot be launched.
     launches_fail: bool = False
+    # The sensor is switched off after so many run requests.
     submits_at_most: int | None = None
+    # The platform does not answer.
     is_out: bool = False
+    # Somebody resets the cursor before the tick.
     loses_cursor: bool = False
 
 
@@ -238,13 +228,9 @@ class TriggerWorld:
         job, inbox = self.platform.jobs[job_id], self.inbox()
         event = drift_event_of(job, job.result, self.config) if job.result else None
         if event is not None and not inbox.knows(event.key):
-            self.log.append(
-                [
-                    TriggerRecord(
-                        kind=OutcomeKind.DRIFT, key=event.key, detail="", at=self.now, event=event
-                    )
-                ]
-            )
+            drift = OutcomeKind.DRIFT
+            record = TriggerRecord(kind=drift, key=event.key, detail="", at=self.now, event=event)
+            self.log.append([record])
 
     def tick(
         self, maximum: int, shuffle: Callable[[list[str]], None], fault: Fault | None = None
