@@ -46,12 +46,13 @@ if TYPE_CHECKING:
     from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 SENSOR_NAME = "drift_message_sensor"
-_NOT_IN_FLIGHT = (
-    dg.DagsterRunStatus.MANAGED,
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-)
+_IN_FLIGHT = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,14 +301,13 @@ def training_history(
     Without `answers` it is not read which windows they reached: only held events are answered.
     """
     job = names.name(keys.RETRAIN_JOB)
-    in_flight = [status for status in dg.DagsterRunStatus if status not in _NOT_IN_FLIGHT]
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     baseline, model = (
         _trained_until(instance, names.asset(asset)) if answers else None
         for asset in (keys.BASELINE_DATASET, keys.TRAINED_MODEL)
     )
     return TrainingHistory(
-        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=in_flight)),
+        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
         baseline_until=baseline,
         evaluated_until=model,

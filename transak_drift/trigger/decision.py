@@ -55,12 +55,7 @@ def decide(
     A request of an earlier tick whose run is not there yet is made again. An event that raises has
     a step `failed` with its error, and the others go on.
 
-    Args:
-        inbox: what is open.
-        policy: the model's retrain policy.
-        history: its trainings so far: the runs that are created, in any state.
-        runs: by drift event whether its training run, which is created, was handed over to run.
-        now: the present time, UTC.
+    `runs` has by drift event whether its training run, which is created, was handed over to run.
     """
     undecided = inbox.undecided()
     held = [pair for pair in undecided if pair[0].kind == OutcomeKind.HELD]

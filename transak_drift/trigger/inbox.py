@@ -46,14 +46,11 @@ class KeptMessage(BaseModel):
 
 
 class TriggerRecord(BaseModel):
-    """One step in the event log.
+    """One step in the event log, with a sentence for people.
 
     Args:
-        kind: the step.
         key: the drift event, `<monitor id>/<job id>`; of a job that could not be verified to be
             ours its resource name; of a message that names no job an empty string.
-        detail: a sentence for people.
-        at: when, UTC.
         messages: how many messages had this outcome; 0 of what was found by polling.
         event: the drift event, where the step is its first or a decision.
         message: the message, where its job has not ended.

@@ -57,12 +57,8 @@ def take_in(
 ) -> tuple[list[Outcome], list[str]]:
     """Decide what becomes of messages that were pulled, and of those that wait for their job.
 
-    Args:
-        pulled: in the order of delivery.
-        assess: says what a body means.
-        inboxes: what is open, by the monitor of each model that shares the subscription.
-        configs: these models. What belongs to none of them is recorded at the first.
-        now: the present time, UTC.
+    There is an inbox for the monitor of each model that shares the subscription; what belongs to
+    none of the models is recorded at the first.
 
     Returns:
         The outcomes, and what a person has to know of. A message that is in no outcome stays with
