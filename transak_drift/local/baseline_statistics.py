@@ -11,6 +11,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from transak_drift.config.csv_format import CsvFormat
@@ -32,9 +33,10 @@ def baseline_statistics(
     """
     configuration = json.dumps({"features": features, "csv": csv_format.model_dump()})
     try:
-        stored, text = _read(path)
+        found = path.stat()
+        stored, statistics = _read_once(path, found.st_ino, found.st_mtime_ns, found.st_size)
         if stored == configuration:
-            return DatasetStatistics.from_json(text)
+            return statistics
     except (OSError, EOFError, zlib.error, ValueError):
         # Damaged or missing: the rows are kept, so that nothing is lost.
         pass
@@ -52,9 +54,17 @@ def save_statistics(path: Path, statistics: DatasetStatistics, configuration: st
 
 def load_statistics(path: Path) -> DatasetStatistics:
     """Read what `save_statistics` stored; gzip, or StatisticsFormatError, tells a damaged file."""
-    return DatasetStatistics.from_json(_read(path)[1])
+    return _read(path)[1]
 
 
-def _read(path: Path) -> tuple[str, str]:
+@lru_cache(maxsize=4)
+def _read_once(
+    path: Path, _inode: int, _modified: int, _size: int
+) -> tuple[str, DatasetStatistics]:
+    """Read a file once in a process that monitors many days with the same baseline."""
+    return _read(path)
+
+
+def _read(path: Path) -> tuple[str, DatasetStatistics]:
     configuration, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
-    return configuration, text
+    return configuration, DatasetStatistics.from_json(text)

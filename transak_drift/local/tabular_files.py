@@ -7,13 +7,16 @@ types: its columns are untyped text, and stay so in the Parquet files that days 
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import glob
 import json
+import os
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -268,28 +271,40 @@ class DatasetReader:
 
 @contextmanager
 def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
-    """Open a database in memory that spills to a directory of its own and loads no extension.
-
-    What DuckDB raises within the block becomes a DatasetError.
-    """
+    """Open a reader; what DuckDB raises within the block becomes a DatasetError."""
     with (
-        tempfile.TemporaryDirectory(prefix="transak-drift-scan-") as directory,
-        duckdb.connect(
-            ":memory:",
-            config={
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "temp_directory": directory,
-            },
-        ) as connection,
+        tempfile.TemporaryDirectory(prefix="transak-drift-csv-") as directory,
+        _database(os.getpid()).cursor() as connection,
     ):
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET lock_configuration = true")
         reader = DatasetReader(connection, csv_format, Path(directory))
         try:
             yield reader
         except duckdb.Error as error:
+            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+                _database.cache_clear()
             raise reader.explain(error) from error
+
+
+@lru_cache(maxsize=1)
+def _database(process_id: int) -> duckdb.DuckDBPyConnection:
+    """Return this process's database in memory: opening one takes as long as scanning a day.
+
+    It spills to a directory of its own, loads no extension, and keeps nothing of what it has read.
+    """
+    spill = tempfile.TemporaryDirectory(prefix="transak-drift-scan-")
+    atexit.register(spill.cleanup)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "enable_external_file_cache": False,
+            "temp_directory": spill.name,
+        },
+    )
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 
 from transak_drift.drift.canonical_text import canonical_text
 from transak_drift.platform import PlatformError
+
+_Mask: TypeAlias = npt.NDArray[np.bool_]
+_Random: TypeAlias = np.random.Generator
 
 
 class TrainingDataError(PlatformError):
@@ -102,7 +105,8 @@ def read_training_data(
     """
     if not training_files:
         raise TrainingDataError("training_files is empty; fix: name at least one day's file")
-    row_counts = [_row_count(path, [*feature_columns, label_column]) for path in training_files]
+    columns = [*feature_columns, label_column]
+    row_counts = [_row_count(path, columns) for path in training_files]
     quotas = _row_quotas(row_counts, maximum_rows)
     parts: list[LabelledRows] = []
     unlabelled = 0
@@ -110,7 +114,7 @@ def read_training_data(
         zip(training_files, row_counts, quotas, strict=True)
     ):
         random = np.random.default_rng([seed, index])
-        table = pq.read_table(path, columns=[*feature_columns, label_column])
+        table = pq.read_table(path, columns=columns)
         if quota < rows:
             table = table.take(pa.array(np.sort(random.choice(rows, quota, replace=False))))
         labels = np.array(_text_column(table, label_column), dtype=object)
@@ -176,11 +180,8 @@ def _require_learnable(
 
 
 def _held_out_mask(
-    labels: npt.NDArray[np.object_],
-    newest_rows: int,
-    share: float,
-    random: np.random.Generator,
-) -> npt.NDArray[np.bool_]:
+    labels: npt.NDArray[np.object_], newest_rows: int, share: float, random: _Random
+) -> _Mask:
     older_rows = len(labels) - newest_rows
     wanted = share * len(labels)
     from_newest = min(newest_rows / 2, wanted)
@@ -200,11 +201,7 @@ def _held_out_mask(
 
 
 def _hold_out_by_label(
-    mask: npt.NDArray[np.bool_],
-    labels: npt.NDArray[np.object_],
-    part: npt.NDArray[np.bool_],
-    share: float,
-    random: np.random.Generator,
+    mask: _Mask, labels: npt.NDArray[np.object_], part: _Mask, share: float, random: _Random
 ) -> None:
     for label in sorted(set(labels[part])):
         of_label = labels == label

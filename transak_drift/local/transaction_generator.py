@@ -55,8 +55,8 @@ class DriftInjection:
     Args:
         first_day: first day with the new scheme.
         last_day: last day with it (inclusive), or None where it stays.
-        share: share of the rows that move, in (0, 1]; about the distance of `type`, while that
-            of `description` is seven tenths of it.
+        share: share of the rows that move; about the distance of `type`, while that of
+            `description` is seven tenths of it.
         ramp_days: days in which the share grows evenly to `share`; 1 is an abrupt change.
     """
 
@@ -200,11 +200,7 @@ def _bookings() -> _Bookings:
 
 
 def _category_share(category: Category, day: date) -> float:
-    share = category.share
-    if day.isoweekday() == 6:
-        share *= category.saturday
-    elif day.isoweekday() == 7:
-        share *= category.sunday
+    share = category.share * {6: category.saturday, 7: category.sunday}.get(day.isoweekday(), 1.0)
     if day.day >= _MONTH_END_FIRST_DAY or day.day <= _MONTH_START_LAST_DAY:
         share *= category.month_end
     if day.month == 12:

@@ -21,20 +21,12 @@ def decide_promotion(
 ) -> PromotionDecision:
     """Let the challenger replace the champion only if it is not worse on held-out recent data.
 
-    Args:
-        challenger_macro_f1: the new model's macro-averaged F1 score on the held-out rows, in
-            [0, 1].
-        champion_macro_f1: the present model's score on the same rows, or None where there is no
-            present model: then the challenger is always promoted.
-
-    Returns:
-        The decision with its reason.
+    The scores, macro-averaged F1, are of the same rows; without a champion (None) the challenger is
+    always promoted.
     """
     if champion_macro_f1 is None:
-        return PromotionDecision(
-            True,
-            f"first model (macro F1 {challenger_macro_f1:.4f}): there is no champion to beat",
-        )
+        reason = f"first model (macro F1 {challenger_macro_f1:.4f}): there is no champion to beat"
+        return PromotionDecision(True, reason)
     promote = challenger_macro_f1 >= champion_macro_f1 - ROUNDING
     return PromotionDecision(
         promote,

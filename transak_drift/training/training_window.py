@@ -30,9 +30,6 @@ def select_training_days(
             that differs.
         thresholds: greatest allowed distance by feature. Days that cannot be compared differ.
         max_days: calendar days that the run spans at most, the event's day included; at least 1.
-
-    Returns:
-        The days in ascending order, at least `[event_day]`.
     """
     event = statistics_of(event_day)
     # Not `event_day - (max_days - 1)`: that day may lie before the calendar's first.

@@ -36,6 +36,7 @@ _RETENTION_CHECK_SECONDS = 60.0
 _RETRY_SECONDS = 10.0
 
 Context = grpc.aio.ServicerContext
+_DeleteSubscription = types.DeleteSubscriptionRequest
 Method = Callable[[Any, Context], Awaitable[proto.Message | None]]
 
 
@@ -67,10 +68,7 @@ class PubSubServices:
                 {
                     "CreateSubscription": (self.create_subscription, types.Subscription),
                     "GetSubscription": (self.get_subscription, types.GetSubscriptionRequest),
-                    "DeleteSubscription": (
-                        self.delete_subscription,
-                        types.DeleteSubscriptionRequest,
-                    ),
+                    "DeleteSubscription": (self.delete_subscription, _DeleteSubscription),
                     "Pull": (self.pull, types.PullRequest),
                     "Acknowledge": (self.acknowledge, types.AcknowledgeRequest),
                     "ModifyAckDeadline": (self.modify_ack_deadline, types.ModifyAckDeadlineRequest),
@@ -118,9 +116,7 @@ class PubSubServices:
         name = require_resource_name(request.subscription, "subscriptions")
         return (await self._storage.run(self._storage.subscription, name))[1]
 
-    async def delete_subscription(
-        self, request: types.DeleteSubscriptionRequest, _: Context
-    ) -> None:
+    async def delete_subscription(self, request: _DeleteSubscription, _: Context) -> None:
         """Delete a subscription and its backlog; the pulls that wait on it get NOT_FOUND."""
         name = require_resource_name(request.subscription, "subscriptions")
         await self._storage.run(self._storage.delete_subscription, name)
@@ -228,10 +224,8 @@ def _answering(name: str, method: Method) -> Method:
             await context.abort(error.grpc_status_code or grpc.StatusCode.UNKNOWN, error.message)
         except Exception:
             _log.exception("%s failed", name)
-            await context.abort(
-                grpc.StatusCode.INTERNAL,
-                f"The embedded Pub/Sub server failed on {name}; see its log",
-            )
+            problem = f"The embedded Pub/Sub server failed on {name}; see its log"
+            await context.abort(grpc.StatusCode.INTERNAL, problem)
 
     return answer
 
