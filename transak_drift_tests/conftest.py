@@ -26,6 +26,7 @@ _EACH_ALONE = (
     "deployment",
     "documentation",
     "pipelines",
+    "defs/test_assets",
     "reports",
     "local/test_training",
     "terraform",

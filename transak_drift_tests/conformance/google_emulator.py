@@ -26,11 +26,7 @@ class EmulatorNotInstalledError(Exception):
 
 
 def emulator_command() -> list[str]:
-    """Return the command that starts the emulator, without host and port.
-
-    Raises:
-        EmulatorNotInstalledError: with the reason and what to install.
-    """
+    """Return the command that starts the emulator, without host and port."""
     gcloud = shutil.which("gcloud")
     roots = [Path(gcloud).resolve().parents[1]] if gcloud else []
     for root in [*roots, *_SDK_ROOTS]:
@@ -39,15 +35,11 @@ def emulator_command() -> list[str]:
             break
     else:
         raise EmulatorNotInstalledError(
-            "Google's Pub/Sub emulator is not installed; install it with "
-            "'gcloud components install pubsub-emulator' or the Debian package "
-            "google-cloud-cli-pubsub-emulator"
+            "Google's Pub/Sub emulator is not installed: gcloud components install pubsub-emulator"
         )
     java = shutil.which("java")
     if java is None:
-        raise EmulatorNotInstalledError(
-            "Google's Pub/Sub emulator is installed, but the Java runtime it needs is not"
-        )
+        raise EmulatorNotInstalledError("Google's Pub/Sub emulator needs a Java runtime")
     return [java, "-jar", str(jars[-1])]
 
 

@@ -20,6 +20,9 @@ def test_defaults_of_a_subscription(pubsub: Workspace) -> None:
         ack_deadline_seconds=10,
         message_retention_duration=timedelta(days=7),
     )
+    name = pubsub.create_subscription(topic, "two", dead_letter_policy={"dead_letter_topic": topic})
+    found = pubsub.subscriber.get_subscription(subscription=name)
+    assert found.dead_letter_policy.max_delivery_attempts == 5
 
 
 def test_settings_of_a_subscription_are_kept(pubsub: Workspace) -> None:
@@ -44,13 +47,6 @@ def test_subscription_is_created_once(pubsub: Workspace) -> None:
     topic, name = pubsub.create_pair()
     with pytest.raises(AlreadyExists, match="Subscription already exists"):
         pubsub.subscriber.create_subscription(name=name, topic=topic)
-
-
-def test_topic_of_a_subscription_must_exist(pubsub: Workspace) -> None:
-    with pytest.raises(NotFound, match="Subscription topic does not exist"):
-        pubsub.create_subscription(pubsub.topic_name("missing"))
-    with pytest.raises(InvalidArgument, match=r"Invalid \[topics\] name"):
-        pubsub.create_subscription("")
 
 
 def test_malformed_subscription_name(pubsub: Workspace) -> None:
@@ -95,15 +91,12 @@ def test_delivery_attempts_out_of_bounds(pubsub: Workspace, attempts: int, reaso
         )
 
 
-def test_default_of_delivery_attempts(pubsub: Workspace) -> None:
+def test_topics_of_a_subscription_must_exist(pubsub: Workspace) -> None:
     topic = pubsub.create_topic()
-    name = pubsub.create_subscription(topic, dead_letter_policy={"dead_letter_topic": topic})
-    found = pubsub.subscriber.get_subscription(subscription=name)
-    assert found.dead_letter_policy.max_delivery_attempts == 5
-
-
-def test_dead_letter_topic_must_exist(pubsub: Workspace) -> None:
-    topic = pubsub.create_topic()
+    with pytest.raises(NotFound, match="Subscription topic does not exist"):
+        pubsub.create_subscription(pubsub.topic_name("missing"))
+    with pytest.raises(InvalidArgument, match=r"Invalid \[topics\] name"):
+        pubsub.create_subscription("")
     policy = {"dead_letter_topic": pubsub.topic_name("missing"), "max_delivery_attempts": 5}
     with pytest.raises(NotFound, match="Dead letter topic not found"):
         pubsub.create_subscription(topic, dead_letter_policy=policy)

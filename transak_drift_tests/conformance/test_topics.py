@@ -14,10 +14,6 @@ def test_created_topic_is_found(pubsub: Workspace) -> None:
     created = pubsub.publisher.create_topic(request={"name": name, "labels": {"team": "bank"}})
     assert created == types.Topic(name=name, labels={"team": "bank"})
     assert pubsub.publisher.get_topic(topic=name) == created
-
-
-def test_topic_is_created_once(pubsub: Workspace) -> None:
-    name = pubsub.create_topic()
     with pytest.raises(AlreadyExists, match="Topic already exists"):
         pubsub.publisher.create_topic(name=name)
 

@@ -23,12 +23,7 @@ PULL_SECONDS = 20.0
 
 
 class Workspace:
-    """A project of its own on a server.
-
-    Args:
-        endpoint: `host:port` of the server.
-        follows_documented_limits: False for Google's emulator, which does not enforce some.
-    """
+    """A project of its own on a server; Google's emulator does not enforce some limits."""
 
     def __init__(self, endpoint: str, *, follows_documented_limits: bool) -> None:
         self.endpoint = endpoint
@@ -43,19 +38,15 @@ class Workspace:
         )
 
     def close(self) -> None:
-        """Close the clients' connection."""
         self._channel.close()
 
     def topic_name(self, topic: str) -> str:
-        """Return the resource name of a topic in this project."""
         return f"projects/{self.project}/topics/{topic}"
 
     def subscription_name(self, subscription: str) -> str:
-        """Return the resource name of a subscription in this project."""
         return f"projects/{self.project}/subscriptions/{subscription}"
 
     def create_topic(self, topic: str = "topic-one") -> str:
-        """Create a topic and return its resource name."""
         name = self.topic_name(topic)
         self.publisher.create_topic(name=name)
         return name
@@ -63,7 +54,6 @@ class Workspace:
     def create_subscription(
         self, topic_name: str, subscription: str = "subscription-one", **settings: Any
     ) -> str:
-        """Create a subscription and return its resource name."""
         name = self.subscription_name(subscription)
         self.subscriber.create_subscription(request={"name": name, "topic": topic_name, **settings})
         return name
@@ -105,7 +95,6 @@ class Workspace:
     def pull_now(
         self, subscription_name: str, max_messages: int = 10
     ) -> list[types.ReceivedMessage]:
-        """Pull once and return at once, with or without messages."""
         response = self.subscriber.pull(
             request={
                 "subscription": subscription_name,
@@ -129,7 +118,6 @@ class Workspace:
     def acknowledge(
         self, subscription_name: str, received: Sequence[types.ReceivedMessage]
     ) -> None:
-        """Acknowledge deliveries."""
         self.subscriber.acknowledge(
             subscription=subscription_name, ack_ids=[entry.ack_id for entry in received]
         )

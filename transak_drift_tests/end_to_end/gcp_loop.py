@@ -5,12 +5,12 @@ Transactions and statistics are real; only Google's machines are missing.
 
 from __future__ import annotations
 
-import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import pytest
@@ -21,7 +21,6 @@ from pyarrow import csv
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
-from transak_drift.defs import monitoring_results_sensor
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.gcp_resources import GcpPlatformResource, GcpTriggerQueueResource
@@ -48,18 +47,18 @@ from transak_drift.trigger.inbox import TriggerRecord
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.end_to_end.running_loop import DagsterProcesses, count_unacknowledged
+from transak_drift_tests.end_to_end.running_loop import count_unacknowledged
 from transak_drift_tests.servers.clients import QUICK_LIMITS
 from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
-from transak_drift_tests.warm_processes import run_code_server
 
 NAMES = ModelNames()
 
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 TODAY = datetime.now(UTC).date()
 QUIET_DAY, DRIFT_DAY, RECOVERED_DAY = (TODAY - timedelta(days=n) for n in (3, 2, 1))
+LIMIT_SECONDS = 300
 PLACES = {
     "training_dataset": "gs://transak-i1/training/{model_version}.csv",
     "prediction_dataset": "gs://transak-i1/predictions/{date}.csv",
@@ -69,6 +68,8 @@ PLACES = {
 IMPATIENT = replace(QUICK_LIMITS, total_seconds=0.1)
 QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
+Found = TypeVar("Found")
+
 
 class ImpatientPlatform(GcpPlatformResource):
     """The platform with limits at which a refused call fails at once."""
@@ -77,13 +78,6 @@ class ImpatientPlatform(GcpPlatformResource):
         """See `GcpPlatformResource`."""
         assert self.vertex_endpoint is not None
         return connect_vertex(self.vertex_endpoint, IMPATIENT)
-
-
-def run_attentive_code_server(*arguments: Any) -> None:
-    """Run the code server with a sensor that lists monitoring jobs every second, not minute."""
-    bounds = partial(PollBounds, listing_interval=timedelta(seconds=1))
-    vars(monitoring_results_sensor)["PollBounds"] = bounds
-    run_code_server(*arguments)
 
 
 class GcpLoop:
@@ -104,7 +98,7 @@ class GcpLoop:
         ).start()
         self.vertex.sink_filter = sink_filter(self.config.model_monitor_id)
         self.storage = LoopbackStorage(self.vertex.buckets).__enter__()
-        environment = {
+        self.environment = {
             "TRANSAK_DRIFT_PLATFORM": "gcp",
             "TRANSAK_DRIFT_CONFIG": str(config_file),
             "TRANSAK_DRIFT_VERTEX_ENDPOINT": self.vertex.endpoint,
@@ -113,11 +107,9 @@ class GcpLoop:
             "STORAGE_EMULATOR_HOST": self.storage.url,
             "DAGSTER_HOME": str(make_dagster_home(directory / "dagster_home")),
         }
-        for name, value in environment.items():
+        for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
-        self.dagster = DagsterProcesses(directory, {**os.environ}, run_attentive_code_server)
-        self.wait_for = self.dagster.wait_for
-        self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
+        self.instance = dg.DagsterInstance.from_config(self.environment["DAGSTER_HOME"])
         self.definitions = build_definitions(load_settings(), [self.config])
         self.platform = ImpatientPlatform(vertex_endpoint=self.vertex.endpoint)
         self._resources = {"trigger_queue": GcpTriggerQueueResource(), "platform": self.platform}
@@ -128,7 +120,6 @@ class GcpLoop:
         self._cursors: dict[str, str | None] = {}
 
     def close(self) -> None:
-        self.dagster.close()
         self.instance.dispose()
         self.storage.__exit__(None, None, None)
         self.vertex.stop()
@@ -185,6 +176,16 @@ class GcpLoop:
         if materialization is None:
             return None
         return {name: value.value for name, value in materialization.metadata.items()}
+
+    def wait_for(self, what: str, look: Callable[[], Found | None]) -> Found:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.2)
+        log = (self.directory / "daemon.log").read_text(encoding="utf-8")[-4000:]
+        raise AssertionError(f"no {what} in {LIMIT_SECONDS} s; the daemon says: {log}")
 
     def has_trained(self) -> bool:
         runs = self.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))

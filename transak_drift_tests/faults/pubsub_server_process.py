@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from transak_drift.local.pubsub_server.server_files import read_server_address
-from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault, run_faulty_server
-from transak_drift_tests.warm_processes import WarmProcess
+from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault
 
 _START_SECONDS = 30.0
 
@@ -31,20 +31,27 @@ class PubSubServerProcess:
         self._controls = directory / "controls"
         self._controls.mkdir(parents=True)
         self._seconds_added = 0.0
-        self._process: WarmProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        files = (self.data_file, self._port_file, self._controls)
-        process = WarmProcess(
-            run_faulty_server, *files, environment=os.environ, log_file=self._log_file
-        )
+        module = "transak_drift_tests.faults.faulty_pubsub_server"
+        with self._log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", module),
+                    *map(str, (self.data_file, self._port_file, self._controls)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self._process = process
         while (address := read_server_address(self._port_file)) is None or (
             address.process_id != process.pid
         ):
-            if process.exit_status is not None:
+            if process.poll() is not None:
                 raise AssertionError(f"the server did not start:\n{self._log_file.read_text()}")
         with grpc.insecure_channel(address.endpoint) as channel:
             health_pb2_grpc.HealthStub(channel).Check(
@@ -55,6 +62,7 @@ class PubSubServerProcess:
     def kill(self) -> None:
         """Kill the server by SIGKILL."""
         self._running().kill()
+        self._running().wait()
 
     def restart(self) -> None:
         """Kill the server by SIGKILL, and start it again on the same port."""
@@ -63,15 +71,15 @@ class PubSubServerProcess:
 
     def wait_until_dead(self) -> None:
         """Wait for the server to kill itself, as an armed fault makes it do."""
-        self._running().wait(_START_SECONDS)
+        self._running().wait(timeout=_START_SECONDS)
 
     def freeze(self) -> None:
         """Stop the server where it is, as a machine that hangs."""
-        os.kill(self.process_id, signal.SIGSTOP)
+        self._running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let the server go on."""
-        os.kill(self.process_id, signal.SIGCONT)
+        self._running().send_signal(signal.SIGCONT)
 
     def arm(self, fault: Fault) -> None:
         """Switch a fault on."""
@@ -109,6 +117,6 @@ class PubSubServerProcess:
         """Process of the server that was started last."""
         return self._running().pid
 
-    def _running(self) -> WarmProcess:
+    def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the server was never started"
         return self._process

@@ -90,25 +90,6 @@ def server(tmp_path: Path) -> Generator[Server]:
     running.storage.close()
 
 
-def test_lease_ends_exactly_at_the_ack_deadline(server: Server) -> None:
-    server.create(ack_deadline_seconds=20)
-    server.publish(b"x")
-    assert [lease.attempt for lease in server.lease()] == [1]
-    server.clock.move(19.999_999)
-    assert server.lease() == []
-    server.clock.move(0.000_001)
-    assert [lease.attempt for lease in server.lease()] == [2]
-
-
-def test_acknowledgement_after_the_deadline_counts_until_the_redelivery(server: Server) -> None:
-    server.create()
-    server.publish(b"x")
-    (lease,) = server.lease()
-    server.clock.move(3600)
-    server.acknowledge(lease)
-    assert server.lease() == []
-
-
 def test_next_available_time_tells_when_to_look_again(server: Server) -> None:
     server.create(ack_deadline_seconds=20)
     assert server.deliveries.lease(SUBSCRIPTION, 1, 1)[2] is None

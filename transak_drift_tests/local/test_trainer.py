@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +24,7 @@ from transak_drift.local.trainer import (
 )
 from transak_drift.local.training_data import TrainingDataError, read_training_data
 from transak_drift.local.transaction_catalogue import catalogue
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
-
-FIRST_DAY = date(2026, 3, 2)
-DRIFT_DAY = FIRST_DAY + timedelta(days=4)
-ROWS = 1000
+from transak_drift_tests.local.conftest import ROWS
 
 
 @dataclass(frozen=True)
@@ -43,19 +35,12 @@ class Trainings:
 
 
 @pytest.fixture(scope="module")
-def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
-    directory = tmp_path_factory.mktemp("transactions")
-    generator = GeneratorSettings(
-        seed=11, rows_per_day=ROWS, injections=(DriftInjection(DRIFT_DAY),)
+def trainings(days: dict[date, Path]) -> Trainings:
+    *quiet, drifted = days.values()
+    champion = train_classifier(quiet, "category", 0)
+    return Trainings(
+        champion, drifted, train_classifier([drifted], "category", 0, champion.pipeline)
     )
-    files = []
-    for n in range(5):
-        day = FIRST_DAY + timedelta(days=n)
-        files.append(directory / f"{day}.parquet")
-        pq.write_table(generate_day(day, generator), files[-1])
-    champion = train_classifier(files[:-1], "category", 0)
-    challenger = train_classifier(files[-1:], "category", 0, champion.pipeline)
-    return Trainings(champion, files[-1], challenger)
 
 
 def day_file(path: Path, labels: list[str | None], text: str = "word") -> Path:
@@ -77,7 +62,7 @@ def test_a_model_learns_the_categories(trainings: Trainings) -> None:
     assert scores.accuracy > 0.9
     assert scores.macro_f1 > 0.9
     assert scores.log_loss < 0.5
-    assert scores.rows == pytest.approx(800, rel=0.02)
+    assert scores.rows == pytest.approx(0.2 * 4 * ROWS, rel=0.03)
     assert trainings.champion.training_rows + scores.rows == 4 * ROWS
     assert trainings.champion.champion is None
 
@@ -96,7 +81,10 @@ def test_after_drift_a_retrained_challenger_beats_the_champion(trainings: Traini
 def test_the_same_files_and_seed_give_the_same_model(trainings: Trainings) -> None:
     again = train_classifier([trainings.drifted_file], "category", 0)
     table = pq.read_table(trainings.drifted_file)
-    assert again.evaluation == trainings.challenger.evaluation
+    scores = again.evaluation
+    assert scores == trainings.challenger.evaluation
+    assert Evaluation.model_validate_json(scores.model_dump_json()) == scores
+    assert scores.metrics()["macro F1"] == scores.macro_f1
     assert predict(again.pipeline, table).equals(predict(trainings.challenger.pipeline, table))
     other = train_classifier([trainings.drifted_file], "category", 1)
     assert other.evaluation != again.evaluation
@@ -144,20 +132,29 @@ def test_prediction_names_a_missing_column(trainings: Trainings) -> None:
         predict(trainings.champion.pipeline, pa.table({"description": ["a"], "type": [["a", "b"]]}))
 
 
-def split(files: list[Path], **options: int | float) -> tuple[Counter[str], Counter[str]]:
+def split(
+    files: list[Path],
+    word: int = 0,
+    *,
+    seed: int = 0,
+    maximum_rows: int = 60_000,
+    held_out_share: float = 0.2,
+) -> tuple[Counter[str], Counter[str]]:
+    """Count a word of the descriptions in the training rows and in those held out."""
     data = read_training_data(
         files,
         FEATURE_COLUMNS,
         "category",
-        seed=int(options.get("seed", 0)),
-        maximum_rows=int(options.get("maximum_rows", 60_000)),
-        held_out_share=float(options.get("held_out_share", 0.2)),
+        seed=seed,
+        maximum_rows=maximum_rows,
+        held_out_share=held_out_share,
         minimum_rows=4,
     )
-    return (
-        Counter(text.split()[0] for text in data.training.features[:, 0]),
-        Counter(text.split()[0] for text in data.held_out.features[:, 0]),
+    training, held_out = (
+        Counter(text.split()[word] for text in part.features[:, 0])
+        for part in (data.training, data.held_out)
     )
+    return training, held_out
 
 
 def test_held_out_rows_lean_to_the_newest_day(tmp_path: Path) -> None:
@@ -170,12 +167,6 @@ def test_held_out_rows_lean_to_the_newest_day(tmp_path: Path) -> None:
     assert all(training[f"day{n}"] + held_out[f"day{n}"] == 1000 for n in range(10))
 
 
-def test_of_one_day_a_fifth_is_held_out(tmp_path: Path) -> None:
-    training, held_out = split([day_file(tmp_path / "0.parquet", ["a", "b"] * 500)])
-    assert held_out.total() == pytest.approx(200, abs=2)
-    assert training.total() + held_out.total() == 1000
-
-
 def test_a_large_window_is_sampled_with_the_newest_day_in_front(tmp_path: Path) -> None:
     files = [
         day_file(tmp_path / f"{n}.parquet", ["a", "b"] * 500, text=f"day{n}") for n in range(5)
@@ -183,6 +174,8 @@ def test_a_large_window_is_sampled_with_the_newest_day_in_front(tmp_path: Path) 
     training, held_out = split(files, maximum_rows=1000)
     assert training["day4"] + held_out["day4"] == 500
     assert all(training[f"day{n}"] + held_out[f"day{n}"] == 125 for n in range(4))
+    training, held_out = split(files[:1])
+    assert (training.total(), held_out.total()) == pytest.approx((800, 200), abs=2)
     training, held_out = split(files[:1], maximum_rows=100)
     assert training.total() + held_out.total() == 100
 
@@ -191,17 +184,9 @@ def test_each_label_stays_in_training(tmp_path: Path) -> None:
     labels: list[str | None] = ["common"] * 100 + [f"rare{n}" for n in range(30)]
     path = day_file(tmp_path / "0.parquet", labels)
     for seed in range(5):
-        data = read_training_data(
-            [path],
-            FEATURE_COLUMNS,
-            "category",
-            seed=seed,
-            maximum_rows=1000,
-            held_out_share=0.5,
-            minimum_rows=4,
-        )
-        assert set(data.training.labels) == set(labels)
-        assert set(data.held_out.labels) == {"common"}
+        training, held_out = split([path], 1, seed=seed, held_out_share=0.5)
+        assert set(training) == set(labels)
+        assert set(held_out) == {"common"}
 
 
 def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -232,6 +217,8 @@ def test_labels_that_are_no_text_are_learned_as_text(tmp_path: Path) -> None:
 
 def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     good = day_file(tmp_path / "good.parquet", ["a", "b"] * 50)
+    with pytest.raises(ValueError, match="seed = -1"):
+        train_classifier([good], "category", -1)
     with pytest.raises(TrainingDataError, match="training_files is empty"):
         train_classifier([], "category", 0)
     with pytest.raises(TrainingDataError, match=r"'label'.*'category'.*label_column"):
@@ -251,11 +238,6 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(good).drop_columns("type"), without_type)
     with pytest.raises(TrainingDataError, match=r"3\.parquet has no column 'type'"):
         train_classifier([good, without_type], "category", 0)
-
-
-def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(ValueError, match="seed = -1"):
-        train_classifier([], "category", -1)
 
 
 def test_scores_agree_with_scikit_learns_own() -> None:
@@ -279,9 +261,3 @@ def test_a_label_the_model_does_not_know_counts_as_wrong() -> None:
     assert [item.label for item in scores.classes] == ["a", "new"]
     assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
     assert scores.log_loss == pytest.approx(-np.log(MIN_PROBABILITY) / 2)
-
-
-def test_scores_survive_json(trainings: Trainings) -> None:
-    scores = trainings.champion.evaluation
-    assert Evaluation.model_validate_json(scores.model_dump_json()) == scores
-    assert scores.metrics()["macro F1"] == scores.macro_f1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from datetime import date, timedelta
+from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -14,33 +14,13 @@ import pytest
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.training import train_version
 from transak_drift.local.training_data import TrainingDataError
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
+from transak_drift_tests.local.conftest import DRIFT_DAY, ROWS
 
 NAME = "transak-i1-train-model"
-DRIFT_DAY = date(2026, 3, 5)
-ROWS = 800
 SECONDS_FOR_A_PROCESS = 60
 # Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
 clean = multiprocessing.get_context("forkserver")
 clean.set_forkserver_preload(["transak_drift.local.training"])
-
-
-@pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
-    directory = tmp_path_factory.mktemp("transactions")
-    generator = GeneratorSettings(
-        seed=21, rows_per_day=ROWS, injections=(DriftInjection(DRIFT_DAY),)
-    )
-    files = {}
-    for n in range(-3, 1):
-        day = DRIFT_DAY + timedelta(days=n)
-        files[day] = directory / f"{day}.parquet"
-        pq.write_table(generate_day(day, generator), files[day])
-    return files
 
 
 def train(
@@ -59,7 +39,7 @@ def test_drift_leads_to_a_better_champion_once(tmp_path: Path, days: dict[date, 
     assert "first model" in first.training_run["promotion_reason"]
     assert first.is_champion
     assert first.training_days == (min(quiet), max(quiet))
-    assert first.rows == 3 * ROWS
+    assert first.rows == 4 * ROWS
 
     second, adopted = train(registry, {DRIFT_DAY: days[DRIFT_DAY]}, "monitor/1")
     assert not adopted

@@ -125,14 +125,6 @@ def test_without_a_baseline_nothing_is_written(tmp_path: Path) -> None:
         FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet")
 
 
-def test_a_day_that_arrives_later_is_found(tmp_path: Path) -> None:
-    (tmp_path / "2026-01-01.csv").write_text(f"{HEADER}a,1\n")
-    source = FileTransactions(str(tmp_path))
-    (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}b,2\n")
-    assert source.days() == [date(2026, 1, 1), DAY]
-    assert written(source, DAY, tmp_path)[0]["description"] == "b"
-
-
 @pytest.mark.parametrize(
     ("type_", "values"),
     [
@@ -242,7 +234,7 @@ texts = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\
     )
 )
 @settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
     tmp_path: Path, rows: list[tuple[date, str | None, str | None]]
@@ -283,14 +275,6 @@ def test_data_that_tell_no_day_are_refused_with_the_ways_out(tmp_path: Path) -> 
     message = error_of(tmp_path / "all.csv", tmp_path)
     for way_out in ("date_column", "{date}", "directory", "transak-drift compare BASELINE TARGET"):
         assert way_out in message
-
-
-def test_a_missing_feature_is_refused_with_the_columns_there_are(tmp_path: Path) -> None:
-    (tmp_path / "2026-01-02.csv").write_text("Description,type,note\na,1,x\n")
-    message = error_of(tmp_path, tmp_path)
-    assert "has no column 'description'" in message
-    assert "'Description', 'type', 'note'" in message
-    assert "2026-01-02.csv" in message
 
 
 @pytest.mark.parametrize("cell", ["31.12.2025", "2026-02-30", "", "infinity", "2026-01-02x"])
