@@ -29,11 +29,18 @@ _EACH_ALONE = (
     "defs/test_assets",
     "reports",
     "local/test_training",
-    "terraform",
 )
 # Files of other packages that take long; as any other file each has one worker, which keeps the
 # servers that the file's tests share from being started several times.
-_EARLY = ("cloud_function", "defs", "vertex", "conformance", "local/", "trigger/test_log")
+_EARLY = (
+    "terraform",
+    "cloud_function",
+    "defs",
+    "vertex",
+    "conformance",
+    "local/",
+    "trigger/test_log",
+)
 
 
 # Before pytest-xdist looks at the groups.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.cli.output import JsonOption, ModelOption, console, print_json
+from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line
 from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 
@@ -40,4 +40,4 @@ def compile_pipelines(
         print_json([str(file) for file in files])
         return
     for file in files:
-        console.print(f"{file} written", markup=False)
+        print_line(f"{file} written")

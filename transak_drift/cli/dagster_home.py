@@ -15,18 +15,7 @@ CODE_LOCATION = "transak_drift"
 
 
 def dagster_home(home: Path) -> Path:
-    """Return the directory that holds Dagster's history.
-
-    Args:
-        home: the local platform's directory.
-
-    Returns:
-        DAGSTER_HOME where it is set, as it is; otherwise `<home>/dagster_home`, made with this
-        project's instance settings.
-
-    Raises:
-        PlatformError: DAGSTER_HOME names no directory.
-    """
+    """Return DAGSTER_HOME, or else the directory for Dagster's history in the platform's home."""
     given = os.environ.get("DAGSTER_HOME")
     if not given:
         return make_dagster_home(home / "dagster_home")
@@ -45,14 +34,7 @@ def existing_dagster_home(home: Path) -> Path | None:
 
 
 def make_dagster_home(directory: Path) -> Path:
-    """Make a directory for Dagster's history, with this project's instance settings.
-
-    Args:
-        directory: the directory; settings that are there already are kept.
-
-    Returns:
-        The directory, absolute.
-    """
+    """Make a directory for Dagster's history; instance settings that are there are kept."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "dagster.yaml"
@@ -63,17 +45,10 @@ def make_dagster_home(directory: Path) -> Path:
 
 
 def write_workspace(directory: Path, socket: Path | None = None) -> Path:
-    """Write the workspace file, which names the code location as the repository's own does.
+    """Write a workspace file; without a code server's socket each service starts its own.
 
     Dagster keeps a sensor's cursor and run keys by the location's name: under another name the
     sensor would start from the beginning.
-
-    Args:
-        directory: where the file goes.
-        socket: where a code server listens; by default each service starts its own.
-
-    Returns:
-        The file.
     """
     module = {"python_module": {"module_name": CODE_MODULE, "location_name": CODE_LOCATION}}
     server = {"grpc_server": {"socket": str(socket), "location_name": CODE_LOCATION}}

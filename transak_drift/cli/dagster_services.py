@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -24,9 +23,6 @@ def on_stop_signal(stop: Callable[[], None]) -> Generator[None]:
 
     A shell starts the background jobs of a script with SIGINT ignored. Dagster's services would
     inherit that, and with it ignore SIGTERM as well.
-
-    Args:
-        stop: is called in the main thread, as often as a signal comes.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     former = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
@@ -38,47 +34,15 @@ def on_stop_signal(stop: Callable[[], None]) -> Generator[None]:
 
 
 class DagsterServices:
-    """Runs Dagster's own commands until the block is left.
+    """Dagster's own commands, each in a process group that its own processes share."""
 
-    Args:
-        dagster_home: Dagster's directory.
-        log_file: gets the output; by default it goes where this process's output goes.
-    """
-
-    def __init__(self, dagster_home: Path, log_file: Path | None = None) -> None:
+    def __init__(self, dagster_home: Path, log: IO[bytes] | None) -> None:
         self._environment = {**os.environ, "DAGSTER_HOME": str(dagster_home)}
-        self._log_file = log_file
-        self._log: IO[bytes] | None = None
+        self._log = log
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Self:
-        self._log = self._log_file.open("ab") if self._log_file else None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for process in reversed(self._processes.values()):
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in reversed(self._processes.values()):
-            while _group_lives(process) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
-        if self._log is not None:
-            self._log.close()
-
     def start(self, command: str, *arguments: str) -> None:
-        """Start a command in a process group of its own, which its own processes share.
-
-        Args:
-            command: an entry point of Dagster, e.g. `dagster-daemon`.
-            arguments: its arguments.
-        """
+        """Start an entry point of Dagster, for example `dagster-daemon`."""
         self._processes[command] = subprocess.Popen(
             [str(Path(sys.executable).with_name(command)), *arguments],
             env=self._environment,
@@ -95,22 +59,37 @@ class DagsterServices:
                 return f"{command} ended with status {process.returncode}"
         return None
 
+    def stop(self) -> None:
+        """End every process, and what it started."""
+        for process in reversed(self._processes.values()):
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in reversed(self._processes.values()):
+            while _group_lives(process) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def dagster_services(
+    dagster_home: Path, log_file: Path | None = None
+) -> Generator[DagsterServices]:
+    """End the services with the block; without a log file they write where this process does."""
+    with log_file.open("ab") if log_file else contextlib.nullcontext() as log:
+        services = DagsterServices(dagster_home, log)
+        try:
+            yield services
+        finally:
+            services.stop()
+
 
 @contextmanager
 def dagster_daemon(
     dagster_home: Path, workspace: Path, log_file: Path
 ) -> Generator[DagsterServices]:
-    """Run the daemon until the block is left.
-
-    Args:
-        dagster_home: Dagster's directory.
-        workspace: names the code location.
-        log_file: gets the daemon's output.
-
-    Yields:
-        The running daemon.
-    """
-    with DagsterServices(dagster_home, log_file) as services:
+    """Run the daemon until the block is left."""
+    with dagster_services(dagster_home, log_file) as services:
         services.start("dagster-daemon", "run", "--workspace", str(workspace))
         yield services
 

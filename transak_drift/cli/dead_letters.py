@@ -10,25 +10,24 @@ import typer
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
-    console,
     print_error,
     print_json,
+    print_line,
     print_table,
 )
 from transak_drift.definitions import trigger_queue_resource
 from transak_drift.settings import load_settings
 
-dead_letters_app = typer.Typer(help="Rejected drift messages.", no_args_is_help=True)
+app = typer.Typer(help="Rejected drift messages.", no_args_is_help=True)
 
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Look at so many at most; by default at all.")
 ]
 
 _MAX_BODY_BYTES = 2_000
-_UNKNOWN_MESSAGE = 1
 
 
-@dead_letters_app.command("list")
+@app.command("list")
 def list_dead_letters(
     limit: LimitOption = None, model: ModelOption = None, as_json: JsonOption = False
 ) -> None:
@@ -67,7 +66,7 @@ def list_dead_letters(
     )
 
 
-@dead_letters_app.command("replay")
+@app.command("replay")
 def replay_dead_letters(
     message_ids: Annotated[
         list[str] | None, typer.Argument(help="Ids of rejected messages; without any: all.")
@@ -87,20 +86,18 @@ def replay_dead_letters(
     if as_json:
         print_json({"replayed": replay.published, "unknown": replay.missing})
     else:
-        console.print(
-            f"{len(replay.published)} message(s) published to {config.trigger_topic} again"
-        )
+        print_line(f"{len(replay.published)} message(s) published to {config.trigger_topic} again")
     if replay.missing:
         where = "" if limit is None else f" among the first {limit}"
         print_error(
             f"no dead letter{where} has the id {', '.join(map(_sanitize, replay.missing))}; "
             "`transak-drift dead-letters list` shows the ids"
         )
-        raise typer.Exit(_UNKNOWN_MESSAGE)
+        raise typer.Exit(1)
 
 
 def _sanitize(text: str) -> str:
-    """Return a publisher's text with what a terminal would not print escaped."""
+    """Escape what a terminal would not print of a publisher's text."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
+import shlex
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from filelock import FileLock, Timeout
 
 from transak_drift.cli.dagster_home import (
     CODE_LOCATION,
@@ -20,15 +27,18 @@ from transak_drift.cli.dagster_home import (
     dagster_home,
     write_workspace,
 )
-from transak_drift.cli.dagster_services import DagsterServices, on_stop_signal
-from transak_drift.cli.exclusive_use import check_port_is_free, exclusive_use
+from transak_drift.cli.dagster_services import DagsterServices, dagster_services, on_stop_signal
 from transak_drift.cli.output import print_error, print_line
-from transak_drift.defs.local_resources import EMULATOR_VARIABLE
+from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 
+_EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 _START_SECONDS = 120
 _PUBSUB_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
+_PROC = Path("/proc")
+# The state "listen" in /proc/net/tcp (Linux, proc_net_tcp.rst).
+_LISTEN = "0A"
 
 
 def dev(
@@ -43,13 +53,13 @@ def dev(
         stack.enter_context(on_stop_signal(stopped.set))
         home = dagster_home(settings.home)
         for directory in dict.fromkeys([settings.home.resolve(), home.resolve()]):
-            stack.enter_context(exclusive_use(directory))
-        check_port_is_free(host, port)
+            stack.enter_context(_exclusive_use(directory))
+        _check_port_is_free(host, port)
         print_line(f"Dagster UI: http://{host}:{port}   (stop with Ctrl-C)")
         print_line(f"history and data: {settings.home.resolve()}")
         stack.enter_context(_pubsub_server(settings))
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transak-drift-")))
-        services = stack.enter_context(DagsterServices(home))
+        services = stack.enter_context(dagster_services(home))
         ended = _run(services, sockets, host, port, stopped)
     if ended is not None:
         print_error(f"{ended}; its last lines above say why")
@@ -60,15 +70,15 @@ def _run(
     services: DagsterServices, sockets: Path, host: str, port: int, stopped: threading.Event
 ) -> str | None:
     """Run the services until a signal comes; return which of them ended by itself, or None."""
-    socket = sockets / "code_location.sock"
+    socket_file = sockets / "code_location.sock"
     location = ("--module-name", CODE_MODULE, "--location-name", CODE_LOCATION)
-    quiet = ("--log-level", "warning")
-    services.start("dagster", "code-server", "start", "--socket", str(socket), *quiet, *location)
+    listening = ("--socket", str(socket_file), "--log-level", "warning")
+    services.start("dagster", "code-server", "start", *listening, *location)
     deadline = time.monotonic() + _START_SECONDS
-    while not socket.exists() and time.monotonic() < deadline and services.ended() is None:
+    while not socket_file.exists() and time.monotonic() < deadline and services.ended() is None:
         if stopped.wait(_POLL_SECONDS):
             return None
-    workspace = str(write_workspace(sockets, socket))
+    workspace = str(write_workspace(sockets, socket_file))
     address = ("--host", host, "--port", str(port))
     services.start("dagster-webserver", "--workspace", workspace, *address)
     services.start("dagster-daemon", "run", "--workspace", workspace)
@@ -82,7 +92,7 @@ def _run(
 @contextmanager
 def _pubsub_server(settings: Settings) -> Generator[None]:
     """Run the embedded Pub/Sub server so that it ends with this command, unless others use it."""
-    if settings.platform != "local" or os.environ.get(EMULATOR_VARIABLE):
+    if settings.platform != "local" or os.environ.get(_EMULATOR_VARIABLE):
         yield
         return
     from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
@@ -94,3 +104,77 @@ def _pubsub_server(settings: Settings) -> Generator[None]:
         while time.monotonic() < deadline:
             os.kill(server.process_id, 0)
             time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _exclusive_use(directory: Path) -> Generator[None]:
+    """Hold a directory against a second process, which is told who holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    holder_file = directory / "dev.json"
+    lock = FileLock(directory / "dev.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        try:
+            holder = json.loads(holder_file.read_text(encoding="utf-8"))
+            who = f"process {holder['process_id']} ({holder['command']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            who = "another process"
+        raise PlatformError(
+            f"{directory} is in use by {who}; end it, or name another directory with "
+            "TRANSAK_DRIFT_HOME"
+        ) from None
+    try:
+        holder = {"process_id": os.getpid(), "command": shlex.join(sys.argv)}
+        holder_file.write_text(json.dumps(holder), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _check_port_is_free(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: a port whose last connections are still closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        holder = _port_holder(port) if error.errno == errno.EADDRINUSE else None
+        problem = f"is in use by {holder}" if holder else f"cannot be used ({error.strerror})"
+        raise PlatformError(
+            f"--host {host} --port {port} {problem}; name another with --host and --port"
+        ) from None
+
+
+def _port_holder(port: int) -> str | None:
+    """Name the process that listens on a port, as far as this user may know."""
+    if not _PROC.exists():
+        return _port_holder_of_lsof(port)
+    sockets = set()
+    for table in (_PROC / "net/tcp", _PROC / "net/tcp6"):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            fields = line.split()
+            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                sockets.add(f"socket:[{fields[9]}]")
+    for descriptor in _PROC.glob("[0-9]*/fd/*"):
+        # A process that has ended, or is another user's, is passed over.
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) in sockets:
+                process = descriptor.parents[1]
+                command = process.joinpath("cmdline").read_text(errors="replace")
+                return f"process {process.name} ({command.replace(chr(0), ' ').strip()})"
+    return None
+
+
+def _port_holder_of_lsof(port: int) -> str | None:
+    command = ["lsof", "-nP", "-Fpc", f"-iTCP:{port}", "-sTCP:LISTEN"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return None
+    fields = {line[0]: line[1:] for line in answer.splitlines() if line}
+    return f"process {fields['p']} ({fields.get('c', '')})" if "p" in fields else None

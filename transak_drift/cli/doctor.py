@@ -12,8 +12,10 @@ from rich.markup import escape
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
+    chosen_configs,
     console,
     print_json,
+    print_line,
     print_table,
 )
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -36,7 +38,7 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
     Exit status 1 if anything is open; 2 on the local platform, which has nothing to check.
     """
     settings = load_settings()
-    configs = settings.load_configs() if model is None else (settings.load_config(model),)
+    configs = chosen_configs(settings, model)
     if settings.platform != "gcp":
         raise PlatformError(
             "doctor checks the gcp platform, and the local one is chosen; set "
@@ -122,25 +124,19 @@ def _permissions(settings: Settings, config: MonitoringConfig) -> list[str]:
 
 
 def _inspect_datasets(platform: GcpPlatformResource, config: MonitoringConfig) -> list[Check]:
-    vertex = config.vertex
     return [
-        _inspect_dataset(platform, config, "baseline dataset", vertex.training_dataset)
-        if vertex.training_dataset is not None
-        else _unset("baseline dataset", "training_dataset"),
-        _inspect_dataset(platform, config, "monitored dataset", vertex.prediction_dataset)
-        if vertex.prediction_dataset is not None
-        else _unset("monitored dataset", "prediction_dataset"),
+        _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
+        _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
     ]
 
 
-def _unset(name: str, key: str) -> Check:
-    return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
-
-
 def _inspect_dataset(
-    platform: GcpPlatformResource, config: MonitoringConfig, name: str, address: str
+    platform: GcpPlatformResource, config: MonitoringConfig, name: str, key: str
 ) -> Check:
     """Look whether data are there; those of a day may not be written yet, so none are asked for."""
+    address = getattr(config.vertex, key)
+    if address is None:
+        return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
     if "{date" in address or address.startswith("batchPredictionJobs/"):
         return passed(name, f"{address}, looked at by each day's run")
     opened = platform.open(config)
@@ -173,7 +169,7 @@ def _print(checks: Sequence[Check]) -> None:
     for check in checks:
         if check.example:
             console.print(f"[bold]{escape(check.name)}[/], as found:")
-            console.print(check.example, markup=False, highlight=False)
+            print_line(check.example)
     open_checks = [check.name for check in checks if check.is_open]
     if open_checks:
         console.print(f"[bold red]{len(open_checks)} open[/]: {escape(', '.join(open_checks))}")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line, print_table
+from transak_drift.cli.output import (
+    JsonOption,
+    ModelOption,
+    chosen_configs,
+    print_json,
+    print_line,
+    print_table,
+)
 from transak_drift.definitions import platform_resource
-from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict, resource_name
 from transak_drift.trigger.intake import MAX_WAIT
@@ -29,7 +33,9 @@ _CONSEQUENCES = {
 
 
 def explain(
-    message: Annotated[str, typer.Argument(metavar="FILE|-", help="The body; - reads it here.")],
+    message: Annotated[
+        typer.FileBinaryRead, typer.Argument(metavar="FILE|-", help="The body; - reads it here.")
+    ],
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,10 +44,9 @@ def explain(
     The status is 0 for each verdict: drift, not drift, waiting, rejected, unavailable.
     """
     settings = load_settings()
-    configs = settings.load_configs() if model is None else (settings.load_config(model),)
     platform = platform_resource(settings)
-    models = [(config, platform.open(config)) for config in configs]
-    assessment = Assessor(models, datetime.now(UTC)).assess(_read(message))
+    models = [(config, platform.open(config)) for config in chosen_configs(settings, model)]
+    assessment = Assessor(models, datetime.now(UTC)).assess(message.read(_MAX_READ_BYTES))
     document = assessment_document(assessment)
     if as_json:
         print_json(document)
@@ -55,15 +60,7 @@ def explain(
 
 
 def assessment_document(assessment: Assessment) -> dict[str, Any]:
-    """Return an assessment as JSON-ready values.
-
-    Args:
-        assessment: what the trigger makes of a message or a job.
-
-    Returns:
-        `verdict`, `reason`, `monitoring_job`, `drift_event` (its key; of drift alone) and
-        `features`, each with `feature`, `distance` and `threshold`.
-    """
+    """Return what the trigger makes of a message or a job, as JSON-ready values."""
     rejection = f"{assessment.rejection}: " if assessment.rejection else ""
     return {
         "verdict": str(assessment.verdict),
@@ -72,16 +69,3 @@ def assessment_document(assessment: Assessment) -> dict[str, Any]:
         "drift_event": assessment.event and assessment.event.key,
         "features": [feature.model_dump() for feature in assessment.features],
     }
-
-
-def _read(message: str) -> bytes:
-    if message == "-":
-        return sys.stdin.buffer.read(_MAX_READ_BYTES)
-    try:
-        with Path(message).open("rb") as file:
-            return file.read(_MAX_READ_BYTES)
-    except OSError as error:
-        raise PlatformError(
-            f"{message} cannot be read ({error.strerror}); name a file that holds a message's "
-            "body, or - for the standard input"
-        ) from error

@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from transak_drift.cli.backfill import backfill
-from transak_drift.cli.compare import compare
-from transak_drift.cli.compile_pipelines import compile_pipelines
-from transak_drift.cli.config_command import config_app
-from transak_drift.cli.dead_letters import dead_letters_app
-from transak_drift.cli.demo import demo
-from transak_drift.cli.dev import dev
-from transak_drift.cli.doctor import doctor
-from transak_drift.cli.explain import explain
-from transak_drift.cli.notify_test import notify_test
 from transak_drift.cli.output import print_error, print_line
-from transak_drift.cli.publish_drift import publish_drift
-from transak_drift.cli.status import status
 from transak_drift.config.errors import ConfigError
 from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 
+COMMANDS = (
+    "demo",
+    "dev",
+    "publish-drift",
+    "explain",
+    "status",
+    "backfill",
+    "doctor",
+    "notify-test",
+    "compare",
+    "compile-pipelines",
+    "dead-letters",
+    "config",
+)
+USAGE_ERROR = 2
+
+
+class _LazyCommands(TyperGroup):
+    """Imports the module of the command that is called: Dagster alone takes seconds to import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"transak_drift.cli.{name}")
+        command_app = getattr(module, "app", None)
+        if command_app is None:
+            command_app = typer.Typer(add_completion=False)
+            command_app.command(cmd_name)(getattr(module, name))
+        command = typer.main.get_command(command_app)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
     name="transak-drift",
+    cls=_LazyCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-USAGE_ERROR = 2
 
 
 def _print_version(asked: bool) -> None:
@@ -49,20 +76,6 @@ def options(
     ] = False,
 ) -> None:
     """Watches the model transak-i1 for data drift and retrains it when drift is real."""
-
-
-app.command("demo")(demo)
-app.command("dev")(dev)
-app.command("publish-drift")(publish_drift)
-app.command("explain")(explain)
-app.command("status")(status)
-app.command("backfill")(backfill)
-app.command("doctor")(doctor)
-app.command("notify-test")(notify_test)
-app.command("compare")(compare)
-app.command("compile-pipelines")(compile_pipelines)
-app.add_typer(dead_letters_app, name="dead-letters")
-app.add_typer(config_app, name="config")
 
 
 def main() -> None:

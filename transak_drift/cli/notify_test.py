@@ -7,7 +7,13 @@ from typing import Any
 
 import typer
 
-from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
+from transak_drift.cli.output import (
+    JsonOption,
+    ModelOption,
+    chosen_configs,
+    print_json,
+    print_table,
+)
 from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
@@ -20,12 +26,11 @@ from transak_drift.settings import load_settings
 def notify_test(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Send a test message on every configured channel; the status is 1 if one fails."""
     settings = load_settings()
-    configs = settings.load_configs() if model is None else (settings.load_config(model),)
     resource = notification_resource(settings)
     now = datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     failed = False
-    for config in configs:
+    for config in chosen_configs(settings, model):
         for name, channel in resource.open(config).items():
             try:
                 result = channel.send(trial_notification(config, now)) or "sent"

@@ -1,16 +1,20 @@
-"""How commands write: tables for people, JSON for scripts, errors to standard error."""
+"""What the commands share: their options, tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 
@@ -23,34 +27,27 @@ console = Console()
 error_console = Console(stderr=True)
 
 
+def chosen_configs(settings: Settings, model: str | None) -> tuple[MonitoringConfig, ...]:
+    """Read the configuration of the model that `--model` names, or of every model."""
+    return settings.load_configs() if model is None else (settings.load_config(model),)
+
+
 def print_json(value: Any) -> None:
     """Write a value as JSON to standard output, dates as text."""
     sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
-def print_line(text: str, style: str | None = None) -> None:
-    """Write a line to standard output, as it is."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+def print_line(text: str, style: str | None = None, to: Console = console) -> None:
+    """Write a text as it is, to standard output."""
+    to.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_note(message: str) -> None:
-    """Write a message that stops nothing to standard error, as it is."""
-    error_console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def print_error(message: str) -> None:
-    """Write a message to standard error, as it is."""
-    error_console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+print_note = partial(print_line, style="yellow", to=error_console)
+print_error = partial(print_line, style="red", to=error_console)
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> None:
-    """Write rows as a table.
-
-    Args:
-        title: stands above the table.
-        rows: the rows, all with the same keys, which head the columns.
-        empty: the sentence that stands in place of a table without rows.
-    """
+    """Write rows of the same keys, which head the columns, as a table; without rows `empty`."""
     if not rows:
         console.print(f"[bold]{escape(title)}[/]: {escape(empty)}")
         return

@@ -13,6 +13,7 @@ from transak_drift.cli.dagster_home import existing_dagster_home
 from transak_drift.cli.output import (
     JsonOption,
     ModelOption,
+    chosen_configs,
     console,
     print_json,
     print_note,
@@ -21,10 +22,7 @@ from transak_drift.cli.output import (
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
-from transak_drift.defs.keys import (
-    DRIFT_EVENT,
-    ModelNames,
-)
+from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.inbox import Inbox
 
@@ -35,8 +33,7 @@ _EVENT_LOG_SECONDS = 20.0
 def status(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Show each model, its versions, the last monitoring results, and what waits."""
     settings = load_settings()
-    configs = settings.load_configs() if model is None else [settings.load_config(model)]
-    documents = [_document(settings, config) for config in configs]
+    documents = [_document(settings, config) for config in chosen_configs(settings, model)]
     if as_json:
         print_json(documents if len(documents) > 1 else documents[0])
         return

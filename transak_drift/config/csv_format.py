@@ -6,9 +6,8 @@ import itertools
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 
-from transak_drift.config.fields import Section
+from transak_drift.config.fields import Section, fault
 
 
 def _known_encoding(name: str) -> str:
@@ -17,7 +16,7 @@ def _known_encoding(name: str) -> str:
         b"".decode(name)
     except (LookupError, ValueError):
         fix = "write utf-8, utf-16, windows-1252, iso-8859-1 or another that Python knows"
-        raise PydanticCustomError("encoding", "is no encoding", {"fix": fix}) from None
+        raise fault("encoding", "is no encoding", fix) from None
     return name
 
 
@@ -25,7 +24,7 @@ def _names_a_day(text: str) -> str:
     codes = {code for percent, code in itertools.pairwise(text) if percent == "%"}
     if "d" not in codes or not codes & set("mbB") or not codes & set("yY"):
         fix = "write it with %d, %m and %Y, such as %d.%m.%Y for 20.11.2026"
-        raise PydanticCustomError("date_format", "does not name day, month and year", {"fix": fix})
+        raise fault("date_format", "does not name day, month and year", fix)
     return text
 
 

@@ -24,15 +24,9 @@ class _Object(dict[str, Any]):
 
 
 def read_document(text: str, source: str) -> tuple[dict[str, Any], list[ConfigFault]]:
-    """Read JSON text whose top level is an object.
+    """Read a JSON object, with a fault for each key that is given more than once.
 
     NaN and Infinity are read as numbers, so that the setting they stand in can be named.
-
-    Returns:
-        The object, and one fault for each key that is given more than once (the last counts).
-
-    Raises:
-        ConfigError: the text is not JSON (RFC 8259), is nested too deep, or is no object.
     """
     try:
         document = json.loads(text, object_pairs_hook=_Object, parse_int=_integer)

@@ -13,8 +13,6 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from transak_drift.config.fields import TEXT_FORMS
-
 MAX_SHOWN_CHARACTERS = 80
 MISSING: Final = PydanticUndefined
 """The value of a fault whose key is not there."""
@@ -25,6 +23,7 @@ _NOT_AN_OBJECT = ("is not an object", "write an object: {{ ... }}")
 _FAULTS: Mapping[str, tuple[str, str]] = {
     "string_too_short": ("is empty", ""),
     "string_too_long": ("is longer than {max_length} characters", ""),
+    "string_pattern_mismatch": ("has the wrong form", ""),
     "string_unicode": (
         "contains half of a surrogate pair, which is no character",
         "write the character itself",
@@ -47,7 +46,7 @@ _FAULTS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
-    """One fault: where it is, what stands there, what is wrong and what to do.
+    """One fault.
 
     Args:
         path: dotted path of the key, e.g. `drift_thresholds.type`.
@@ -67,12 +66,7 @@ class ConfigFault:
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; lists every fault.
-
-    Args:
-        source: the file (or other place) the configuration came from.
-        faults: at least one fault.
-    """
+    """A configuration that cannot be used; lists every fault and the file they stand in."""
 
     def __init__(self, source: str, faults: Sequence[ConfigFault]) -> None:
         self.source = source
@@ -83,14 +77,9 @@ class ConfigError(ValueError):
 
 
 def dotted_path(location: Sequence[str | int]) -> str:
-    """Write the place of a value in a JSON document.
+    """Write the place of a value, e.g. `drift_thresholds.type` or `user_emails[0]`.
 
-    Args:
-        location: the keys and list indices that lead to it.
-
-    Returns:
-        For example `drift_thresholds.type` or `user_emails[0]`; a key that is no plain word is
-        quoted as in JSON, and `(file)` is the document itself.
+    A key that is no plain word is quoted as in JSON; `(file)` is the document itself.
     """
     path = ""
     for part in location:
@@ -106,15 +95,7 @@ def dotted_path(location: Sequence[str | int]) -> str:
 def faults_from_pydantic(
     error: ValidationError, model: type[BaseModel]
 ) -> list[tuple[ErrorDetails, ConfigFault]]:
-    """Turn what pydantic found into faults, each with a fix.
-
-    Args:
-        error: what the validation raised.
-        model: the model that was validated; its keys and their descriptions make the fixes.
-
-    Returns:
-        Each of the error's items with its fault.
-    """
+    """Return what pydantic found, each with a fault whose fix the model's descriptions make."""
     return [
         (item, _fault(item, model))
         for item in error.errors()
@@ -137,12 +118,11 @@ def _fault(item: ErrorDetails, model: type[BaseModel]) -> ConfigFault:
     if kind == "missing":
         return ConfigFault(path, MISSING, "is missing", f"add it: {meaning}")
     context = item.get("ctx", {})
-    if (pattern := context.get("pattern")) in TEXT_FORMS:
-        problem, fix = f"has the wrong form{_foreign(value, pattern)}", TEXT_FORMS[pattern]
-    elif kind in _FAULTS:
-        problem, fix = (words.format(**context) for words in _FAULTS[kind])
-    else:
-        problem, fix = item["msg"], context.get("fix", "")
+    problem, fix = _FAULTS.get(kind, (item["msg"], context.get("fix", "")))
+    if kind in _FAULTS:
+        problem, fix = problem.format(**context), fix.format(**context)
+    if kind == "string_pattern_mismatch":
+        problem += _foreign(value, context["pattern"])
     if of_key:
         return ConfigFault(path, value, f"has a key that {problem}", "name the key after a feature")
     return ConfigFault(path, value, problem, fix or f"it means: {meaning}")
@@ -164,7 +144,7 @@ def _meaning_and_siblings(
     return meaning, siblings
 
 
-def _foreign(value: Any, pattern: str) -> str:
+def _foreign(value: str, pattern: str) -> str:
     """Name the first character that only looks right, where a form takes none but ASCII."""
     foreign = next((c for c in value if not c.isascii()), None) if "[^" not in pattern else None
     if foreign is None:

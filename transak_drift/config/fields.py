@@ -1,16 +1,13 @@
-"""The kinds of values a configuration holds; a form of text has words for who gets it wrong."""
+"""The kinds of values that a configuration holds; a key's description says what form it has."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
-
-TEXT_FORMS: dict[str, str] = {}
-"""What to write, by the pattern that a text has to match: all that an error of pydantic names."""
 
 
 class Section(BaseModel):
@@ -19,39 +16,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def text(pattern: str, fix: str, **limits: Any) -> Any:
-    """Constrain a text to a pattern that is explained in words.
-
-    Args:
-        pattern: regular expression of the whole text. Pydantic's default engine reads it, in which
-            $ is the end of the text and not also before a last newline.
-        fix: what to write instead.
-        limits: `min_length` and `max_length`, reported by themselves.
-
-    Returns:
-        The constraint, for `Annotated`.
-    """
-    TEXT_FORMS[pattern] = fix
-    return Field(pattern=pattern, **limits)
-
-
-# A monitor that was made without an id has a number, as Vertex AI gives it.
-MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
-_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
-_VISIBLE_FIX = "write a name in visible characters on one line"
-_PUBSUB_FIX = (
-    "write 3 to 255 letters, digits or any of . _ ~ + % -, a letter first and not goog, "
-    "e.g. ps-transak-i1-train-trigger"
-)
+def fault(kind: LiteralString, problem: LiteralString, fix: str) -> PydanticCustomError:
+    """Return the error of a validator, with what to write instead."""
+    return PydanticCustomError(kind, problem, {"fix": fix})
 
 
 def _not_reserved(name: str) -> str:
     if name.lower().startswith("goog"):
-        raise PydanticCustomError(
-            "reserved",
-            "starts with goog, which Pub/Sub reserves",
-            {"fix": _PUBSUB_FIX},
-        )
+        raise fault("reserved", "starts with goog, which Pub/Sub reserves", "begin it otherwise")
     return name
 
 
@@ -65,78 +37,33 @@ def _calendar_day(value: Any) -> Any:
         except ValueError:
             pass
     fix = "write a day as YYYY-MM-DD in quotes, e.g. 2026-01-01"
-    raise PydanticCustomError("calendar_day", "is not a day of the calendar", {"fix": fix})
+    raise fault("calendar_day", "is not a day of the calendar", fix)
 
 
-ProjectId = Annotated[
-    str,
-    text(
-        r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
-        "write 6 to 30 lower-case letters, digits or inner hyphens, a letter first, "
-        "e.g. af-finanzen",
-    ),
-]
-ProjectNumber = Annotated[
-    str,
-    text(
-        r"^[1-9][0-9]{0,18}$",
-        'write at most 19 digits in quotes, no zero first, e.g. "123456789012"',
-    ),
-]
-Location = Annotated[
-    str, text(r"^[a-z]+-[a-z]+[0-9]+$", "write a region in lower case, e.g. europe-west6")
-]
-ModelMonitorId = Annotated[
-    str,
-    text(
-        MODEL_MONITOR_ID,
-        "write at most 63 lower-case letters, digits or inner hyphens, a letter first, "
-        "e.g. transak-i1-data-drift-monitor, or the number of one that exists",
-        max_length=63,
-    ),
-]
-ModelAlias = Annotated[
-    str,
-    text(
-        r"^[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]$",
-        "write 2 to 128 letters, digits or inner hyphens, a lower-case letter first and such a "
-        "letter or a digit last, e.g. default or production; not the version's number",
-    ),
-]
+# In these patterns, which pydantic's default engine reads, $ is the end of the text and not also
+# before a last newline. A monitor that was made without an id has a number from Vertex AI.
+MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
+_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+
+ProjectId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
+ProjectNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,18}$")]
+Location = Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
+ModelMonitorId = Annotated[str, Field(pattern=MODEL_MONITOR_ID, max_length=63)]
+ModelAlias = Annotated[str, Field(pattern=r"^[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]$")]
 PubSubId = Annotated[
     str,
-    text(r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", _PUBSUB_FIX, max_length=255),
+    Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", max_length=255),
     AfterValidator(_not_reserved),
     Field(json_schema_extra={"not": {"pattern": "^[Gg][Oo][Oo][Gg]"}}),
 ]
-PipelineName = Annotated[
-    str,
-    text(
-        r"^[a-z][a-z0-9-]{0,62}$",
-        "write at most 63 lower-case letters, digits or hyphens, a letter first, "
-        "e.g. pipeline-train",
-    ),
-]
+PipelineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 NotificationChannel = Annotated[
-    str,
-    text(
-        r"^projects/[^/\s]+/notificationChannels/[^/\s]+$",
-        "write projects/<project>/notificationChannels/<id>, see "
-        "`gcloud beta monitoring channels list`",
-    ),
+    str, Field(pattern=r"^projects/[^/\s]+/notificationChannels/[^/\s]+$")
 ]
-EmailAddress = Annotated[
-    str, text(r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$", "write an address such as name@example.com")
-]
-AssetPrefix = Annotated[
-    str,
-    text(
-        r"^[a-z][a-z0-9_]{0,39}$",
-        "write at most 40 lower-case letters, digits or underscores, a letter first, "
-        "e.g. transak_i2",
-    ),
-]
-DisplayName = Annotated[str, text(_VISIBLE, _VISIBLE_FIX, min_length=1, max_length=128)]
-FeatureName = Annotated[str, text(_VISIBLE, _VISIBLE_FIX, min_length=1, max_length=256)]
+EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")]
+AssetPrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+DisplayName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=128)]
+FeatureName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=256)]
 Threshold = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+PositiveCount = Annotated[int, Field(ge=1, strict=True)]
 CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]

@@ -45,15 +45,10 @@ _QUEUE = ("project_id", "trigger_topic", "dead_letter_topic", "dead_letter_subsc
 
 
 def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
-    """Read the configurations of all monitored models.
+    """Read the configurations of all monitored models, the named file's first, then by file name.
 
-    Args:
-        path: a configuration file, beside which a folder `monitoring_configs` may hold more; or a
-            folder of configuration files.
-
-    Returns:
-        The configurations, the named file's first, then by file name. A file of a folder gives
-        its name as `asset_prefix` where it sets none, unless it is called `monitoring_config.json`.
+    A file of a folder gives its name as `asset_prefix` where it sets none, unless it is called
+    `monitoring_config.json`.
 
     Raises:
         ConfigError: a file is missing, unreadable or wrong, a folder holds none, or two models
@@ -89,14 +84,7 @@ def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
 
 
 def config_files(path: Path) -> list[Path]:
-    """Find the configuration files of all monitored models.
-
-    Args:
-        path: as in `load_configs`.
-
-    Returns:
-        The files; a named file also if it does not exist.
-    """
+    """Return the files that `load_configs` reads; a named file also if it does not exist."""
     if path.is_dir():
         return sorted(_json_files(path), key=lambda f: (f.name != FIRST_MODEL_FILE, f.name))
     return [path, *_json_files(path.parent / MODELS_FOLDER)]

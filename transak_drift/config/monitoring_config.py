@@ -33,6 +33,7 @@ from transak_drift.config.fields import (
     ModelMonitorId,
     NotificationChannel,
     PipelineName,
+    PositiveCount,
     ProjectId,
     ProjectNumber,
     PubSubId,
@@ -46,7 +47,6 @@ DEFAULT_TRIGGER_TOPIC = "ps-transak-i1-train-trigger"
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
 
 FeatureType = Literal["categorical", "numerical"]
-PositiveCount = Annotated[int, Field(ge=1, strict=True)]
 
 
 class RetrainPolicy(Section):
@@ -71,19 +71,22 @@ class MonitoringConfig(Section):
     model_config = ConfigDict(title="transak_drift monitoring configuration")
 
     project_id: ProjectId
-    """Google Cloud project id, e.g. af-finanzen."""
+    """Google Cloud project id: 6 to 30 lower-case letters, digits or inner hyphens, a letter first,
+    e.g. af-finanzen."""
 
     location: Location
-    """Google Cloud region, e.g. europe-west6."""
+    """Google Cloud region in lower case, e.g. europe-west6."""
 
     model_name: DisplayName
-    """Display name of the model in Vertex AI."""
+    """Display name of the model in Vertex AI, in visible characters on one line."""
 
     monitoring_job_display_name: DisplayName
-    """Display name of the Vertex AI ModelMonitor that is created or updated."""
+    """Display name of the Vertex AI ModelMonitor that is created or updated, in visible characters
+    on one line."""
 
     notification_channels: tuple[NotificationChannel, ...]
-    """Cloud Monitoring channels, projects/<project>/notificationChannels/<id>."""
+    """Cloud Monitoring channels, projects/<project>/notificationChannels/<id>, as
+    `gcloud beta monitoring channels list` shows them."""
 
     drift_thresholds: dict[FeatureName, Threshold] = Field(min_length=1)
     """Greatest allowed distance for each monitored feature, in (0, 1]."""
@@ -92,43 +95,53 @@ class MonitoringConfig(Section):
     """Write anomalies to Cloud Logging; the trigger needs true."""
 
     asset_prefix: AssetPrefix | None = None
-    """Prefix of the model's assets, jobs and sensors in Dagster, which tells several models apart;
-    by default the name of a file in monitoring_configs, and none otherwise."""
+    """Prefix of the model's assets, jobs and sensors in Dagster, which tells several models apart:
+    at most 40 lower-case letters, digits or underscores, a letter first, e.g. transak_i2; by
+    default the name of a file in monitoring_configs, and none otherwise."""
 
     project_number: ProjectNumber | None = None
-    """Number of the project; Vertex AI names resources by it in log entries."""
+    """Number of the project in quotes, e.g. "123456789012"; Vertex AI names resources by it in log
+    entries."""
 
     model_monitor_id: ModelMonitorId = Field(default="", validate_default=False)
-    """Id of the ModelMonitor; by default made from monitoring_job_display_name."""
+    """Id of the ModelMonitor: at most 63 lower-case letters, digits or inner hyphens, a letter
+    first, or the number of one that exists; by default made from monitoring_job_display_name."""
 
     model_alias: ModelAlias = "default"
-    """Which version of the model is monitored: the one that bears this alias."""
+    """Which version of the model is monitored: the one that bears this alias. It has 2 to 128
+    letters, digits or inner hyphens, a lower-case letter first and such a letter or a digit last,
+    e.g. default or production, and is not the version's number."""
 
     further_model_monitor_ids: tuple[ModelMonitorId, ...] = ()
-    """Other monitors of this model, by id or number, whose anomalies the log sink lets through as
-    well."""
+    """Other monitors of this model, by id or number as in model_monitor_id, whose anomalies the log
+    sink lets through as well."""
 
     user_emails: tuple[EmailAddress, ...] = ()
-    """Addresses that Vertex AI mails when a feature drifts."""
+    """Addresses, such as name@example.com, that Vertex AI mails when a feature drifts."""
 
     feature_types: dict[FeatureName, FeatureType] = Field(default_factory=dict)
     """Kind of a feature. Where it is not set, description and type are categorical, and the
     baseline decides the kind of any other by its column, once."""
 
     training_pipeline: PipelineName = "pipeline-train"
-    """Name of the training pipeline."""
+    """Name of the training pipeline: at most 63 lower-case letters, digits or hyphens, a letter
+    first."""
 
     trigger_topic: PubSubId = DEFAULT_TRIGGER_TOPIC
-    """Pub/Sub topic that the log sink publishes drift anomalies to."""
+    """Pub/Sub topic that the log sink publishes drift anomalies to: 3 to 255 letters, digits or any
+    of . _ ~ + % -, a letter first and not goog."""
 
     trigger_subscription: PubSubId = Field(default="", validate_default=False)
-    """Subscription the sensor pulls; by default <trigger_topic>-subscription."""
+    """Subscription that the sensor pulls, named as trigger_topic is; by default
+    <trigger_topic>-subscription."""
 
     dead_letter_topic: PubSubId = Field(default="", validate_default=False)
-    """Topic for rejected messages; by default <trigger_topic>-dead-letter."""
+    """Topic for rejected messages, named as trigger_topic is; by default
+    <trigger_topic>-dead-letter."""
 
     dead_letter_subscription: PubSubId = Field(default="", validate_default=False)
-    """Keeps rejected messages; by default <dead_letter_topic>-subscription."""
+    """Subscription that keeps rejected messages, named as trigger_topic is; by default
+    <dead_letter_topic>-subscription."""
 
     retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy)
     """When real drift may start a training."""
@@ -174,11 +187,7 @@ class MonitoringConfig(Section):
     def feature_type(self, feature: str) -> FeatureType | None:
         """Return how a feature is measured, or None where its column's type decides.
 
-        Args:
-            feature: a key of `drift_thresholds`.
-
-        Returns:
-            "categorical" (L-infinity distance), "numerical" (Jensen-Shannon divergence) or None.
+        Categorical is the L-infinity distance, numerical the Jensen-Shannon divergence.
         """
         declared = self.feature_types.get(feature)
         if declared is None and feature in CATEGORICAL_BY_DEFAULT:
@@ -187,14 +196,9 @@ class MonitoringConfig(Section):
 
 
 def default_model_monitor_id(display_name: str) -> str:
-    """Make a ModelMonitor id from its display name: lower case, other characters as hyphens.
+    """Make a ModelMonitor id of a display name: lower case, other characters as hyphens.
 
-    Args:
-        display_name: the monitor's display name, e.g. `transak_i1_data_drift_monitor`.
-
-    Returns:
-        An id of at most 63 characters from [a-z0-9-], e.g. `transak-i1-data-drift-monitor`.
-        Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
+    Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
     """
     return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
 
@@ -264,14 +268,7 @@ def _not_another(name: str, names: Mapping[str, Any], problem: str, other: str) 
 
 
 def parse_config(text: str, source: str) -> MonitoringConfig:
-    """Read a configuration from JSON text.
-
-    Args:
-        text: the JSON document.
-        source: where the text came from, for the error message.
-
-    Returns:
-        The validated configuration.
+    """Read a configuration from JSON text; `source` says where it came from.
 
     Raises:
         ConfigError: lists every fault with its path, value and fix.
@@ -307,18 +304,7 @@ def _field_faults(error: ValidationError, document: Mapping[str, Any]) -> Iterat
 
 
 def load_config(path: Path) -> MonitoringConfig:
-    """Read the configuration file.
-
-    Args:
-        path: the JSON file.
-
-    Returns:
-        The validated configuration.
-
-    Raises:
-        ConfigError: the file is missing or unreadable, or any of its content is wrong; lists
-            every fault.
-    """
+    """Read a configuration file, as `parse_config`."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -335,11 +321,7 @@ def load_config(path: Path) -> MonitoringConfig:
 
 
 def config_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `monitoring_config.json`, for editors.
-
-    Returns:
-        The schema as plain dictionaries; `$schema` is allowed so that a file can name it.
-    """
+    """Return the JSON Schema (draft 2020-12) of `monitoring_config.json`, for editors."""
     document = json.dumps(MonitoringConfig.model_json_schema(mode="validation"))
     schema: dict[str, Any] = json.loads(re.sub(r"(\\n)+", " ", document))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

@@ -1,52 +1,36 @@
-"""The part of the configuration that says whom Dagster notifies of drift, in Slack and by e-mail.
-
-Secrets (token, login) are no part of it; they come from environment variables alone.
-"""
+"""Whom Dagster notifies of drift; secrets (token, login) come from environment variables alone."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from transak_drift.config.fields import Section, text
+from transak_drift.config.fields import Section, fault
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
-SlackChannelName = Annotated[
-    str,
-    text(
-        r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG][A-Z0-9]{8,20})$",
-        "write #name in lower case, or the id from the channel's details",
-    ),
-]
+SlackChannelName = Annotated[str, Field(pattern=r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG][A-Z0-9]{8,20})$")]
 # One plain address: several in one text, or a name beside it, would be other recipients than it
 # seems.
-Mailbox = Annotated[
-    str,
-    text(
-        rf"^{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$",
-        "write an address in ASCII such as name@example.com, without a name beside it",
-    ),
-]
+Mailbox = Annotated[str, Field(pattern=rf"^{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
 
 
 class SlackNotification(Section):
     """Messages in a channel of Slack."""
 
     channel: SlackChannelName
-    """Channel that the bot is a member of: #name, or its id."""
+    """Channel that the bot is a member of: #name in lower case, or the id from its details."""
 
 
 class EmailNotification(Section):
     """E-mails."""
 
     sender: Mailbox
-    """Address that the e-mails come from."""
+    """Address that the e-mails come from, such as name@example.com, without a name beside it."""
 
     recipients: tuple[Mailbox, ...] = Field(min_length=1, max_length=50)
-    """Addresses that the e-mails go to."""
+    """Addresses that the e-mails go to, each such as name@example.com."""
 
 
 class NotificationConfig(Section):
@@ -61,7 +45,5 @@ class NotificationConfig(Section):
     @model_validator(mode="after")
     def _names_somebody(self) -> NotificationConfig:
         if self.slack is None and self.email is None:
-            raise PydanticCustomError(
-                "nobody_notified", "names nobody", {"fix": "add slack or email, or remove the key"}
-            )
+            raise fault("nobody_notified", "names nobody", "add slack or email, or remove the key")
         return self

@@ -37,17 +37,7 @@ def monitoring_job_name(
 
 
 def parse_monitoring_job_name(name: str) -> tuple[str, str, str, str]:
-    """Take the resource name of a ModelMonitoringJob apart.
-
-    Args:
-        name: `projects/*/locations/*/modelMonitors/*/modelMonitoringJobs/*`.
-
-    Returns:
-        Project (id or number), location, monitor id and job id.
-
-    Raises:
-        ValueError: the name has another form.
-    """
+    """Return project (id or number), location, monitor id and job id of a ModelMonitoringJob."""
     match = _JOB.fullmatch(name)
     if match is None:
         raise ValueError(

@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from transak_drift.config.fields import MODEL_MONITOR_ID, TEXT_FORMS
+from transak_drift.config.fields import MODEL_MONITOR_ID
 from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
 
 TEMPLATE_NAME = "sink_filter.tftpl"
@@ -48,8 +48,7 @@ def model_monitor_pattern(model_monitor_id: str, further_model_monitor_ids: Sequ
     """Return the regular expression of the ids of a model's monitors; see `sink_filter`."""
     for value in (model_monitor_id, *further_model_monitor_ids):
         if re.fullmatch(MODEL_MONITOR_ID, value, re.ASCII) is None:
-            fix = TEXT_FORMS[MODEL_MONITOR_ID]
-            raise ValueError(f"model_monitor_id = {value!r} has the wrong form; fix: {fix}")
+            raise ValueError(f"model_monitor_id = {value!r} is no id or number of a ModelMonitor")
     # An id holds no character that means something else in a regular expression.
     alternatives = [model_monitor_id, _ids_of_versions(model_monitor_id)]
     alternatives += further_model_monitor_ids

@@ -72,9 +72,11 @@ def processes_that_name(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "while_starting"), [(signal.SIGTERM, False), (signal.SIGINT, True)]
+)
 def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, while_starting: bool
 ) -> None:
     port, output, home = free_port(), tmp_path / "output", tmp_path / "state"
     script = f'"{PROGRAM}" dev --port {port} >"{output}" 2>&1 & echo $!; wait $!; echo "status $?"'
@@ -88,11 +90,14 @@ def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
         assert shell.stdout is not None
         process_id = int(shell.stdout.readline())
         try:
-            wait_for("the UI", lambda: answers(port))
-            second = dev(home, free_port())
-            assert second.returncode == 2
-            assert f"process {process_id} (" in second.stderr
-            assert f"dev --port {port}" in second.stderr
+            if while_starting:
+                wait_for("a service", lambda: len(processes_that_name(str(home))) > 2)
+            else:
+                wait_for("the UI", lambda: answers(port))
+                second = dev(home, free_port())
+                assert second.returncode == 2
+                assert f"process {process_id} (" in second.stderr
+                assert f"dev --port {port}" in second.stderr
         finally:
             os.kill(process_id, number)
         assert shell.stdout.readline().strip() == "status 0"

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transak_drift.config.errors import MISSING, ConfigError
-from transak_drift.config.fields import TEXT_FORMS
 from transak_drift.config.monitoring_config import (
     MonitoringConfig,
     default_model_monitor_id,
@@ -307,8 +306,6 @@ def test_no_message_shows_a_regular_expression() -> None:
     assert {re.split(r"[.\[]", path)[0] for path in faults} == set(wrong)
     for fault in faults.values():
         assert re.search(r"\^|\$|\\S|\[\^|\{\d", fault.problem + fault.fix) is None, str(fault)
-    for fix in TEXT_FORMS.values():
-        assert fix.startswith("write ")
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:

@@ -39,7 +39,10 @@ def test_the_commands_of_a_page_run_in_order(document: str, clone: Path) -> None
         for key, value in os.environ.items()
         if not key.startswith(("TRANSAK_DRIFT_", "DAGSTER_")) and key != "PUBSUB_EMULATOR_HOST"
     }
-    environment["DAGSTER_HOME"] = str(clone / "dagster_home")
+    environment |= {
+        "DAGSTER_HOME": str(clone / "dagster_home"),
+        "TRANSAK_DRIFT_ROWS_PER_DAY": "300",
+    }
     (clone / "dagster_home").mkdir()
     for block in shell_blocks((REPOSITORY / document).read_text(encoding="utf-8")):
         if block.reason is not None:

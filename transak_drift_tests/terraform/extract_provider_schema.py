@@ -19,12 +19,10 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import Any
 
-from transak_drift_tests.terraform.hcl_files import provider_types, terraform_files
+from transak_drift_tests.terraform.terraform_command import SCHEMA_FILE, TERRAFORM_DIRECTORY
 
-SCHEMA_FILE = Path(__file__).with_name("provider_schema.json")
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "google": ("cdktf-cdktf-provider-google", "16.12.1"),
     "archive": ("cdktf-cdktf-provider-archive", "11.0.1"),
@@ -37,10 +35,6 @@ _RUNTIME_TYPES: Mapping[str, str] = {
     "cdktf.BooleanMap": "map(bool)",
     "cdktf.NumberMap": "map(number)",
 }
-
-
-class PackageMissingError(LookupError):
-    """The package of a provider is not installed in the version that is pinned here."""
 
 
 def installed(provider: str) -> bool:
@@ -56,20 +50,26 @@ def installed(provider: str) -> bool:
 def _assembly(provider: str) -> tuple[str, str, dict[str, Any]]:
     package, version = PACKAGES[provider]
     if not installed(provider):
-        raise PackageMissingError(f"{package}=={version} is not installed")
+        raise LookupError(f"{package}=={version} is not installed")
     files = distribution(package).files or []
     archive = next(str(file.locate()) for file in files if file.name.endswith(".jsii.tgz"))
     with tarfile.open(archive) as members:
-        manifest = json.load(_member(members, "package/package.json"))
-        assembly = json.load(_member(members, "package/.jsii"))
+        manifest, assembly = (
+            json.loads(member.read())
+            for name in ("package/package.json", "package/.jsii")
+            if (member := members.extractfile(name))
+        )
     return assembly["name"], manifest["cdktf"]["provider"]["version"], assembly["types"]
 
 
-def _member(archive: tarfile.TarFile, name: str) -> Any:
-    member = archive.extractfile(name)
-    if member is None:
-        raise PackageMissingError(f"{archive.name!r} holds no {name}")
-    return member
+def used_types() -> set[tuple[str, str]]:
+    """List the types of terraform/ that are a provider's: ("resource" or "data", name)."""
+    return {
+        found
+        for path in TERRAFORM_DIRECTORY.glob("*.tf")
+        for found in re.findall(r'^(resource|data) "(\w+)"', path.read_text("utf-8"), re.MULTILINE)
+        if not found[1].startswith("terraform_")
+    }
 
 
 def _camel_case(name: str) -> str:
@@ -152,19 +152,7 @@ def _provider_schema(provider: str) -> dict[str, Any]:
 
 
 def extract(wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Extract schemas.
-
-    Args:
-        wanted: pairs of "resource" or "data" and a type name, e.g. ("data", "google_project").
-
-    Returns:
-        The content of `provider_schema.json`: for each provider its package, its version and its
-        own configuration; for each type its arguments, blocks and attributes.
-
-    Raises:
-        PackageMissingError: a pinned package is not installed.
-        LookupError: a provider has no such type.
-    """
+    """Return the content of `provider_schema.json` for pairs as of `used_types`."""
     schema: dict[str, Any] = {"providers": {}, "resource": {}, "data": {}}
     for provider, (package, package_version) in PACKAGES.items():
         schema["providers"][provider] = {
@@ -185,7 +173,7 @@ def serialized(schema: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Write `provider_schema.json` for the types that terraform/ uses."""
-    schema = extract(provider_types(terraform_files()))
+    schema = extract(used_types())
     SCHEMA_FILE.write_text(serialized(schema), encoding="utf-8")
     sys.stdout.write(f"{SCHEMA_FILE} holds {len(schema['resource'])} resource types\n")
 

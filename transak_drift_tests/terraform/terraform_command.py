@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -12,72 +13,64 @@ from typing import Any
 
 import pytest
 
-from transak_drift.cli.config_command import terraform as write_variables
-from transak_drift_tests.terraform.extract_provider_schema import SCHEMA_FILE
-from transak_drift_tests.terraform.hcl_files import REPOSITORY, TERRAFORM_DIRECTORY
+from transak_drift.cli.config import terraform as write_variables
+from transak_drift_tests.config.configurations import REPOSITORY, document
 from transak_drift_tests.terraform.schema_provider import reattachable_providers
 
+TERRAFORM_DIRECTORY = REPOSITORY / "terraform"
+SCHEMA_FILE = Path(__file__).with_name("provider_schema.json")
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 TERRAFORM = shutil.which("terraform")
 needs_terraform = pytest.mark.skipif(
     TERRAFORM is None, reason="terraform is not installed, so nothing was planned with it"
 )
-"""Marks a test that runs the terraform command."""
 
-CONFIG = json.loads((REPOSITORY / "monitoring_config.json").read_text(encoding="utf-8"))
+CONFIG = document()
 DEPLOYABLE_CONFIG = {**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}}
 """The repository's configuration with what a deployed Cloud Function needs besides."""
 VARIABLES_FILE = "models.auto.tfvars.json"
+TOPIC = "ps-transak-i1-train-trigger"
+OWN_TOPIC = "ps-transak-i3-train-trigger"
 _SECONDS = 120
 
 
-class TerraformCopy:
-    """A copy of the configuration, and what it reads, in a directory of its own.
+def further_model(number: int, **changes: Any) -> dict[str, Any]:
+    """Return the configuration of a further model, which shares the first one's queue."""
+    return {
+        **DEPLOYABLE_CONFIG,
+        "model_name": f"transak-i{number}-train-model",
+        "monitoring_job_display_name": f"transak_i{number}_data_drift_monitor",
+        "notification_channels": [f"projects/af-finanzen/notificationChannels/{number}"],
+        **changes,
+    }
 
-    Args:
-        directory: an empty directory.
-        config: the monitoring configuration in place of the repository's.
-    """
+
+class TerraformCopy:
+    """A copy of the configuration, and what it reads, in a directory of its own."""
 
     def __init__(self, directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
         self.repository = directory
         self.directory = directory / "terraform"
-        ignored = shutil.ignore_patterns(".terraform*", "*.tfvars.json")
-        shutil.copytree(TERRAFORM_DIRECTORY, self.directory, ignore=ignored)
-        shutil.copytree(
-            REPOSITORY / "transak_drift",
-            directory / "transak_drift",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
+        self.config_file = directory / "monitoring_config.json"
+        ignored = shutil.ignore_patterns(".terraform*", "*.tfvars.json", "__pycache__")
+        for folder in (TERRAFORM_DIRECTORY, REPOSITORY / "transak_drift"):
+            shutil.copytree(folder, directory / folder.name, ignore=ignored)
         self.write_config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the copy's monitoring configuration."""
-        path = self.repository / "monitoring_config.json"
-        path.write_text(json.dumps(config), encoding="utf-8")
+        self.config_file.write_text(json.dumps(config), encoding="utf-8")
 
     def write_further_config(self, name: str, config: Mapping[str, Any]) -> None:
-        """Write the configuration of a further model.
-
-        Args:
-            name: the file's name in `monitoring_configs`.
-            config: its content.
-        """
+        """Write the configuration of a further model into `monitoring_configs`."""
         folder = self.repository / "monitoring_configs"
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(config), encoding="utf-8")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run terraform in the copy, with providers that know the extracted schemas.
-
-        Args:
-            arguments: the command's arguments.
-
-        Returns:
-            The finished process, with its output as text.
-        """
+        """Run terraform in the copy, with providers that know the extracted schemas."""
         assert TERRAFORM is not None
-        schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-        with reattachable_providers(schema, self.directory) as providers:
+        with reattachable_providers(SCHEMA, self.directory) as providers:
             return subprocess.run(
                 [TERRAFORM, *arguments],
                 cwd=self.directory,
@@ -113,17 +106,23 @@ class TerraformCopy:
         ]
         return self.run("plan", "-input=false", "-no-color", "-out=plan", *values)
 
-    def plan(self, config: str = "monitoring_config.json", **variables: Any) -> dict[str, Any]:
-        """Plan the creation of everything; as `try_plan`, but it has to succeed.
+    def refusal(self, **variables: Any) -> str:
+        """Plan what has to be refused, and return the message on one line."""
+        return message(self.try_plan(**variables))
 
-        Returns:
-            The plan as `terraform show -json` gives it.
-        """
+    def plan(self, config: str = "monitoring_config.json", **variables: Any) -> dict[str, Any]:
+        """Plan the creation of everything, and return the plan as JSON has it."""
         planned = self.try_plan(config, **variables)
         assert planned.returncode == 0, planned.stderr
         shown = self.run("show", "-json", "plan")
         assert shown.returncode == 0, shown.stderr
         return json.loads(shown.stdout)
+
+
+def message(refused: subprocess.CompletedProcess[str]) -> str:
+    """Return what a refused plan says, on one line and without its frame."""
+    assert refused.returncode == 1
+    return " ".join(refused.stderr.replace("\u2502", "").split())
 
 
 def planned_resources(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -133,6 +132,21 @@ def planned_resources(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for resource in plan["planned_values"]["root_module"]["resources"]
         if resource["mode"] == "managed"
     }
+
+
+def declared_resources(plan: Mapping[str, Any], ending: str) -> dict[str, dict[str, Any]]:
+    """Return the expressions of the resources whose type ends so, by address."""
+    return {
+        resource["address"]: resource["expressions"]
+        for resource in plan["configuration"]["root_module"]["resources"]
+        if resource["type"].endswith(ending)
+    }
+
+
+def keys(resources: Mapping[str, Any], address: str) -> set[str]:
+    """Return the keys of the instances of a resource."""
+    pattern = re.compile(re.escape(address) + r'\["(.+)"\]')
+    return {found[1] for name in resources if (found := pattern.fullmatch(name))}
 
 
 def planned_outputs(plan: Mapping[str, Any]) -> dict[str, Any]:

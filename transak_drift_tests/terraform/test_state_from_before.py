@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from transak_drift_tests.terraform.hcl_files import TERRAFORM_DIRECTORY
 from transak_drift_tests.terraform.terraform_command import (
     DEPLOYABLE_CONFIG,
     TERRAFORM,
+    TERRAFORM_DIRECTORY,
     TerraformCopy,
     needs_terraform,
     planned_resources,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transak_drift.cli.output import JsonOption, console, print_json
+from transak_drift.cli.output import JsonOption, print_json, print_line
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig, config_json_schema
@@ -37,10 +37,10 @@ PathArgument = Annotated[
     Path | None, typer.Argument(help="The file or folder; by default what Dagster loads.")
 ]
 
-config_app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 
 
-@config_app.command("check")
+@app.command("check")
 def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """Read the configuration of each model, and the data that it names; status 2 with a fault."""
     named = path or load_settings().config
@@ -51,14 +51,15 @@ def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
         print_json(documents if len(documents) > 1 else documents[0])
         return
     for file, config, found in zip(config_files(named), configs, data, strict=True):
-        console.print(f"{file}: {config.model_name}, no fault", markup=False)
+        print_line(f"{file}: {config.model_name}, no fault")
         if found:
-            console.print(f"{config.transactions}: {found}", markup=False, soft_wrap=True)
+            print_line(f"{config.transactions}: {found}")
 
 
 def _check_data(config: MonitoringConfig) -> str:
     if config.transactions is None:
         return ""
+    # DuckDB and numpy are read by the check of own data alone.
     from transak_drift.local.dataset_files import DatasetError
     from transak_drift.local.file_transactions import check_transactions
 
@@ -69,13 +70,13 @@ def _check_data(config: MonitoringConfig) -> str:
         raise ConfigError("the configuration", [fault]) from None
 
 
-@config_app.command("schema")
+@app.command("schema")
 def schema() -> None:
     """Write the JSON Schema of the configuration, for editors."""
     print_json(config_json_schema())
 
 
-@config_app.command("terraform")
+@app.command("terraform")
 def terraform(
     path: PathArgument = None,
     output: Annotated[
@@ -93,22 +94,14 @@ def terraform(
         fault = ConfigFault("--output", str(output), problem, fix)
         raise ConfigError("the command", [fault]) from None
     for model in variables["models"]:
-        console.print(f"{output}: {model['model_name']}", markup=False)
+        print_line(f"{output}: {model['model_name']}")
 
 
 def terraform_variables(path: Path, directory: Path) -> dict[str, Any]:
-    """Return the Terraform variables that the configurations set.
+    """Return the variables of the Terraform that runs in a directory, for the models of a path.
 
-    Args:
-        path: the configuration or the folder of configurations, as in `load_configs`.
-        directory: where Terraform runs; paths are written as seen from there.
-
-    Returns:
-        `config_path`, and in `models` the validated values of each model, with the SHA-256 of its
-        file, so that Terraform can refuse values of an older file.
-
-    Raises:
-        ConfigError: a configuration is wrong; lists every fault.
+    Beside a model's values stands the SHA-256 of its file, so that Terraform can refuse values of
+    an older file.
     """
 
     def from_directory(file: Path) -> str:
