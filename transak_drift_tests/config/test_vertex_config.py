@@ -6,31 +6,20 @@ from typing import Any
 
 import pytest
 
-from transak_drift.config.vertex_config import VertexConfig
 from transak_drift_tests.config.configurations import configuration, faults_after
-
-
-def test_every_key_has_a_default() -> None:
-    assert configuration().vertex == VertexConfig()
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("training_dataset", "bq://af-finanzen.transak.training_{model_version}"),
         ("training_dataset", "gs://transak-i1/training/*.csv"),
         ("prediction_dataset", "bq://af-finanzen.transak.predictions_{date:%Y%m%d}"),
         ("prediction_dataset", "gs://transak-i1/predictions/{date}/*.jsonl"),
         ("prediction_dataset", "batchPredictionJobs/transak-i1 {date}"),
-        ("monitoring_output", "gs://transak-i1/monitoring"),
         ("pipeline_template", "pipelines/pipeline-train.yaml"),
-        ("pipeline_template", "gs://transak-i1/pipelines/pipeline-train.json"),
         ("pipeline_template", "https://europe-west6-kfp.pkg.dev/af-finanzen/pipelines/train/v1"),
         ("pipeline_root", "gs://transak-i1"),
         ("pipeline_parameters", {"epochs": 3, "rate": 0.1, "full": True, "days": "{first_day}"}),
-        ("pipeline_service_account", "pipelines@af-finanzen.iam.gserviceaccount.com"),
-        ("pipeline_network", "projects/123456789012/global/networks/transak"),
-        ("pipeline_labels", {"team": "mlops"}),
     ],
 )
 def test_a_value_is_taken_as_it_is(key: str, value: Any) -> None:
