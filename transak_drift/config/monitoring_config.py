@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from transak_drift.config.csv_format import CsvFormat
 from transak_drift.config.errors import (
     ConfigError,
     ConfigFault,
@@ -41,8 +40,7 @@ from transak_drift.config.fields import (
     Section,
     Threshold,
 )
-from transak_drift.config.notification_config import NotificationConfig
-from transak_drift.config.vertex_config import VertexConfig
+from transak_drift.config.sections import CsvFormat, NotificationConfig, VertexConfig
 
 DEFAULT_TRIGGER_TOPIC = "ps-transak-i1-train-trigger"
 MAX_NESTING = 32

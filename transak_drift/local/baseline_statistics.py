@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.dataset_statistics import scan_statistics

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.local.dataset_files import DatasetError
 
 _SEPARATORS = (",", ";", "\t", "|")

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.canonical_text import canonical_counts
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,

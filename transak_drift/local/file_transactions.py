@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transak_drift.config.csv_format import CsvFormat
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.column_checks import raise_for_value

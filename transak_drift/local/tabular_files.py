@@ -24,7 +24,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.csv_files import line_of_row, malformed_row, prepare_csv, read_header
 from transak_drift.local.dataset_files import DatasetError

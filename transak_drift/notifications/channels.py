@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 from pydantic import SecretStr
 
-from transak_drift.config.notification_config import EmailNotification, SlackNotification
+from transak_drift.config.sections import EmailNotification, SlackNotification
 from transak_drift.notifications.texts import (
     Notification,
     notification_email,

@@ -21,8 +21,8 @@ from enum import StrEnum
 from urllib.parse import quote
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.notification_config import EmailNotification
 from transak_drift.config.resource_names import monitoring_job_name
+from transak_drift.config.sections import EmailNotification
 from transak_drift.drift.drift_event import last_day
 from transak_drift.reports.links import asset_partition_page, feature_drift_page, model_monitor_page
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord

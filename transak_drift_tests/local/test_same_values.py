@@ -13,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.drift_statistics import feature_distance
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.dataset_files import DatasetError

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transak_drift.config.csv_format import CsvFormat
+from transak_drift.config.sections import CsvFormat
 from transak_drift.local.file_transactions import FileTransactions, TransactionsError
 from transak_drift.local.transaction_generator import (
     GeneratedTransactions,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.config.notification_config import EmailNotification
+from transak_drift.config.sections import EmailNotification
 from transak_drift.notifications.texts import (
     MAX_SLACK_LENGTH,
     Link,

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from transak_drift.config.notification_config import EmailNotification, SlackNotification
+from transak_drift.config.sections import EmailNotification, SlackNotification
 from transak_drift.defs.notification_resource import NotificationResource
 from transak_drift.notifications.channels import (
     EmailChannel,

@@ -1,16 +1,20 @@
-"""Data and pipeline on Vertex AI, which only the gcp platform reads.
-
-Each key has a default, so that a configuration of the local platform needs none of them; what a
-step cannot do without is asked for by that step, with the name of the key.
-"""
+"""The sections of the configuration: CSV files, notifications, and Vertex AI."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import itertools
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from transak_drift.config.fields import EmailAddress, Section, fault
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+
+SlackChannelName = Annotated[str, Field(pattern=r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG][A-Z0-9]{8,20})$")]
+# One plain address: several in one text, or a name beside it, would be other recipients than it
+# seems.
+Mailbox = Annotated[str, Field(pattern=rf"^{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
 
 # A table may hold letters, digits, _ and -, and the placeholders of a day or of a model version.
 _TABLE = r"bq://[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+\.[A-Za-z0-9_{}:%-]+"
@@ -28,6 +32,76 @@ LabelValue = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
 ParameterValue = str | bool | int | float
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        # Python also has codecs that turn bytes into bytes; those are no encodings of text.
+        b"".decode(name)
+    except (LookupError, ValueError):
+        fix = "write utf-8, utf-16, windows-1252, iso-8859-1 or another that Python knows"
+        raise fault("encoding", "is no encoding", fix) from None
+    return name
+
+
+def _names_a_day(text: str) -> str:
+    codes = {code for percent, code in itertools.pairwise(text) if percent == "%"}
+    if "d" not in codes or not codes & set("mbB") or not codes & set("yY"):
+        fix = "write it with %d, %m and %Y, such as %d.%m.%Y for 20.11.2026"
+        raise fault("date_format", "does not name day, month and year", fix)
+    return text
+
+
+class CsvFormat(Section):
+    """The form of CSV files: RFC 4180 in UTF-8 but for what is set."""
+
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    """What separates the fields; by default recognised by the header line."""
+
+    decimal: Literal[".", ","] = "."
+    """Decimal mark of numbers. With a comma, points may group the digits before it: 1.234,50."""
+
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    """Encoding of the text, e.g. windows-1252 or utf-16."""
+
+    date_format: Annotated[str, AfterValidator(_names_a_day)] | None = None
+    """Form of the days in date_column, e.g. %d.%m.%Y for 20.11.2026; by default ISO 8601."""
+
+
+class SlackNotification(Section):
+    """Messages in a channel of Slack."""
+
+    channel: SlackChannelName
+    """Channel that the bot is a member of: #name in lower case, or the id from its details."""
+
+
+class EmailNotification(Section):
+    """E-mails."""
+
+    sender: Mailbox
+    """Address that the e-mails come from, such as name@example.com, without a name beside it."""
+
+    recipients: tuple[Mailbox, ...] = Field(min_length=1, max_length=50)
+    """Addresses that the e-mails go to, each such as name@example.com."""
+
+
+class NotificationConfig(Section):
+    """Whom Dagster notifies of a model's drift events and of what became of them.
+
+    Secrets (token, login) come from environment variables alone.
+    """
+
+    slack: SlackNotification | None = None
+    """Channel of Slack; its token is TRANSAK_DRIFT_SLACK_TOKEN."""
+
+    email: EmailNotification | None = None
+    """E-mails; their server is TRANSAK_DRIFT_SMTP_HOST."""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> NotificationConfig:
+        if self.slack is None and self.email is None:
+            raise fault("nobody_notified", "names nobody", "add slack or email, or remove the key")
+        return self
+
+
 def _scalar(value: Any) -> Any:
     # Otherwise pydantic reports a wrong value once for each type that it is not.
     if isinstance(value, ParameterValue):
@@ -37,7 +111,11 @@ def _scalar(value: Any) -> Any:
 
 
 class VertexConfig(Section):
-    """Data and pipeline of the monitored model on Vertex AI."""
+    """Data and pipeline of the monitored model on Vertex AI.
+
+    A configuration of the local platform needs no key of it; a step of the gcp platform asks for
+    what it cannot do without.
+    """
 
     training_dataset: Annotated[str, Field(pattern=rf"^({_TABLE}|{_FILES})$")] | None = None
     """Baseline: the data that the model was trained on, as bq://project.dataset.table or
