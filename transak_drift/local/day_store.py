@@ -16,12 +16,13 @@ from transak_drift.platform import Dataset, PlatformError
 _FIRST_BASELINE_DAYS = 28
 
 
+TransactionSource = FileTransactions | GeneratedTransactions
+
+
 class DayStore:
     """Keeps the days of one source."""
 
-    def __init__(
-        self, state: StateDirectory, source: FileTransactions | GeneratedTransactions
-    ) -> None:
+    def __init__(self, state: StateDirectory, source: TransactionSource) -> None:
         self._state = state
         self._source = source
 

@@ -35,11 +35,7 @@ class EmbeddedPubSub(AbstractContextManager):
     """A running server, and this process's share in it.
 
     The server runs at least as long as this is open. A process that ends, in whatever way, gives
-    its share back.
-
-    Attributes:
-        endpoint: `127.0.0.1:port`, as PUBSUB_EMULATOR_HOST takes it.
-        process_id: process of the server.
+    its share back. The endpoint is as PUBSUB_EMULATOR_HOST takes it.
     """
 
     def __init__(self, address: ServerAddress, users_lock: int) -> None:

@@ -62,17 +62,10 @@ class ModelRegistryError(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One registered version of the model.
+    """One registered version of the model; numbers are without gaps.
 
-    Args:
-        number: 1 for the first version, then without gaps.
-        created: when it was registered, UTC.
-        metrics: its scores on held-out rows.
-        training_days: first and last day of the training window.
-        rows: rows of the training window.
-        drift_event_key: the drift event that it was trained for, or None.
-        training_run: what else is known of the training.
-        is_champion: True where it is the present champion, as of reading.
+    `training_days` are the first and the last day of the training window, `rows` its rows.
+    `is_champion` holds as of reading.
     """
 
     number: int

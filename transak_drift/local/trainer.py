@@ -73,14 +73,8 @@ class Evaluation(BaseModel, frozen=True):
 class Challenger:
     """A newly trained classifier beside the present one.
 
-    Args:
-        pipeline: the fitted scikit-learn pipeline; takes texts of shape (rows, 2).
-        evaluation: its scores on held-out recent rows.
-        champion: the present model's scores on the same rows, or None where there is none.
-        decision: whether it replaces the present model, and why.
-        training_rows: rows it learned from.
-        rows_in_window: rows of the training window, before sampling.
-        unlabelled_rows: rows left out because they have no label.
+    `evaluation` and `champion` are both models' scores on the same held-out recent rows. The model
+    learned from `training_rows` of the `rows_in_window`; those without a label are left out.
     """
 
     pipeline: Pipeline

@@ -145,35 +145,11 @@ def test_one_file_with_dates_and_labels_trains_and_is_monitored(
     assert result.baseline_name == "training data of model 1"
 
 
-def test_a_missing_day_and_a_missing_column_are_told_with_what_to_do(tmp_path: Path) -> None:
-    write(own_rows(1), tmp_path / "data" / f"{FIRST_DAY}.csv")
-    config = own_config(tmp_path / "data")
-    platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda _config, _body: "")
-    with pytest.raises(PlatformError, match=r"2026-05-03.*2026-05-04"):
-        platform.land_transactions(config, date(2026, 5, 3))
-    other = own_config(tmp_path / "data", drift_thresholds={"description": 0.3, "purpose": 0.3})
-    with pytest.raises(PlatformError, match="purpose"):
-        platform.land_transactions(other, FIRST_DAY)
-
-
 def in_files(tmp_path: Path, baseline: pd.DataFrame, target: pd.DataFrame, **form: str) -> Path:
     (tmp_path / "data").mkdir(exist_ok=True)
     baseline.to_csv(tmp_path / "data" / "baseline.csv", index=False, **form)  # ty: ignore
     target.to_csv(tmp_path / "data" / f"{FIRST_DAY}.csv", index=False, **form)  # ty: ignore
     return tmp_path / "data"
-
-
-def test_one_missing_mark_in_the_baseline_does_not_change_how_amounts_are_measured(
-    tmp_path: Path,
-) -> None:
-    baseline, target = own_rows(1), own_rows(1, rows=700)
-    marked = baseline.astype({"amount": object})
-    marked.loc[3, "amount"] = "n/a"
-    baseline.loc[3, "amount"] = np.nan
-    found = distances(tmp_path, own_config(in_files(tmp_path, marked, target)))
-    expected = jensen_shannon(baseline.amount, target.amount)
-    assert expected < 0.05
-    assert found["amount"] == ("jensen_shannon_divergence", pytest.approx(expected, abs=1e-9))
 
 
 def test_the_decimal_comma_is_refused_until_it_is_configured(tmp_path: Path) -> None:

@@ -45,18 +45,10 @@ def run_server(
     grace_seconds: float = 15.0,
     clock: Callable[[], int] = system_clock,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until there are no users for the grace period.
+    """Serve until SIGTERM or SIGINT, or until `users_file` has no users for the grace period.
 
-    Args:
-        data_file: the SQLite file, created when missing.
-        port_file: where the port is recorded; the port recorded there is taken again if free.
-        users_file: the file that users lock, None: the server runs until it is told to stop.
-        grace_seconds: how long the server stays without users.
-        clock: the time, microseconds since the epoch.
-
-    Raises:
-        filelock.Timeout: another process serves the data file.
-        DatabaseVersionError: the data file was written by another version.
+    The port that is recorded in `port_file` is taken again if free. The clock gives microseconds
+    since the epoch. filelock.Timeout tells that another process serves the data file.
     """
     data_file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{data_file}.lock", blocking=False):
