@@ -31,12 +31,9 @@ class UnexpectedEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PushedMessage:
-    """A message as Eventarc delivers it, without an ack id: the function's answer acknowledges it.
+    """A message as Eventarc delivers it, and the subscription that it made for the function.
 
-    Args:
-        message: the message.
-        subscription: the subscription that Eventarc made for the function, or None.
-        publish_time: when it was published, or None where the event does not say.
+    There is no ack id: the function's answer acknowledges the message.
     """
 
     message: ReceivedMessage

@@ -17,7 +17,6 @@ class StructuredFormatter(logging.Formatter):
     """Writes `severity`, `message`, `time` and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
         message = record.getMessage()
         if record.exc_info:
             # Error Reporting finds the stack trace within the message.

@@ -37,22 +37,18 @@ class Check:
 
     @property
     def is_open(self) -> bool:
-        """Whether a person has to do something."""
         return self.state != CheckState.OK
 
 
 def passed(name: str, detail: str, example: str = "") -> Check:
-    """Return that a thing is as it should be."""
     return Check(name, CheckState.OK, detail, example=example)
 
 
 def missing(name: str, detail: str, fix: str, example: str = "") -> Check:
-    """Return that a thing is missing or differs."""
     return Check(name, CheckState.MISSING, detail, fix, example)
 
 
 def unknown(name: str, detail: str, fix: str) -> Check:
-    """Return that a thing could not be looked at."""
     return Check(name, CheckState.UNKNOWN, detail, fix)
 
 

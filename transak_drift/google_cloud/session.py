@@ -25,7 +25,7 @@ class RestSession:
             without credentials; None for Google.
         service_account: e-mail of the service account to act as, or None.
         attempts: how often a call, which only reads, is made at most.
-        seconds: how long one attempt may take.
+        seconds: of one attempt.
 
     Raises:
         PlatformError: there are no credentials, or the URL is not of this machine.

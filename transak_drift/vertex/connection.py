@@ -66,17 +66,14 @@ class VertexEndpoint:
 
     @property
     def parent(self) -> str:
-        """Resource name of the location, which the API calls the parent."""
         return f"projects/{self.project_id}/locations/{self.location}"
 
     @property
     def host(self) -> str:
-        """The `host` or `host:port` that is connected to."""
         return self.address or f"{self.location}-aiplatform.googleapis.com"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the endpoint is a server on this machine."""
         host = (self.address or "").rpartition(":")[0].strip("[]")
         try:
             return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -141,13 +138,7 @@ class VertexConnection:
     def call(
         self, method: Callable[..., Any], permission: str, resource: str, **request: Any
     ) -> Any:
-        """Make a call within the limits.
-
-        Args:
-            method: a method of one of the clients.
-            permission: the IAM permission that it needs.
-            resource: the resource on which it needs it.
-            request: the fields of the method's request.
+        """Call a client's method, which needs a permission on a resource, within the limits.
 
         Raises:
             PlatformError: the call is refused, or not answered in time.
@@ -216,21 +207,17 @@ class VertexConnection:
 
     @cached_property
     def models(self) -> ModelServiceClient:
-        """The model registry."""
         return self._client(ModelServiceClient)
 
     @cached_property
     def jobs(self) -> JobServiceClient:
-        """Batch prediction jobs."""
         return self._client(JobServiceClient)
 
     @cached_property
     def pipelines(self) -> PipelineServiceClient:
-        """PipelineJobs."""
         return self._client(PipelineServiceClient)
 
     def close(self) -> None:
-        """Close every client that was connected."""
         for name in ("model_monitoring", "models", "jobs", "pipelines"):
             client = self.__dict__.pop(name, None)
             if client is not None:

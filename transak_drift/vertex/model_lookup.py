@@ -27,12 +27,10 @@ class RegistryVersion:
 
     @property
     def name(self) -> str:
-        """Resource name of the version."""
         return f"{self.model}@{self.version}"
 
     @property
     def model_id(self) -> str:
-        """Last part of the model's resource name."""
         return self.model.rpartition("/")[2]
 
 
@@ -100,7 +98,6 @@ def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict
 
 
 def numbers_of(values: dict[str, object]) -> dict[str, float]:
-    """Keep the values that are numbers."""
     return {
         name: float(value)
         for name, value in values.items()

@@ -29,11 +29,9 @@ class VertexMonitoringJobs:
     connection: VertexConnection
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
-        """See `MonitoringJobs`."""
         return own_monitors(self.connection, config)
 
     def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
-        """See `MonitoringJobs`."""
         found: list[ListedJob] = []
         for monitor_id in self.own_monitors(config).monitor_ids:
             parent = name_of(self.connection, monitor_id)
@@ -57,7 +55,6 @@ class VertexMonitoringJobs:
     def read_monitoring_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> MonitoringJob:
-        """See `MonitoringJobs`."""
         monitor = name_of(self.connection, model_monitor_id)
         name = f"{monitor}/modelMonitoringJobs/{monitoring_job_id}"
 
@@ -134,5 +131,4 @@ def get_job(connection: VertexConnection, name: str) -> ModelMonitoringJob | Non
 
 
 def has_failed(job: ModelMonitoringJob) -> bool:
-    """Return whether a job has ended without a result."""
     return job.state in _FAILED

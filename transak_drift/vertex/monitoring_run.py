@@ -83,11 +83,7 @@ def start_monitoring_run(
 
 
 def _job_id(day: date, spec: ModelMonitoringSpec) -> str:
-    """Derive the id of a monitoring job, the same for the same comparison.
-
-    It has at most 63 characters and matches `[a-z][a-z0-9-]*[a-z0-9]`. Source:
-    CreateModelMonitoringJobRequest.model_monitoring_job_id.
-    """
+    # At most 63 characters of a-z, 0-9 and - ("CreateModelMonitoringJobRequest").
     document = json.dumps(ModelMonitoringSpec.to_dict(spec), sort_keys=True)
     return f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
 

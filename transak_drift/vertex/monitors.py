@@ -27,7 +27,6 @@ _REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNo
 
 
 def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
-    """See `MonitoringJobs.own_monitors`."""
     model = find_model(connection, config)
     monitors = monitors_of(connection, model)
     names = [model.model, *(monitor.name for monitor in monitors)]
@@ -61,12 +60,10 @@ def name_of(connection: VertexConnection, monitor_id: str) -> str:
 
 
 def id_of(monitor: ModelMonitor) -> str:
-    """Return the last part of a monitor's resource name."""
     return monitor.name.rpartition("/")[2]
 
 
 def read_monitor(connection: VertexConnection, monitor_id: str) -> ModelMonitor:
-    """Read a monitor."""
     name = name_of(connection, monitor_id)
     get = connection.model_monitoring.get_model_monitor
     return connection.call(get, "aiplatform.modelMonitors.get", name, name=name)

@@ -49,16 +49,10 @@ class StoredData(Protocol):
     """Looks at data in BigQuery and Cloud Storage."""
 
     def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
-        """Find a day's data.
+        """Find a day's data, with the rows where counting them needs no scan of files.
 
-        Args:
-            address: `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
-                `date_column` is None.
-            day: the day.
-            date_column: column with the day of a row, or None.
-
-        Returns:
-            The data, with the rows where counting them needs no scan of files.
+        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
+        `date_column`, which has the day of a row, is None.
 
         Raises:
             PlatformError: there is no data of that day, or it cannot be read.
@@ -99,7 +93,6 @@ class VertexPlatform(VertexMonitoringJobs):
         )
 
     def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
-        """See `DriftPlatform`."""
         return apply_model_monitor(self.connection, config)
 
     def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
@@ -156,7 +149,6 @@ class VertexPlatform(VertexMonitoringJobs):
         return ()
 
     def overview(self, config: MonitoringConfig) -> Overview:
-        """See `DriftPlatform`."""
         model = find_model(self.connection, config)
         monitor = monitor_in_use(monitors_of(self.connection, model), config, model)
         return Overview(

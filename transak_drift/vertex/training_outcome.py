@@ -76,7 +76,6 @@ def cancel_pipeline_job(connection: VertexConnection, job_name: str) -> None:
 
 
 def console_url(connection: VertexConnection, job_name: str) -> str:
-    """Return where a person sees a PipelineJob."""
     endpoint = connection.endpoint
     return (
         f"https://console.cloud.google.com/vertex-ai/locations/{endpoint.location}/pipelines/runs/"

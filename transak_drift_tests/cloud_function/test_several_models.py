@@ -49,22 +49,6 @@ def test_drift_of_the_second_model_trains_it_alone(
     assert entry["model_monitor"] == "transak-i2-data-drift-monitor"
 
 
-def test_drift_of_the_first_model_trains_it_alone(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    before = deployment.jobs()
-    drift = deployment.finished_job("first-drifts", BOTH_DRIFT)
-    event = pubsub_event(message_body(drift))
-
-    assert function.post(event) == TAKEN
-
-    job_id = pipeline_job_id("pipeline-train", drift.key)
-    assert new_jobs(deployment, before) == [job_id]
-    (job,) = deployment.jobs(job_id)
-    assert job.runtime_config.parameter_values["champion_uri"] == "gs://transak-i1/models/1"
-    assert entry_of(function, event)["model_monitor"] == "transak-i1-data-drift-monitor"
-
-
 def test_each_model_is_held_against_its_own_thresholds(
     function: FunctionServer, deployment: Deployment
 ) -> None:
@@ -94,7 +78,9 @@ def test_each_model_is_held_back_by_its_own_policy(
     assert entry_of(function, of_first)["outcome"] == "launched"
     held = entry_of(function, of_second)
     assert held["outcome"] == "held"
+    assert held["severity"] == "WARNING"
     assert "the policy asks for 2" in held["message"]
+    assert not deployment.is_dead_letter(of_second["id"])
 
 
 def test_a_third_monitor_is_nobody_s(function: FunctionServer, deployment: Deployment) -> None:

@@ -220,43 +220,18 @@ def _distribution(name: str, statistics: FeatureStatistics, rows: int) -> dict[s
     }
     if isinstance(statistics, CategoricalStatistics):
         ranked = sorted(statistics.counts.items(), key=lambda item: (-item[1], item[0]))
-        feature = {
-            "name": name,
-            "type": "STRING",
-            "stringStats": {
-                "commonStats": common,
-                "unique": str(len(ranked)),
-                "rankHistogram": {
-                    "buckets": [
-                        {
-                            "lowRank": str(rank),
-                            "highRank": str(rank),
-                            "label": label,
-                            "sampleCount": float(count),
-                        }
-                        for rank, (label, count) in enumerate(ranked[:1000])
-                    ]
-                },
-            },
-        }
+        buckets = [
+            {"lowRank": str(n), "highRank": str(n), "label": label, "sampleCount": float(count)}
+            for n, (label, count) in enumerate(ranked[:1000])
+        ]
+        histogram = {"unique": str(len(ranked)), "rankHistogram": {"buckets": buckets}}
+        feature = {"type": "STRING", "stringStats": {"commonStats": common, **histogram}}
     else:
         edges = statistics.edges
-        feature = {
-            "name": name,
-            "type": "FLOAT",
-            "numStats": {
-                "commonStats": common,
-                "histograms": [
-                    {
-                        "type": "STANDARD",
-                        "buckets": [
-                            {"lowValue": low, "highValue": high, "sampleCount": float(count)}
-                            for low, high, count in zip(
-                                edges, edges[1:], statistics.counts, strict=False
-                            )
-                        ],
-                    }
-                ],
-            },
-        }
-    return {"numExamples": str(rows), "features": [feature]}
+        buckets = [
+            {"lowValue": low, "highValue": high, "sampleCount": float(count)}
+            for low, high, count in zip(edges, edges[1:], statistics.counts, strict=False)
+        ]
+        histograms = [{"type": "STANDARD", "buckets": buckets}]
+        feature = {"type": "FLOAT", "numStats": {"commonStats": common, "histograms": histograms}}
+    return {"numExamples": str(rows), "features": [{"name": name, **feature}]}

@@ -20,6 +20,12 @@ from transak_drift.vertex.monitors import apply_model_monitor, own_monitors, ver
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.vertex.conftest import (
+    configured_spec,
+    csv_dataset,
+    described,
+    full_config,
+)
 
 MODEL = "projects/123456789012/locations/europe-west6/models/1001"
 NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-data-drift-monitor"
@@ -28,47 +34,16 @@ NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-dat
 def test_the_monitor_carries_exactly_the_configuration(
     vertex: LoopbackVertex, connection: VertexConnection
 ) -> None:
-    config = monitored_config(
-        drift_thresholds={"description": 0.25, "type": 0.3, "amount": 0.15},
-        feature_types={"amount": "numerical"},
-        notification_channels=["projects/af-finanzen/notificationChannels/77"],
-        user_emails=["mlops@example.com"],
-        vertex={"monitoring_output": "gs://transak-i1/monitoring"},
-    )
-    applied = apply_model_monitor(connection, config)
+    thresholds = {"description": 0.25, "type": 0.3, "amount": 0.15}
+    applied = apply_model_monitor(connection, full_config(**thresholds))
     assert (applied.resource_name, applied.created) == (NAME, True)
     (request,) = vertex.recorder.requests("CreateModelMonitor")
     assert request.model_monitor_id == "transak-i1-data-drift-monitor"
     assert request.parent == "projects/af-finanzen/locations/europe-west6"
-    assert types.ModelMonitor.to_dict(
-        request.model_monitor,
-        use_integers_for_enums=False,
-        always_print_fields_with_no_presence=False,
-    ) == {
+    assert described(request.model_monitor) == {
         "display_name": "transak_i1_data_drift_monitor",
-        "model_monitoring_target": {
-            "vertex_model": {
-                "model": "projects/123456789012/locations/europe-west6/models/1001",
-                "model_version_id": "1",
-            }
-        },
-        "training_dataset": {
-            "columnized_dataset": {
-                "gcs_source": {"gcs_uri": "gs://transak-i1/training/1.csv", "format_": "CSV"}
-            }
-        },
-        "tabular_objective": {
-            "feature_drift_spec": {
-                "features": ["description", "type", "amount"],
-                "categorical_metric_type": "l_infinity",
-                "numeric_metric_type": "jensen_shannon_divergence",
-                "feature_alert_conditions": {
-                    "description": {"threshold": 0.25},
-                    "type": {"threshold": 0.3},
-                    "amount": {"threshold": 0.15},
-                },
-            }
-        },
+        "model_monitoring_target": {"vertex_model": {"model": MODEL, "model_version_id": "1"}},
+        "training_dataset": csv_dataset("gs://transak-i1/training/1.csv"),
         "model_monitoring_schema": {
             "feature_fields": [
                 {"name": "description", "data_type": "categorical"},
@@ -76,14 +51,7 @@ def test_the_monitor_carries_exactly_the_configuration(
                 {"name": "amount", "data_type": "float"},
             ]
         },
-        "notification_spec": {
-            "email_config": {"user_emails": ["mlops@example.com"]},
-            "enable_cloud_logging": True,
-            "notification_channel_configs": [
-                {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
-            ],
-        },
-        "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
+        **configured_spec(**thresholds),
     }
 
 

@@ -21,6 +21,12 @@ from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.vertex.conftest import (
+    configured_spec,
+    csv_dataset,
+    described,
+    full_config,
+)
 
 DAY = date(2026, 5, 1)
 BASELINE = "gs://transak-i1/training/1.csv"
@@ -65,48 +71,19 @@ def finished(
 def test_the_job_carries_exactly_the_configuration(
     vertex: LoopbackVertex, connection: VertexConnection
 ) -> None:
-    config = monitored_config(
-        drift_thresholds={"description": 0.25, "type": 0.3},
-        user_emails=["mlops@example.com"],
-        notification_channels=["projects/af-finanzen/notificationChannels/77"],
-        vertex={"monitoring_output": "gs://transak-i1/monitoring"},
-    )
+    thresholds = {"description": 0.25, "type": 0.3}
+    config = full_config(**thresholds)
     apply_model_monitor(connection, config)
     start_monitoring_run(connection, config, DAY)
     (request,) = vertex.recorder.requests("CreateModelMonitoringJob")
-    spec = types.ModelMonitoringSpec.to_dict(
-        request.model_monitoring_job.model_monitoring_spec,
-        use_integers_for_enums=False,
-        always_print_fields_with_no_presence=False,
-    )
-    assert spec == {
+    expected = configured_spec(**thresholds)
+    assert described(request.model_monitoring_job.model_monitoring_spec) == {
         "objective_spec": {
-            "tabular_objective": {
-                "feature_drift_spec": {
-                    "features": ["description", "type"],
-                    "categorical_metric_type": "l_infinity",
-                    "numeric_metric_type": "jensen_shannon_divergence",
-                    "feature_alert_conditions": {
-                        "description": {"threshold": 0.25},
-                        "type": {"threshold": 0.3},
-                    },
-                }
-            },
-            "baseline_dataset": {
-                "columnized_dataset": {"gcs_source": {"gcs_uri": BASELINE, "format_": "CSV"}}
-            },
-            "target_dataset": {
-                "columnized_dataset": {"gcs_source": {"gcs_uri": TARGET, "format_": "CSV"}}
-            },
+            "tabular_objective": expected.pop("tabular_objective"),
+            "baseline_dataset": csv_dataset(BASELINE),
+            "target_dataset": csv_dataset(TARGET),
         },
-        "notification_spec": {
-            "email_config": {"user_emails": ["mlops@example.com"]},
-            "enable_cloud_logging": True,
-            "notification_channel_configs": [
-                {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
-            ],
-        },
-        "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
+        **expected,
     }
 
 
