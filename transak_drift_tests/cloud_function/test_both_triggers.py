@@ -16,7 +16,6 @@ from transak_drift.defs.keys import (
     TRAINED_MODEL,
     ModelNames,
 )
-from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift.settings import load_settings
 from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
@@ -36,14 +35,12 @@ class Dagster:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
 
-    def handle_messages(self) -> dg.SensorResult:
-        """Do one tick of the sensor and run what it requests to the end."""
+    def handle_messages(self) -> list[str | None]:
+        """Do one tick of the sensor and run what it requests to the end; return the run keys."""
         resources = self.definitions.resources or {}
-        queue = resources["trigger_queue"]
-        assert isinstance(queue, TriggerQueueResource)
         context = dg.build_sensor_context(
             instance=self.instance,
-            resources={"trigger_queue": queue, "platform": resources["platform"]},
+            resources={name: resources[name] for name in ("trigger_queue", "platform")},
         )
         result = self.definitions.resolve_sensor_def(SENSOR_NAME)(context)
         assert isinstance(result, dg.SensorResult)
@@ -54,7 +51,7 @@ class Dagster:
                 tags=dict(request.tags),
             )
             assert outcome.success
-        return result
+        return [request.run_key for request in result.run_requests or []]
 
     def adopted(self) -> object:
         """Tell whether the newest training adopted a job that was there before."""
@@ -82,61 +79,35 @@ def dagster(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield Dagster(build_definitions(load_settings(), [deployment.config]), instance)
 
 
-def test_first_the_function_then_the_sensor(
+def test_whichever_comes_first_starts_the_one_training_of_a_drift(
     deployment: Deployment, function: FunctionServer, dagster: Dagster
 ) -> None:
     before = len(deployment.jobs())
-    event = deployment.finished_job("function-first")
-    body = message_body(event)
-    message_id = deployment.queue.publish(body)
 
-    assert function.post(pubsub_event(body, message_id=message_id)) == 200
-    result = dagster.handle_messages()
-
-    assert [request.run_key for request in result.run_requests or []] == [event.key]
+    by_function = deployment.finished_job("function-first")
+    message_id = deployment.queue.publish(message_body(by_function))
+    assert function.post(pubsub_event(message_body(by_function), message_id=message_id)) == 200
+    assert dagster.handle_messages() == [by_function.key]
     assert dagster.adopted() is True
-    assert len(deployment.jobs(pipeline_job_id("pipeline-train", event.key))) == 1
-    assert len(deployment.jobs()) == before + 1
 
-
-def test_first_the_sensor_then_the_function(
-    deployment: Deployment, function: FunctionServer, dagster: Dagster
-) -> None:
-    before = len(deployment.jobs())
-    event = deployment.finished_job("sensor-first")
-    body = message_body(event)
-    message_id = deployment.queue.publish(body)
-
-    result = dagster.handle_messages()
-    assert [request.run_key for request in result.run_requests or []] == [event.key]
-    assert function.post(pubsub_event(body, message_id=message_id)) == 200
-
+    by_sensor = deployment.finished_job("sensor-first")
+    message_id = deployment.queue.publish(message_body(by_sensor))
+    assert dagster.handle_messages() == [by_sensor.key]
     assert dagster.adopted() is False
-    assert len(deployment.jobs(pipeline_job_id("pipeline-train", event.key))) == 1
-    assert len(deployment.jobs()) == before + 1
+    assert function.post(pubsub_event(message_body(by_sensor), message_id=message_id)) == 200
     outcomes = [e["outcome"] for e in function.log() if e.get("message_id") == message_id]
     assert outcomes == ["adopted"]
 
-
-def test_both_ask_for_the_same_training(
-    deployment: Deployment, function: FunctionServer, dagster: Dagster
-) -> None:
-    first_drift = deployment.finished_job("by-function")
-    assert function.post(pubsub_event(message_body(first_drift))) == 200
-    second_drift = deployment.finished_job("by-sensor")
-    deployment.queue.publish(message_body(second_drift))
-    dagster.handle_messages()
-
-    by_function, by_sensor = (
-        deployment.jobs(pipeline_job_id("pipeline-train", drift.key))[0]
-        for drift in (first_drift, second_drift)
+    assert len(deployment.jobs()) == before + 2
+    (first,), (second,) = (
+        deployment.jobs(pipeline_job_id("pipeline-train", drift.key))
+        for drift in (by_function, by_sensor)
     )
-    first, second = (
-        {**dict(job.runtime_config.parameter_values), "drift_event": ""}
-        for job in (by_function, by_sensor)
+    # Both ask for the same training.
+    first_values, second_values = (
+        {**dict(job.runtime_config.parameter_values), "drift_event": ""} for job in (first, second)
     )
-    assert first == second
-    assert by_function.pipeline_spec == by_sensor.pipeline_spec
-    assert by_function.runtime_config.gcs_output_directory == (
-        by_sensor.runtime_config.gcs_output_directory
-    )
+    assert first_values == second_values
+    assert first.pipeline_spec == second.pipeline_spec
+    root = first.runtime_config.gcs_output_directory
+    assert root == second.runtime_config.gcs_output_directory

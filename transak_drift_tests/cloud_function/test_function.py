@@ -268,32 +268,30 @@ def test_a_training_that_failed_is_not_followed_by_another(
     assert entries_of(function, second)[0]["outcome"] == "adopted"
 
 
-@pytest.mark.parametrize("unfinished", [True, False])
-def test_a_message_that_eventarc_would_drop_is_kept_and_trains_when_it_is_replayed(
-    function: FunctionServer,
-    deployment: Deployment,
-    monkeypatch: pytest.MonkeyPatch,
-    unfinished: bool,
+def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_replayed(
+    function: FunctionServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if unfinished:
-        monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
-    else:
-        deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
-    drift = deployment.finished_job(f"old-{unfinished}")
-    body = message_body(drift)
-    event = pubsub_event(body, publish_time="2026-05-02T00:10:00.123Z")
+    refused = deployment.finished_job("old-refused")
+    deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
+    monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+    unfinished = deployment.finished_job("old-unfinished")
+    events = [
+        pubsub_event(message_body(drift), publish_time="2026-05-02T00:10:00.123Z")
+        for drift in (refused, unfinished)
+    ]
 
-    assert function.post(event) == TAKEN
-
-    letter = deployment.dead_letter(event["id"])
-    assert letter.reason == "not_settled_in_time"
-    assert deployment.jobs(job_of(drift)) == []
-    assert entries_of(function, event)[0]["severity"] == "ERROR"
+    for event, drift in zip(events, (refused, unfinished), strict=True):
+        assert function.post(event) == TAKEN
+        assert deployment.dead_letter(event["id"]).reason == "not_settled_in_time"
+        assert deployment.jobs(job_of(drift)) == []
+        assert entries_of(function, event)[0]["severity"] == "ERROR"
 
     # What Eventarc does with a message that `transak-drift dead-letters replay` publishes again.
-    (replayed,) = deployment.queue.replay_dead_letters(1_000, [event["id"]]).published
-    (message,) = deployment.queue.pull(10, 1_000_000, 5.0)
-    deployment.queue.acknowledge([message.ack_id])
-    assert (message.message_id, message.data) == (replayed, body)
-    assert function.post(pubsub_event(message.data, message_id=message.message_id)) == TAKEN
-    assert len(deployment.jobs(job_of(drift))) == 1
+    ids = [event["id"] for event in events]
+    replayed = deployment.queue.replay_dead_letters(1_000, ids).published
+    messages = deployment.queue.pull(10, 1_000_000, 5.0)
+    deployment.queue.acknowledge([message.ack_id for message in messages])
+    assert sorted(message.message_id for message in messages) == sorted(replayed)
+    for message in messages:
+        assert function.post(pubsub_event(message.data, message_id=message.message_id)) == TAKEN
+    assert [len(deployment.jobs(job_of(drift))) for drift in (refused, unfinished)] == [1, 1]
