@@ -201,13 +201,7 @@ def test_a_job_that_has_not_ended_asks_for_another_delivery(
     ("method", "code", "missing"),
     [
         ("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, "aiplatform.modelMonitors.list"),
-        ("SearchModelMonitoringStats", grpc.StatusCode.INTERNAL, ""),
         ("CreatePipelineJob", grpc.StatusCode.INTERNAL, ""),
-        (
-            "CreatePipelineJob",
-            grpc.StatusCode.PERMISSION_DENIED,
-            "aiplatform.pipelineJobs.create",
-        ),
     ],
 )
 def test_what_vertex_ai_refuses_now_is_delivered_again(
@@ -232,18 +226,6 @@ def test_what_vertex_ai_refuses_now_is_delivered_again(
     assert missing in failed["message"]
     assert "Traceback" not in failed["message"]
     assert launched["outcome"] == "launched"
-
-
-def test_an_outage_of_a_moment_is_not_even_seen(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    for method in ("GetModelMonitoringJob", "CreatePipelineJob"):
-        deployment.vertex.faults.refuse(method, grpc.StatusCode.UNAVAILABLE, 1)
-    drift = deployment.finished_job("unavailable")
-
-    assert function.post(pubsub_event(message_body(drift))) == TAKEN
-
-    assert len(deployment.jobs(job_of(drift))) == 1
 
 
 def test_a_training_that_failed_is_not_followed_by_another(

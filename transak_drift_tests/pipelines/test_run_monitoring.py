@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Any
 
@@ -17,8 +16,6 @@ from transak_drift.local.transaction_generator import (
     generate_day,
 )
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.trigger.message import read_message
-from transak_drift.vertex.monitoring_jobs import get_job
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
@@ -104,20 +101,6 @@ def test_dagster_and_a_repetition_find_the_run_that_was_started(
     assert started["state"] == "started"
     assert again.job_name.rpartition("/")[2] == started["monitoring_job"].rpartition("/")[2]
     assert len(monitored.monitoring.jobs()) == 1
-
-
-def test_drift_in_the_predictions_becomes_an_anomaly_log_entry(monitored: LoopbackVertex) -> None:
-    name = _run()["monitoring_job"]
-    connection = connect(monitored.endpoint)
-    get_job(connection, name)
-
-    connection.close()
-    named = [read_message(json.dumps(entry).encode()) for entry in monitored.log]
-    assert named
-    for message in named:
-        assert isinstance(message, tuple)
-        (job,) = message
-        assert job.monitoring_job_id == name.rpartition("/")[2]
 
 
 @pytest.mark.parametrize(

@@ -238,19 +238,6 @@ def test_a_monitor_that_cannot_follow_leaves_the_training_as_finished(
     assert monitor.model_monitoring_target.vertex_model.model_version_id == "2"
 
 
-def test_a_promotion_whose_target_is_refused_gets_its_own_monitor(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    vertex.monitoring.target_update = "refused"
-    platform = platform_of(connection)
-    platform.apply_model_monitor(config)
-    assert platform.train(config, request(), lambda _: None).warnings == ()
-    assert platform.own_monitors(config).monitor_ids == (
-        "transak-i1-data-drift-monitor",
-        "transak-i1-data-drift-monitor-v2",
-    )
-
-
 def test_a_challenger_that_is_worse_changes_nothing(
     vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
 ) -> None:
