@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +274,7 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
     """Open a reader; what DuckDB raises within the block becomes a DatasetError."""
     with (
         tempfile.TemporaryDirectory(prefix="transak-drift-csv-") as directory,
-        _database(os.getpid()).cursor() as connection,
+        _database().cursor() as connection,
     ):
         reader = DatasetReader(connection, csv_format, Path(directory))
         try:
@@ -285,8 +285,8 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
             raise reader.explain(error) from error
 
 
-@lru_cache(maxsize=1)
-def _database(process_id: int) -> duckdb.DuckDBPyConnection:
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
     """Return this process's database in memory: opening one takes as long as scanning a day.
 
     It spills to a directory of its own, loads no extension, and keeps nothing of what it has read.
@@ -305,6 +305,10 @@ def _database(process_id: int) -> duckdb.DuckDBPyConnection:
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+# Its threads would be missing in a forked process, which waits for them when it closes it.
+os.register_at_fork(before=_database.cache_clear)
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -254,3 +255,15 @@ def test_datasets_without_rows_have_statistics(tmp_path: Path) -> None:
             "value": CategoricalStatistics({}),
             "n": NumericalStatistics((), (), None, None),
         }
+
+
+def _rows_of(path: Path) -> int:
+    return scan_statistics([path], {"value": CATEGORICAL}).rows
+
+
+def test_a_process_that_is_forked_from_one_that_has_scanned_scans_too(tmp_path: Path) -> None:
+    path = _parquet(tmp_path / "a.parquet", value=["x", "y"])
+    assert _rows_of(path) == 2
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_rows_of, (path,)).get(timeout=60) == 2
+    assert _rows_of(path) == 2
