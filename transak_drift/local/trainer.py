@@ -25,9 +25,6 @@ from transak_drift.local.training_data import LabelledRows, feature_texts, read_
 from transak_drift.training.promotion import PromotionDecision, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
-HELD_OUT_SHARE = 0.2
-MAX_ROWS = 60_000
-MIN_ROWS = 50
 
 # scikit-learn's log_loss clips by the same: a label the model does not know costs 36 nats.
 MIN_PROBABILITY = float(np.finfo(np.float64).eps)
@@ -115,15 +112,7 @@ def train_classifier(
     """
     if seed < 0:
         raise ValueError(f"seed = {seed!r}: is negative; fix: write 0 or more")
-    data = read_training_data(
-        training_files,
-        FEATURE_COLUMNS,
-        label_column,
-        seed=seed,
-        maximum_rows=MAX_ROWS,
-        held_out_share=HELD_OUT_SHARE,
-        minimum_rows=MIN_ROWS,
-    )
+    data = read_training_data(training_files, FEATURE_COLUMNS, label_column, seed=seed)
     pipeline = _new_pipeline().fit(data.training.features, data.training.labels)
     evaluation = _evaluate(pipeline, data.held_out)
     present = None if champion is None else _evaluate(champion, data.held_out)

@@ -89,9 +89,9 @@ def read_training_data(
     label_column: str,
     *,
     seed: int,
-    maximum_rows: int,
-    held_out_share: float,
-    minimum_rows: int,
+    maximum_rows: int = 60_000,
+    held_out_share: float = 0.2,
+    minimum_rows: int = 50,
 ) -> TrainingData:
     """Read a training window and split it into training rows and held-out recent rows.
 

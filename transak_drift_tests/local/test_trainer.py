@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -133,23 +134,10 @@ def test_prediction_names_a_missing_column(trainings: Trainings) -> None:
 
 
 def split(
-    files: list[Path],
-    word: int = 0,
-    *,
-    seed: int = 0,
-    maximum_rows: int = 60_000,
-    held_out_share: float = 0.2,
+    files: list[Path], word: int = 0, seed: int = 0, **options: Any
 ) -> tuple[Counter[str], Counter[str]]:
     """Count a word of the descriptions in the training rows and in those held out."""
-    data = read_training_data(
-        files,
-        FEATURE_COLUMNS,
-        "category",
-        seed=seed,
-        maximum_rows=maximum_rows,
-        held_out_share=held_out_share,
-        minimum_rows=4,
-    )
+    data = read_training_data(files, FEATURE_COLUMNS, "category", seed=seed, **options)
     training, held_out = (
         Counter(text.split()[word] for text in part.features[:, 0])
         for part in (data.training, data.held_out)
