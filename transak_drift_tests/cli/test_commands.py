@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,29 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from transak_drift.cli.demo import dev_command
-from transak_drift.cli.main import app, main
+from transak_drift.cli.main import COMMANDS, app, main
 from transak_drift.config.errors import ConfigError
-from transak_drift.config.monitoring_config import load_config
-from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platform import PlatformError
-from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-
-CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
-CONFIG = load_config(CONFIG_FILE)
-
-
-@pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TriggerQueue]:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(CONFIG_FILE, tmp_path)
-    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    with ensure_embedded_pubsub(tmp_path / "state" / "pubsub", grace_seconds=1.0) as server:
-        queue = TriggerQueue(connect(server.endpoint), CONFIG)
-        queue.ensure_exists()
-        yield queue
-        queue.close()
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.config.configurations import document as config_document
 
 
 def call(*words: str) -> Result:
@@ -59,7 +40,7 @@ def test_status_of_a_fresh_project(queue: TriggerQueue) -> None:
 
 
 def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
-    tmp_path: Path, queue: TriggerQueue
+    tmp_path: Path, project: Path
 ) -> None:
     before, now = tmp_path / "before.csv", tmp_path / "now.csv"
     before.write_text("description,type\nA,x\nA,x\nB,y\nB,y\n")
@@ -80,7 +61,7 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
 
 @pytest.mark.parametrize("rows", ["", "description,type\n", "description,type\n,x\n,x\n"])
 def test_compare_ends_with_1_where_a_dataset_has_no_value(
-    tmp_path: Path, queue: TriggerQueue, rows: str
+    tmp_path: Path, project: Path, rows: str
 ) -> None:
     full, empty = tmp_path / "full.csv", tmp_path / "empty.csv"
     full.write_text("description,type\nA,x\nB,y\n")
@@ -89,24 +70,24 @@ def test_compare_ends_with_1_where_a_dataset_has_no_value(
         assert call("compare", *map(str, words)).exit_code == 1
 
 
-def test_config_check_reads_the_data_that_is_named(tmp_path: Path, queue: TriggerQueue) -> None:
-    config = json.loads(CONFIG_FILE.read_text())
+def test_config_check_reads_the_data_that_is_named(project: Path) -> None:
+    config = config_document()
     config |= {"transactions": "days/{date}.csv", "drift_thresholds": {"type": 0.3, "amount": 0.2}}
-    (tmp_path / "monitoring_config.json").write_text(json.dumps(config))
+    (project / "monitoring_config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="transactions"):
         call("config", "check")
-    (tmp_path / "days").mkdir()
-    (tmp_path / "days" / "2026-05-01.csv").write_text("type;amount\nx;1,50\ny;2,50\n")
+    (project / "days").mkdir()
+    (project / "days" / "2026-05-01.csv").write_text("type;amount\nx;1,50\ny;2,50\n")
     with pytest.raises(ConfigError, match=r"2026-05-01\.csv, line 2: .*1,50.*\"decimal\": \",\""):
         call("config", "check")
     config["csv"] = {"decimal": ","}
-    (tmp_path / "monitoring_config.json").write_text(json.dumps(config))
+    (project / "monitoring_config.json").write_text(json.dumps(config))
     assert call("config", "check").output.splitlines()[-1] == (
         "days/{date}.csv: 1 day(s), 2026-05-01 to 2026-05-01; type categorical, amount numerical"
     )
 
 
-def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
+def test_the_schema_and_a_good_file(project: Path) -> None:
     assert "drift_thresholds" in json.loads(call("config", "schema").stdout)["properties"]
     assert call("config", "check").output.strip() == (
         "monitoring_config.json: transak-i1-train-model, no fault"
@@ -114,17 +95,13 @@ def test_the_schema_and_a_good_file(queue: TriggerQueue) -> None:
     assert document("config", "check")["project_id"] == "af-finanzen"
 
 
-def test_the_values_of_each_model_are_written_for_terraform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(CONFIG_FILE, tmp_path)
+def test_the_values_of_each_model_are_written_for_terraform(tmp_path: Path, project: Path) -> None:
     with pytest.raises(ConfigError, match=r"--output = \"terraform/models.auto.tfvars.json\""):
         call("config", "terraform")
 
     (tmp_path / "terraform").mkdir()
     (tmp_path / "monitoring_configs").mkdir()
-    second = json.loads(CONFIG_FILE.read_text()) | {
+    second = config_document() | {
         "model_name": "second",
         "monitoring_job_display_name": "Second",
         "further_model_monitor_ids": ["4412345678901234567"],
@@ -140,7 +117,7 @@ def test_the_values_of_each_model_are_written_for_terraform(
         "../monitoring_config.json",
         "../monitoring_configs/second.json",
     )
-    assert first["trigger_subscription"] == CONFIG.trigger_subscription
+    assert first["trigger_subscription"] == configuration().trigger_subscription
     assert (first["project_number"], first["monitoring_output"]) == (None, None)
     assert other["model_monitor_id"] == "second"
     assert re.search(other["model_monitor_pattern"], "4412345678901234567")
@@ -161,19 +138,13 @@ def problem(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 @pytest.mark.parametrize("command", ["publish-drift", "dead-letters list", "status", "doctor"])
 def test_gcp_without_credentials_is_one_sentence(
     command: str,
-    tmp_path: Path,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(CONFIG_FILE, tmp_path)
-    for name, value in {
-        "TRANSAK_DRIFT_PLATFORM": "gcp",
-        "HOME": str(tmp_path),
-        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "missing.json"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("TRANSAK_DRIFT_PLATFORM", "gcp")
+    monkeypatch.setenv("HOME", str(project))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(project / "missing.json"))
     sentence = problem(capsys, *command.split())
     assert "there are no Google Cloud credentials" in sentence
     assert "missing.json was not found" in sentence
@@ -186,18 +157,14 @@ def test_gcp_without_credentials_is_one_sentence(
 def test_a_home_that_is_no_directory_is_one_sentence(
     command: str,
     name: str,
-    tmp_path: Path,
+    project: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(CONFIG_FILE, tmp_path)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / name))
-    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    (project / "file").touch()
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(project / name))
     sentence = problem(capsys, *command.split())
-    assert sentence.startswith(f"TRANSAK_DRIFT_HOME = {str(tmp_path / name)!r} cannot be used: ")
+    assert sentence.startswith(f"TRANSAK_DRIFT_HOME = {str(project / name)!r} cannot be used: ")
     assert sentence.endswith("name a directory that can be made and written")
 
 
@@ -214,10 +181,7 @@ def test_what_the_demo_ends_with_can_be_pasted(tmp_path: Path) -> None:
     assert "--port" in shown.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["demo", "dev", "publish-drift", "status", "compare", "dead-letters", "config"],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
@@ -225,9 +189,9 @@ def test_each_command_has_help(command: str) -> None:
 
 
 def test_the_demo_leaves_a_directory_alone_that_it_did_not_make(
-    tmp_path: Path, queue: TriggerQueue
+    project: Path,
 ) -> None:
-    foreign = tmp_path / "state" / "demo" / "precious.txt"
+    foreign = project / "state" / "demo" / "precious.txt"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("mine")
     assert call("demo").exit_code == 2

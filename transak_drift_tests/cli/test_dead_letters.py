@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from transak_drift.cli.main import app
-from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub import trigger_queue
-from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift_tests.config.configurations import configuration
 
 # It clears the screen, and turns the rest of the line around.
 HOSTILE = "\x1b[2J\x9b31m\u202eyes"
 
 
-@pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TriggerQueue]:
-    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
+@pytest.fixture(autouse=True)
+def _short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_queue, "_PAGE_WAIT_SECONDS", 0.5)
-    with ensure_embedded_pubsub(tmp_path / "state" / "pubsub", grace_seconds=1.0) as server:
-        queue = TriggerQueue(connect(server.endpoint), configuration())
-        queue.ensure_exists()
-        yield queue
-        queue.close()
 
 
 def call(*arguments: str) -> Result:

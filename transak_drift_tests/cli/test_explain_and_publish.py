@@ -30,13 +30,7 @@ QUIET_DAY = YESTERDAY - timedelta(days=1)
 
 @dataclass(frozen=True)
 class Home:
-    """A home with a day that drifted, yesterday, and a quiet one before.
-
-    Args:
-        path: the directory.
-        drifted: resource name of the job that drifted.
-        quiet: resource name of the other.
-    """
+    """A home with the jobs of a day that drifted, yesterday, and of a quiet one before."""
 
     path: Path
     drifted: str

@@ -101,13 +101,6 @@ def deployed_dagster_home(directory: Path, monkeypatch: pytest.MonkeyPatch) -> G
     """Make a DAGSTER_HOME as a deployment has it, with a PostgreSQL server for it.
 
     Skips the test where there is no PostgreSQL, or nobody to run it as.
-
-    Args:
-        directory: where; it does not exist yet.
-        monkeypatch: sets the variables of the storage.
-
-    Yields:
-        The directory, while the server runs.
     """
     _require_postgres()
     directory.mkdir()
