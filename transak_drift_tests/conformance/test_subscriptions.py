@@ -112,6 +112,17 @@ def test_missing_subscription_is_not_found(pubsub: Workspace) -> None:
         pubsub.pull_now(name)
 
 
+def test_subscriptions_are_listed_in_pages_by_name(pubsub: Workspace) -> None:
+    topic = pubsub.create_topic()
+    names = sorted(pubsub.create_subscription(topic, f"subscription-{n}") for n in range(3))
+    request = {"project": f"projects/{pubsub.project}", "page_size": 2}
+    pages = list(pubsub.subscriber.list_subscriptions(request=request).pages)
+    assert [[entry.name for entry in page.subscriptions] for page in pages] == [
+        names[:2],
+        names[2:],
+    ]
+
+
 def test_deleted_subscription_comes_back_empty(pubsub: Workspace) -> None:
     topic, name = pubsub.create_pair()
     pubsub.publish(topic, b"old")

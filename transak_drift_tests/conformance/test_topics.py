@@ -60,6 +60,17 @@ def test_deleted_topic_is_gone_and_may_be_created_again(pubsub: Workspace) -> No
     assert pubsub.create_topic() == name
 
 
+def test_topics_are_listed_in_pages_by_name(pubsub: Workspace) -> None:
+    names = sorted(pubsub.create_topic(f"topic-{number}") for number in range(3))
+    request = {"project": f"projects/{pubsub.project}", "page_size": 2}
+    pages = list(pubsub.publisher.list_topics(request=request).pages)
+    assert [[topic.name for topic in page.topics] for page in pages] == [names[:2], names[2:]]
+    assert [bool(page.next_page_token) for page in pages] == [True, False]
+    # The longer name begins with the shorter one.
+    other = pubsub.publisher.list_topics(project=f"projects/{pubsub.project[:-1]}")
+    assert list(other) == []
+
+
 def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:
     topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, b"before")

@@ -21,6 +21,7 @@ MAX_RESPONSE_MESSAGES = 1000
 # be larger.
 MAX_RESPONSE_BYTES = 3_500_000
 
+_MAX_PAGE_SIZE = 1000
 _MAX_PUBLISH_MESSAGES = 1000
 _MAX_ATTRIBUTES = 100
 _MAX_ATTRIBUTE_KEY_BYTES = 256
@@ -39,9 +40,22 @@ _SUBSCRIPTION_SETTINGS = (
     *("name", "topic", "labels"),
     *("ack_deadline_seconds", "message_retention_duration", "dead_letter_policy"),
 )
-_RESOURCE_NAME = re.compile(
-    r"projects/[A-Za-z0-9.:_-]{1,100}/(\w+)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}", re.ASCII
-)
+_PROJECT = "projects/[A-Za-z0-9.:_-]{1,100}"
+_RESOURCE_NAME = re.compile(_PROJECT + r"/(\w+)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}", re.ASCII)
+
+
+def require_project_name(name: str) -> str:
+    """Return `name` if it is `projects/<project>`."""
+    if re.fullmatch(_PROJECT, name) is None:
+        raise InvalidArgument(f"Invalid [projects] name: (name={name[:300]})")
+    return name
+
+
+def page_size(requested: int) -> int:
+    """Return how many entries a page has; 0 asks for the largest page (AIP-158)."""
+    if requested < 0:
+        raise InvalidArgument(f"page_size is {requested}: it must not be negative")
+    return min(requested or _MAX_PAGE_SIZE, _MAX_PAGE_SIZE)
 
 
 def require_resource_name(name: str, collection: str) -> str:

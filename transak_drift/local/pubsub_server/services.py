@@ -25,6 +25,8 @@ from transak_drift.local.pubsub_server.limits import (
     check_publish_request,
     check_topic,
     complete_subscription,
+    page_size,
+    require_project_name,
     require_resource_name,
 )
 from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage
@@ -59,6 +61,7 @@ class PubSubServices:
                 {
                     "CreateTopic": (self.create_topic, types.Topic),
                     "GetTopic": (self.get_topic, types.GetTopicRequest),
+                    "ListTopics": (self.list_topics, types.ListTopicsRequest),
                     "DeleteTopic": (self.delete_topic, types.DeleteTopicRequest),
                     "Publish": (self.publish, types.PublishRequest),
                 },
@@ -68,6 +71,7 @@ class PubSubServices:
                 {
                     "CreateSubscription": (self.create_subscription, types.Subscription),
                     "GetSubscription": (self.get_subscription, types.GetSubscriptionRequest),
+                    "ListSubscriptions": (self.list_subscriptions, types.ListSubscriptionsRequest),
                     "DeleteSubscription": (self.delete_subscription, _DeleteSubscription),
                     "Pull": (self.pull, types.PullRequest),
                     "Acknowledge": (self.acknowledge, types.AcknowledgeRequest),
@@ -84,6 +88,13 @@ class PubSubServices:
     async def get_topic(self, request: types.GetTopicRequest, _: Context) -> types.Topic:
         name = require_resource_name(request.topic, "topics")
         return await self._storage.run(self._storage.get_topic, name)
+
+    async def list_topics(
+        self, request: types.ListTopicsRequest, _: Context
+    ) -> types.ListTopicsResponse:
+        names, token = await self._page(request, "topics")
+        topics = [await self._storage.run(self._storage.get_topic, name) for name in names]
+        return types.ListTopicsResponse(topics=topics, next_page_token=token)
 
     async def delete_topic(self, request: types.DeleteTopicRequest, _: Context) -> None:
         name = require_resource_name(request.topic, "topics")
@@ -115,6 +126,15 @@ class PubSubServices:
     ) -> types.Subscription:
         name = require_resource_name(request.subscription, "subscriptions")
         return (await self._storage.run(self._storage.subscription, name))[1]
+
+    async def list_subscriptions(
+        self, request: types.ListSubscriptionsRequest, _: Context
+    ) -> types.ListSubscriptionsResponse:
+        names, token = await self._page(request, "subscriptions")
+        found = [await self._storage.run(self._storage.subscription, name) for name in names]
+        return types.ListSubscriptionsResponse(
+            subscriptions=[subscription for _, subscription in found], next_page_token=token
+        )
 
     async def delete_subscription(self, request: _DeleteSubscription, _: Context) -> None:
         """Delete a subscription and its backlog; the pulls that wait on it get NOT_FOUND."""
@@ -192,6 +212,14 @@ class PubSubServices:
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._leases_changed.wait(), max(0.0, pause))
+
+    async def _page(
+        self, request: types.ListTopicsRequest | types.ListSubscriptionsRequest, collection: str
+    ) -> tuple[list[str], str]:
+        project, size = require_project_name(request.project), page_size(request.page_size)
+        return await self._storage.run(
+            self._storage.names, collection, project, request.page_token, size
+        )
 
     def _announce(self, subscriptions: Iterable[str]) -> None:
         for subscription in subscriptions:

@@ -185,6 +185,21 @@ class Storage:
         with self.transaction():
             return self.insert_messages(self._require_topic(topic_name), contents)
 
+    def names(self, collection: str, project: str, after: str, limit: int) -> tuple[list[str], str]:
+        """Return the names of a project's topics or subscriptions after one of them, by name.
+
+        Returns:
+            At most `limit` names, and the last of them where more follow, else the empty text.
+        """
+        prefix = f"{project}/{collection}/"
+        rows = self.connection.execute(
+            f"SELECT name FROM {collection.removesuffix('s')}"
+            " WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+            (max(prefix, after), len(prefix), prefix, limit + 1),
+        )
+        names = [name for (name,) in rows]
+        return names[:limit], names[limit - 1] if len(names) > limit else ""
+
     def topic_id(self, name: str) -> int | None:
         row = self.connection.execute(
             "SELECT topic_id FROM topic WHERE name = ?", (name,)
