@@ -87,20 +87,18 @@ class GcpPlatformResource(PlatformResource):
         """Keep the report below `vertex.monitoring_output`."""
         from transak_drift.vertex.report_store import write_monitoring_report
 
-        directory = config.vertex.monitoring_output
+        data, directory = self._data(config), config.vertex.monitoring_output
         if directory is None:
             return None
-        data = self._data(config)
         return write_monitoring_report(data.storage_client(), directory, result, page, data.caller)
 
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
         """Keep the history below `vertex.monitoring_output`, which models may share."""
         from transak_drift.vertex.report_store import write_drift_history
 
-        directory = config.vertex.monitoring_output
+        data, directory = self._data(config), config.vertex.monitoring_output
         if directory is None:
             return None
-        data = self._data(config)
         return write_drift_history(
             data.storage_client(), directory, config.model_monitor_id, page, data.caller
         )

@@ -50,8 +50,7 @@ def history_definitions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         history = read_drift_history(context.instance, names)
-        for feature in config.drift_thresholds:
-            context.log.info(history.summary(feature))
+        context.log.info("; ".join(map(history.summary, config.drift_thresholds)))
         return dg.MaterializeResult(metadata=_metadata(config, platform, history))
 
     job = dg.define_asset_job(

@@ -150,8 +150,8 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
                 f"{job_name} still runs; the report of {context.partition_key} follows when it ends"
             )
             return
-        for feature in result.features:
-            context.log.info(feature.summary())
+        # In one line: each line is a write to Dagster's storage, which a backfill waits for.
+        context.log.info(", ".join(feature.summary() for feature in result.features))
         yield dg.MaterializeResult(
             metadata=report_metadata(config, platform, result),
             check_results=[

@@ -41,9 +41,6 @@ def canonical_text(text: str) -> str:
 
     Args:
         text: a cell of CSV, a text, or a typed value as DuckDB casts it to VARCHAR.
-
-    Returns:
-        The canonical text; of a canonical text itself.
     """
     if text[:1] not in _FIRST_CHARACTERS:
         return text
@@ -61,13 +58,9 @@ def canonical_text(text: str) -> str:
 
 
 def canonical_counts(counts: dict[str | None, int]) -> tuple[dict[str, int], int]:
-    """Count canonical texts.
+    """Turn rows by text, or by None without a value, into rows by canonical text, and the missing.
 
-    Args:
-        counts: rows by text, or by None where there is no value; changed and not to be used again.
-
-    Returns:
-        Rows by canonical text, and the rows without a value.
+    The given counts are changed and not to be used again.
     """
     missing = counts.pop(None, 0) + counts.pop("", 0)
     texts: dict[str, int] = counts  # ty: ignore[invalid-assignment]
