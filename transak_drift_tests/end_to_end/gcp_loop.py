@@ -5,12 +5,11 @@ Transactions and statistics are real; only Google's machines are missing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -47,7 +46,7 @@ from transak_drift.trigger.inbox import TriggerRecord
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.end_to_end.running_loop import count_unacknowledged
+from transak_drift_tests.end_to_end.running_loop import DagsterProcesses, count_unacknowledged
 from transak_drift_tests.servers.clients import QUICK_LIMITS
 from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -58,7 +57,6 @@ NAMES = ModelNames()
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 TODAY = datetime.now(UTC).date()
 QUIET_DAY, DRIFT_DAY, RECOVERED_DAY = (TODAY - timedelta(days=n) for n in (3, 2, 1))
-LIMIT_SECONDS = 300
 PLACES = {
     "training_dataset": "gs://transak-i1/training/{model_version}.csv",
     "prediction_dataset": "gs://transak-i1/predictions/{date}.csv",
@@ -67,8 +65,6 @@ PLACES = {
 }
 IMPATIENT = replace(QUICK_LIMITS, total_seconds=0.1)
 QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-Found = TypeVar("Found")
 
 
 class ImpatientPlatform(GcpPlatformResource):
@@ -98,7 +94,7 @@ class GcpLoop:
         ).start()
         self.vertex.sink_filter = sink_filter(self.config.model_monitor_id)
         self.storage = LoopbackStorage(self.vertex.buckets).__enter__()
-        self.environment = {
+        environment = {
             "TRANSAK_DRIFT_PLATFORM": "gcp",
             "TRANSAK_DRIFT_CONFIG": str(config_file),
             "TRANSAK_DRIFT_VERTEX_ENDPOINT": self.vertex.endpoint,
@@ -107,9 +103,11 @@ class GcpLoop:
             "STORAGE_EMULATOR_HOST": self.storage.url,
             "DAGSTER_HOME": str(make_dagster_home(directory / "dagster_home")),
         }
-        for name, value in self.environment.items():
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        self.instance = dg.DagsterInstance.from_config(self.environment["DAGSTER_HOME"])
+        self.dagster = DagsterProcesses(directory, {**os.environ})
+        self.wait_for = self.dagster.wait_for
+        self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
         self.definitions = build_definitions(load_settings(), [self.config])
         self.platform = ImpatientPlatform(vertex_endpoint=self.vertex.endpoint)
         self._resources = {"trigger_queue": GcpTriggerQueueResource(), "platform": self.platform}
@@ -120,6 +118,7 @@ class GcpLoop:
         self._cursors: dict[str, str | None] = {}
 
     def close(self) -> None:
+        self.dagster.close()
         self.instance.dispose()
         self.storage.__exit__(None, None, None)
         self.vertex.stop()
@@ -176,16 +175,6 @@ class GcpLoop:
         if materialization is None:
             return None
         return {name: value.value for name, value in materialization.metadata.items()}
-
-    def wait_for(self, what: str, look: Callable[[], Found | None]) -> Found:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while time.monotonic() < deadline:
-            found = look()
-            if found:
-                return found
-            time.sleep(0.2)
-        log = (self.directory / "daemon.log").read_text(encoding="utf-8")[-4000:]
-        raise AssertionError(f"no {what} in {LIMIT_SECONDS} s; the daemon says: {log}")
 
     def has_trained(self) -> bool:
         runs = self.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,30 +17,126 @@ from typing import Any, Self, TypeVar
 
 import dagster as dg
 
-from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.cli.dagster_home import (
+    CODE_LOCATION,
+    CODE_MODULE,
+    make_dagster_home,
+    write_workspace,
+)
 from transak_drift.config.model_configs import MODELS_FOLDER, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
-from transak_drift.defs.keys import (
-    DRIFT_EVENT,
-    DRIFT_EVENT_TAG,
-    RETRAIN_JOB,
-    ModelNames,
-)
+from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB, ModelNames
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor
 from transak_drift_tests.trigger.drift_messages import store_job
+from transak_drift_tests.warm_processes import (
+    REPOSITORY,
+    WarmProcess,
+    run_code_server,
+)
 
 NAMES = ModelNames()
+LIMIT = timedelta(seconds=240)
 
-REPOSITORY = Path(__file__).parents[2]
-# A run whose daemon died just as it launched it is found after a minute and launched again.
-LIMIT = timedelta(seconds=300)
+# Dagster marks these points of a tick itself, for its own crash tests.
+CRASH_POINTS = ("TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
 
 Found = TypeVar("Found")
+
+
+class DagsterProcesses:
+    """A code server and a daemon, as `transak-drift dev` starts them.
+
+    Args:
+        directory: holds the workspace file and the log of both.
+        environment: their environment variables.
+    """
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        # The path of a socket must be short.
+        self._sockets = Path(tempfile.mkdtemp(prefix="transak-drift-"))
+        self._socket = self._sockets / "code_location.sock"
+        self.workspace = write_workspace(directory, self._socket)
+        self.log_file = directory / "dagster.log"
+        self._environment = environment
+        self._code_server: WarmProcess | None = None
+        self.daemon: WarmProcess | None = None
+
+    def start_code_server(self) -> None:
+        arguments = (self._socket, self.log_file, CODE_MODULE, CODE_LOCATION)
+        self._code_server = self.run(run_code_server, *arguments)
+        self.wait_for("a code server", self._socket.exists)
+
+    def start_daemon(self, crash_point: str | None = None, run_key: str = "") -> None:
+        """Start the daemon, which may be one that kills itself; see `_kill_at`."""
+        if self._code_server is None:
+            self.start_code_server()
+        self.daemon = self.run(_run_daemon, self.workspace, crash_point, run_key)
+
+    def run(self, target: Callable[..., object], *arguments: object) -> WarmProcess:
+        """Start a further process in the same surroundings."""
+        environment = self._environment
+        return WarmProcess(target, *arguments, environment=environment, log_file=self.log_file)
+
+    def kill(self) -> None:
+        """Kill everything, the runs too, as the end of the machine does."""
+        for process in (self.daemon, self._code_server):
+            if process is not None:
+                process.kill()
+        self._socket.unlink(missing_ok=True)
+        self.daemon = self._code_server = None
+
+    def close(self) -> None:
+        """Kill everything, and leave nothing."""
+        self.kill()
+        shutil.rmtree(self._sockets)
+
+    def wait_for(self, what: str, look: Callable[[], Found | None]) -> Found:
+        """Return what `look` finds, as soon as it is true.
+
+        Args:
+            what: told when it does not come.
+            look: is asked again and again.
+        """
+        deadline = time.monotonic() + LIMIT.total_seconds()
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.1)
+        log = self.log_file.read_text(errors="replace")[-3_000:]
+        raise AssertionError(f"{what} did not happen in {LIMIT}; Dagster's log ends:\n{log}")
+
+
+def _run_daemon(workspace: Path, crash_point: str | None, run_key: str) -> None:
+    from dagster._daemon.cli import cli
+
+    if crash_point is not None:
+        _kill_at(crash_point, run_key)
+    cli(["run", "--workspace", str(workspace)], prog_name="dagster-daemon")
+
+
+def _kill_at(point: str, run_key: str) -> None:
+    """Make this daemon kill itself at a point, once a tick has requested a run key."""
+    from dagster._daemon import sensor as sensor_daemon
+
+    requested: set[str] = set()
+    original = sensor_daemon.SensorLaunchContext.set_run_requests
+
+    def remember(self: Any, run_requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        requested.update(str(request.run_key) for request in run_requests)
+        return original(self, run_requests, *args, **kwargs)
+
+    def crash(debug_crash_flags: Mapping[str, int | Exception] | None, key: str) -> None:
+        if key == point and (run_key in requested or point == "TICK_HELD"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sensor_daemon.SensorLaunchContext.set_run_requests = remember
+    vars(sensor_daemon)["check_for_debug_crash"] = crash
 
 
 class RunningLoop:
@@ -74,7 +169,6 @@ class RunningLoop:
         self.config: MonitoringConfig = self.configs[0]
         self.home = directory / "state"
         self.dagster_home = make_dagster_home(directory / "dagster_home")
-        self.daemon_log = directory / "daemon.log"
         self.environment = {
             **os.environ,
             "DAGSTER_HOME": str(self.dagster_home),
@@ -84,14 +178,15 @@ class RunningLoop:
             "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "1",
         }
         self.environment.pop("PUBSUB_EMULATOR_HOST", None)
+        self.dagster = DagsterProcesses(directory, self.environment)
+        self.start_daemon = self.dagster.start_daemon
+        self.wait_for = self.dagster.wait_for
 
     def __enter__(self) -> Self:
         self.instance = dg.DagsterInstance.from_config(str(self.dagster_home))
         self.server = ensure_embedded_pubsub(self.home / "pubsub")
         self.queue = TriggerQueue(connect(self.server.endpoint), self.config)
         self.queue.ensure_exists()
-        self.daemon: subprocess.Popen[bytes] | None = None
-        self._process_groups: list[int] = []
         return self
 
     def __exit__(
@@ -100,33 +195,10 @@ class RunningLoop:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for group in self._process_groups:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-        if self.daemon is not None:
-            self.daemon.wait()
+        self.dagster.close()
         self.queue.close()
         self.server.close()
         self.instance.dispose()
-
-    def start_daemon(self, *command: str) -> None:
-        """Start the daemon.
-
-        Args:
-            command: a Python command line in place of the plain daemon's.
-        """
-        plain = ("-m", "dagster._daemon", "run", "--workspace", "workspace.yaml")
-        with self.daemon_log.open("ab") as log:
-            self.daemon = subprocess.Popen(
-                [sys.executable, *(command or plain)],
-                cwd=REPOSITORY,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._process_groups.append(self.daemon.pid)
 
     def message(
         self,
@@ -195,22 +267,6 @@ class RunningLoop:
     def unacknowledged(self) -> int:
         """Count the messages of the trigger subscription that nobody has acknowledged."""
         return count_unacknowledged(self.home / "pubsub", self.queue.subscription)
-
-    def wait_for(self, what: str, look: Callable[[], Found]) -> Found:
-        """Return what `look` finds, as soon as it is true.
-
-        Args:
-            what: told when it does not come.
-            look: is asked again and again.
-        """
-        deadline = time.monotonic() + LIMIT.total_seconds()
-        while time.monotonic() < deadline:
-            found = look()
-            if found:
-                return found
-            time.sleep(0.1)
-        log = self.daemon_log.read_text(errors="replace")[-3_000:]
-        raise AssertionError(f"{what} did not happen in {LIMIT}; the daemon's log ends:\n{log}")
 
 
 def count_unacknowledged(pubsub_directory: Path, subscription: str) -> int:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
-from transak_drift_tests.end_to_end.crashing_daemon import POINTS
-from transak_drift_tests.end_to_end.running_loop import RunningLoop
+from transak_drift_tests.end_to_end.running_loop import CRASH_POINTS, RunningLoop
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -31,26 +30,21 @@ def test_killed_at_every_point_each_drift_event_trains_exactly_once(
     policy = {"maximum_trainings_in_flight": 100}
     with RunningLoop(tmp_path, {"retrain_policy": policy}) as loop:
         assert storage in type(loop.instance.run_storage).__name__.lower()
-        for point in POINTS:
+        for point in CRASH_POINTS:
             loop.queue.publish(loop.message(_job(point)))
-            loop.start_daemon(
-                "-m",
-                "transak_drift_tests.end_to_end.crashing_daemon",
-                point,
-                loop.event_key(_job(point)),
-            )
-            daemon = loop.daemon
+            loop.start_daemon(point, loop.event_key(_job(point)))
+            daemon = loop.dagster.daemon
             assert daemon is not None
-            loop.wait_for(f"the crash at {point}", lambda daemon=daemon: daemon.poll() is not None)
-            assert daemon.returncode == -signal.SIGKILL
+            loop.wait_for(f"the crash at {point}", lambda daemon=daemon: daemon.exit_status)
+            assert daemon.exit_status == -signal.SIGKILL
         recorded = {record.key for record in loop.records()}
-        assert recorded >= {loop.event_key(_job(point)) for point in POINTS}
+        assert recorded >= {loop.event_key(_job(point)) for point in CRASH_POINTS}
         loop.start_daemon()
-        for point in POINTS:
+        for point in CRASH_POINTS:
             loop.wait_for(f"the training after {point}", lambda p=point: loop.trained(_job(p)))
         loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
 
-        for point in POINTS:
+        for point in CRASH_POINTS:
             # A run that the dying daemon handed to nobody never starts, and is launched again.
             assert loop.started_trainings(_job(point)) == 1, f"after the crash at {point}"
         loop.wait_for("a cursor that waits for nothing", loop.nothing_waits)

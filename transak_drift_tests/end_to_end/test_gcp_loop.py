@@ -11,8 +11,6 @@ import grpc
 import pytest
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift.cli.dagster_home import write_workspace
-from transak_drift.cli.dagster_services import dagster_daemon
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
     DAILY_MONITORING_JOB,
@@ -48,30 +46,26 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     # The run that starts a job never waits for it: its report comes from the sensor.
     vertex.monitoring.job_looks = 2
 
-    with dagster_daemon(
-        Path(loop.environment["DAGSTER_HOME"]),
-        write_workspace(loop.directory),
-        loop.directory / "daemon.log",
-    ):
-        loop.run_job(PREPARE_JOB)
-        loop.run_job(DAILY_MONITORING_JOB, QUIET_DAY)
-        assert loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY) is None
-        quiet = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY))
-        assert quiet["verdict"] == "no drift"
+    loop.run_job(PREPARE_JOB)
+    loop.run_job(DAILY_MONITORING_JOB, QUIET_DAY)
+    assert loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY) is None
+    loop.dagster.start_daemon()
+    quiet = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY))
+    assert quiet["verdict"] == "no drift"
 
-        loop.run_job(DAILY_MONITORING_JOB, DRIFT_DAY)
-        drift = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), DRIFT_DAY))
-        assert drift["verdict"] == "drift in description, type"
-        loop.wait_for("finished training", loop.has_trained)
-        trained = loop.newest(NAMES.asset(TRAINED_MODEL))
-        assert trained is not None
-        loop.wait_for("acknowledgement", loop.everything_is_acknowledged)
+    loop.run_job(DAILY_MONITORING_JOB, DRIFT_DAY)
+    drift = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), DRIFT_DAY))
+    assert drift["verdict"] == "drift in description, type"
+    loop.wait_for("finished training", loop.has_trained)
+    trained = loop.newest(NAMES.asset(TRAINED_MODEL))
+    assert trained is not None
+    loop.wait_for("acknowledgement", loop.everything_is_acknowledged)
 
-        loop.run_job(DAILY_MONITORING_JOB, RECOVERED_DAY)
-        recovered = loop.wait_for(
-            "report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), RECOVERED_DAY)
-        )
-        assert recovered["verdict"] == "no drift"
+    loop.run_job(DAILY_MONITORING_JOB, RECOVERED_DAY)
+    recovered = loop.wait_for(
+        "report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), RECOVERED_DAY)
+    )
+    assert recovered["verdict"] == "no drift"
 
     assert (trained["champion before"], trained["champion after"]) == ("1", "2")
     assert (trained["promoted"], trained["adopted"]) == (True, False)

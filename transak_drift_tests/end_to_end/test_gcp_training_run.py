@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import grpc
@@ -25,14 +24,13 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.settings import load_settings
 from transak_drift.vertex.monitors import apply_model_monitor
-from transak_drift_tests.end_to_end.retrain_process import retrain_config
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.warm_processes import WarmProcess
 
 NAMES = ModelNames()
 
-REPOSITORY = Path(__file__).parents[2]
-TEMPLATE = REPOSITORY / "transak_drift_tests" / "servers" / "pipeline_template.yaml"
+TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = "2026-05-02T00:00:00+00:00"
 ENDLESS = 1_000_000
@@ -78,24 +76,35 @@ def instance(
         yield opened
 
 
+def retrain_config() -> dict[str, Any]:
+    """Return the run configuration that the drift message sensor would give."""
+    config = {"drift_event": EVENT, "window_end": WINDOW_END}
+    return {
+        "ops": {"train": {"config": config}},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def retrain_job() -> dg.JobDefinition:
+    settings = load_settings()
+    return build_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
+
+
+def work(run_id: str) -> None:
+    """Run `retrain` as a run worker does."""
+    retrain_job().execute_in_process(
+        run_config=retrain_config(), instance=dg.DagsterInstance.get(), run_id=run_id
+    )
+
+
 @pytest.fixture
-def worker(instance: dg.DagsterInstance) -> Iterator[subprocess.Popen[bytes]]:
+def worker(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[WarmProcess]:
     """A run worker that has begun to train."""
-    run_id = str(uuid.uuid4())
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "transak_drift_tests.end_to_end.retrain_process",
-            run_id,
-            EVENT,
-            WINDOW_END,
-        ],
-        cwd=REPOSITORY,
+    process = WarmProcess(
+        work, str(uuid.uuid4()), environment=os.environ, log_file=tmp_path / "worker.log"
     )
     yield process
     process.kill()
-    process.wait()
 
 
 def wait_until(what: str, is_so: Callable[[], bool]) -> None:
@@ -111,20 +120,16 @@ def is_followed(vertex: LoopbackVertex) -> bool:
 
 
 def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
-    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: subprocess.Popen[bytes]
+    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
     wait_until("the job", lambda: is_followed(vertex))
     os.kill(worker.pid, signal.SIGKILL)
-    assert worker.wait(timeout=30) == -signal.SIGKILL
+    assert worker.wait(30) == -signal.SIGKILL
     (job,) = vertex.pipelines.jobs()
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_RUNNING"
 
     vertex.pipelines.finish_at_next_look(job.name)
-    settings = load_settings()
-    retry = build_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
-    outcome = retry.execute_in_process(
-        run_config=retrain_config(EVENT, WINDOW_END), instance=instance
-    )
+    outcome = retrain_job().execute_in_process(run_config=retrain_config(), instance=instance)
     assert outcome.success
     (materialization,) = outcome.asset_materializations_for_node("train")[:1]
     assert materialization.asset_key == NAMES.asset(TRAINED_MODEL)
@@ -134,14 +139,14 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
 
 
 def test_a_cancelled_run_cancels_its_job(
-    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: subprocess.Popen[bytes]
+    vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
     wait_until("the job", lambda: is_followed(vertex))
     (run,) = instance.get_runs()
     # What a run launcher does to terminate a run: the status first, then an interrupt.
     instance.report_run_canceling(run)
-    worker.send_signal(signal.SIGINT)
-    worker.wait(timeout=LIMIT_SECONDS)
+    os.kill(worker.pid, signal.SIGINT)
+    worker.wait(LIMIT_SECONDS)
     (job,) = vertex.pipelines.jobs()
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_CANCELLED"
     ended = instance.get_run_by_id(run.run_id)
@@ -152,17 +157,13 @@ def test_a_cancelled_run_cancels_its_job(
 def test_a_training_whose_monitor_cannot_follow_succeeds_with_a_failed_check(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
-    settings = load_settings()
-    (config,) = settings.load_configs()
+    (config,) = load_settings().load_configs()
     connection = connect(vertex.endpoint)
     apply_model_monitor(connection, config)
     connection.close()
     vertex.pipelines.looks = 1
     vertex.faults.refuse("UpdateModelMonitor", grpc.StatusCode.PERMISSION_DENIED, 1, "Not now.")
-    retrain = build_definitions(settings, [config]).resolve_job_def("retrain")
-    outcome = retrain.execute_in_process(
-        run_config=retrain_config(EVENT, WINDOW_END), instance=instance
-    )
+    outcome = retrain_job().execute_in_process(run_config=retrain_config(), instance=instance)
     assert outcome.success
     (check,) = outcome.get_asset_check_evaluations()
     assert (check.asset_key, check.check_name) == (

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from transak_drift_tests.warm_processes import REPOSITORY, WarmProcess, run_dagster
 
 
-def validate(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("dagster")), "definitions", "validate"],
-        cwd=REPOSITORY,
-        env={**os.environ, "TRANSAK_DRIFT_HOME": str(tmp_path / "state"), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(
+    tmp_path: Path, target: Callable[..., object], *arguments: str, **variables: str
+) -> tuple[int | None, str]:
+    """Run a command as a user does; returns its exit status and what it printed."""
+    output = tmp_path / "output.txt"
+    environment = {**os.environ, "TRANSAK_DRIFT_HOME": str(tmp_path / "state"), **variables}
+    process = WarmProcess(target, *arguments, environment=environment, log_file=output)
+    return process.wait(), output.read_text()
+
+
+def run_status() -> None:
+    from transak_drift.cli import main
+
+    sys.argv = ["transak-drift", "status"]
+    main.main()
 
 
 def test_a_fresh_checkout_loads_and_makes_nothing(tmp_path: Path) -> None:
-    outcome = validate(tmp_path)
-    assert outcome.returncode == 0, outcome.stderr
+    status, output = run(tmp_path, run_dagster, "definitions", "validate")
+    assert status == 0, output
     assert not (tmp_path / "state").exists()
 
 
@@ -37,10 +43,10 @@ def test_a_wrong_configuration_names_every_fault(tmp_path: Path) -> None:
     document["log_anomalys"] = document.pop("log_anomalies")
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps(document))
-    outcome = validate(tmp_path, TRANSAK_DRIFT_CONFIG=str(wrong))
+    variables = {"TRANSAK_DRIFT_CONFIG": str(wrong)}
+    status, text = run(tmp_path, run_dagster, "definitions", "validate", **variables)
 
-    text = outcome.stdout + outcome.stderr
-    assert outcome.returncode == 1
+    assert status == 1
     assert "drift_thresholds.type = -0.3" in text
     assert "model_name" in text
     assert "log_anomalys" in text
@@ -62,15 +68,8 @@ def test_a_wrong_configuration_names_every_fault(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named_without_a_traceback(
     tmp_path: Path, variables: dict[str, str], named: str
 ) -> None:
-    outcome = subprocess.run(
-        [str(Path(sys.executable).with_name("transak-drift")), "status"],
-        cwd=REPOSITORY,
-        env={**os.environ, "TRANSAK_DRIFT_HOME": str(tmp_path / "state"), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode == 2
-    assert named in outcome.stderr
-    assert "fix: " in outcome.stderr
-    assert "Traceback" not in outcome.stderr
+    status, output = run(tmp_path, run_status, **variables)
+    assert status == 2
+    assert named in output
+    assert "fix: " in output
+    assert "Traceback" not in output

@@ -1,15 +1,13 @@
 """The embedded Pub/Sub server with a clock that tests set, and faults that they switch on.
 
-Run as `python -m transak_drift_tests.faults.faulty_pubsub_server DATA_FILE PORT_FILE CONTROLS`. The
-directory CONTROLS may hold the file `clock` (seconds added to the time, so that leases end without
-waiting) and the files of `Fault`.
+The directory of its controls may hold the file `clock` (seconds added to the time, so that leases
+end without waiting) and the files of `Fault`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -60,7 +58,7 @@ def _die_once(switch: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(data_file: Path, port_file: Path, controls: Path) -> None:
+def run_faulty_server(data_file: Path, port_file: Path, controls: Path) -> None:
     """Serve until stopped, with the faults and the clock of the controls."""
 
     def clock() -> int:
@@ -72,7 +70,3 @@ def main(data_file: Path, port_file: Path, controls: Path) -> None:
 
     install_faults(controls)
     run_server(data_file, port_file, clock=clock)
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from transak_drift.local.pubsub_server.server_files import read_server_address
-from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault
+from transak_drift_tests.faults.faulty_pubsub_server import CLOCK_FILE, Fault, run_faulty_server
+from transak_drift_tests.warm_processes import WarmProcess
 
 _START_SECONDS = 30.0
 
@@ -31,27 +31,20 @@ class PubSubServerProcess:
         self._controls = directory / "controls"
         self._controls.mkdir(parents=True)
         self._seconds_added = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WarmProcess | None = None
         self.endpoint = ""
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        module = "transak_drift_tests.faults.faulty_pubsub_server"
-        with self._log_file.open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", module),
-                    *map(str, (self.data_file, self._port_file, self._controls)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        files = (self.data_file, self._port_file, self._controls)
+        process = WarmProcess(
+            run_faulty_server, *files, environment=os.environ, log_file=self._log_file
+        )
         self._process = process
         while (address := read_server_address(self._port_file)) is None or (
             address.process_id != process.pid
         ):
-            if process.poll() is not None:
+            if process.exit_status is not None:
                 raise AssertionError(f"the server did not start:\n{self._log_file.read_text()}")
         with grpc.insecure_channel(address.endpoint) as channel:
             health_pb2_grpc.HealthStub(channel).Check(
@@ -62,7 +55,6 @@ class PubSubServerProcess:
     def kill(self) -> None:
         """Kill the server by SIGKILL."""
         self._running().kill()
-        self._running().wait()
 
     def restart(self) -> None:
         """Kill the server by SIGKILL, and start it again on the same port."""
@@ -71,15 +63,15 @@ class PubSubServerProcess:
 
     def wait_until_dead(self) -> None:
         """Wait for the server to kill itself, as an armed fault makes it do."""
-        self._running().wait(timeout=_START_SECONDS)
+        self._running().wait(_START_SECONDS)
 
     def freeze(self) -> None:
         """Stop the server where it is, as a machine that hangs."""
-        self._running().send_signal(signal.SIGSTOP)
+        os.kill(self.process_id, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let the server go on."""
-        self._running().send_signal(signal.SIGCONT)
+        os.kill(self.process_id, signal.SIGCONT)
 
     def arm(self, fault: Fault) -> None:
         """Switch a fault on."""
@@ -117,6 +109,6 @@ class PubSubServerProcess:
         """Process of the server that was started last."""
         return self._running().pid
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> WarmProcess:
         assert self._process is not None, "the server was never started"
         return self._process

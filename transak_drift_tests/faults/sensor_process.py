@@ -7,7 +7,6 @@ parent may kill it there, or break something first.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -33,6 +32,7 @@ from transak_drift.defs.local_resources import (
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import TemporaryPlatformError
+from transak_drift_tests.warm_processes import forked
 
 # Every call of a tick that leaves the process.
 CALLS: tuple[tuple[type, str], ...] = (
@@ -53,9 +53,6 @@ STORAGE_PATIENCE_SECONDS = 0.2
 # The embedded server answers an empty pull after half of so short a wait.
 WAIT_SECONDS = 0.3
 _INTERVAL_SECONDS = 60
-
-forked = multiprocessing.get_context("forkserver")
-forked.set_forkserver_preload(["transak_drift_tests.faults.warm_imports"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 from datetime import date
 from multiprocessing.connection import Connection
@@ -11,12 +10,10 @@ from pathlib import Path
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.transaction_generator import GeneratorSettings
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.warm_processes import forked
 
 DAY = date(2026, 1, 1)
 CONFIG = configuration()
-
-forked = multiprocessing.get_context("forkserver")
-forked.set_forkserver_preload(["transak_drift_tests.faults.warm_imports", __name__])
 
 
 def one_day(root: Path) -> str:
