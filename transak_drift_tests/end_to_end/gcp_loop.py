@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pyarrow import csv
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
+from transak_drift.defs import monitoring_results_sensor
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.gcp_resources import GcpPlatformResource, GcpTriggerQueueResource
@@ -51,6 +53,7 @@ from transak_drift_tests.servers.clients import QUICK_LIMITS
 from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
+from transak_drift_tests.warm_processes import run_code_server
 
 NAMES = ModelNames()
 
@@ -74,6 +77,13 @@ class ImpatientPlatform(GcpPlatformResource):
         """See `GcpPlatformResource`."""
         assert self.vertex_endpoint is not None
         return connect_vertex(self.vertex_endpoint, IMPATIENT)
+
+
+def run_attentive_code_server(*arguments: Any) -> None:
+    """Run the code server with a sensor that lists monitoring jobs every second, not minute."""
+    bounds = partial(PollBounds, listing_interval=timedelta(seconds=1))
+    vars(monitoring_results_sensor)["PollBounds"] = bounds
+    run_code_server(*arguments)
 
 
 class GcpLoop:
@@ -105,7 +115,7 @@ class GcpLoop:
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        self.dagster = DagsterProcesses(directory, {**os.environ})
+        self.dagster = DagsterProcesses(directory, {**os.environ}, run_attentive_code_server)
         self.wait_for = self.dagster.wait_for
         self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
         self.definitions = build_definitions(load_settings(), [self.config])

@@ -54,9 +54,16 @@ class DagsterProcesses:
     Args:
         directory: holds the workspace file and the log of both.
         environment: their environment variables.
+        code_server: what runs the code server.
     """
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        code_server: Callable[..., None] = run_code_server,
+    ) -> None:
+        self._run_code_server = code_server
         # The path of a socket must be short.
         self._sockets = Path(tempfile.mkdtemp(prefix="transak-drift-"))
         self._socket = self._sockets / "code_location.sock"
@@ -68,7 +75,7 @@ class DagsterProcesses:
 
     def start_code_server(self) -> None:
         arguments = (self._socket, self.log_file, CODE_MODULE, CODE_LOCATION)
-        self._code_server = self.run(run_code_server, *arguments)
+        self._code_server = self.run(self._run_code_server, *arguments)
         self.wait_for("a code server", self._socket.exists)
 
     def start_daemon(self, crash_point: str | None = None, run_key: str = "") -> None:
