@@ -56,15 +56,7 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A contender's fastest round.
-
-    Args:
-        seconds: elapsed time.
-        peak_memory_bytes: the process's greatest resident set.
-        added_memory_bytes: the part of it that the comparison added to the imported libraries.
-        distances: by feature.
-        rounds: seconds of each round.
-    """
+    """A contender's fastest round; added memory is what it took beyond the imported libraries."""
 
     seconds: float
     peak_memory_bytes: int
@@ -87,12 +79,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """What a peer may use before it is given up.
-
-    Args:
-        seconds: for one round.
-        memory_bytes: of its data segment.
-    """
+    """Seconds of a round and bytes of data that a peer may use before it is given up."""
 
     seconds: float
     memory_bytes: int

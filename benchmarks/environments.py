@@ -15,17 +15,7 @@ class EnvironmentUnavailableError(Exception):
 
 
 def peer_python(name: str) -> Path:
-    """Return the Python of a peer's virtual environment; made when it is missing.
-
-    Args:
-        name: names `requirements/<name>.txt`.
-
-    Returns:
-        Path of the interpreter.
-
-    Raises:
-        EnvironmentUnavailableError: the requirements cannot be installed.
-    """
+    """Return the Python of a peer's virtual environment; made when it is missing."""
     directory = _ENVIRONMENTS / name
     python = directory / "bin" / "python"
     installed = directory / "installed"

@@ -11,14 +11,7 @@ from typing import Any
 
 
 def describe_machine(*packages: str) -> dict[str, Any]:
-    """Describe this machine and the versions of packages.
-
-    Args:
-        packages: distributions to name.
-
-    Returns:
-        JSON-ready values; memory in bytes, load averages as they were at the call.
-    """
+    """Describe this machine and the versions of packages."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _processor(),

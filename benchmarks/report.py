@@ -18,14 +18,7 @@ _CONSOLE = Console(width=150)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that the project promises.
-
-    Args:
-        name: what is promised.
-        value: what was measured.
-        limit: the promised bound.
-        at_most: whether the bound is the greatest allowed value, or else the least.
-    """
+    """A figure that the project promises, with its greatest value or else its least."""
 
     name: str
     value: float
@@ -39,13 +32,7 @@ class Target:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose first column is text and whose others are figures.
-
-    Args:
-        title: stands above it.
-        columns: the headers.
-        rows: the cells.
-    """
+    """Print a table whose first column is text and whose others are figures."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
@@ -57,18 +44,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 def finish(
     name: str, machine: dict[str, Any], figures: Any, targets: Sequence[Target], *, store: bool
 ) -> int:
-    """Print the targets and store everything.
-
-    Args:
-        name: the benchmark; names the file in benchmarks/results.
-        machine: what it ran on.
-        figures: JSON-ready values.
-        targets: what is promised.
-        store: whether to write the file; not for trial runs.
-
-    Returns:
-        The process's status: 0 where every target is met, else 1.
-    """
+    """Print the targets, store everything, and return 0 where every target is met, else 1."""
     show_table(
         "Targets",
         ("target", "measured", "bound", "met"),

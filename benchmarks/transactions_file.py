@@ -20,13 +20,8 @@ def write_transactions(file: Path, rows: int, *, seed: int, drift: float = 0.0) 
     """Write a Parquet file with PyArrow's default settings, as the platform's own files are.
 
     Descriptions follow Zipf's law (the exponent 1.05 leaves the last of them about two rows a
-    million), amounts in CHF a log-normal distribution, rounded to centimes.
-
-    Args:
-        file: the file.
-        rows: how many.
-        seed: of the random numbers.
-        drift: share of the rows that have the most frequent description, and twice the amount.
+    million), amounts in CHF a log-normal distribution, rounded to centimes. Of the rows, the share
+    `drift` has the most frequent description and twice the amount.
     """
     generator = np.random.default_rng(seed)
     names = pa.array([f"MERCHANT {number:05d} ZÜRICH CH" for number in range(DESCRIPTIONS)])

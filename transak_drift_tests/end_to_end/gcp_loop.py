@@ -25,15 +25,8 @@ from transak_drift.defs import monitoring_results_sensor
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.gcp_resources import GcpPlatformResource, GcpTriggerQueueResource
-from transak_drift.defs.keys import (
-    DRIFT_EVENT,
-    RETRAIN_JOB,
-    ModelNames,
-)
-from transak_drift.defs.monitoring_results_sensor import (
-    PollBounds,
-    build_monitoring_results_sensor,
-)
+from transak_drift.defs.keys import DRIFT_EVENT, RETRAIN_JOB, ModelNames
+from transak_drift.defs.monitoring_results_sensor import PollBounds, build_monitoring_results_sensor
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.local.transaction_generator import (

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import dagster as dg
@@ -33,11 +32,7 @@ from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor
 from transak_drift_tests.trigger.drift_messages import store_job
-from transak_drift_tests.warm_processes import (
-    REPOSITORY,
-    WarmProcess,
-    run_code_server,
-)
+from transak_drift_tests.warm_processes import REPOSITORY, WarmProcess, run_code_server
 
 NAMES = ModelNames()
 LIMIT = timedelta(seconds=240)
@@ -49,13 +44,7 @@ Found = TypeVar("Found")
 
 
 class DagsterProcesses:
-    """A code server and a daemon, as `transak-drift dev` starts them.
-
-    Args:
-        directory: holds the workspace file and the log of both.
-        environment: their environment variables.
-        code_server: what runs the code server.
-    """
+    """A code server and a daemon, as `transak-drift dev` starts them."""
 
     def __init__(
         self,
@@ -103,12 +92,7 @@ class DagsterProcesses:
         shutil.rmtree(self._sockets)
 
     def wait_for(self, what: str, look: Callable[[], Found | None]) -> Found:
-        """Return what `look` finds, as soon as it is true.
-
-        Args:
-            what: told when it does not come.
-            look: is asked again and again.
-        """
+        """Return what `look` finds, as soon as it is true."""
         deadline = time.monotonic() + LIMIT.total_seconds()
         while time.monotonic() < deadline:
             found = look()
@@ -147,13 +131,7 @@ def _kill_at(point: str, run_key: str) -> None:
 
 
 class RunningLoop:
-    """One monitored model on the local platform, in a directory of its own.
-
-    Args:
-        directory: an empty directory.
-        config: keys of the configuration that differ from the repository's file.
-        further: by file name, those of further models.
-    """
+    """One monitored model on the local platform, in a directory of its own."""
 
     def __init__(
         self,
@@ -196,12 +174,7 @@ class RunningLoop:
         self.queue.ensure_exists()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.dagster.close()
         self.queue.close()
         self.server.close()
@@ -215,14 +188,7 @@ class RunningLoop:
         config: MonitoringConfig | None = None,
         **distances: float,
     ) -> bytes:
-        """Store a monitoring job that drifted, and return the body of the message that names it.
-
-        Args:
-            job_id: id of the monitoring job.
-            days_ago: which day drifted.
-            config: the model it is about; by default the first.
-            distances: distance by feature; by default description 0.61.
-        """
+        """Store a monitoring job that drifted, and return the body of the message that names it."""
         start = datetime.combine(date.today() - timedelta(days=days_ago), datetime.min.time(), UTC)
         return store_job(
             self.home,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -38,6 +38,7 @@ NOTIFIER = f"serviceAccount:service-{NUMBER}@gcp-sa-monitoring-notification.iam.
 MONITORING_AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-vertex-mm.iam.gserviceaccount.com"
 CHANNEL = "projects/af-finanzen/notificationChannels/1"
 BUCKET = "af-monitoring"
+OTHER_TOPIC = "projects/af-finanzen/topics/other"
 ENTRY = {**DRIFT_ENTRY, "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
@@ -54,6 +55,12 @@ class Cloud:
     def configure(self, **changes: Any) -> None:
         document = self.config.model_dump(mode="json", exclude_none=True)
         self.config_file.write_text(json.dumps({**document, **changes}))
+
+    def configure_vertex(self, **changes: Any) -> None:
+        self.configure(vertex={**self.config.vertex.model_dump(), **changes})
+
+    def copied_monitor(self) -> beta_types.ModelMonitor:
+        return beta_types.ModelMonitor(self.vertex.monitoring.monitors()[0])
 
     def put_job(self, job_id: str, uri: str = TARGET) -> None:
         source = {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}
@@ -184,7 +191,7 @@ def test_where_the_function_is_the_trigger_nothing_is_pulled(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER", "cloud_function")
-    _no_subscription(cloud)
+    del cloud.pubsub.subscriptions[cloud.subscription]
     assert run_doctor()[0] == 0
 
 
@@ -205,278 +212,216 @@ def test_sinks_of_models_that_share_the_topic_are_no_fault(cloud: Cloud) -> None
     assert run_doctor()[0] == 0
 
 
-def _no_model(cloud: Cloud) -> None:
-    cloud.configure(model_name="nobody")
-
-
-def _changed_threshold(cloud: Cloud) -> None:
-    cloud.configure(drift_thresholds={"description": 0.1, "type": 0.3})
-
-
-def _other_alias(cloud: Cloud) -> None:
-    cloud.configure(model_alias="production")
-
-
-def _other_number(cloud: Cloud) -> None:
-    cloud.configure(project_number="42")
-
-
-def _may_not_read_the_project(cloud: Cloud) -> None:
-    cloud.apis.denied.add("/v1/projects/af-finanzen")
-
-
-def _two_monitors(cloud: Cloud) -> None:
-    twin = beta_types.ModelMonitor(cloud.vertex.monitoring.monitors()[0])
-    cloud.vertex.monitoring.put_monitor(twin)
-
-
-def _monitor_of_another_version(cloud: Cloud) -> None:
-    twin = beta_types.ModelMonitor(cloud.vertex.monitoring.monitors()[0])
-    twin.model_monitoring_target.vertex_model.model_version_id = "0"
-    cloud.vertex.monitoring.put_monitor(twin, "by-hand")
-
-
-def _failed_job(cloud: Cloud) -> None:
-    cloud.put_job("job-2", "gs://transak-i1/predictions/missing.csv")
-
-
 def _nothing_logged(cloud: Cloud) -> None:
     cloud.vertex.pushes = ()
-
-
-def _entry_without_the_label(cloud: Cloud) -> None:
-    cloud.apis.entries = [copy.deepcopy(ENTRY)]
-    labels = cloud.apis.entries[0]["resource"]["labels"]
-    labels["model_monitor"] = labels.pop("model_monitor_id")
-
-
-def _entry_without_a_job(cloud: Cloud) -> None:
-    cloud.apis.entries = [{**ENTRY, "jsonPayload": {"message": "anomalies"}}]
-
-
-def _may_not_read_the_log(cloud: Cloud) -> None:
-    cloud.apis.denied.add("entries:list")
-
-
-def _email_channel(cloud: Cloud) -> None:
-    cloud.apis.channels[CHANNEL] = {"type": "email", "labels": {}}
-
-
-def _channel_of_another_topic(cloud: Cloud) -> None:
-    cloud.apis.channels[CHANNEL]["labels"] = {"topic": "projects/af-finanzen/topics/other"}
-
-
-def _no_channel(cloud: Cloud) -> None:
-    cloud.apis.channels.clear()
-
-
-def _channel_may_not_publish(cloud: Cloud) -> None:
-    cloud.pubsub.publishers[cloud.topic].remove(NOTIFIER)
-
-
-def _agent_may_not_write(cloud: Cloud) -> None:
-    cloud.apis.writers[BUCKET].clear()
-
-
-def _no_bucket(cloud: Cloud) -> None:
-    cloud.apis.writers.clear()
-
-
-def _no_monitor(cloud: Cloud) -> None:
-    cloud.vertex.monitoring.delete_monitors()
-
-
-def _no_template(cloud: Cloud) -> None:
-    cloud.configure(vertex={**cloud.config.vertex.model_dump(), "pipeline_template": "no.yaml"})
-
-
-def _unknown_parameter(cloud: Cloud) -> None:
-    section = {**cloud.config.vertex.model_dump(), "pipeline_parameters": {"epoch": 1}}
-    cloud.configure(vertex=section)
-
-
-def _no_baseline(cloud: Cloud) -> None:
-    cloud.vertex.buckets.path("gs://transak-i1/training/1.csv").unlink()
-
-
-def _no_sink(cloud: Cloud) -> None:
-    del cloud.apis.sinks[1]
-
-
-def _other_filter(cloud: Cloud) -> None:
-    cloud.apis.sinks[1]["filter"] = 'severity >= "WARNING"'
 
 
 def _disabled_sink(cloud: Cloud) -> None:
     cloud.apis.sinks[1]["disabled"] = True
 
 
-def _two_sinks(cloud: Cloud) -> None:
-    cloud.apis.sinks.append({**cloud.apis.sinks[1], "name": "twice"})
+def _monitor_of_another_version(cloud: Cloud) -> None:
+    twin = cloud.copied_monitor()
+    twin.model_monitoring_target.vertex_model.model_version_id = "0"
+    cloud.vertex.monitoring.put_monitor(twin, "by-hand")
 
 
-def _writer_may_not(cloud: Cloud) -> None:
-    cloud.pubsub.publishers.clear()
+def _entry_without_the_label(cloud: Cloud) -> None:
+    entry: dict[str, Any] = copy.deepcopy(ENTRY)
+    labels = entry["resource"]["labels"]
+    labels["model_monitor"] = labels.pop("model_monitor_id")
+    cloud.apis.entries[:] = [entry]
 
 
-def _no_topic(cloud: Cloud) -> None:
-    cloud.pubsub.topics.remove(cloud.topic)
+def _change_subscription(cloud: Cloud, **changes: Any) -> None:
+    former = types.Subscription.to_dict(cloud.pubsub.subscriptions[cloud.subscription])
+    cloud.pubsub.subscriptions[cloud.subscription] = types.Subscription({**former, **changes})
 
 
-def _no_subscription(cloud: Cloud) -> None:
-    del cloud.pubsub.subscriptions[cloud.subscription]
+class Finding(NamedTuple):
+    """What a check says in the end."""
+
+    name: str
+    state: str
+    detail: str
+    fix: str
 
 
-def _subscription_of_another_topic(cloud: Cloud) -> None:
-    cloud.pubsub.subscriptions[cloud.subscription].topic = "projects/af-finanzen/topics/other"
-
-
-def _no_dead_letters(cloud: Cloud) -> None:
-    cloud.pubsub.subscriptions[cloud.subscription].dead_letter_policy = types.DeadLetterPolicy()
-
-
-def _pushing_subscription(cloud: Cloud) -> None:
-    cloud.pubsub.subscriptions[cloud.subscription].push_config.push_endpoint = "https://x.example"
-
-
-def _may_not_pull(cloud: Cloud) -> None:
-    cloud.pubsub.permissions.remove("pubsub.subscriptions.consume")
-
-
-def _may_not_update(cloud: Cloud) -> None:
-    cloud.apis.missing.add("aiplatform.modelMonitors.update")
-
-
-def _may_not_list_sinks(cloud: Cloud) -> None:
-    cloud.apis.denied.add("/sinks")
-
-
-def _may_not_read_the_monitor(cloud: Cloud) -> None:
-    cloud.vertex.faults.refuse("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No.")
-
-
-@pytest.mark.parametrize(
-    ("break_it", "name", "state", "detail", "fix"),
-    [
-        (_no_model, "model", "missing", "no model is named 'nobody'", "upload the model"),
-        (_other_alias, "model", "missing", "the alias 'production'", "model_alias"),
-        (
-            _other_number,
-            "project number",
-            "missing",
-            f"is 42, but af-finanzen is {NUMBER}",
-            "correct",
+FAULTS: list[tuple[Callable[[Cloud], object], Finding]] = [
+    (
+        lambda cloud: cloud.configure(model_name="nobody"),
+        Finding("model", "missing", "no model is named 'nobody'", "upload the model"),
+    ),
+    (
+        lambda cloud: cloud.configure(model_alias="production"),
+        Finding("model", "missing", "the alias 'production'", "model_alias"),
+    ),
+    (
+        lambda cloud: cloud.configure(project_number="42"),
+        Finding("project number", "missing", f"is 42, but af-finanzen is {NUMBER}", "correct"),
+    ),
+    (
+        lambda cloud: cloud.apis.denied.add("/v1/projects/af-finanzen"),
+        Finding("project number", "unknown", "permission", "projects.get"),
+    ),
+    (
+        lambda cloud: cloud.vertex.monitoring.put_monitor(cloud.copied_monitor()),
+        Finding("monitors of the versions", "missing", "has 2 monitors", "delete all but"),
+    ),
+    (
+        _monitor_of_another_version,
+        Finding(
+            "monitors of the versions", "missing", "holds back by-hand", "further_model_monitor_ids"
         ),
-        (_may_not_read_the_project, "project number", "unknown", "permission", "projects.get"),
-        (_two_monitors, "monitors of the versions", "missing", "has 2 monitors", "delete all but"),
-        (
-            _monitor_of_another_version,
-            "monitors of the versions",
-            "missing",
-            "holds back by-hand",
-            "further_model_monitor_ids",
+    ),
+    (
+        lambda cloud: cloud.put_job("job-2", "gs://transak-i1/predictions/missing.csv"),
+        Finding("newest monitoring jobs", "missing", "job-2: rejected", "correct what"),
+    ),
+    (_nothing_logged, Finding("log entries", "missing", "job-1 found drift", "log_anomalies")),
+    (_entry_without_the_label, Finding("log entries", "missing", "filter holds back", "shape")),
+    (
+        lambda cloud: cloud.apis.entries.insert(0, {**ENTRY, "jsonPayload": {"message": "no job"}}),
+        Finding("log entries", "missing", "no_monitoring_job", "shape"),
+    ),
+    (
+        lambda cloud: cloud.apis.denied.add("entries:list"),
+        Finding("log entries", "unknown", "permission", "roles/logging.viewer"),
+    ),
+    (
+        lambda cloud: cloud.apis.channels[CHANNEL].update(type="email", labels={}),
+        Finding("notification channel", "missing", "email, not pubsub", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.apis.channels[CHANNEL].update(labels={"topic": OTHER_TOPIC}),
+        Finding("notification channel", "missing", "topics/other", "terraform"),
+    ),
+    (
+        lambda cloud: cloud.apis.channels.clear(),
+        Finding("notification channel", "unknown", "no such path", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.pubsub.publishers[cloud.topic].remove(NOTIFIER),
+        Finding("IAM of the notification channel", "missing", NOTIFIER, "roles/pubsub.publisher"),
+    ),
+    (
+        lambda cloud: cloud.apis.writers[BUCKET].clear(),
+        Finding(
+            "IAM on the monitoring output", "missing", MONITORING_AGENT, "roles/storage.objectUser"
         ),
-        (_failed_job, "newest monitoring jobs", "missing", "job-2: rejected", "correct what"),
-        (_nothing_logged, "log entries", "missing", "job-1 found drift", "log_anomalies"),
-        (_entry_without_the_label, "log entries", "missing", "filter holds back", "shape"),
-        (_entry_without_a_job, "log entries", "missing", "no_monitoring_job", "shape"),
-        (_may_not_read_the_log, "log entries", "unknown", "permission", "roles/logging.viewer"),
-        (_email_channel, "notification channel", "missing", "email, not pubsub", "terraform apply"),
-        (_channel_of_another_topic, "notification channel", "missing", "topics/other", "terraform"),
-        (_no_channel, "notification channel", "unknown", "no such path", "terraform apply"),
-        (
-            _channel_may_not_publish,
-            "IAM of the notification channel",
-            "missing",
-            NOTIFIER,
-            "roles/pubsub.publisher",
-        ),
-        (
-            _agent_may_not_write,
-            "IAM on the monitoring output",
-            "missing",
-            MONITORING_AGENT,
-            "roles/storage.objectUser",
-        ),
-        (
-            _no_bucket,
-            "IAM on the monitoring output",
-            "unknown",
-            "no such path",
-            "create the bucket",
-        ),
-        (
-            _no_monitor,
+    ),
+    (
+        lambda cloud: cloud.apis.writers.clear(),
+        Finding("IAM on the monitoring output", "unknown", "no such path", "create the bucket"),
+    ),
+    (
+        lambda cloud: cloud.vertex.monitoring.delete_monitors(),
+        Finding("model monitor", "missing", "no ModelMonitor of", "materialize model_monitor"),
+    ),
+    (
+        lambda cloud: cloud.configure(drift_thresholds={"description": 0.1, "type": 0.3}),
+        Finding(
             "model monitor",
             "missing",
-            "no ModelMonitor of",
+            "thresholds.description is 0.3, not 0.1",
             "materialize model_monitor",
         ),
-        (
-            _changed_threshold,
-            "model monitor",
-            "missing",
-            "tabular_objective.thresholds.description is 0.3, not 0.1",
-            "materialize model_monitor",
+    ),
+    (
+        lambda cloud: cloud.vertex.faults.refuse(
+            "ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No."
         ),
-        (
-            _may_not_read_the_monitor,
-            "model monitor",
-            "missing",
-            "grant roles/aiplatform.viewer",
-            "fix what was found",
+        Finding("model monitor", "missing", "grant roles/aiplatform.viewer", "fix what was found"),
+    ),
+    (
+        lambda cloud: cloud.configure_vertex(pipeline_template="no.yaml"),
+        Finding("training pipeline", "missing", "'no.yaml' cannot be read", "fix what"),
+    ),
+    (
+        lambda cloud: cloud.configure_vertex(pipeline_parameters={"epoch": 1}),
+        Finding("training pipeline", "missing", "epoch is no parameter", "fix what"),
+    ),
+    (
+        lambda cloud: cloud.vertex.buckets.path("gs://transak-i1/training/1.csv").unlink(),
+        Finding("baseline dataset", "missing", "matches no object", "write the data"),
+    ),
+    (
+        lambda cloud: cloud.apis.sinks.pop(),
+        Finding("log sink", "missing", "no sink writes to", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.apis.sinks[1].update(filter='severity >= "WARNING"'),
+        Finding("log sink", "missing", "is not the one of monitor", "terraform apply"),
+    ),
+    (_disabled_sink, Finding("log sink", "missing", "is disabled", "enable it")),
+    (
+        lambda cloud: cloud.apis.sinks.append({**cloud.apis.sinks[1], "name": "twice"}),
+        Finding("log sink", "missing", "more than once", "delete all but one"),
+    ),
+    (
+        lambda cloud: cloud.apis.denied.add("/sinks"),
+        Finding("log sink", "unknown", "permission", "roles/logging.viewer"),
+    ),
+    (
+        lambda cloud: cloud.pubsub.publishers.clear(),
+        Finding("IAM of the log sink", "missing", WRITER, "roles/pubsub.publisher"),
+    ),
+    (
+        lambda cloud: cloud.pubsub.topics.remove(cloud.topic),
+        Finding("trigger topic", "missing", "does not exist", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.pubsub.subscriptions.pop(cloud.subscription),
+        Finding("trigger subscription", "missing", "does not exist", "terraform apply"),
+    ),
+    (
+        lambda cloud: _change_subscription(cloud, topic=OTHER_TOPIC),
+        Finding("trigger subscription", "missing", f"it is of {OTHER_TOPIC}", "terraform apply"),
+    ),
+    (
+        lambda cloud: _change_subscription(cloud, dead_letter_policy=None),
+        Finding("trigger subscription", "missing", "go nowhere", "terraform apply"),
+    ),
+    (
+        lambda cloud: _change_subscription(
+            cloud, push_config={"push_endpoint": "https://x.example"}
         ),
-        (_no_template, "training pipeline", "missing", "'no.yaml' cannot be read", "fix what"),
-        (_unknown_parameter, "training pipeline", "missing", "epoch is no parameter", "fix what"),
-        (_no_baseline, "baseline dataset", "missing", "matches no object", "write the data"),
-        (_no_sink, "log sink", "missing", "no sink writes to", "terraform apply"),
-        (_other_filter, "log sink", "missing", "is not the one of monitor", "terraform apply"),
-        (_disabled_sink, "log sink", "missing", "is disabled", "enable it"),
-        (_two_sinks, "log sink", "missing", "more than once", "delete all but one"),
-        (_may_not_list_sinks, "log sink", "unknown", "permission", "roles/logging.viewer"),
-        (_writer_may_not, "IAM of the log sink", "missing", WRITER, "roles/pubsub.publisher"),
-        (_no_topic, "trigger topic", "missing", "does not exist", "terraform apply"),
-        (_no_subscription, "trigger subscription", "missing", "does not exist", "terraform apply"),
-        (
-            _subscription_of_another_topic,
-            "trigger subscription",
-            "missing",
-            "it is of projects/af-finanzen/topics/other",
-            "terraform apply",
-        ),
-        (_no_dead_letters, "trigger subscription", "missing", "go nowhere", "terraform apply"),
-        (_pushing_subscription, "trigger subscription", "missing", "it pushes", "terraform apply"),
-        (
-            _may_not_pull,
+        Finding("trigger subscription", "missing", "it pushes", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.pubsub.permissions.remove("pubsub.subscriptions.consume"),
+        Finding(
             "IAM on the trigger subscription",
             "missing",
             "pubsub.subscriptions.consume",
             "roles/pubsub.subscriber",
         ),
-        (
-            _may_not_update,
+    ),
+    (
+        lambda cloud: cloud.apis.missing.add("aiplatform.modelMonitors.update"),
+        Finding(
             "IAM on Vertex AI",
             "missing",
             "aiplatform.modelMonitors.update",
             "roles/aiplatform.user",
         ),
-    ],
-)
+    ),
+]
+
+
+@pytest.mark.parametrize(("break_it", "expected"), FAULTS)
 def test_whatever_is_missing_is_found_with_its_fix(
     cloud: Cloud,
-    break_it: Callable[[Cloud], None],
-    name: str,
-    state: str,
-    detail: str,
-    fix: str,
+    break_it: Callable[[Cloud], object],
+    expected: Finding,
 ) -> None:
     break_it(cloud)
     status, checks = run_doctor()
     assert status == 1
-    found = checks[name]
-    assert found["state"] == state
-    assert detail in found["detail"]
-    assert fix in found["fix"]
+    found = checks[expected.name]
+    assert found["state"] == expected.state
+    assert expected.detail in found["detail"]
+    assert expected.fix in found["fix"]
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(cloud: Cloud) -> None:

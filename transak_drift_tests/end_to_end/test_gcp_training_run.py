@@ -18,10 +18,7 @@ from google.cloud.aiplatform_v1 import types
 
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.definitions import build_definitions
-from transak_drift.defs.keys import (
-    TRAINED_MODEL,
-    ModelNames,
-)
+from transak_drift.defs.keys import TRAINED_MODEL, ModelNames
 from transak_drift.settings import load_settings
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.servers.clients import connect, monitored_config

@@ -11,7 +11,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import dagster as dg
@@ -23,19 +22,14 @@ from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import TickBounds
-from transak_drift.defs.keys import (
-    DRIFT_EVENT,
-    DRIFT_EVENT_TAG,
-    RETRAIN_JOB,
-    ModelNames,
-)
+from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB, ModelNames
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
 from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift_tests.config.configurations import document
-from transak_drift_tests.faults.pubsub_server_process import PubSubServerProcess
+from transak_drift_tests.faults.faulty_pubsub_server import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (
     WAIT_SECONDS,
     Evaluated,
@@ -43,12 +37,7 @@ from transak_drift_tests.faults.sensor_process import (
     SensorFailedError,
     SensorProcesses,
 )
-from transak_drift_tests.trigger.drift_messages import (
-    MONITOR,
-    drift_event,
-    message_body,
-    store_job,
-)
+from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event, message_body, store_job
 
 NAMES = ModelNames()
 
@@ -87,11 +76,6 @@ class BrokenLoop:
     The sensor and the server are processes; the daemon's part - storing what the sensor returned -
     is done here, by the same writes to the same storage and in the same order
     (`dagster._daemon.sensor`), so that it can stop before each of them.
-
-    Args:
-        directory: an empty directory.
-        bounds: what a tick takes at most.
-        config: keys of the configuration that differ.
     """
 
     def __init__(
@@ -126,12 +110,7 @@ class BrokenLoop:
         self.queue.ensure_exists()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._sensor.close()
         self.wait_for_restart()
         self.queue.close()
@@ -141,13 +120,7 @@ class BrokenLoop:
     # What happens.
 
     def publish(self, kind: Kind, job: str, copies: int = 1) -> None:
-        """Publish messages.
-
-        Args:
-            kind: what must become of them.
-            job: the monitoring job of the drift event.
-            copies: how many equal messages.
-        """
+        """Publish messages."""
         for message_id in self.queue.publish_many([self._body(kind, job)] * copies):
             self.published[message_id] = (kind, job)
 
@@ -195,16 +168,10 @@ class BrokenLoop:
         *,
         launches_fail: bool = False,
     ) -> bool:
-        """Make durable what the sensor returned, as the daemon does.
+        """Make durable what the sensor returned, as the daemon does; returns whether it ended.
 
-        Args:
-            evaluated: what the sensor returned.
-            stop_before: the daemon dies before a write of this kind ...
-            after: ... after so many of them.
-            launches_fail: runs are created and cannot be launched, over which the daemon goes on.
-
-        Returns:
-            Whether it came to the end.
+        The daemon dies before a write of the kind `stop_before`, after so many of them. Over
+        launches that fail it goes on.
         """
         writes: Counter[DaemonWrite] = Counter()
 
@@ -243,11 +210,7 @@ class BrokenLoop:
         return True
 
     def tick(self, at: Callable[[str], bool] = lambda name: True) -> bool:
-        """Evaluate the sensor and make its result durable.
-
-        Returns:
-            Whether the tick came to its end: not where the sensor was killed or failed.
-        """
+        """Evaluate the sensor and commit; false where it was killed or failed."""
         try:
             evaluated = self.evaluate(at)
         except SensorFailedError:

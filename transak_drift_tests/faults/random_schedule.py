@@ -24,13 +24,7 @@ _STEPS = 6
 def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
     """Publish, tick and break things in random order, and check the invariant after each step.
 
-    Args:
-        loop: a settled loop; it is settled again afterwards.
-        name: unique for the schedule; names its monitoring jobs.
-        random: chooses everything.
-
-    Returns:
-        How often each fault struck.
+    The loop is settled before and after. Returns how often each fault struck.
     """
     faults: Counter[str] = Counter()
     jobs = [f"{name}-{number}" for number in range(3)]

@@ -22,6 +22,7 @@ from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 from transak_drift.config.monitoring_config import parse_config
+from transak_drift.defs import drift_event_log
 from transak_drift.defs import drift_message_sensor as sensor_module
 from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
 from transak_drift.defs.local_resources import (
@@ -57,17 +58,7 @@ _INTERVAL_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one evaluation of the sensor takes.
-
-    Args:
-        config: text of the monitoring configuration.
-        endpoint: `host:port` of the Pub/Sub server.
-        state_directory: the local platform's directory.
-        cursor: the sensor's cursor.
-        bounds: what the tick takes at most.
-        clock_seconds: added to the time that the sensor sees.
-        platform_answers: whether monitoring jobs can be read.
-    """
+    """What one evaluation of the sensor takes."""
 
     config: str
     endpoint: str
@@ -80,12 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the sensor returned, and the daemon makes durable.
-
-    Args:
-        cursor: the new cursor.
-        requests: run key and tags of each run request.
-    """
+    """What the sensor returned, and the daemon makes durable."""
 
     cursor: str
     requests: tuple[tuple[str, dict[str, str]], ...]
@@ -96,11 +82,7 @@ class SensorFailedError(Exception):
 
 
 class SensorProcesses:
-    """The process that evaluates the sensor tick after tick, and the one that follows when it dies.
-
-    Args:
-        dagster_home: directory of the Dagster instance.
-    """
+    """The process that evaluates the sensor, tick after tick, and the one that follows it."""
 
     def __init__(self, dagster_home: str) -> None:
         self._dagster_home = dagster_home
@@ -108,17 +90,9 @@ class SensorProcesses:
         self._next = _Child(dagster_home)
 
     def evaluate(self, evaluation: Evaluation, at: Callable[[str], bool]) -> Evaluated | None:
-        """Evaluate the sensor once.
+        """Evaluate the sensor once; None where its process was killed.
 
-        Args:
-            evaluation: what it takes.
-            at: is told each boundary; whether the process may go on, or else it is killed there.
-
-        Returns:
-            What the sensor returned, or None where its process was killed.
-
-        Raises:
-            SensorFailedError: the sensor raised an exception.
+        `at` is told each boundary: whether the process may go on, or else it is killed there.
         """
         connection = self._current.connection
         connection.send(evaluation)
@@ -170,6 +144,8 @@ def _serve(dagster_home: str, parent: Connection) -> None:
     vars(sqlite_event_log)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
     vars(sqlite_run_storage)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
     vars(sensor_module)["datetime"] = _SetDatetime
+    # What was written in so many seconds before, each tick reads again.
+    vars(drift_event_log)["_COMMIT_SECONDS"] = 1.0
     with dg.DagsterInstance.from_config(dagster_home) as instance:
         while True:
             evaluation: Evaluation = parent.recv()

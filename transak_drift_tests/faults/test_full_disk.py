@@ -13,7 +13,7 @@ from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.warm_processes import forked
 
 DAY = date(2026, 1, 1)
-CONFIG = configuration()
+CONFIG = configuration(maximum_training_days=2)
 
 
 def one_day(root: Path) -> str:
