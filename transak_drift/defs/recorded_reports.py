@@ -63,6 +63,7 @@ def report_metadata(
         "baseline": result.baseline_name,
         "baseline rows": result.baseline_rows,
         "target rows": result.target_rows,
+        **({"method": result.method} if result.method else {}),
         **page_metadata(lambda: platform.store_report(config, result, drift_report_page(result))),
     }
     monitor_page = platform.monitor_page(config)

@@ -101,6 +101,7 @@ class MonitoringResult(_Record):
         target_rows: rows of the target dataset, or None where the platform does not say.
         features: one entry for each monitored feature, in the order of the configuration.
         alerts: alerts that the platform itself raised, for people.
+        method: who computed the distances and how, for people; empty where that is not known.
         window_start: start of the target dataset's time window, UTC; None where only its end is
             known, or where the window is the whole day.
         window_end: end (exclusive) of the window, UTC; None where the window is the whole day.
@@ -113,6 +114,7 @@ class MonitoringResult(_Record):
     target_rows: int | None
     features: tuple[FeatureDrift, ...]
     alerts: tuple[str, ...] = ()
+    method: str = ""
     window_start: AwareDatetime | None = None
     window_end: AwareDatetime | None = None
 

@@ -37,6 +37,7 @@ from transak_drift.trigger.assessment import drift_event_of
 from transak_drift.trigger.log_entry import anomaly_log_entry
 from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
+METHOD = "exact, from every row"
 _TEST_JOB = "test-of-the-trigger-"
 _TEST_DRIFT_SHARE = 0.8
 
@@ -184,6 +185,7 @@ def _measure(
         baseline_rows=baseline.rows,
         target_rows=target.rows,
         features=features,
+        method=METHOD,
     )
     job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
     return job, result

@@ -20,8 +20,8 @@ MAX_DAYS = 90
 MAX_EPISODES = 12
 
 _METRIC_NAMES = {
-    "l_infinity": "L-infinity distance",
-    "jensen_shannon_divergence": "Jensen–Shannon divergence",
+    "l_infinity": "categorical: L-infinity distance",
+    "jensen_shannon_divergence": "numerical: Jensen–Shannon divergence",
 }
 
 

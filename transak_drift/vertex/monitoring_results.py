@@ -24,6 +24,7 @@ from transak_drift.vertex.monitors import read_monitor
 
 _OBJECTIVE = "raw-feature-drift"
 _ROUNDING = 1e-9
+METHOD = "as Vertex AI reports them; its numerical histograms come from a quantile sketch"
 _DriftSpec = types.ModelMonitoringObjectiveSpec.DataDriftSpec
 
 
@@ -77,6 +78,7 @@ class JobReading:
             baseline_rows=self._rows("baseline_stats"),
             target_rows=self._rows("current_stats"),
             features=tuple(self._feature_drift(feature) for feature in self._features()),
+            method=METHOD,
             alerts=(*alerts, note) if note else tuple(alerts),
             window_start=window_start,
             window_end=window_end,

@@ -29,6 +29,7 @@ def result_of(
         target_rows=5_000,
         features=features,
         alerts=alerts,
+        method="exact, from every row",
     )
 
 

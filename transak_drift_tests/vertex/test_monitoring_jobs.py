@@ -118,6 +118,7 @@ def test_a_job_that_carries_its_target_alone_is_read_whole(
         ("weekday", 0.0, 0.25, "l_infinity"),
     ]
     assert (result.baseline_name, result.baseline_rows, result.target_rows) == (BASELINE, 10, 10)
+    assert "Vertex AI" in result.method
     assert result.alerts[0].startswith("description: The l_infinity distance 0.4 is above")
     assert VertexMonitoringJobs(connection).monitoring_result(config, name) == result
 
