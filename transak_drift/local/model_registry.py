@@ -11,13 +11,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 from filelock import FileLock
-from sklearn.pipeline import Pipeline
 
 from transak_drift.platform import PlatformError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 SCHEMA_VERSION = 2
 _SCHEMA = f"""

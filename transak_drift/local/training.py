@@ -19,7 +19,6 @@ from transak_drift.local.file_transactions import monitored_kinds
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.tabular_files import is_current
-from transak_drift.local.trainer import Evaluation, predict, train_classifier
 from transak_drift.platform import (
     Dataset,
     PlatformError,
@@ -73,6 +72,9 @@ class LocalTraining:
         champion = self.registry.champion()
         if champion is not None:
             self.baseline()
+        # Here and below: scikit-learn takes seconds to import, which a sensor does not wait for.
+        from transak_drift.local.trainer import Evaluation
+
         run = version.training_run
         before, its_scores = run["champion_number"], run["champion_metrics"]
         return TrainingResult(
@@ -103,6 +105,8 @@ class LocalTraining:
         counts: Counter[str] = Counter()
         # A day without bookings has nothing to predict, nor always the columns to predict from.
         if champion is not None and table.num_rows:
+            from transak_drift.local.trainer import predict
+
             predicted = predict(self.registry.load(champion), table)
             counts.update(predicted.column("predicted_category").to_pylist())
             kept = [name for name in table.column_names if name not in predicted.column_names]
@@ -194,6 +198,8 @@ def train_version(
         existing = registry.version_for_drift_event(drift_event_key)
         if existing is not None:
             return existing, True
+        from transak_drift.local.trainer import train_classifier
+
         days = sorted(training_files)
         files = [training_files[day] for day in days]
         champion = registry.champion()

@@ -20,7 +20,7 @@ NAME = "transak-i1-train-model"
 SECONDS_FOR_A_PROCESS = 60
 # Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
 clean = multiprocessing.get_context("forkserver")
-clean.set_forkserver_preload(["transak_drift.local.training"])
+clean.set_forkserver_preload(["transak_drift.local.training", "transak_drift.local.trainer"])
 
 
 def train(
