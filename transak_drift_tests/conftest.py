@@ -26,7 +26,6 @@ _EACH_ALONE = (
     "deployment",
     "documentation",
     "pipelines",
-    "defs/test_assets",
     "reports",
     "local/test_training",
 )

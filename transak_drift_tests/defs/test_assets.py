@@ -37,6 +37,8 @@ class Project:
     """The project's definitions with an instance and a directory of their own."""
 
     def __init__(self, directory: Path, instance: dg.DagsterInstance) -> None:
+        self.directory = directory
+        self.applied: dict[str, Any] = {}
         self.instance = instance
         self.settings = Settings(
             home=directory / "state", rows_per_day=600, drift_from=DRIFT_DAY, platform="local"
@@ -71,8 +73,18 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    with dg.instance_for_test() as instance:
+    """A project in which nothing was done yet."""
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Project(tmp_path, instance)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose configuration is applied."""
+    with dg.instance_for_test() as instance:
+        project = Project(tmp_path_factory.mktemp("project"), instance)
+        project.applied = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
+        yield project
 
 
 def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, Any]:
@@ -88,26 +100,26 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
 
 
 def test_the_configuration_is_applied_once_and_a_change_shows_the_difference(
-    project: Project,
+    prepared: Project,
 ) -> None:
-    first = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
-    again = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
-    thresholds = {"description": 0.25, "type": 0.3}
-    changed_config = project.config.model_copy(update={"drift_thresholds": thresholds})
-    changed = metadata(project.run(PREPARE_JOB, config=changed_config), NAMES.asset(MODEL_MONITOR))
+    def apply(thresholds: dict[str, float]) -> dict[str, Any]:
+        config = prepared.config.model_copy(update={"drift_thresholds": thresholds})
+        return metadata(prepared.run(PREPARE_JOB, config=config), NAMES.asset(MODEL_MONITOR))
 
-    assert first["action"] == "created"
+    again = apply({"description": 0.3, "type": 0.3})
+    changed = apply({"description": 0.25, "type": 0.3})
+    back = apply({"description": 0.3, "type": 0.3})
+
+    assert prepared.applied["action"] == "created"
     assert (again["action"], again["changed settings"]) == ("unchanged", 0)
     assert (changed["action"], changed["changed settings"]) == ("updated", 1)
-    [row] = (
-        [record.data for record in changed["changes"].records]
-        if hasattr(changed["changes"], "records")
-        else [record.data for record in changed["changes"]]
-    )
-    assert row == {"setting": "featureThresholds.description", "before": "0.3", "after": "0.25"}
+    [row] = changed["changes"].records
+    setting = "featureThresholds.description"
+    assert row.data == {"setting": setting, "before": "0.3", "after": "0.25"}
+    assert back["action"] == "updated"
 
 
-def test_a_day_without_bookings_succeeds_and_passes_its_checks(
+def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_applied(
     project: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "days").mkdir()
@@ -117,6 +129,9 @@ def test_a_day_without_bookings_succeeds_and_passes_its_checks(
         path.write_text(f"description,type,category\n{text}")
     changes = {"transactions": str(tmp_path / "days"), "start_date": START + timedelta(days=1)}
     config = project.config.model_copy(update=changes)
+    failed = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), config=config)
+    assert not failed.success
+    assert "materialize model_monitor first" in failure_text(failed)
     assert project.run(PREPARE_JOB, config=config).success
     sunday = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), config=config)
 
@@ -129,9 +144,9 @@ def test_a_day_without_bookings_succeeds_and_passes_its_checks(
 
 
 def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
-    project: Project,
+    prepared: Project,
 ) -> None:
-    assert project.run(PREPARE_JOB).success
+    project = prepared
     quiet = project.run(DAILY_MONITORING_JOB, START)
     drifted = project.run(DAILY_MONITORING_JOB, DRIFT_DAY)
 
@@ -150,6 +165,25 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert checks["type_drift"].severity == dg.AssetCheckSeverity.WARN
     assert "drift message" in metadata(drifted, NAMES.asset(MONITORING_RUN))
     assert "drift message" not in metadata(quiet, NAMES.asset(MONITORING_RUN))
+
+    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
+    first = metadata(drifted, NAMES.asset(MONITORING_RUN))
+    assert first["monitoring job"] == again["monitoring job"], "the same drift event"
+    assert first["drift message"] != again["drift message"]
+    [log] = (project.directory / "state").rglob("model_monitoring_anomaly.jsonl")
+    entry = json.loads(log.read_text().splitlines()[0])
+    assert entry["logName"] == (
+        "projects/af-finanzen/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly"
+    )
+    assert entry["jsonPayload"]["anomalyObjective"] == "RAW_FEATURE_DRIFT"
+    features = entry["jsonPayload"]["featureAnomalies"]
+    assert [item["featureDisplayName"] for item in features] == ["description", "type"]
+
+    silent = project.config.model_copy(update={"log_anomalies": False})
+    unlogged = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, config=silent)
+    verdict = metadata(unlogged, NAMES.asset(DRIFT_REPORT))["verdict"]
+    assert verdict == "drift in description, type"
+    assert "drift message" not in metadata(unlogged, NAMES.asset(MONITORING_RUN))
 
     event = {
         "drift_event": "monitor/job-1",
@@ -179,48 +213,11 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         for name in ("description_drift", "type_drift")
     }
     tolerant = project.config.model_copy(update={"drift_thresholds": {"type": 0.99}})
-    again = project.run_checks(tolerant).get_asset_check_evaluations()
-    assert {(check.partition, check.check_name, check.passed) for check in again} == {
+    tolerated = project.run_checks(tolerant).get_asset_check_evaluations()
+    assert {(check.partition, check.check_name, check.passed) for check in tolerated} == {
         (str(day), "type_drift", True) for day in (START, DRIFT_DAY)
     }
 
     after = project.run(DAILY_MONITORING_JOB, DRIFT_DAY + timedelta(days=1))
     assert metadata(after, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
     assert all(check.passed for check in after.get_asset_check_evaluations())
-
-
-def test_the_same_day_monitored_again_is_the_same_drift_event(project: Project) -> None:
-    assert project.run(PREPARE_JOB).success
-    first = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
-    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
-    assert first["monitoring job"] == again["monitoring job"]
-    assert first["drift message"] != again["drift message"]
-
-
-def test_a_day_without_an_applied_configuration_fails_with_what_to_do(project: Project) -> None:
-    failed = project.run(DAILY_MONITORING_JOB, START)
-    assert not failed.success
-    assert "materialize model_monitor first" in failure_text(failed)
-
-
-def test_anomalies_are_not_logged_when_the_configuration_says_so(project: Project) -> None:
-    silent = project.config.model_copy(update={"log_anomalies": False})
-    assert project.run(PREPARE_JOB, config=silent).success
-    result = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, config=silent)
-    assert metadata(result, NAMES.asset(DRIFT_REPORT))["verdict"] == "drift in description, type"
-    assert "drift message" not in metadata(result, NAMES.asset(MONITORING_RUN))
-
-
-def test_the_log_entry_is_what_cloud_logging_would_hold(project: Project, tmp_path: Path) -> None:
-    assert project.run(PREPARE_JOB).success
-    assert project.run(DAILY_MONITORING_JOB, DRIFT_DAY).success
-    [log] = (tmp_path / "state").rglob("model_monitoring_anomaly.jsonl")
-    [entry] = [json.loads(line) for line in log.read_text().splitlines()]
-    assert entry["logName"] == (
-        "projects/af-finanzen/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly"
-    )
-    assert entry["jsonPayload"]["anomalyObjective"] == "RAW_FEATURE_DRIFT"
-    assert [f["featureDisplayName"] for f in entry["jsonPayload"]["featureAnomalies"]] == [
-        "description",
-        "type",
-    ]

@@ -83,10 +83,10 @@ class Deployment:
         assert self.run(request.job_name, run_config=request.run_config, tags=request.tags).success
 
 
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    with dg.instance_for_test() as instance:
-        yield Deployment(tmp_path, instance)
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Deployment(tmp_path_factory.mktemp("deployment"), instance)
 
 
 def test_each_file_gives_assets_jobs_checks_schedule_and_monitor(deployment: Deployment) -> None:

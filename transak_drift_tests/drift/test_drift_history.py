@@ -72,15 +72,6 @@ def test_each_episode_names_its_peak_and_only_the_newest_can_be_ongoing(history)
     )
 
 
-def test_a_day_without_data_neither_begins_nor_ends_a_episode() -> None:
-    [episode] = drift_episodes(days(0.1, None, 0.52, None, 0.6, None))
-    assert (episode.onset.day, episode.last.day) == (date(2026, 4, 3), date(2026, 4, 5))
-    assert episode.ongoing
-    with_gap = days(0.1, 0.52, 0.2, 0.6)
-    del with_gap[2]
-    assert len(drift_episodes(with_gap)) == 1
-
-
 def test_a_distance_equal_to_the_threshold_is_no_drift() -> None:
     assert drift_episodes(days(0.3, 0.3)) == ()
 

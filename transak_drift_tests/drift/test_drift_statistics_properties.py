@@ -237,4 +237,6 @@ def test_json_loses_nothing(features: dict[str, FeatureStatistics]) -> None:
         for name, feature in features.items()
     }
     statistics = DatasetStatistics(rows, filled)
-    assert DatasetStatistics.from_json(statistics.to_json()) == statistics
+    text = statistics.to_json()
+    assert DatasetStatistics.from_json(text) == DatasetStatistics.from_json(text.encode())
+    assert DatasetStatistics.from_json(text) == statistics

@@ -123,12 +123,12 @@ def test_links_lead_to_report_run_and_console() -> None:
 def test_a_digest_counts_all_and_shows_some() -> None:
     many = [
         notify_of_decision(CONFIG, outcome(kind, job=f"job-{n}"), NOWHERE)
-        for n, kind in enumerate([OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 9_999])
+        for n, kind in enumerate([OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 999])
     ]
     told = digest(CONFIG, many, EVERYWHERE)
-    assert told.headline == "10000 messages about drift of transak-i1-train-model"
-    assert told.lines[:2] == (("the training is held", "9999"), ("a training is requested", "1"))
-    assert told.lines[-1] == ("and more", "9990")
+    assert told.headline == "1000 messages about drift of transak-i1-train-model"
+    assert told.lines[:2] == (("the training is held", "999"), ("a training is requested", "1"))
+    assert told.lines[-1] == ("and more", "990")
     assert len(told.lines) == 13
     assert [link.title for link in told.links] == ["Drift events"]
     assert digest(CONFIG, many[::-1], EVERYWHERE).identity == told.identity
@@ -189,7 +189,7 @@ def test_the_message_id_is_the_events_own() -> None:
     assert "In-Reply-To" not in sent
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(text=st.text(max_size=2_000), name=st.text(min_size=1, max_size=300))
 def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> None:
     event = drift_event("job", {f"{name}{n}": 0.5 for n in range(200)})

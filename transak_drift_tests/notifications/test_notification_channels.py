@@ -40,10 +40,18 @@ NOTIFICATION = Notification(
 )
 
 
-@pytest.fixture
-def slack() -> Iterator[SlackServer]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[SlackServer]:
     with slack_server(TOKEN, CHANNEL) as server:
         yield server
+
+
+@pytest.fixture
+def slack(server: SlackServer) -> SlackServer:
+    server.messages.clear()
+    server.answers.clear()
+    server.calls = 0
+    return server
 
 
 def slack_channel(server: SlackServer, channel: str = CHANNEL, token: str = TOKEN) -> SlackChannel:
