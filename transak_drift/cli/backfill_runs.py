@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -36,6 +37,11 @@ BACKFILL_TAG = "transak_drift/backfill"
 
 # The run's log goes to the Dagster instance all the same.
 _QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_PLATFORM_MODULES = {
+    "local": ("transak_drift.local.platform", "transak_drift.local.trainer"),
+    "gcp": ("transak_drift.vertex.platform",),
+}
 
 Result = TypeVar("Result")
 
@@ -138,9 +144,12 @@ class Workers:
     """
 
     def __init__(self, runs: BackfillRuns, count: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        # Imported once for all workers; each would take seconds for it.
+        context.set_forkserver_preload([__name__, *_PLATFORM_MODULES[runs.settings.platform]])
         self._pool = ProcessPoolExecutor(
             max_workers=max(1, min(count, os.cpu_count() or 1)),
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=context,
             initializer=_begin_work,
             initargs=(runs,),
         )
@@ -169,6 +178,8 @@ class Workers:
 def _begin_work(runs: BackfillRuns) -> None:
     global _runs
     _runs = runs
+    # What was imported lives as long as the process: no collection has to look through it.
+    gc.freeze()
     # Dagster ends processes of its own by SIGTERM, so that the mask must not stay. What came until
     # here is dropped; from here on a terminal's Ctrl-C is sent to another process group.
     os.setpgrp()
