@@ -151,7 +151,7 @@ class Workers:
             max_workers=max(1, min(count, os.cpu_count() or 1)),
             mp_context=context,
             initializer=_begin_work,
-            initargs=(runs,),
+            initargs=(runs, dict(os.environ)),
         )
 
     def __enter__(self) -> Self:
@@ -175,9 +175,11 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_work(runs: BackfillRuns) -> None:
+def _begin_work(runs: BackfillRuns, environment: dict[str, str]) -> None:
     global _runs
     _runs = runs
+    # The process that it was forked from may have begun with another environment.
+    os.environ.update(environment)
     # What was imported lives as long as the process: no collection has to look through it.
     gc.freeze()
     # Dagster ends processes of its own by SIGTERM, so that the mask must not stay. What came until
