@@ -41,7 +41,8 @@ class Assessment:
     """What the trigger makes of a message or of a monitoring job, with the reason for people.
 
     The model and the job are there where they are known; `features` are the monitored ones that
-    have a distance, with their configured threshold.
+    have a distance, with their configured threshold. `further_jobs` are named as well, and one of
+    them may be ours, while the platform does not tell; `is_unread` is a job that was not asked for.
     """
 
     verdict: Verdict
@@ -51,6 +52,13 @@ class Assessment:
     rejection: RejectionReason | None = None
     features: tuple[DriftedFeature, ...] = ()
     event: DriftEvent | None = None
+    further_jobs: tuple[NamedJob, ...] = ()
+    is_unread: bool = False
+
+    @property
+    def named_jobs(self) -> list[NamedJob]:
+        """The jobs that the message may be about."""
+        return [] if self.job is None else [self.job, *self.further_jobs]
 
 
 class Assessor:
@@ -114,7 +122,9 @@ class Assessor:
         for key, config in ours.items():
             return self.assess_job(config, *key)
         if unavailable is not None:
-            return Assessment(Verdict.UNAVAILABLE, str(unavailable), job=jobs[0])
+            first, *others = jobs
+            reason = str(unavailable)
+            return Assessment(Verdict.UNAVAILABLE, reason, job=first, further_jobs=tuple(others))
         # Each part may be known, but of different models.
         fault = _foreign_part(jobs[0], known) or (
             RejectionReason.OTHER_MONITOR,
@@ -139,9 +149,8 @@ class Assessor:
             # It would be the same for this job.
             return Assessment(Verdict.UNAVAILABLE, reason, config, named)
         if not self._may_ask():
-            return Assessment(
-                Verdict.WAITING, f"{named.name} is read at a later tick", config, named
-            )
+            reason = f"{named.name} is read at a later tick"
+            return Assessment(Verdict.WAITING, reason, config, named, is_unread=True)
         try:
             job = platform.read_monitoring_job(config, monitor_id, job_id)
             return _judge(job, named, config, self._now)

@@ -50,7 +50,8 @@ class TriggerRecord(BaseModel):
 
     Args:
         key: the drift event, `<monitor id>/<job id>`; of a job that could not be verified to be
-            ours its resource name; of a message that names no job an empty string.
+            ours its resource name, or those of all that the message names; of a message that names
+            no job an empty string.
         messages: how many messages had this outcome; 0 of what was found by polling.
         event: the drift event, where the step is its first or a decision.
         message: the message, where its job has not ended.

@@ -176,13 +176,14 @@ def _kind(assessment: Assessment, key: str, inbox: Inbox) -> OutcomeKind:
 
 def _kept(message: ReceivedMessage, assessment: Assessment) -> KeptMessage:
     body = message.data
-    if len(body) > MAX_KEPT_BODY_BYTES and assessment.job is not None:
-        body = json.dumps([assessment.job.name]).encode()
+    if len(body) > MAX_KEPT_BODY_BYTES and assessment.named_jobs:
+        body = json.dumps([job.name for job in assessment.named_jobs]).encode()
     return KeptMessage(message_id=message.message_id, body=body.decode())
 
 
 def _unless_given_up(assessment: Assessment, waited: timedelta) -> Assessment:
-    if assessment.verdict != Verdict.WAITING or waited <= MAX_WAIT:
+    is_unfinished = assessment.verdict == Verdict.WAITING and not assessment.is_unread
+    if not is_unfinished or waited <= MAX_WAIT:
         return assessment
     reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
     never = RejectionReason.JOB_NEVER_ENDED
@@ -195,4 +196,6 @@ def _key(assessment: Assessment) -> str:
         return ""
     # Not verified to be ours: another project's job of the same ids must not stand for it.
     is_ours = assessment.config is not None
-    return drift_event_key(job.model_monitor_id, job.monitoring_job_id) if is_ours else job.name
+    if is_ours:
+        return drift_event_key(job.model_monitor_id, job.monitoring_job_id)
+    return " ".join(named.name for named in assessment.named_jobs)
