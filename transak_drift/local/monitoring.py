@@ -267,7 +267,11 @@ def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJ
 
 def recent_monitoring_results(state: StateDirectory, limit: int) -> list[MonitoringResult]:
     """Return the results of the latest days, newest first."""
-    return [_load_result(file) for file in sorted(_result_files(state), reverse=True)[:limit]]
+    monitor_id = state.config.model_monitor_id
+    newest = sorted(_result_files(state), reverse=True)[:limit]
+    project, location = state.config.project_id, state.config.location
+    names = [monitoring_job_name(project, location, monitor_id, file.stem) for file in newest]
+    return [read_monitoring_result(state, name) for name in names]
 
 
 def _result_files(state: StateDirectory) -> list[Path]:
