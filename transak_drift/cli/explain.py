@@ -17,7 +17,7 @@ from transak_drift.cli.output import (
 )
 from transak_drift.definitions import platform_resource
 from transak_drift.settings import load_settings
-from transak_drift.trigger.assessment import Assessment, Assessor, Verdict, resource_name
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.intake import MAX_WAIT
 
 # Pub/Sub takes 10 MB ("Pub/Sub quotas and limits"); what is longer is no message.
@@ -65,7 +65,7 @@ def assessment_document(assessment: Assessment) -> dict[str, Any]:
     return {
         "verdict": str(assessment.verdict),
         "reason": rejection + assessment.reason,
-        "monitoring_job": assessment.job and resource_name(assessment.job),
+        "monitoring_job": assessment.job and assessment.job.name,
         "drift_event": assessment.event and assessment.event.key,
         "features": [feature.model_dump() for feature in assessment.features],
     }

@@ -16,7 +16,7 @@ from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.drift.drift_event import DriftEvent, drift_event_key
 from transak_drift.platform import DriftPlatform, PlatformError
 from transak_drift.settings import Settings, load_settings
-from transak_drift.trigger.assessment import Assessment, Assessor, Verdict, resource_name
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift.trigger.message import NamedJob
 
@@ -47,7 +47,7 @@ def publish_drift(
     now = datetime.now(UTC)
     assessor = Assessor([(config, platform)], now)
     named = _named_job(config, job) if job else _default_job(settings, config, platform, assessor)
-    assessment = assessor.assess(json.dumps(resource_name(named)).encode())
+    assessment = assessor.assess(json.dumps(named.name).encode())
     document = assessment_document(assessment)
     if assessment.verdict != Verdict.DRIFT:
         print_note(f"{assessment.verdict}: {document['reason']}; no training will follow")

@@ -73,12 +73,12 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
     return [
         {
             "drift event": key,
-            "state": str(event.kind),
-            "since": f"{event.since:%Y-%m-%d %H:%M}",
-            "window end": event.window_end and f"{event.window_end:%Y-%m-%d %H:%M}",
-            "error": event.error,
+            "state": str(item.kind),
+            "since": f"{item.since:%Y-%m-%d %H:%M}",
+            "window end": item.event and f"{item.event.window_end:%Y-%m-%d %H:%M}",
+            "error": item.error,
         }
-        for key, event in inbox.open.items()
+        for key, item in inbox.open.items()
     ]
 
 

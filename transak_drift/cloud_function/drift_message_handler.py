@@ -34,7 +34,7 @@ from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import MonitoringJobs, PlatformError, TrainingRequest
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
-from transak_drift.trigger.decision import NO_HISTORY, hold_back
+from transak_drift.trigger.decision import TrainingHistory, hold_back
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.training_launch import launch_training
 
@@ -120,7 +120,7 @@ class DriftMessageHandler:
 
     def _train(self, pushed: PushedMessage, model: TrainedModel, event: DriftEvent) -> Disposition:
         policy = model.config.retrain_policy
-        hold = hold_back(len(event.features), policy, NO_HISTORY, _now())
+        hold = hold_back(len(event.features), policy, TrainingHistory(), _now())
         if hold is not None:
             return self._log(pushed, Disposition.HELD, hold, logging.WARNING, event)
         order = TrainingRequest(event.key, event.window_end)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -47,11 +47,8 @@ if TYPE_CHECKING:
 
 SENSOR_NAME = "drift_message_sensor"
 _IN_FLIGHT = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
+    dg.DagsterRunStatus(status)
+    for status in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 ]
 
 
@@ -60,12 +57,9 @@ class TickBounds:
     """What one tick takes at most, so that a burst drains over ticks."""
 
     messages: int = 10_000
-    # After so many no further call is made.
-    bytes: int = 32_000_000
-    # For a first message.
-    wait_seconds: float = 2.0
-    # After them no further monitoring job is read.
-    seconds: float = 20.0
+    bytes: int = 32_000_000  # After so many no further call is made.
+    wait_seconds: float = 2.0  # For a first message.
+    seconds: float = 20.0  # After them no further monitoring job is read.
 
 
 def build_drift_message_sensor(
@@ -76,18 +70,14 @@ def build_drift_message_sensor(
     *,
     on_google_cloud: bool = False,
 ) -> dg.SensorDefinition:
-    """Build the sensor of one trigger subscription.
+    """Build the sensor of the models, at least one, that share a trigger subscription.
 
-    Args:
-        configs: the models that share the subscription, at least one.
-        jobs: the retrain job of each of them; a message never chooses another.
-        interval_seconds: least seconds between two ticks.
-        bounds: what a tick takes at most.
-        on_google_cloud: whether the monitors have pages in the Google Cloud console.
+    The jobs are their retrain jobs; a message never chooses another. On Google Cloud the monitors
+    have pages in the console.
     """
 
     @dg.sensor(
-        name=sensor_name(configs),
+        name=_sensor_name(configs),
         jobs=list(jobs),
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -153,10 +143,10 @@ class _Tick:
 
     def run(self, trigger_queue: TriggerQueueResource) -> list[dg.RunRequest]:
         """Take in what is new, decide what is open; returns the trainings to request."""
+        first = self._keys[self.configs[0].model_monitor_id]
         for record in records_of_former_cursor(self.context.cursor, self._now):
-            monitor = record.key.partition("/")[0]
-            known = monitor if monitor in self._keys else self.configs[0].model_monitor_id
-            write_records(self._instance, self._keys[known], [record])
+            key = self._keys.get(record.key.partition("/")[0], first)
+            write_records(self._instance, key, [record])
         if not all(
             catch_up(self._instance, key, self.inboxes[monitor], self._deadline)
             for monitor, key in self._keys.items()
@@ -170,20 +160,20 @@ class _Tick:
         )
         with ExitStack() as stack:
             # Without Pub/Sub the rest goes on: drift that polling found needs no message.
-            with self._problems_of_pubsub():
+            with self._report_problems():
                 queue = stack.enter_context(trigger_queue.open(self.configs[0]))
                 self._take_in(queue, assessor)
             waiting = sum(len(inbox.waiting()) for inbox in self.inboxes.values())
             if waiting:
                 self.sentences.append(f"{waiting} waiting for their monitoring job")
             requests = [request for config in self.configs for request in self._decide(config)]
-            with self._problems_of_pubsub():
+            with self._report_problems():
                 # Waits for the acknowledgements that went on meanwhile.
                 stack.close()
         return requests
 
     @contextmanager
-    def _problems_of_pubsub(self) -> Generator[None]:
+    def _report_problems(self) -> Generator[None]:
         try:
             yield
         except PlatformError as error:
@@ -203,45 +193,34 @@ class _Tick:
         for monitor, records in records_to_write(outcomes):
             self._write(monitor, records)
         count, taken = len({message.message_id for message in pulled}), counts(outcomes)
-        self.sentences.append(
-            f"{count} message{'' if count == 1 else 's'}" + (f": {taken}" if taken else "")
-        )
+        sentence = "1 message" if count == 1 else f"{count} messages"
+        self.sentences.append(f"{sentence}: {taken}" if taken else sentence)
         queue.start_acknowledging([ack_id for outcome in outcomes for ack_id in outcome.ack_ids])
 
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:
-        inbox, requests = self.inboxes[config.model_monitor_id], []
-        undecided = inbox.undecided()
-        if undecided:
-            is_held = any(item.kind == OutcomeKind.HELD for item, _ in undecided)
-            decisions = decide(
-                inbox,
-                config.retrain_policy,
-                training_history(self._instance, keys.ModelNames.of(config), answers=is_held),
-                find_training_runs(self._instance, [event.key for _, event in undecided]),
-                self._now,
-            )
-            self._write(config.model_monitor_id, decisions.steps)
-            kinds = Counter(step.kind for step in decisions.steps)
-            kinds[OutcomeKind.HELD] = decisions.held
+        inbox = self.inboxes[config.model_monitor_id]
+        events: list[DriftEvent] = []
+        if undecided := inbox.undecided():
+            history = training_history(self._instance, keys.ModelNames.of(config))
+            runs = find_training_runs(self._instance, [event.key for _, event in undecided])
+            steps, events = decide(inbox, config.retrain_policy, history, runs, self._now)
+            self._write(config.model_monitor_id, steps)
+            kinds = Counter(step.kind for step in steps)
+            held = [item for item, _ in inbox.undecided() if item.kind == OutcomeKind.HELD]
+            kinds[OutcomeKind.HELD] = len(held)
             self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
-            requests = [
-                run_request(event, config, on_google_cloud=self.on_google_cloud)
-                for event in decisions.request
-            ]
         self.checks += way_checks(inbox, config, self.platform, self._now)
-        return requests
+        return [
+            run_request(event, config, on_google_cloud=self.on_google_cloud) for event in events
+        ]
 
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
         write_records(self._instance, self._keys[monitor], records)
         self.inboxes[monitor].add(records)
 
 
-def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
-    """Name the sensor of a subscription, so that a further model on it changes nothing.
-
-    It is the plain name where a model without `asset_prefix` is among the models, otherwise one
-    made from the subscription.
-    """
+def _sensor_name(configs: Sequence[MonitoringConfig]) -> str:
+    # A further model on the subscription changes nothing.
     if any(config.asset_prefix is None for config in configs):
         return SENSOR_NAME
     subscription = re.sub(r"[^A-Za-z0-9]+", "_", configs[0].trigger_subscription)
@@ -251,28 +230,23 @@ def sensor_name(configs: Sequence[MonitoringConfig]) -> str:
 def run_request(
     event: DriftEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
 ) -> dg.RunRequest:
-    """Ask for the training of a drift event, with its key as run key: asked twice, it runs once.
-
-    Its tags link to the day's report and, on Google Cloud, to the monitor and to the feature that
-    drifted most.
-    """
+    """Ask for the training of a drift event, with its key as run key: asked twice, it runs once."""
     names = keys.ModelNames.of(config)
-    project, location, monitor_id = config.project_id, config.location, event.model_monitor_id
-    job_name = monitoring_job_name(project, location, monitor_id, event.monitoring_job_id)
-    day = str(last_day(event.window_end))
+    monitor = (config.project_id, config.location, event.model_monitor_id)
+    job_name = monitoring_job_name(*monitor, event.monitoring_job_id)
+    report, day = names.asset(keys.DRIFT_REPORT).path, str(last_day(event.window_end))
     tags = {
         keys.DRIFT_EVENT_TAG: event.key,
         keys.MONITORING_JOB_TAG: job_name,
         keys.MODEL_TAG: config.model_name,
-        keys.REPORT_TAG: links.asset_partition_page(names.asset(keys.DRIFT_REPORT).path, day),
+        keys.REPORT_TAG: links.asset_partition_page(report, day),
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
     if on_google_cloud:
-        tags[keys.MONITOR_PAGE_TAG] = links.model_monitor_page(project, location, monitor_id)
-        tags[keys.FEATURE_PAGE_TAG] = links.feature_drift_page(
-            job_name, event.most_drifted.feature, project
-        )
+        drifted_most = event.most_drifted.feature
+        tags[keys.MONITOR_PAGE_TAG] = links.model_monitor_page(*monitor)
+        tags[keys.FEATURE_PAGE_TAG] = links.feature_drift_page(job_name, drifted_most)
     training = {"drift_event": event.key, "window_end": event.window_end.isoformat()}
     return dg.RunRequest(
         run_key=event.key,
@@ -284,33 +258,22 @@ def run_request(
 
 def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> dict[str, bool]:
     """Find the training runs of drift events: by key whether it was handed over to run."""
-    launched: dict[str, bool] = {}
+    launched: dict[str, bool] = defaultdict(bool)
     chosen = dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: sorted(event_keys)})
     for run in instance.get_runs(chosen):
-        key = run.tags[keys.DRIFT_EVENT_TAG]
-        is_launched = run.status != dg.DagsterRunStatus.NOT_STARTED
-        launched[key] = launched.get(key, False) or is_launched
+        launched[run.tags[keys.DRIFT_EVENT_TAG]] |= run.status != dg.DagsterRunStatus.NOT_STARTED
     return launched
 
 
-def training_history(
-    instance: dg.DagsterInstance, names: keys.ModelNames, *, answers: bool = True
-) -> TrainingHistory:
-    """Sum up the trainings of a model so far.
-
-    Without `answers` it is not read which windows they reached: only held events are answered.
-    """
+def training_history(instance: dg.DagsterInstance, names: keys.ModelNames) -> TrainingHistory:
+    """Sum up the trainings of a model so far."""
     job = names.name(keys.RETRAIN_JOB)
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
-    baseline, model = (
-        _trained_until(instance, names.asset(asset)) if answers else None
-        for asset in (keys.BASELINE_DATASET, keys.TRAINED_MODEL)
-    )
     return TrainingHistory(
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
-        baseline_until=baseline,
-        evaluated_until=model,
+        baseline_until=_trained_until(instance, names.asset(keys.BASELINE_DATASET)),
+        evaluated_until=_trained_until(instance, names.asset(keys.TRAINED_MODEL)),
     )
 
 

@@ -5,27 +5,20 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime, timedelta
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel
 
-MAX_PIPELINE_JOB_ID_LENGTH = 128
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_MAX_PIPELINE_JOB_ID_LENGTH = 128
 
 
-class DriftedFeature(_Record):
+class DriftedFeature(BaseModel, extra="forbid", frozen=True):
     """A feature with its distance, in [0, 1], and the configured threshold."""
 
     feature: str
     distance: float
     threshold: float
 
-    def __str__(self) -> str:
-        return f"{self.feature} {self.distance:.4f} > {self.threshold:g}"
 
-
-class DriftEvent(_Record):
+class DriftEvent(BaseModel, extra="forbid", frozen=True):
     """The drift that one monitoring job found, as the platform tells it.
 
     The features, at least one, are those above their threshold. The window is that of the target
@@ -52,7 +45,7 @@ class DriftEvent(_Record):
 
     def summary(self) -> str:
         """Features, distances and thresholds in a line, e.g. `type 0.5978 > 0.3`."""
-        return ", ".join(str(feature) for feature in self.features)
+        return ", ".join(f"{f.feature} {f.distance:.4f} > {f.threshold:g}" for f in self.features)
 
 
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
@@ -69,15 +62,10 @@ def last_day(window_end: datetime) -> date:
 
 
 def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
-    """Derive the id of the training PipelineJob, so that a second creation is refused.
+    """Derive the id of an event's training PipelineJob, so that a second creation is refused.
 
-    Args:
-        training_pipeline: name of the training pipeline, e.g. `pipeline-train`.
-        event_key: key of the drift event.
-
-    Returns:
-        An id of at most 128 characters that matches `[a-z][-a-z0-9]*`, the same for the same
-        event from every trigger. Source: CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
+    It matches `[a-z][-a-z0-9]*` and has at most 128 characters. Source:
+    CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
     """
     digest = hashlib.sha256(event_key.encode()).hexdigest()[:32]
-    return f"{training_pipeline[: MAX_PIPELINE_JOB_ID_LENGTH - 40]}-drift-{digest}"
+    return f"{training_pipeline[: _MAX_PIPELINE_JOB_ID_LENGTH - 40]}-drift-{digest}"

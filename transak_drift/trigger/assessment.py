@@ -5,14 +5,14 @@ The sensor, the Cloud Function and `transak-drift explain` share this code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from functools import partial
+from functools import cached_property
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
+from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
@@ -60,14 +60,19 @@ class Assessment:
         """The jobs that the message may be about."""
         return [] if self.job is None else [self.job, *self.further_jobs]
 
+    @property
+    def key(self) -> str:
+        """What its records are about: a drift event, jobs not known to be ours, or no job."""
+        if self.job is None or self.config is None:
+            # Another project's job of the same ids must not stand for ours.
+            return " ".join(job.name for job in self.named_jobs)
+        return drift_event_key(self.job.model_monitor_id, self.job.monitoring_job_id)
+
 
 class Assessor:
     """Assesses the messages and jobs of one moment; each question is asked once.
 
-    Args:
-        models: the models that share the trigger subscription, each with its platform.
-        now: the present time, UTC.
-        may_ask: whether there is time for another question; without it a job waits.
+    A job waits where `may_ask` says that there is no time for another question.
     """
 
     def __init__(
@@ -79,7 +84,6 @@ class Assessor:
         self._models = {config.model_monitor_id: (config, platform) for config, platform in models}
         self._now = now
         self._may_ask = may_ask
-        self._monitors: dict[str, OwnMonitors | PlatformError] = {}
         self._assessments: dict[tuple[str, str], Assessment] = {}
         self._outages: dict[str, str] = {}
 
@@ -99,22 +103,20 @@ class Assessor:
         """Say what a job of one of a model's monitors means, by the configured thresholds."""
         key = (model_monitor_id, monitoring_job_id)
         if key not in self._assessments:
-            self._assessments[key] = self._ask_for_job(config, *key)
+            job = NamedJob(config.project_id, config.location, *key)
+            self._assessments[key] = self._ask_for_job(config, job)
         return self._assessments[key]
 
     def _assess_named(self, jobs: Sequence[NamedJob]) -> Assessment:
-        ours: dict[tuple[str, str], MonitoringConfig] = {}
-        known: list[OwnMonitors] = []
-        unavailable: PlatformError | None = None
-        for config, _ in self._models.values():
-            monitors = self._own_monitors(config)
-            if isinstance(monitors, PlatformError):
-                unavailable = monitors
-                continue
-            known.append(monitors)
-            for job in jobs:
-                if _foreign_part(job, [monitors]) is None:
-                    ours[(job.model_monitor_id, job.monitoring_job_id)] = config
+        monitors, unavailable = self._own_monitors
+        ours = {
+            (job.model_monitor_id, job.monitoring_job_id): self._models[model][0]
+            for model, own in monitors.items()
+            for job in jobs
+            if job.project in own.projects
+            and job.location == own.location
+            and job.model_monitor_id in own.monitor_ids
+        }
         if len(ours) > 1:
             names = ", ".join("/".join(key) for key in sorted(ours))
             detail = f"the body names {len(ours)} of our monitoring jobs, {names}; expected one"
@@ -125,43 +127,37 @@ class Assessor:
             first, *others = jobs
             reason = str(unavailable)
             return Assessment(Verdict.UNAVAILABLE, reason, job=first, further_jobs=tuple(others))
-        # Each part may be known, but of different models.
-        fault = _foreign_part(jobs[0], known) or (
-            RejectionReason.OTHER_MONITOR,
-            f"{jobs[0].name} is of no monitor of ours",
-        )
-        return _rejected(*fault, job=jobs[0])
+        return _foreign(jobs[0], monitors.values())
 
-    def _own_monitors(self, config: MonitoringConfig) -> OwnMonitors | PlatformError:
-        monitor_id = config.model_monitor_id
-        if monitor_id not in self._monitors:
+    @cached_property
+    def _own_monitors(self) -> tuple[dict[str, OwnMonitors], PlatformError | None]:
+        monitors, unavailable = {}, None
+        for model, (config, platform) in self._models.items():
             try:
-                self._monitors[monitor_id] = self._models[monitor_id][1].own_monitors(config)
+                monitors[model] = platform.own_monitors(config)
             except PlatformError as error:
-                self._monitors[monitor_id] = error
-        return self._monitors[monitor_id]
+                unavailable = error
+        return monitors, unavailable
 
-    def _ask_for_job(self, config: MonitoringConfig, monitor_id: str, job_id: str) -> Assessment:
-        named = NamedJob(config.project_id, config.location, monitor_id, job_id)
-        _, platform = self._models[config.model_monitor_id]
-        reason = self._outages.get(config.model_monitor_id)
-        if reason is not None:
+    def _ask_for_job(self, config: MonitoringConfig, job: NamedJob) -> Assessment:
+        model, ids = config.model_monitor_id, (job.model_monitor_id, job.monitoring_job_id)
+        if model in self._outages:
             # It would be the same for this job.
-            return Assessment(Verdict.UNAVAILABLE, reason, config, named)
+            return Assessment(Verdict.UNAVAILABLE, self._outages[model], config, job)
         if not self._may_ask():
-            reason = f"{named.name} is read at a later tick"
-            return Assessment(Verdict.WAITING, reason, config, named, is_unread=True)
+            reason = f"{job.name} is read at a later tick"
+            return Assessment(Verdict.WAITING, reason, config, job, is_unread=True)
         try:
-            job = platform.read_monitoring_job(config, monitor_id, job_id)
-            return _judge(job, named, config, self._now)
+            found = self._models[model][1].read_monitoring_job(config, *ids)
+            return _judge(found, job, config, self._now)
         except PlatformError as error:
             reason = str(error)[:500]
             if isinstance(error, TemporaryPlatformError):
-                self._outages[config.model_monitor_id] = reason
+                self._outages[model] = reason
         except Exception as error:
             # A fault of one job, so that the others go on; it is looked at again.
-            reason = f"{named.name} cannot be read: {type(error).__name__}: {error}"[:500]
-        return Assessment(Verdict.UNAVAILABLE, reason, config, named)
+            reason = f"{job.name} cannot be read: {type(error).__name__}: {error}"[:500]
+        return Assessment(Verdict.UNAVAILABLE, reason, config, job)
 
 
 def drift_event_of(
@@ -199,65 +195,55 @@ def window_fault(result: MonitoringResult, config: MonitoringConfig, now: dateti
     return None
 
 
-def resource_name(job: NamedJob) -> str:
-    """Return the resource name of a job as it was named."""
-    return job.name
-
-
 def _judge(
     job: MonitoringJob, named: NamedJob, config: MonitoringConfig, now: datetime
 ) -> Assessment:
-    rejected = partial(_rejected, config=config, job=named)
     if job.state == JobState.UNFINISHED:
         reason = f"{job.name} has not ended yet; it is looked at again"
         return Assessment(Verdict.WAITING, reason, config, named)
-    if job.state == JobState.MISSING:
-        return rejected(RejectionReason.JOB_MISSING, job.detail)
     if job.result is None:
-        return rejected(RejectionReason.JOB_FAILED, job.detail)
+        is_missing = job.state == JobState.MISSING
+        rejection = RejectionReason.JOB_MISSING if is_missing else RejectionReason.JOB_FAILED
+        return _rejected(rejection, job.detail, config, named)
     fault = window_fault(job.result, config, now)
     if fault is not None:
-        return rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault)
+        return _rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault, config, named)
     features = _monitored_features(job.result, config)
     event = drift_event_of(job, job.result, config)
-    if event is None:
+    if event is not None:
+        verdict, reason = Verdict.DRIFT, event.summary()
+    else:
         shown = ", ".join(f"{item.feature} {item.distance:.4f}" for item in features)
+        verdict = Verdict.NOT_DRIFT
         reason = f"no monitored feature is above its threshold ({shown or 'none has a distance'})"
-        return Assessment(Verdict.NOT_DRIFT, reason, config, named, features=features)
-    return Assessment(Verdict.DRIFT, event.summary(), config, named, features=features, event=event)
+    return Assessment(verdict, reason, config, named, features=features, event=event)
 
 
 def _monitored_features(
     result: MonitoringResult, config: MonitoringConfig
 ) -> tuple[DriftedFeature, ...]:
-    thresholds = config.drift_thresholds
     return tuple(
         # Rounding may put a distance above 1.
-        DriftedFeature(
-            feature=item.feature,
-            distance=min(item.distance, 1.0),
-            threshold=thresholds[item.feature],
-        )
+        DriftedFeature(feature=item.feature, distance=min(item.distance, 1.0), threshold=threshold)
         for item in result.features
-        if item.distance is not None and item.feature in thresholds
+        if item.distance is not None
+        and (threshold := config.drift_thresholds.get(item.feature)) is not None
     )
 
 
-def _foreign_part(job: NamedJob, own: Sequence[OwnMonitors]) -> tuple[RejectionReason, str] | None:
-    for reason, found, ours in (
-        (RejectionReason.OTHER_PROJECT, job.project, {p for item in own for p in item.projects}),
-        (RejectionReason.OTHER_LOCATION, job.location, {item.location for item in own}),
-        (
-            RejectionReason.OTHER_MONITOR,
-            job.model_monitor_id,
-            {monitor for item in own for monitor in item.monitor_ids},
-        ),
+def _foreign(job: NamedJob, own: Collection[OwnMonitors]) -> Assessment:
+    for what, found, ours in (
+        ("project", job.project, {project for item in own for project in item.projects}),
+        ("location", job.location, {item.location for item in own}),
+        ("monitor", job.model_monitor_id, {name for item in own for name in item.monitor_ids}),
     ):
         if found not in ours:
-            what = reason.removeprefix("other_")
             expected = " or ".join(sorted(ours)[:5]) or "none: the model has no monitor yet"
-            return reason, f"the job is of the {what} {found}, ours is {expected}"
-    return None
+            detail = f"the job is of the {what} {found}, ours is {expected}"
+            return _rejected(RejectionReason(f"other_{what}"), detail, job=job)
+    # Each part is known, but of different models.
+    detail = f"{job.name} is of no monitor of ours"
+    return _rejected(RejectionReason.OTHER_MONITOR, detail, job=job)
 
 
 def _rejected(

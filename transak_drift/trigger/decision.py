@@ -15,30 +15,15 @@ from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind, TriggerRe
 class TrainingHistory:
     """What is known of a model's trainings when a drift event is decided; times in UTC.
 
-    Args:
-        in_flight: trainings requested, queued or running.
-        last_start: when the newest training was requested.
-        baseline_until: end of the window that the present baseline was made from.
-        evaluated_until: end of the window that the newest finished training learned from, whether
-            its model was promoted or not.
+    The baseline was made from data until `baseline_until`; the newest finished training, whether
+    its model was promoted or not, learned from data until `evaluated_until`.
     """
 
-    in_flight: int
-    last_start: datetime | None
-    baseline_until: datetime | None
+    # Requested, queued or running.
+    in_flight: int = 0
+    last_start: datetime | None = None
+    baseline_until: datetime | None = None
     evaluated_until: datetime | None = None
-
-
-NO_HISTORY = TrainingHistory(in_flight=0, last_start=None, baseline_until=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What is recorded, then which trainings are requested, and how many events are held back."""
-
-    steps: list[TriggerRecord]
-    request: list[DriftEvent]
-    held: int
 
 
 def decide(
@@ -47,8 +32,8 @@ def decide(
     history: TrainingHistory,
     runs: Mapping[str, bool],
     now: datetime,
-) -> Decisions:
-    """Decide on every open drift event of a model.
+) -> tuple[list[TriggerRecord], list[DriftEvent]]:
+    """Return what is recorded of every open drift event of a model, then which trainings start.
 
     Held events come first, the newest window first, since a training learns from the days up to
     its event's window and so answers the older ones; then new events in the order of their record.
@@ -61,28 +46,39 @@ def decide(
     held = [pair for pair in undecided if pair[0].kind == OutcomeKind.HELD]
     held.sort(key=lambda pair: pair[1].window_end, reverse=True)
     others = [pair for pair in undecided if pair[0].kind != OutcomeKind.HELD]
-    requested = [event.key for item, event in others if item.kind == OutcomeKind.TRAINING_REQUESTED]
-    unseen = set(requested) - runs.keys()
-    if unseen:
+    requested = {event.key for item, event in others if item.kind == OutcomeKind.TRAINING_REQUESTED}
+    if unseen := requested - runs.keys():
         history = replace(history, in_flight=history.in_flight + len(unseen), last_start=now)
     steps: list[TriggerRecord] = []
     request: list[DriftEvent] = []
-    still_held = 0
+
+    def next_step(item: OpenEvent, event: DriftEvent) -> tuple[OutcomeKind, str]:
+        if runs.get(event.key):
+            return OutcomeKind.TRAINING_STARTED, "its training run is in Dagster's run storage"
+        if item.kind == OutcomeKind.TRAINING_REQUESTED or event.key in runs:
+            # Its own run must not hold it back.
+            return OutcomeKind.TRAINING_REQUESTED, event.summary()
+        if item.kind == OutcomeKind.HELD and (answer := answered_by(event.window_end, history)):
+            return OutcomeKind.SUPERSEDED, answer
+        if reason := hold_back(len(event.features), policy, history, now):
+            return OutcomeKind.HELD, reason
+        return OutcomeKind.TRAINING_REQUESTED, event.summary()
+
     for item, event in [*held, *others]:
         try:
-            kind, detail = _next_step(item, event, policy, history, runs, now)
+            kind, detail = next_step(item, event)
         except Exception as error:
             kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
         if kind == OutcomeKind.TRAINING_REQUESTED:
             request.append(event)
             if event.key not in runs and event.key not in unseen:
                 history = replace(history, in_flight=history.in_flight + 1, last_start=now)
-        still_held += kind == OutcomeKind.HELD
         is_known_error = kind == OutcomeKind.FAILED and detail == item.error
         if kind != item.kind and not is_known_error:
-            step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
-            steps.append(step)
-    return Decisions(steps, request, still_held)
+            steps.append(
+                TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
+            )
+    return steps, request
 
 
 def hold_back(
@@ -108,9 +104,8 @@ def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:
 
     A training whose data reached the end of the window has seen that drift, and its data are the
     baseline now. After a training on data beyond the window nothing in it is news: its model is the
-    champion, or the champion was better on later days. So many days that drifted at once, as a
-    backfill finds them, do not train one by one. An event that was never held is not asked: it may
-    be a day that is monitored again.
+    champion, or the champion was better on later days. So the days of a backfill do not train one
+    by one. An event that was never held is not asked: it may be a day that is monitored again.
     """
     if history.baseline_until is not None and history.baseline_until >= window_end:
         reached = f"{history.baseline_until:%Y-%m-%d %H:%M} UTC"
@@ -118,26 +113,3 @@ def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:
     if history.evaluated_until is not None and history.evaluated_until > window_end:
         return f"a training on data until {history.evaluated_until:%Y-%m-%d %H:%M} UTC has ended"
     return None
-
-
-def _next_step(
-    item: OpenEvent,
-    event: DriftEvent,
-    policy: RetrainPolicy,
-    history: TrainingHistory,
-    runs: Mapping[str, bool],
-    now: datetime,
-) -> tuple[OutcomeKind, str]:
-    if runs.get(event.key):
-        return OutcomeKind.TRAINING_STARTED, "its training run is in Dagster's run storage"
-    if item.kind == OutcomeKind.TRAINING_REQUESTED or event.key in runs:
-        # Its own run must not hold it back.
-        return OutcomeKind.TRAINING_REQUESTED, event.summary()
-    if item.kind == OutcomeKind.HELD:
-        answer = answered_by(event.window_end, history)
-        if answer is not None:
-            return OutcomeKind.SUPERSEDED, answer
-    reason = hold_back(len(event.features), policy, history, now)
-    if reason is not None:
-        return OutcomeKind.HELD, reason
-    return OutcomeKind.TRAINING_REQUESTED, event.summary()

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from transak_drift.drift.drift_event import DriftEvent
 
@@ -45,28 +45,24 @@ class KeptMessage(BaseModel):
     body: str
 
 
-class TriggerRecord(BaseModel):
+class TriggerRecord(BaseModel, frozen=True):
     """One step in the event log, with a sentence for people.
 
-    Args:
-        key: the drift event, `<monitor id>/<job id>`; of a job that could not be verified to be
-            ours its resource name, or those of all that the message names; of a message that names
-            no job an empty string.
-        messages: how many messages had this outcome; 0 of what was found by polling.
-        event: the drift event, where the step is its first or a decision.
-        message: the message, where its job has not ended.
-        reason: why a message was rejected.
+    The key is that of the drift event; where no job could be verified to be ours the resource names
+    of those that the message names; of a message that names no job an empty string.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     kind: OutcomeKind
     key: str
     detail: str
     at: AwareDatetime
+    # How many had this outcome; 0 of what was found by polling.
     messages: int = 0
+    # Where the step is the event's first or a decision.
     event: DriftEvent | None = None
+    # Where its job has not ended.
     message: KeptMessage | None = None
+    # Why a message was rejected.
     reason: str = ""
 
 
@@ -79,28 +75,19 @@ class OpenEvent(BaseModel):
     message: KeptMessage | None = None
     error: str = ""
 
-    @property
-    def window_end(self) -> datetime | None:
-        """End of the window that drifted, UTC; None while that is not known."""
-        return None if self.event is None else self.event.window_end
-
 
 class Inbox(BaseModel):
-    """The records of one model, summed up.
+    """The records of one model, summed up; oldest first."""
 
-    Args:
-        read_until: storage id up to which no further observation can appear in the event log.
-        open: by key, oldest first.
-        answered: keys of events that were trained or superseded, oldest first: a late message of
-            one changes nothing. Of older ones only the training run is known.
-        unannounced: by key, when drift was read that no message has named.
-        way_is_broken: whether it was said that messages do not arrive.
-    """
-
+    # Storage id up to which no further observation can appear in the event log.
     read_until: int = 0
     open: dict[str, OpenEvent] = Field(default_factory=dict)
+    # Keys of trained or superseded events, of which a late message changes nothing. Of older ones
+    # only the training run is known.
     answered: list[str] = Field(default_factory=list)
+    # When drift was read that no message has named.
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
+    # Whether it was said that messages do not arrive.
     way_is_broken: bool = False
 
     def knows(self, key: str) -> bool:
@@ -170,20 +157,18 @@ def read_cursor(text: str | None) -> dict[str, Inbox]:
 
 def records_of_former_cursor(text: str | None, now: datetime) -> list[TriggerRecord]:
     """Read what only the cursor of version 0.1 knew: events held, requested and superseded."""
+    known: dict[str, Any] = {"detail": "from the cursor of version 0.1", "at": now, "messages": 1}
+    drift, superseded = OutcomeKind.DRIFT, OutcomeKind.SUPERSEDED
     try:
         state: Any = json.loads(text or "{}")
         entries = [*state["held"].values(), *state["requested"].values()]
         events = [_former_event(entry["event"]) for entry in entries]
-        superseded = [str(key) for key in state["superseded"]]
+        return [
+            *(TriggerRecord(kind=drift, key=item.key, event=item, **known) for item in events),
+            *(TriggerRecord(kind=superseded, key=key, **known) for key in state["superseded"]),
+        ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-    found = [(OutcomeKind.DRIFT, event.key, event) for event in events]
-    ended = [(OutcomeKind.SUPERSEDED, key, None) for key in superseded]
-    detail = "from the cursor of version 0.1"
-    return [
-        TriggerRecord(kind=kind, key=key, detail=detail, at=now, messages=1, event=event)
-        for kind, key, event in [*found, *ended]
-    ]
 
 
 def _former_event(event: dict[str, Any]) -> DriftEvent:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.trigger.assessment import Assessment, Verdict
 from transak_drift.trigger.inbox import (
     MAX_KEPT_BODY_BYTES,
@@ -39,10 +39,12 @@ class Outcome:
     waited: list[tuple[str, str]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Group:
     """The messages of one job, or one rejected message, with their common assessment."""
 
+    owner: str
+    key: str
     assessment: Assessment
     pulled: list[ReceivedMessage] = field(default_factory=list)
     waiting: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
@@ -57,48 +59,45 @@ def take_in(
 ) -> tuple[list[Outcome], list[str]]:
     """Decide what becomes of messages that were pulled, and of those that wait for their job.
 
-    There is an inbox for the monitor of each model that shares the subscription; what belongs to
-    none of the models is recorded at the first.
-
-    Returns:
-        The outcomes, and what a person has to know of. A message that is in no outcome stays with
-        Pub/Sub and is delivered again, or waits on.
+    There is an inbox for each model's monitor; what belongs to no model is recorded at the first.
+    Returns the outcomes, and what a person has to know of. A message that is in no outcome stays
+    with Pub/Sub and is delivered again, or waits on.
     """
     groups: dict[tuple[str, str, str], _Group] = {}
-
-    def group(assessment: Assessment, message: ReceivedMessage) -> _Group:
-        owner, key = (assessment.config or configs[0]).model_monitor_id, _key(assessment)
-        apart = message.message_id if assessment.rejection else assessment.reason
-        return groups.setdefault((owner, key, apart), _Group(assessment))
-
     # A flood is mostly copies of the same bytes.
-    copies: dict[bytes, list[ReceivedMessage]] = {}
+    assess = cache(assess)
+
+    def group_of(message: ReceivedMessage, assessment: Assessment) -> _Group:
+        owner, key = (assessment.config or configs[0]).model_monitor_id, assessment.key
+        apart = message.message_id if assessment.rejection else assessment.reason
+        return groups.setdefault((owner, key, apart), _Group(owner, key, assessment))
+
     for message in pulled:
-        copies.setdefault(message.data, []).append(message)
-    for body, messages in copies.items():
-        assessment = assess(body)
-        for part in [[item] for item in messages] if assessment.rejection else [messages]:
-            group(assessment, part[0]).pulled += part
+        group_of(message, assess(message.data)).pulled.append(message)
     waiting = [
-        (monitor_id, key, item.since, item.message)
+        ((monitor_id, key), item.since, item.message)
         for monitor_id, inbox in inboxes.items()
         for key, item in inbox.waiting().items()
         if item.message is not None
     ]
     # Not always the same first, where there is no time for all.
     random.shuffle(waiting)
-    for monitor_id, key, since, kept in waiting:
+    for place, since, kept in waiting:
         message = ReceivedMessage(kept.message_id, "", kept.body.encode())
-        assessment = _unless_given_up(assess(message.data), now - since)
-        group(assessment, message).waiting[monitor_id, key] = message
+        assessment = assess(message.data)
+        is_unfinished = assessment.verdict == Verdict.WAITING and not assessment.is_unread
+        if is_unfinished and now - since > MAX_WAIT:
+            reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
+            never = RejectionReason.JOB_NEVER_ENDED
+            assessment = replace(
+                assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never
+            )
+        group_of(message, assessment).waiting[place] = message
     room = {monitor_id: MAX_OPEN_EVENTS - len(inbox.open) for monitor_id, inbox in inboxes.items()}
-    outcomes: list[Outcome] = []
-    for (owner, key, _), members in groups.items():
-        outcome = _outcome(owner, key, members, inboxes[owner], room, now)
-        if outcome is not None:
-            outcomes.append(outcome)
-    assessments = [members.assessment for members in groups.values()]
-    return outcomes, [a.reason for a in assessments if a.verdict == Verdict.UNAVAILABLE]
+    found = [_outcome(group, inboxes[group.owner], room, now) for group in groups.values()]
+    assessments = [group.assessment for group in groups.values()]
+    problems = [item.reason for item in assessments if item.verdict == Verdict.UNAVAILABLE]
+    return [outcome for outcome in found if outcome is not None], problems
 
 
 def records_to_write(outcomes: Sequence[Outcome]) -> list[tuple[str, list[TriggerRecord]]]:
@@ -106,13 +105,16 @@ def records_to_write(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Trigge
 
     What waited elsewhere ends only once its outcome is written.
     """
-    written: dict[str, list[TriggerRecord]] = {}
-    ended: dict[str, list[TriggerRecord]] = {}
+    written: dict[str, list[TriggerRecord]] = defaultdict(list)
+    ended: dict[str, list[TriggerRecord]] = defaultdict(list)
     for outcome in outcomes:
-        written.setdefault(outcome.monitor_id, []).append(outcome.record)
+        record = outcome.record
+        written[outcome.monitor_id].append(record)
         for monitor_id, key in outcome.waited:
-            end = {"kind": OutcomeKind.NOTICE, "key": key, "event": None, "messages": 0}
-            ended.setdefault(monitor_id, []).append(outcome.record.model_copy(update=end))
+            end = TriggerRecord(
+                kind=OutcomeKind.NOTICE, key=key, detail=record.detail, at=record.at
+            )
+            ended[monitor_id].append(end)
     return [*written.items(), *ended.items()]
 
 
@@ -128,15 +130,13 @@ def counts(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _outcome(
-    owner: str, key: str, group: _Group, inbox: Inbox, room: dict[str, int], now: datetime
-) -> Outcome | None:
-    assessment, pulled = group.assessment, group.pulled
+def _outcome(group: _Group, inbox: Inbox, room: dict[str, int], now: datetime) -> Outcome | None:
+    assessment, key, pulled = group.assessment, group.key, group.pulled
     kind, detail = _kind(assessment, key, inbox), assessment.reason
     if kind in (OutcomeKind.DRIFT, OutcomeKind.WAITING) and key not in inbox.open:
-        if room[owner] <= 0:
+        room[group.owner] -= 1
+        if room[group.owner] < 0:
             kind, detail = OutcomeKind.DEFERRED, f"{MAX_OPEN_EVENTS} drift events are open already"
-        room[owner] -= 1
     waits_on = assessment.verdict in (Verdict.WAITING, Verdict.UNAVAILABLE)
     if not pulled and (waits_on or kind == OutcomeKind.DEFERRED):
         return None
@@ -153,11 +153,11 @@ def _outcome(
         reason=assessment.rejection or "",
     )
     return Outcome(
-        owner,
+        group.owner,
         record,
         [] if kind == OutcomeKind.DEFERRED else [item.ack_id for item in pulled],
         (message, assessment.rejection, detail) if assessment.rejection else None,
-        [place for place in group.waiting if place != (owner, key)],
+        [place for place in group.waiting if place != (group.owner, key)],
     )
 
 
@@ -179,23 +179,3 @@ def _kept(message: ReceivedMessage, assessment: Assessment) -> KeptMessage:
     if len(body) > MAX_KEPT_BODY_BYTES and assessment.named_jobs:
         body = json.dumps([job.name for job in assessment.named_jobs]).encode()
     return KeptMessage(message_id=message.message_id, body=body.decode())
-
-
-def _unless_given_up(assessment: Assessment, waited: timedelta) -> Assessment:
-    is_unfinished = assessment.verdict == Verdict.WAITING and not assessment.is_unread
-    if not is_unfinished or waited <= MAX_WAIT:
-        return assessment
-    reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
-    never = RejectionReason.JOB_NEVER_ENDED
-    return replace(assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never)
-
-
-def _key(assessment: Assessment) -> str:
-    job = assessment.job
-    if job is None:
-        return ""
-    # Not verified to be ours: another project's job of the same ids must not stand for it.
-    is_ours = assessment.config is not None
-    if is_ours:
-        return drift_event_key(job.model_monitor_id, job.monitoring_job_id)
-    return " ".join(named.name for named in assessment.named_jobs)

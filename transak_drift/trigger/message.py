@@ -21,7 +21,7 @@ from transak_drift.config.resource_names import monitoring_job_name, parse_monit
 ACK_DEADLINE_SECONDS = 60
 # A log entry has at most 256 KiB ("Cloud Logging: Quotas and limits"); four times that is no entry.
 MAX_BODY_BYTES = 1024 * 1024
-MAX_NAMED_JOBS = 10
+_MAX_NAMED_JOBS = 10
 # An attribute of a Pub/Sub message holds 1024 bytes ("Pub/Sub quotas and limits").
 MAX_DETAIL_LENGTH = 1_000
 _MAX_NAME_LENGTH = 300
@@ -87,30 +87,29 @@ class Rejected:
 def read_message(body: bytes) -> tuple[NamedJob, ...] | Notice | Rejected:
     """Read which monitoring jobs a message names, each once; never raises for any input.
 
-    It is the first that applies of a notification channel's `details.model_monitoring_job_name`, a
-    LogEntry's `jsonPayload.modelMonitoringJob`, and every text in the JSON that is wholly the
-    resource name of a job.
+    Where a notification channel or a LogEntry names its job counts before every other text in the
+    JSON that is wholly the resource name of a job.
     """
     if len(body) > MAX_BODY_BYTES:
         detail = f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
         return Rejected(RejectionReason.TOO_LARGE, detail)
     try:
-        document = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_members
-        )
+        text = body.decode()
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_members)
     except UnicodeDecodeError as error:
         return Rejected(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
     except (ValueError, RecursionError) as error:
         detail = sanitize_detail(f"the body is not JSON: {str(error)[:200]}")
         return Rejected(RejectionReason.NOT_JSON, detail)
-    details, payload = _section(document, "details"), _section(document, "jsonPayload")
-    subject = None if details is None else document.get("subject")
-    if isinstance(subject, str) and "anomal" not in subject.casefold():
-        return Notice(sanitize_detail(subject))
-    known = _named_job((details or {}).get("model_monitoring_job_name"))
-    known = known or _named_job((payload or {}).get("modelMonitoringJob"))
-    jobs = [known] if known else dict.fromkeys(filter(None, map(_named_job, _texts(document))))
-    if len(jobs) > MAX_NAMED_JOBS:
+    match document:
+        case {"subject": str(subject), "details": {}} if "anomal" not in subject.casefold():
+            return Notice(sanitize_detail(subject))
+        case {"details": {"model_monitoring_job_name": name}} if _named_job(name):
+            document = name
+        case {"jsonPayload": {"modelMonitoringJob": name}} if _named_job(name):
+            document = name
+    jobs = dict.fromkeys(job for text in _texts(document) if (job := _named_job(text)))
+    if len(jobs) > _MAX_NAMED_JOBS:
         detail = f"the body names {len(jobs)} monitoring jobs, expected one"
         return Rejected(RejectionReason.SEVERAL_JOBS, detail)
     if not jobs:
@@ -135,14 +134,9 @@ def _refuse_constant(constant: str) -> Any:
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
     return members
-
-
-def _section(document: Any, key: str) -> dict[str, Any] | None:
-    section = document.get(key) if isinstance(document, dict) else None
-    return section if isinstance(section, dict) else None
 
 
 def _texts(document: Any) -> Iterator[str]:

@@ -38,7 +38,7 @@ from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.decision import NO_HISTORY
+from transak_drift.trigger.decision import TrainingHistory
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord, read_cursor
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.config.configurations import configuration
@@ -507,7 +507,7 @@ def test_the_runs_of_many_events_are_found(storage: dg.DagsterInstance) -> None:
 def test_the_baseline_and_the_newest_model_say_how_far_they_reach(
     storage: dg.DagsterInstance,
 ) -> None:
-    assert training_history(storage, NAMES) == NO_HISTORY
+    assert training_history(storage, NAMES) == TrainingHistory()
     ends = {BASELINE_DATASET: MAY_1, TRAINED_MODEL: MAY_1 + timedelta(days=3)}
     for name, end in ends.items():
         metadata = {TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(end)}

@@ -10,20 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.trigger import decision as decision_module
 from transak_drift.trigger.decision import (
-    NO_HISTORY,
-    Decisions,
     TrainingHistory,
     answered_by,
     decide,
     hold_back,
 )
-from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind
+from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind, TriggerRecord
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
 
 NOW = MAY_1 + timedelta(days=30)
 HOUR = timedelta(hours=1)
+NO_HISTORY = TrainingHistory()
+Decisions = tuple[list[TriggerRecord], list[DriftEvent]]
 REQUESTED, HELD = OutcomeKind.TRAINING_REQUESTED, OutcomeKind.HELD
 
 
@@ -47,18 +48,20 @@ def decide_on(
 
 
 def kinds(decisions: Decisions) -> dict[str, OutcomeKind]:
-    return {step.key.rpartition("/")[2]: step.kind for step in decisions.steps}
+    steps, _ = decisions
+    return {step.key.rpartition("/")[2]: step.kind for step in steps}
 
 
 def requested(decisions: Decisions) -> list[str]:
-    return [event.monitoring_job_id for event in decisions.request]
+    _, events = decisions
+    return [event.monitoring_job_id for event in events]
 
 
 def test_a_new_event_is_requested_and_the_next_one_held() -> None:
     decisions = decide_on(an_event("a", 1), an_event("b", 2))
     assert kinds(decisions) == {"a": REQUESTED, "b": HELD}
-    assert (requested(decisions), decisions.held) == (["a"], 1)
-    assert [step.detail for step in decisions.steps] == [
+    assert requested(decisions) == ["a"]
+    assert [step.detail for step in decisions[0]] == [
         "description 0.6000 > 0.3",
         "1 training(s) in flight",
     ]
@@ -109,7 +112,7 @@ def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
     history = TrainingHistory(0, NOW - timedelta(minutes=9), None)
     held = an_event("a", 5, HELD)
     waiting = decide_on(held, history=history, cooldown_minutes=10)
-    assert (waiting.steps, waiting.held) == ([], 1)
+    assert waiting == ([], [])
     later = NOW + timedelta(minutes=1)
     assert requested(decide_on(held, history=history, now=later, cooldown_minutes=10)) == ["a"]
 
@@ -117,7 +120,7 @@ def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
 def test_a_job_without_an_end_is_not_decided() -> None:
     waiting = {"a": OpenEvent(kind=OutcomeKind.WAITING, since=NOW)}
     decisions = decide(Inbox(open=waiting), RetrainPolicy(), NO_HISTORY, {}, NOW)
-    assert decisions == Decisions([], [], 0)
+    assert decisions == ([], [])
 
 
 def test_one_event_that_raises_is_recorded_once_and_stops_no_other(
@@ -134,7 +137,7 @@ def test_one_event_that_raises_is_recorded_once_and_stops_no_other(
     bad, good = an_event("bad", 1, description=0.6, type=0.6), an_event("good", 2)
     decisions = decide_on(bad, good)
     assert kinds(decisions) == {"bad": OutcomeKind.FAILED, "good": REQUESTED}
-    bad.error = decisions.steps[0].detail
+    bad.error = decisions[0][0].detail
     assert "bad" not in kinds(decide_on(bad, good))
 
 

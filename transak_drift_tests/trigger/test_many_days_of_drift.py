@@ -49,12 +49,14 @@ class Trigger:
             baseline_until=self._judged_until if self._promotes else None,
             evaluated_until=self._judged_until,
         )
-        decisions = decide(self.inbox, RetrainPolicy(), history, dict.fromkeys(done, True), NOW)
-        self.inbox.add(decisions.steps)
-        for step in decisions.steps:
+        steps, requests = decide(
+            self.inbox, RetrainPolicy(), history, dict.fromkeys(done, True), NOW
+        )
+        self.inbox.add(steps)
+        for step in steps:
             if step.kind == OutcomeKind.SUPERSEDED:
                 self.superseded.append(step.key)
-        for event in decisions.request:
+        for event in requests:
             if event.key not in done:
                 self.trained.append(event)
                 self._running[event.key] = self._ticks

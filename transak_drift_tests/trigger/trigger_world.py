@@ -283,10 +283,10 @@ class TriggerWorld:
                 if message_id is not None:
                     self.on_acknowledged(message_id)
         runs = {key: run.status != RunStatus.NOT_STARTED for key, run in self.runs.items()}
-        decisions = decide(inbox, self.config.retrain_policy, self.history(), runs, self.now)
-        for step in decisions.steps:
+        steps, requests = decide(inbox, self.config.retrain_policy, self.history(), runs, self.now)
+        for step in steps:
             self._record(inbox, [step])
-        return decisions.request, write_cursor(inboxes)
+        return requests, write_cursor(inboxes)
 
     def _record(self, inbox: Inbox, records: list[TriggerRecord]) -> None:
         self._write(Write.RECORD)
