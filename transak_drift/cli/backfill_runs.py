@@ -178,7 +178,9 @@ class Workers:
 def _begin_work(runs: BackfillRuns, environment: dict[str, str]) -> None:
     global _runs
     _runs = runs
-    # The process that it was forked from may have begun with another environment.
+    # The process that it was forked from may have begun with another environment, and so with
+    # another Dagster instance.
+    os.environ.clear()
     os.environ.update(environment)
     # What was imported lives as long as the process: no collection has to look through it.
     gc.freeze()

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -39,16 +39,17 @@ FIRST = date(2026, 3, 2)
 # The first half of the days with transactions is the baseline.
 AVAILABLE = [FIRST + timedelta(days=n) for n in (0, 1, 3, 4)]
 DAYS = [FIRST + timedelta(days=n) for n in (1, 2, 3, 4)]
-LONG = [FIRST + timedelta(days=n) for n in range(1, 13)]
+# So many that none comes to its end before a signal does.
+LONG = [FIRST + timedelta(days=n) for n in range(1, 91)]
 EMPTY, DRIFTED, BROKEN = DAYS[1], DAYS[2], DAYS[3]
 
 
-def write_transactions(path: Path) -> None:
-    """Write days of which one is missing and one drifts."""
+def write_transactions(path: Path, days: Sequence[date]) -> None:
+    """Write days of which one drifts."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("date", "description", "type"))
-        for day in AVAILABLE:
+        for day in days:
             coop = 90 if day == DRIFTED else 50
             for number in range(100):
                 writer.writerow((day, "Coop" if number < coop else "Migros", "Card"))
@@ -89,7 +90,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    write_transactions(tmp_path / "transactions.csv")
+    write_transactions(tmp_path / "transactions.csv", AVAILABLE)
     return Project(tmp_path, monkeypatch)
 
 
@@ -137,10 +138,10 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was(project: Project) -> None:
+def test_an_interrupted_backfill_goes_on_where_it_was(project: Project, tmp_path: Path) -> None:
+    write_transactions(tmp_path / "transactions.csv", [FIRST, *LONG])
     command = [str(Path(sys.executable).with_name("transak-drift"))]
     process = subprocess.Popen(
-        # Of many days, since each process has one more to do.
         [*command, "backfill", "--from", str(DAYS[0]), "--until", str(LONG[-1])],
         env={**os.environ, **project.variables},
         stdout=subprocess.PIPE,
