@@ -29,6 +29,7 @@ from transak_drift.defs.keys import (
     PREPARE_JOB,
     ModelNames,
 )
+from transak_drift.defs.metadata import failure_message
 from transak_drift.defs.recorded_reports import recorded_day
 from transak_drift.drift.drift_history import RecordedDay
 from transak_drift.settings import Settings
@@ -210,10 +211,6 @@ def _work(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:
     for event in outcome.filter_events(lambda event: event.is_step_failure):
-        failure = event.step_failure_data
-        if failure.user_failure_data is not None and failure.user_failure_data.description:
-            return failure.user_failure_data.description
-        if failure.error is not None:
-            cause = failure.error.cause or failure.error
-            return cause.message.strip()
+        if (message := failure_message(event)) is not None:
+            return message.strip()
     return f"run {outcome.run_id} failed; see its log in the Dagster UI"

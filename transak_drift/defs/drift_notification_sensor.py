@@ -23,6 +23,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.keys import ModelNames
+from transak_drift.defs.metadata import failure_message
 from transak_drift.defs.notification_resource import NotificationResource
 from transak_drift.notifications.channels import (
     NotificationChannel,
@@ -357,10 +358,6 @@ def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
         if record.event_log_entry.dagster_event is not None
     ]
     for event in events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data is not None and failure.user_failure_data.description:
-                return failure.user_failure_data.description
-            if failure.error is not None:
-                return (failure.error.cause or failure.error).message
+        if event.is_step_failure and (message := failure_message(event)) is not None:
+            return message
     return (events[0].message if events else None) or "see the run"

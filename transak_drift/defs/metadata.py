@@ -63,6 +63,16 @@ def as_failure() -> Generator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
+def failure_message(event: dg.DagsterEvent) -> str | None:
+    """Return what a failed step says to people: its own description, else its error's cause."""
+    failure = event.step_failure_data
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    if failure.error is not None:
+        return (failure.error.cause or failure.error).message
+    return None
+
+
 def _column_type(cells: Sequence[Any]) -> str:
     present = [cell for cell in cells if cell is not None]
     if present and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in present):
