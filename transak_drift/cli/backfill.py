@@ -1,14 +1,14 @@
 """`transak-drift backfill`: monitors past days, and says when drift began.
 
-Each day is a run of the daily job on the user's own Dagster instance. The runs share a few worker
-processes: Dagster's own backfill would need its daemon, and a new process for each day.
+The days are runs of the daily job on the user's own Dagster instance, some days each, as Dagster's
+own backfill makes them; no daemon is needed for these.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
-from concurrent.futures import Future
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,6 @@ import dagster as dg
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from transak_drift.cli.backfill_runs import BackfillError, BackfillRuns, MonitoredDay, Workers
 from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.cli.output import (
     JsonOption,
@@ -30,26 +29,58 @@ from transak_drift.cli.output import (
 )
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.definitions import platform_resource
+from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import (
+    DAILY_MONITORING_JOB,
+    DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
     JOB_NAME_METADATA,
+    MAX_DAYS_PER_RUN,
+    MESSAGE_METADATA,
+    MODEL_TAG,
     MONITORING_RUN,
+    PREPARE_JOB,
     ModelNames,
 )
-from transak_drift.defs.recorded_reports import newest_record, read_drift_history
-from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.defs.metadata import failure_message
+from transak_drift.defs.recorded_reports import newest_record, read_drift_history, recorded_day
+from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.settings import Settings, load_settings
 
 DEFAULT_DAYS = 60
-MAX_PROCESSES = 4
+BACKFILL_TAG = "transak_drift/backfill"
 FAILED = 1
 # As a shell reports a process that SIGINT ended.
 INTERRUPTED = 130
 
 _DAY = ["%Y-%m-%d"]
+# The run's log goes to the Dagster instance all the same.
+_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _FEATURE_FIELDS = {"feature", "distance", "threshold"}
+
+
+class BackfillError(RuntimeError):
+    """A run without which no day can be monitored has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoredDay:
+    """What became of one day; the report is None where it failed or its job still runs."""
+
+    day: date
+    run_id: str
+    report: RecordedDay | None = None
+    message: str | None = None
+    error: str = ""
+
+    def summary(self) -> str:
+        if self.error:
+            return f"{self.day} failed"
+        if self.report is None:
+            return f"{self.day} its monitoring job runs"
+        features = self.report.result.features
+        return f"{self.day} {', '.join(feature.summary() for feature in features)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +135,7 @@ def backfill(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Monitor past days, one Dagster run each, and tell when drift of each feature began."""
+    """Monitor past days, and tell when drift of each feature began."""
     settings = load_settings()
     config = settings.load_config(model)
     asked = asked_days(
@@ -152,27 +183,105 @@ def _run(settings: Settings, instance: dg.DagsterInstance, done: _Backfill, labe
         console=error_console,
         disable=not error_console.is_terminal,
     )
-    runs = BackfillRuns(settings, done.config, label)
-    started: list[Future[MonitoredDay]] = []
+    jobs = _Jobs(instance, build_definitions(settings, [done.config]), done.config, label)
+    started: list[Future[list[MonitoredDay]]] = []
+    # A Ctrl-C reaches the main thread alone, so that no run is broken off.
+    worker = ThreadPoolExecutor(1)
     try:
-        with _termination_interrupts(), Workers(runs, min(len(due), MAX_PROCESSES)) as workers, bar:
+        with _termination_interrupts(), bar:
             if due and not _is_prepared(settings, done.config):
-                workers.submit(BackfillRuns.prepare).result()
+                worker.submit(jobs.run, PREPARE_JOB).result()
             task = bar.add_task("days", total=len(due))
-            started += [workers.submit(BackfillRuns.monitor, day) for day in due]
+            started += [worker.submit(jobs.monitor, days) for days in _ranges(due)]
             for future in started:
-                outcome = future.result()
-                bar.update(task, advance=1, description=outcome.summary())
-                if not error_console.is_terminal:
-                    error_console.print(
-                        outcome.summary(), markup=False, highlight=False, soft_wrap=True
-                    )
+                for day in future.result():
+                    bar.update(task, advance=1, description=day.summary())
+                    if not error_console.is_terminal:
+                        error_console.print(
+                            day.summary(), markup=False, highlight=False, soft_wrap=True
+                        )
             if newest_record(instance, names) > history_read_until(instance, names):
-                workers.submit(BackfillRuns.refresh_history).result()
+                worker.submit(jobs.run, DRIFT_HISTORY_JOB).result()
             done.history = read_drift_history(instance, names)
     except KeyboardInterrupt:
         done.interrupted = True
-    done.monitored = [day.result() for day in started if day.done() and not day.cancelled()]
+    finally:
+        worker.shutdown(cancel_futures=True)
+    ended = [future for future in started if not future.cancelled()]
+    done.monitored = [day for future in ended for day in future.result()]
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """Runs the jobs of one model in this process."""
+
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    config: MonitoringConfig
+    label: str
+
+    def run(self, job: str) -> None:
+        outcome = self._execute(job, {})
+        if not outcome.success:
+            reason = _failures(outcome).get("")
+            raise BackfillError(f"job {job} failed, run {outcome.run_id}: {reason}")
+
+    def monitor(self, days: list[date]) -> list[MonitoredDay]:
+        """Monitor days that follow on each other; one that fails stops no other."""
+        bounds = {
+            "dagster/asset_partition_range_start": str(days[0]),
+            "dagster/asset_partition_range_end": str(days[-1]),
+        }
+        outcome = self._execute(DAILY_MONITORING_JOB, bounds)
+        found: dict[str, dict[str, Any]] = {str(day): {} for day in days}
+        names = ModelNames.of(self.config)
+        for event in outcome.get_asset_materialization_events():
+            materialization = event.step_materialization_data.materialization
+            of_day = found[materialization.partition or ""]
+            if event.asset_key == names.asset(DRIFT_REPORT):
+                of_day["report"] = recorded_day(materialization)
+            elif event.asset_key == names.asset(MONITORING_RUN):
+                message = materialization.metadata.get(MESSAGE_METADATA)
+                of_day["message"] = None if message is None else str(message.value)
+        errors = {} if outcome.success else _failures(outcome)
+        whole = errors.get("", "")
+        return [
+            MonitoredDay(day, outcome.run_id, error=errors.get(str(day), whole), **found[str(day)])
+            for day in days
+        ]
+
+    def _execute(self, job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
+        name = ModelNames.of(self.config).name(job)
+        return self.definitions.resolve_job_def(name).execute_in_process(
+            run_config=_QUIET_RUN,
+            instance=self.instance,
+            tags={BACKFILL_TAG: self.label, MODEL_TAG: self.config.model_name, **tags},
+            raise_on_error=False,
+        )
+
+
+def _failures(outcome: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Return why a run failed, by day, or by an empty text where it failed as a whole."""
+    for event in outcome.filter_events(lambda event: event.is_step_failure):
+        failure = event.step_failure_data.user_failure_data
+        if failure is not None and failure.metadata:
+            return {day: str(reason.value) for day, reason in failure.metadata.items()}
+        if (message := failure_message(event)) is not None:
+            return {"": message.strip()}
+    return {"": f"run {outcome.run_id} failed; see its log in the Dagster UI"}
+
+
+def _ranges(days: list[date]) -> list[list[date]]:
+    """Split days into ranges without a gap, each for one run."""
+    ranges: list[list[date]] = []
+    for day in days:
+        newest = ranges[-1] if ranges else []
+        follows = bool(newest) and day - newest[-1] == timedelta(days=1)
+        if follows and len(newest) < MAX_DAYS_PER_RUN:
+            newest.append(day)
+        else:
+            ranges.append([day])
+    return ranges
 
 
 def _is_prepared(settings: Settings, config: MonitoringConfig) -> bool:

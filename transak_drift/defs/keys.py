@@ -35,6 +35,7 @@ RETRAIN_JOB = "retrain"
 DRIFT_HISTORY_JOB = "refresh_drift_history"
 # The operation of the retrain job, which its run configuration names.
 TRAIN_OPERATION = "train"
+MONITOR_OPERATION = "monitor_days"
 
 DRIFT_EVENT_TAG = "transak_drift/drift_event"
 MONITORING_JOB_TAG = "transak_drift/monitoring_job"
@@ -44,8 +45,11 @@ MONITOR_PAGE_TAG = "transak_drift/monitor_page"
 FEATURE_PAGE_TAG = "transak_drift/feature_page"
 
 JOB_NAME_METADATA = "monitoring job"
+MESSAGE_METADATA = "drift message"
 PAGE_METADATA = "report page"
 TRAINED_UNTIL_METADATA = "trained until"
+
+MAX_DAYS_PER_RUN = 7
 
 # What the platform is made of, as shown in the UI, by group.
 Kinds = Mapping[str, set[str]]

@@ -18,11 +18,12 @@ from transak_drift.defs.metadata import as_failure, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import (
     check_evaluations,
-    check_result,
     read_drift_history,
     report_metadata,
 )
-from transak_drift.platform import AppliedModelMonitor, Dataset
+from transak_drift.platform import AppliedModelMonitor, Dataset, PlatformError
+
+DayEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definitions:
@@ -32,49 +33,6 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
     daily = dg.DailyPartitionsDefinition(start_date=start)
     data = names.grouped(keys.DATA_GROUP, kinds)
     monitoring = names.grouped(keys.MONITORING_GROUP, kinds)
-
-    @dg.asset(
-        key=names.asset(keys.TRANSACTIONS),
-        partitions_def=daily,
-        **data,
-        description=(
-            "The day's bank transactions: your own Parquet or CSV where `transactions` is set, "
-            "otherwise synthetic Swiss and Austrian transactions from a seeded generator."
-        ),
-    )
-    def transactions(
-        context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> dg.MaterializeResult:
-        with as_failure():
-            landed = platform.open(config).land_transactions(config, _day_of(context))
-        return dg.MaterializeResult(metadata=_dataset_metadata(landed))
-
-    @dg.asset(
-        key=names.asset(keys.PREDICTIONS),
-        deps=[names.asset(keys.TRANSACTIONS), names.asset(keys.REGISTERED_MODEL)],
-        partitions_def=daily,
-        **data,
-        description="The day's transactions with the category that the present model predicts.",
-    )
-    def predictions(
-        context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> dg.MaterializeResult:
-        with as_failure():
-            predicted = platform.open(config).predict(config, _day_of(context))
-        if predicted.model_version is None:
-            context.log.warning(
-                f"no model could be trained without the label column {config.label_column!r}: the "
-                "transactions are monitored without predictions"
-            )
-        return dg.MaterializeResult(
-            metadata={
-                **_dataset_metadata(predicted.dataset),
-                "model version": predicted.model_version or "none",
-                "categories": table(
-                    ("category", "transactions"), list(predicted.category_counts.items())
-                ),
-            }
-        )
 
     @dg.asset(
         key=names.asset(keys.MODEL_MONITOR),
@@ -94,72 +52,75 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         context.log.info(f"{applied.resource_name}: {metadata['action']}")
         return dg.MaterializeResult(metadata=metadata)
 
-    @dg.asset(
-        key=names.asset(keys.MONITORING_RUN),
-        deps=[names.asset(keys.PREDICTIONS), names.asset(keys.MODEL_MONITOR)],
-        partitions_def=daily,
-        **monitoring,
-        description=(
-            "Compares the day's transactions with the baseline. A feature above its threshold "
-            "writes an anomaly log entry; the log sink passes it on to the trigger topic."
+    specs = [
+        dg.AssetSpec(
+            names.asset(keys.TRANSACTIONS),
+            **data,
+            description=(
+                "The day's bank transactions: your own Parquet or CSV where `transactions` is "
+                "set, otherwise synthetic Swiss and Austrian transactions from a seeded generator."
+            ),
         ),
-    )
-    def monitoring_run(
-        context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> dg.MaterializeResult:
-        with as_failure():
-            run = platform.open(config).start_monitoring_run(config, _day_of(context))
-        context.log.info(f"started {run.job_name}")
-        metadata = {keys.JOB_NAME_METADATA: run.job_name}
-        if run.message_id is not None:
-            metadata["drift message"] = run.message_id
-            context.log.warning(f"drift: message {run.message_id} published")
-        return dg.MaterializeResult(metadata=metadata)
+        dg.AssetSpec(
+            names.asset(keys.PREDICTIONS),
+            deps=[names.asset(keys.TRANSACTIONS), names.asset(keys.REGISTERED_MODEL)],
+            **data,
+            description=(
+                "The day's transactions with the category that the present model predicts."
+            ),
+        ),
+        dg.AssetSpec(
+            names.asset(keys.MONITORING_RUN),
+            deps=[names.asset(keys.PREDICTIONS), names.asset(keys.MODEL_MONITOR)],
+            **monitoring,
+            description=(
+                "Compares the day's transactions with the baseline. A feature above its threshold "
+                "writes an anomaly log entry; the log sink passes it on to the trigger topic."
+            ),
+        ),
+        dg.AssetSpec(
+            names.asset(keys.DRIFT_REPORT),
+            deps=[names.asset(keys.MONITORING_RUN)],
+            **monitoring,
+            description=(
+                "Distance, threshold and verdict of each feature, and which values changed most. "
+                "Where the monitoring job still runs, the report follows when it ends."
+            ),
+        ),
+    ]
 
-    # Of a job that still runs neither report nor checks are made: only a subsettable asset may
-    # leave both out.
+    # One step for all that belongs to a day, and one run for many days: each further step or run
+    # costs more than the day's work.
     @dg.multi_asset(
-        name=names.name(keys.DRIFT_REPORT),
-        specs=[
-            dg.AssetSpec(
-                names.asset(keys.DRIFT_REPORT),
-                deps=[names.asset(keys.MONITORING_RUN)],
-                **monitoring,
-                skippable=True,
-                description=(
-                    "Distance, threshold and verdict of each feature, and which values changed "
-                    "most. Where the monitoring job still runs, the report follows when it ends."
-                ),
-            )
-        ],
+        name=names.name(keys.MONITOR_OPERATION),
+        specs=[spec.replace_attributes(skippable=True) for spec in specs],
         partitions_def=daily,
         can_subset=True,
         check_specs=_check_specs(config, daily),
+        backfill_policy=dg.BackfillPolicy.multi_run(keys.MAX_DAYS_PER_RUN),
     )
-    def drift_report(
+    def monitored_days(
         context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation]:
-        if names.asset(keys.DRIFT_REPORT) not in context.selected_asset_keys:
+    ) -> Iterator[DayEvent]:
+        if not context.selected_asset_keys:
             yield from _evaluate_recorded(context, config)
             return
-        with as_failure():
-            job_name = _started_job(context, names)
-            result = platform.open(config).monitoring_result(config, job_name)
-        if result is None:
-            context.log.info(
-                f"{job_name} still runs; the report of {context.partition_key} follows when it ends"
-            )
-            return
-        # In one line: each line is a write to Dagster's storage, which a backfill waits for.
-        context.log.info(", ".join(feature.summary() for feature in result.features))
-        yield dg.MaterializeResult(
-            metadata=report_metadata(config, platform, result),
-            check_results=[
-                check_result(config, feature)
-                for feature in result.features
-                if feature.feature in config.drift_thresholds
-            ],
-        )
+        failures: dict[str, Exception] = {}
+        for day in context.partition_keys:
+            try:
+                yield from _monitor(context, config, platform, day)
+            except Exception as error:
+                # A day that fails stops no other.
+                failures[day] = error
+                context.log.error(f"{day}: {_reason(error)}")
+        if failures:
+            reasons = {day: _reason(error) for day, error in failures.items()}
+            single = next(iter(reasons.values())) if len(context.partition_keys) == 1 else None
+            raise dg.Failure(
+                description=single or "\n".join(f"{day}: {text}" for day, text in reasons.items()),
+                metadata=reasons,
+                allow_retries=False,
+            ) from next(iter(failures.values()))
 
     # Not computed here: the drift message sensor observes it.
     drift_event = dg.AssetSpec(
@@ -172,10 +133,9 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             "not drift, duplicate or dead-lettered (and why)."
         ),
     )
-    daily_assets = [transactions, predictions, monitoring_run, drift_report]
     daily_job = dg.define_asset_job(
         names.name(keys.DAILY_MONITORING_JOB),
-        selection=daily_assets,
+        selection=[spec.key for spec in specs],
         description="Predicts and monitors one day.",
     )
     prepare_job = dg.define_asset_job(
@@ -192,21 +152,66 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         description="Monitors each new day.",
     )
     return dg.Definitions(
-        assets=[
-            transactions,
-            predictions,
-            model_monitor,
-            monitoring_run,
-            drift_report,
-            drift_event,
-        ],
+        assets=[model_monitor, monitored_days, drift_event],
         jobs=[daily_job, prepare_job],
         schedules=[schedule],
     )
 
 
-def _day_of(context: dg.AssetExecutionContext) -> date:
-    return date.fromisoformat(context.partition_key)
+def _monitor(
+    context: dg.AssetExecutionContext,
+    config: MonitoringConfig,
+    resource: PlatformResource,
+    partition: str,
+) -> Iterator[DayEvent]:
+    """Make what is selected of one day, in order."""
+    names, platform, day = (
+        ModelNames.of(config),
+        resource.open(config),
+        date.fromisoformat(partition),
+    )
+    selected = context.selected_asset_keys
+
+    def materialized(name: str, metadata: dict[str, Any]) -> dg.AssetMaterialization:
+        return dg.AssetMaterialization(names.asset(name), partition=partition, metadata=metadata)
+
+    if names.asset(keys.TRANSACTIONS) in selected:
+        landed = platform.land_transactions(config, day)
+        yield materialized(keys.TRANSACTIONS, _dataset_metadata(landed))
+    if names.asset(keys.PREDICTIONS) in selected:
+        predicted = platform.predict(config, day)
+        if predicted.model_version is None:
+            context.log.warning(
+                f"no model could be trained without the label column {config.label_column!r}: the "
+                "transactions are monitored without predictions"
+            )
+        counts = list(predicted.category_counts.items())
+        metadata = {
+            **_dataset_metadata(predicted.dataset),
+            "model version": predicted.model_version or "none",
+            "categories": table(("category", "transactions"), counts),
+        }
+        yield materialized(keys.PREDICTIONS, metadata)
+    if names.asset(keys.MONITORING_RUN) in selected:
+        run = platform.start_monitoring_run(config, day)
+        started = {keys.JOB_NAME_METADATA: run.job_name}
+        if run.message_id is not None:
+            started[keys.MESSAGE_METADATA] = run.message_id
+        yield materialized(keys.MONITORING_RUN, started)
+    if names.asset(keys.DRIFT_REPORT) in selected:
+        job_name = _started_job(context.instance, names, partition)
+        result = platform.monitoring_result(config, job_name)
+        if result is None:
+            context.log.info(f"{job_name} runs; the report of {day} follows when it ends")
+            return
+        context.log.info(f"{day}: " + ", ".join(feature.summary() for feature in result.features))
+        yield materialized(keys.DRIFT_REPORT, report_metadata(config, resource, result))
+        yield from check_evaluations(config, result.features, partition)
+
+
+def _reason(error: Exception) -> str:
+    known = isinstance(error, PlatformError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _check_specs(
@@ -279,18 +284,14 @@ def _setting(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _started_job(context: dg.AssetExecutionContext, names: ModelNames) -> str:
+def _started_job(instance: dg.DagsterInstance, names: ModelNames, partition: str) -> str:
     run = names.asset(keys.MONITORING_RUN)
-    records = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=run, asset_partitions=[context.partition_key]), limit=1
-    ).records
+    chosen = dg.AssetRecordsFilter(asset_key=run, asset_partitions=[partition])
+    records = instance.fetch_materializations(chosen, limit=1).records
     materialization = records[0].asset_materialization if records else None
     if materialization is None:
-        raise dg.Failure(
-            description=(
-                f"no monitoring run of {context.partition_key} is recorded; materialize "
-                f"{run.to_user_string()} for that day first"
-            ),
-            allow_retries=False,
+        raise PlatformError(
+            f"no monitoring run of {partition} is recorded; materialize {run.to_user_string()} "
+            "for that day first"
         )
     return str(materialization.metadata[keys.JOB_NAME_METADATA].value)

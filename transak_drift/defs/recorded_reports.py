@@ -95,57 +95,44 @@ def _greatest_change(feature: FeatureDrift) -> str:
     return f"{top.value}: {top.baseline_share:.1%} -> {top.target_share:.1%}"
 
 
-def check_result(config: MonitoringConfig, feature: FeatureDrift) -> dg.AssetCheckResult:
-    """Return the check of one feature: passed where the distance is at most the threshold.
-
-    Drift is a warning, since the trigger handles it; a feature without data is an error, since a
-    person has to. A day without bookings passes.
-    """
-    metadata: dict[str, Any] = {"threshold": feature.threshold, "metric": feature.metric}
-    severity = dg.AssetCheckSeverity.WARN
-    passed = not feature.drifted
-    if feature.note == NO_BOOKINGS:
-        description = f"{NO_BOOKINGS}: nothing to compare"
-    elif feature.distance is None:
-        passed, severity = False, dg.AssetCheckSeverity.ERROR
-        description = f"{feature.note}; look at the transactions of the day: nothing retrains this"
-    else:
-        metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
-        description = f"{comparison(feature.distance, feature.threshold)}: " + (
-            "the trigger decides on a training, see the asset drift_event"
-            if feature.drifted
-            else "nothing to do"
-        )
-    return dg.AssetCheckResult(
-        asset_key=ModelNames.of(config).asset(keys.DRIFT_REPORT),
-        check_name=check_names(config.drift_thresholds)[feature.feature],
-        passed=passed,
-        severity=severity,
-        description=description,
-        metadata=metadata,
-    )
-
-
 def check_evaluations(
     config: MonitoringConfig, features: Iterable[FeatureDrift], day: str
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Evaluate the checks of a day outside of the run that reported it.
+    """Evaluate the checks of a day: passed where the distance is at most the threshold.
 
-    A feature that is monitored no longer has no check.
+    Drift is a warning, since the trigger handles it; a feature without data is an error, since a
+    person has to. A day without bookings passes. A feature no longer monitored has no check.
     """
+    names = check_names(config.drift_thresholds)
     for feature in features:
-        if feature.feature in config.drift_thresholds:
-            check = check_result(config, feature)
-            assert check.asset_key is not None and check.check_name is not None
-            yield dg.AssetCheckEvaluation(
-                asset_key=check.asset_key,
-                check_name=check.check_name,
-                passed=check.passed,
-                metadata=check.metadata,
-                severity=check.severity,
-                description=check.description,
-                partition=day,
+        if feature.feature not in names:
+            continue
+        metadata: dict[str, Any] = {"threshold": feature.threshold, "metric": feature.metric}
+        severity = dg.AssetCheckSeverity.WARN
+        passed = not feature.drifted
+        if feature.note == NO_BOOKINGS:
+            description = f"{NO_BOOKINGS}: nothing to compare"
+        elif feature.distance is None:
+            passed, severity = False, dg.AssetCheckSeverity.ERROR
+            description = (
+                f"{feature.note}; look at the transactions of the day: nothing retrains this"
             )
+        else:
+            metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
+            description = f"{comparison(feature.distance, feature.threshold)}: " + (
+                "the trigger decides on a training, see the asset drift_event"
+                if feature.drifted
+                else "nothing to do"
+            )
+        yield dg.AssetCheckEvaluation(
+            asset_key=ModelNames.of(config).asset(keys.DRIFT_REPORT),
+            check_name=names[feature.feature],
+            passed=passed,
+            metadata=metadata,
+            severity=severity,
+            description=description,
+            partition=day,
+        )
 
 
 def storable(

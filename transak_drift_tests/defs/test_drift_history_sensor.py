@@ -25,7 +25,7 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.local_resources import local_platform_resource
 from transak_drift.defs.recorded_reports import (
     RESULT_METADATA,
-    check_result,
+    check_evaluations,
     read_drift_history,
     recorded_day,
     report_metadata,
@@ -219,7 +219,7 @@ def test_a_report_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
     assert recorded.page == str(metadata[PAGE_METADATA].value)
     # People read fewer digits.
     assert metadata["description distance"] == 0.3
-    check = check_result(config, exact.features[0])
+    [check] = check_evaluations(config, exact.features, str(exact.day))
     assert not check.passed
     assert check.description is not None
     assert check.description.startswith("0.3000000000001 > 0.3: ")
