@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.contenders.measurement import CATEGORICAL, FEATURES, NUMERICAL, run_contender
-from transak_drift.drift.drift_statistics import feature_distance
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
 from transak_drift.local.baseline_statistics import load_statistics
 from transak_drift.local.dataset_statistics import scan_statistics
@@ -23,7 +23,8 @@ def stored_statistics(file: Path) -> Path:
 
 def distances(baseline: DatasetStatistics, target: DatasetStatistics) -> dict[str, float]:
     """Return the distance of each feature."""
-    return {name: feature_distance(name, baseline, target).distance for name in FEATURES}
+    found = compare_features(baseline, target, dict.fromkeys(FEATURES, 1.0))
+    return {item.feature: item.distance or 0.0 for item in found}
 
 
 def compare_with_stored(baseline: Path, target: Path) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, comparison
 
@@ -41,49 +42,23 @@ class DriftEpisode:
 
 
 def drift_episodes(days: Iterable[DayDistance]) -> tuple[DriftEpisode, ...]:
-    """Find the episodes in which a feature drifted.
+    """Find the episodes in which a feature drifted, oldest first.
 
-    Args:
-        days: at most one entry a day, in any order. A day that is missing counts as one without
-            data: it neither begins nor ends an episode.
-
-    Returns:
-        The episodes, oldest first; only the last of them can be ongoing.
+    The days are in order. A day that is missing counts as one without data: it neither begins nor
+    ends an episode.
     """
-    with_data = sorted((day for day in days if day.distance is not None), key=lambda day: day.day)
-    episodes: list[list[DayDistance]] = []
-    before: DayDistance | None = None
-    for day in with_data:
-        if day.drifted and before is not None and before.drifted:
-            episodes[-1].append(day)
-        elif day.drifted:
-            episodes.append([day])
-        before = day
+    with_data = [day for day in days if day.distance is not None]
+    alike = [list(group) for _, group in groupby(with_data, key=lambda day: day.drifted)]
     return tuple(
         DriftEpisode(
             onset=episode[0],
             last=episode[-1],
             peak=max(episode, key=lambda day: day.distance or 0.0),
-            ongoing=episode[-1] is before,
+            ongoing=episode is alike[-1],
         )
-        for episode in episodes
+        for episode in alike
+        if episode[0].drifted
     )
-
-
-def drift_summary(feature: str, episodes: Sequence[DriftEpisode]) -> str:
-    """Say when drift began, for example `drift of type began on 2026-04-12 (0.52 > 0.3) and ...`.
-
-    Args:
-        feature: its name.
-        episodes: what `drift_episodes` found.
-    """
-    if not episodes:
-        return f"no day has drift of {feature}"
-    newest = episodes[-1]
-    began = f"drift of {feature} began on {newest.onset.day} ({newest.onset})"
-    if newest.ongoing:
-        return f"{began} and still stands"
-    return f"{began} and ended: its last day was {newest.last.day}, its peak {newest.peak}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +113,12 @@ class DriftHistory:
         return drift_episodes(self.distances(feature))
 
     def summary(self, feature: str) -> str:
-        """Say in one sentence when drift of a feature began."""
-        return drift_summary(feature, self.episodes(feature))
+        """Say when drift began, and whether it stands or how it ended."""
+        episodes = self.episodes(feature)
+        if not episodes:
+            return f"no day has drift of {feature}"
+        newest = episodes[-1]
+        began = f"drift of {feature} began on {newest.onset.day} ({newest.onset})"
+        if newest.ongoing:
+            return f"{began} and still stands"
+        return f"{began} and ended: its last day was {newest.last.day}, its peak {newest.peak}"

@@ -45,14 +45,8 @@ class ListedJob:
 class MonitoringJob:
     """A monitoring job and what it found.
 
-    Args:
-        name: its resource name, with the project as the configuration names it.
-        model_monitor_id: id of its monitor.
-        monitoring_job_id: its own id.
-        state: how far it is.
-        detail: why it failed, for people; otherwise an empty string.
-        result: what it found; only of a job that succeeded.
-        day: the monitored day, where it is known without a result.
+    The name has the project as the configuration names it; `detail` is why a job failed, for
+    people; the result is that of a job that succeeded, and the day is known also without one.
     """
 
     name: str

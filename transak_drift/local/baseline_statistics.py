@@ -53,7 +53,7 @@ def save_statistics(path: Path, statistics: DatasetStatistics, configuration: st
 
 
 def load_statistics(path: Path) -> DatasetStatistics:
-    """Read what `save_statistics` stored; gzip, or StatisticsFormatError, tells a damaged file."""
+    """Read what `save_statistics` stored; gzip, or ValueError, tells a damaged file."""
     return _read(path)[1]
 
 

@@ -153,8 +153,8 @@ class _Scan:
     def _numerical_statistics(self) -> dict[str, NumericalStatistics]:
         names = self._names_of(FeatureKind.NUMERICAL)
         if not self.files:
-            return dict.fromkeys(names, NumericalStatistics((), (), None, None))
-        summaries = self._summaries(names, ("0", "0", "0", "min({0})", "max({0})", "favg({0})"))
+            return dict.fromkeys(names, NumericalStatistics((), ()))
+        summaries = self._summaries(names, ("0", "0", "0", "min({0})", "max({0})"))
         # DuckDB orders NaN above +inf, so that the bounds show any value that is not finite.
         unusual = {
             name
@@ -167,7 +167,7 @@ class _Scan:
                 "count(*) FILTER (isnan({0}))",
                 "count(*) FILTER ({0} = CAST('-inf' AS DOUBLE))",
                 "count(*) FILTER ({0} = CAST('inf' AS DOUBLE))",
-                *(f"{name}({{0}}) FILTER (isfinite({{0}}))" for name in ("min", "max", "favg")),
+                *(f"{name}({{0}}) FILTER (isfinite({{0}}))" for name in ("min", "max")),
             ),
         )
         edges = {
@@ -245,7 +245,6 @@ class _Summary:
     positive_infinities: int
     minimum: float | None
     maximum: float | None
-    mean: float | None
 
     def statistics(
         self, edges: tuple[float, ...] | None, counts: tuple[int, ...] | None
@@ -256,13 +255,9 @@ class _Summary:
             edges, counts = (), ()
             if self.minimum is not None and self.maximum is not None:
                 edges, counts = (self.minimum, self.maximum), (finite,)
-        overflowed = self.mean is not None and math.isinf(self.mean)
         return NumericalStatistics(
             edges=edges,
             counts=counts,
-            minimum=self.minimum,
-            maximum=self.maximum,
-            mean=None if overflowed else self.mean,
             negative_infinities=self.negative_infinities,
             positive_infinities=self.positive_infinities,
             nan=self.nan,

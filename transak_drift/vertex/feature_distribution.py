@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic.alias_generators import to_camel
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError, top_contributors
+from transak_drift.drift.drift_statistics import top_contributors
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     FeatureStatistics,
@@ -81,7 +81,7 @@ def contributors(baseline: Any, target: Any) -> tuple[Contributor, ...]:
     try:
         before, after = _feature_statistics(baseline), _feature_statistics(target)
         found = () if before is None or after is None else top_contributors(before, after)
-    except (ValueError, DriftStatisticsError):
+    except ValueError:
         # Another layout than documented: the distance stands, only the picture is missing.
         return ()
     return tuple(item for item in found if item.value != _OTHER_VALUES)
@@ -108,9 +108,5 @@ def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
     highs = [bucket.high_value for bucket in buckets]
     if not buckets or lows[1:] != highs[:-1]:
         return None
-    return NumericalStatistics(
-        edges=(*lows, highs[-1]),
-        counts=tuple(bucket.sample_count for bucket in buckets),
-        minimum=lows[0],
-        maximum=highs[-1],
-    )
+    counts = tuple(bucket.sample_count for bucket in buckets)
+    return NumericalStatistics((*lows, highs[-1]), counts)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transak_drift.config.sections import CsvFormat
-from transak_drift.drift.drift_statistics import feature_distance
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -30,7 +30,7 @@ STATISTICS = DatasetStatistics(
     4,
     {
         "description": CategoricalStatistics({"": 1, "Zürich 😀": 2, "a\nb": 1}),
-        "amount": NumericalStatistics((0.1, 0.7), (1,), 0.1, 0.7, 0.1 + 0.2, nan=2, missing=1),
+        "amount": NumericalStatistics((0.1, 0.1 + 0.2), (1,), nan=2, missing=1),
     },
 )
 
@@ -55,7 +55,8 @@ def test_a_scan_compared_with_its_stored_self_has_no_distance(tmp_path: Path) ->
     save_statistics(tmp_path / "1.statistics", scanned)
     baseline = load_statistics(tmp_path / "1.statistics")
     assert baseline == scanned
-    assert [feature_distance(name, baseline, scanned).distance for name in ("v", "n")] == [0, 0]
+    found = compare_features(baseline, scanned, {"v": 0.3, "n": 0.3})
+    assert [item.distance for item in found] == [0, 0]
 
 
 def test_damage_is_noticed_and_never_loaded_as_something_else(tmp_path: Path) -> None:

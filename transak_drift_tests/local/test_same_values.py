@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transak_drift.config.sections import CsvFormat
-from transak_drift.drift.drift_statistics import feature_distance
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.dataset_statistics import scan_statistics
@@ -96,10 +96,10 @@ def write(content: pa.Table | str, path: Path) -> Path:
     return path
 
 
-def distance(one: Path, other: Path) -> float:
+def distance(one: Path, other: Path) -> float | None:
     statistics = [scan_statistics([path], KINDS) for path in (one, other)]
     assert statistics[0].features["x"].missing == statistics[1].features["x"].missing
-    return feature_distance("x", *statistics).distance
+    return compare_features(*statistics, {"x": 1.0})[0].distance
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -111,8 +111,8 @@ def test_the_same_values_have_no_distance(tmp_path: Path, name: str) -> None:
     assert scan_statistics(paths, KINDS).rows == sum(
         scan_statistics([path], KINDS).rows for path in paths
     )
-    whole = feature_distance("x", scan_statistics(paths, KINDS), scan_statistics(paths[:1], KINDS))
-    assert whole.distance == pytest.approx(0, abs=1e-12)
+    whole, part = scan_statistics(paths, KINDS), scan_statistics(paths[:1], KINDS)
+    assert compare_features(whole, part, {"x": 1.0})[0].distance == pytest.approx(0, abs=1e-12)
 
 
 def test_files_of_pandas_and_of_arrow(tmp_path: Path) -> None:
