@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.csv_files import LINE
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.tabular_files import (
     NUMBERS,
@@ -15,7 +17,6 @@ from transak_drift.local.tabular_files import (
     TabularFiles,
     declare_kind,
     origin_of,
-    sql_text,
 )
 
 # Of an untyped column that holds so many numbers, another value is a fault and not a category.
@@ -41,10 +42,10 @@ def decide_kind(
     found: dict[FeatureKind, Path] = {}
     for group in files:
         column = group.column(name)
-        kind: FeatureKind | None = FeatureKind.CATEGORICAL
         if column.type_id == "null":
-            kind = None
-        elif column.is_untyped and column.is_text:
+            continue
+        kind: FeatureKind | None = FeatureKind.CATEGORICAL
+        if column.is_untyped and column.is_text:
             kind = _kind_of_cells(reader, column, group)
         elif column.type_id in NUMBERS:
             kind = FeatureKind.NUMERICAL
@@ -59,10 +60,9 @@ def decide_kind(
 def _kind_of_cells(
     reader: DatasetReader, column: Column, files: TabularFiles
 ) -> FeatureKind | None:
-    text, no_number = column.reference, column.is_no_number(reader.decimal)
-    is_code = f"regexp_matches({text}, '^\\s*[+-]?0[0-9]')"
+    text, no_number = column.reference, column.is_no_number()
     ((cells, others, codes, in_other_form),) = reader.connection.execute(
-        f"SELECT count(*), count(*) FILTER ({no_number}), count(*) FILTER ({is_code}), "
+        f"SELECT count(*), count(*) FILTER ({no_number}), count(*) FILTER ({_is_code(column)}), "
         f"count(*) FILTER ({no_number} AND regexp_full_match({text}, '{_AMOUNT}')) "
         f"FROM {files.relation()} WHERE {text} IS NOT NULL AND NOT {column.is_missing_number()}"
     ).fetchall()
@@ -74,85 +74,79 @@ def _kind_of_cells(
     fix = declare_kind(column.name)
     if numbers >= _MIN_NUMERICAL_FRACTION * cells:
         problem = f"which is no number, unlike {numbers} of {cells} values"
-        raise_for_value(reader, files, column.name, f"({no_number} OR {is_code})", problem, fix)
+        raise_for_value(reader, files, column.name, _is_no_number_or_code, problem, fix)
     if numbers + in_other_form >= _MIN_NUMERICAL_FRACTION * cells:
         problem = "which looks like a number in another form"
-        raise_for_value(reader, files, column.name, no_number, problem, fix)
+        raise_for_value(reader, files, column.name, Column.is_no_number, problem, fix)
     return FeatureKind.CATEGORICAL
 
 
-def raise_for_number(
-    reader: DatasetReader, files: Sequence[TabularFiles], names: Sequence[str]
-) -> None:
-    """Raise for the first cell of the columns that should be a number and is not."""
+def _is_code(column: Column) -> str:
+    return f"regexp_matches({column.reference}, '^\\s*[+-]?0[0-9]')"
+
+
+def _is_no_number_or_code(column: Column) -> str:
+    return f"({column.is_no_number()} OR {_is_code(column)})"
+
+
+def raise_for_number(reader: DatasetReader, files: Sequence[TabularFiles], name: str) -> None:
+    """Raise for the first cell of a column that should be a number and is not."""
+    declared = declare_kind(name, '"categorical"')
+    fix = f"correct it, or leave it empty, or {declared}"
     for group in files:
-        for name in names:
-            if group.column(name).is_text:
-                condition = group.column(name).is_no_number(reader.decimal)
-                declared = declare_kind(name, '"categorical"')
-                fix = f"correct it, or leave it empty, or {declared}"
-                raise_for_value(reader, group, name, condition, "which is no number", fix)
+        raise_for_value(reader, group, name, Column.is_no_number, "which is no number", fix)
 
 
 def raise_for_value(
-    reader: DatasetReader, files: TabularFiles, name: str, condition: str, problem: str, fix: str
+    reader: DatasetReader,
+    files: TabularFiles,
+    name: str,
+    condition: Callable[[Column], str],
+    problem: str,
+    fix: str,
 ) -> None:
     """Raise for the first value that meets a condition, SQL, if there is one.
 
-    Of a day that is kept as Parquet the error names the user's file.
+    Of a day that is kept as Parquet the error names the user's file, if that still has the value.
     """
-    column = files.column(name)
-    for path, readable in zip(files.paths, files.readable, strict=True):
-        single = replace(files, paths=(path,), readable=(readable,))
-        faulty = _rows_where(reader, single, column, condition)
+    for file in _single_files(reader, files, name):
+        column, is_csv = file.column(name), file.paths != file.readable
+        row = f'"{LINE}"' if is_csv else "row_number() OVER ()"
+        faulty = reader.connection.execute(
+            f"SELECT row, cell FROM (SELECT {row} AS row, CAST({column.reference} AS VARCHAR) AS "
+            f"cell, {condition(column)} AS found FROM {file.relation()}) WHERE found ORDER BY row"
+        ).fetchmany(_MAX_FAULTY_ROWS)
         if faulty:
-            value = faulty[0][1]
+            (number, value), *_ = faulty
             others = [repr(cell) for cell in dict.fromkeys(cell for _, cell in faulty)][1:]
             more = f" (also {', '.join(others[: _MAX_SHOWN_VALUES - 1])})" if others else ""
-            place = _place_in_source(reader, path, name, value)
-            place = place or reader.place(single, faulty[0][0])
             if column.is_untyped and value is not None:
-                fix = _fix_of_form(reader, value, fix)
+                fix = _fix_of_form(reader, column, value, fix)
+            place = f"{file.paths[0]}, {'line' if is_csv else 'row'} {number}"
             raise DatasetError(f"{place}: column {name!r} holds {value!r}{more}, {problem}", fix)
 
 
-def _rows_where(
-    reader: DatasetReader, file: TabularFiles, column: Column, condition: str
-) -> list[tuple[int, str | None]]:
-    return reader.connection.execute(
-        f"SELECT row, cell FROM (SELECT row_number() OVER () AS row, "
-        f"CAST({column.reference} AS VARCHAR) AS cell, {condition} AS found "
-        f"FROM {file.relation()}) WHERE found ORDER BY row"
-    ).fetchmany(_MAX_FAULTY_ROWS)
+def _single_files(reader: DatasetReader, files: TabularFiles, name: str) -> Iterator[TabularFiles]:
+    """Open each of the files alone, after those of the user's that its rows came from."""
+    for path, readable in zip(files.paths, files.readable, strict=True):
+        for source in origin_of(path)["sources"]:
+            # It may have been removed or replaced since.
+            with suppress(DatasetError):
+                opened = reader.open_files([Path(source)], [name])
+                yield from opened
+        yield replace(files, paths=(path,), readable=(readable,))
 
 
-def _place_in_source(reader: DatasetReader, path: Path, name: str, value: str | None) -> str | None:
-    """Find a value of a kept day in the user's files that its rows came from."""
-    for source in map(Path, origin_of(path)["sources"]):
-        try:
-            (file,) = reader.open_files([source], [name])
-        except DatasetError:
-            # It was removed or replaced since.
-            continue
-        column = file.column(name)
-        is_value = f"{column.reference} IS NULL"
-        if value is not None:
-            is_value = f"CAST({column.reference} AS VARCHAR) = {sql_text(value)}"
-        if rows := _rows_where(reader, file, column, is_value):
-            return reader.place(file, rows[0][0])
-    return None
-
-
-def _fix_of_form(reader: DatasetReader, value: str, fix: str) -> str:
+def _fix_of_form(reader: DatasetReader, column: Column, value: str, fix: str) -> str:
     ((comma, grouped),) = reader.connection.execute(
         f"SELECT regexp_full_match($value, '{_COMMA_NUMBER}'), "
         f"regexp_full_match($value, '{_GROUPED_NUMBER}')",
         {"value": value},
     ).fetchall()
-    if comma and reader.decimal == ".":
+    if comma and column.decimal == ".":
         return f'set "csv": {{"decimal": ","}} where the comma is the decimal mark; or {fix}'
     if grouped:
         return f"write numbers without marks between the thousands; or {fix}"
-    if reader.decimal == ",":
+    if column.decimal == ",":
         return f'write numbers with the comma that "csv": {{"decimal": ","}} asks for; or {fix}'
     return fix

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from transak_drift.platform import PlatformError
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
-DATE_PLACEHOLDER = "{date}"
-
+_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+_KNOWN = ".parquet, .csv or .csv.gz"
+_DATE = "{date}"
 _ISO_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _ANY_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-_KNOWN = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 _LAYOUTS = (
     "name a Parquet or CSV file with a date column, a path with {date} (one file for each day), "
     "or a directory with files YYYY-MM-DD.parquet, YYYY-MM-DD.csv or date=YYYY-MM-DD/*.parquet"
@@ -46,17 +45,10 @@ class DailyFiles:
 
 
 def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
-    """Find the Parquet and CSV files of a dataset.
+    """Find the Parquet and CSV files of a dataset, each once, sorted by name within each source.
 
-    Args:
-        sources: files, directories (searched with all below them) and glob patterns, local ones.
-            Files and directories whose names begin with `.` or `_` count only where named.
-
-    Returns:
-        The files, each once, in the order of the sources and sorted by name within each.
-
-    Raises:
-        DatasetError: a source does not exist, holds no such file, or is of another format.
+    A source is a file, a directory (searched with all below it) or a glob pattern, a local one.
+    Files and directories whose names begin with `.` or `_` count only where named.
     """
     found = tuple(dict.fromkeys(path for source in sources for path in _files_of(str(source))))
     if not found:
@@ -70,8 +62,11 @@ def find_days(location: str) -> DailyFiles | tuple[Path, ...]:
     The location is a path with `{date}`, a directory of days, or a file or glob.
     """
     text = _local(location)
-    if DATE_PLACEHOLDER in text:
-        return DailyFiles(_files_by_pattern(text))
+    if _DATE in text:
+        parts = text.split(_DATE)
+        # A name may contain characters that a glob would interpret: what exists goes first.
+        exact = _files_by_pattern([glob.escape(part) for part in parts])
+        return DailyFiles(dict(sorted((_files_by_pattern(parts) | exact).items())))
     if Path(text).is_dir():
         return _files_by_name(Path(text))
     return _files_of(text, missing_fix=_LAYOUTS)
@@ -93,7 +88,7 @@ def _files_of(source: str, missing_fix: str = "correct the path") -> tuple[Path,
         if not files:
             raise DatasetError(f"{source} has no {_KNOWN} file in it", "name another directory")
         return tuple(file.resolve() for file in files)
-    # A name may contain characters that a glob would interpret: what exists goes first.
+    # As above: what exists goes first.
     if path.is_file():
         _require_known_suffix(path)
         return (path.resolve(),)
@@ -113,7 +108,7 @@ def _glob(pattern: str) -> list[Path]:
 
 
 def _has_known_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+    return path.name.lower().endswith(_SUFFIXES)
 
 
 def _is_data(path: Path, directory: Path) -> bool:
@@ -130,21 +125,15 @@ def _require_known_suffix(path: Path) -> None:
         )
 
 
-def _files_by_pattern(pattern: str) -> dict[date, tuple[Path, ...]]:
-    parts = pattern.split(DATE_PLACEHOLDER)
-    names = {
-        str(path)
-        for fixed in (parts, [glob.escape(part) for part in parts])
-        for path in _glob(_ANY_DATE.join(fixed))
-    }
-    days = {day for name in names for text in _ISO_DATE.findall(name) if (day := _as_date(text))}
+def _files_by_pattern(parts: Sequence[str]) -> dict[date, tuple[Path, ...]]:
+    """Find the files of each day; a glob pattern is the parts with the day between them."""
     found = {}
-    for day in sorted(days):
-        name = pattern.replace(DATE_PLACEHOLDER, day.isoformat())
-        matches = [Path(name)] if Path(name).is_file() else _glob(name)
-        if files := tuple(file for file in matches if file.is_file()):
-            for file in files:
-                _require_known_suffix(file)
+    paths = _glob(_ANY_DATE.join(parts))
+    for text in {text for path in paths for text in _ISO_DATE.findall(str(path))}:
+        files = tuple(path for path in _glob(text.join(parts)) if path.is_file())
+        for file in files:
+            _require_known_suffix(file)
+        if files and (day := _as_date(text)):
             found[day] = files
     return found
 
@@ -165,8 +154,7 @@ def _files_by_name(directory: Path) -> DailyFiles:
             key = _as_date(path.name.removeprefix("date="))
             files = tuple(file for file in sorted(path.iterdir()) if _is_data(file, directory))
         elif _is_data(path, directory):
-            suffix = next(end for end in SUFFIXES if path.name.lower().endswith(end))
-            stem, files = path.name[: -len(suffix)], (path,)
+            stem, files = re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name, flags=re.I), (path,)
             key = stem if stem == "baseline" else _as_date(stem)
         if not files or key is None:
             continue

@@ -1,8 +1,7 @@
-"""Reads Parquet and CSV with DuckDB: schemas, columns as SQL, and the place of a fault.
+"""Reads Parquet and CSV with DuckDB: schemas, columns as SQL, and what DuckDB fails of.
 
-CSV is RFC 4180 with a header line, in the form that the configuration's `csv` gives. A CSV has no
-types: its columns are untyped text, and stay so in the Parquet files that days are kept in (see
-`write_rows`), which also name the files that their rows came from.
+A CSV has no types: its columns are untyped text, and stay so in the Parquet files that days are
+kept in (see `write_rows`), which also name the files that their rows came from.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import pyarrow.parquet as pq
 
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
-from transak_drift.local.csv_files import line_of_row, malformed_row, prepare_csv, read_header
+from transak_drift.local.csv_files import convert_csv
 from transak_drift.local.dataset_files import DatasetError
 
 _METADATA_KEY = "transak_drift"
@@ -60,6 +59,7 @@ class Column:
 
     name: str
     reference: str
+    decimal: str
     type_id: str = _TEXT
     type_name: str = "text"
     is_untyped: bool = True
@@ -69,15 +69,15 @@ class Column:
         """Whether cells are text, so that reading them as numbers or dates may fail."""
         return self.type_id == _TEXT
 
-    def as_text(self, value: str, decimal: str) -> str:
+    def as_text(self, value: str) -> str:
         """Return the SQL of a value's text, from which `canonical_text` makes the category."""
         if self.type_id == "blob":
             return f"coalesce(try(decode({value})), CAST({value} AS VARCHAR))"
-        if self.is_untyped and decimal == ",":
+        if self.is_untyped and self.decimal == ",":
             return f"regexp_replace({value}, '^(-?[0-9]+),([0-9]+)$', '\\1.\\2')"
         return value if self.is_text else f"CAST({value} AS VARCHAR)"
 
-    def as_number(self, decimal: str, cast: str = "CAST") -> str:
+    def as_number(self, cast: str = "CAST") -> str:
         """Return the SQL of a numerical value: a DOUBLE, to which larger integers are rounded.
 
         With `TRY_CAST` it is null where the text is no number.
@@ -86,7 +86,7 @@ class Column:
             return f"{cast}({self.reference} AS DOUBLE)"
         # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
         text = f"replace({self.reference}, '_', '?')"
-        if self.is_untyped and decimal == ",":
+        if self.is_untyped and self.decimal == ",":
             grouped = f"regexp_full_match(trim({text}), '[-+]?[0-9]{{1,3}}([.][0-9]{{3}})+,[0-9]+')"
             point = f"CASE WHEN {grouped} THEN '' ELSE '?' END"
             text = f"replace(replace({text}, '.', {point}), ',', '.')"
@@ -96,9 +96,11 @@ class Column:
         """Return the SQL that is true where a text stands for no number."""
         return f"lower(trim({self.reference})) IN ({', '.join(map(sql_text, _MISSING_NUMBERS))})"
 
-    def is_no_number(self, decimal: str) -> str:
+    def is_no_number(self) -> str:
         """Return the SQL that is true where a text is neither a number nor missing."""
-        number = self.as_number(decimal, "TRY_CAST")
+        if not self.is_text:
+            return "false"
+        number = self.as_number("TRY_CAST")
         return (
             f"{self.reference} IS NOT NULL AND NOT {self.is_missing_number()} AND {number} IS NULL"
         )
@@ -106,16 +108,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TabularFiles:
-    """Files of one format and one schema.
-
-    `readable` is what DuckDB reads in place of each path: itself, or a copy of a CSV. The separator
-    is None for Parquet.
-    """
+    """Files of one schema; `readable` is what DuckDB reads of each: itself, or a CSV's Parquet."""
 
     paths: tuple[Path, ...]
     readable: tuple[Path, ...]
     columns: tuple[Column, ...]
-    separator: str | None
 
     @property
     def source(self) -> str:
@@ -125,17 +122,7 @@ class TabularFiles:
     def relation(self) -> str:
         """Return the SQL of the table function that reads the files, in their order."""
         names = ", ".join(sql_text(glob.escape(str(path))) for path in self.readable)
-        if self.separator is None:
-            return f"read_parquet([{names}], hive_partitioning = false)"
-        # Nothing is left to detection: it would drop leading zeros and skip lines it finds odd.
-        columns = ", ".join(f"'{column.reference}': 'VARCHAR'" for column in self.columns)
-        compression = "gzip" if self.readable[0].suffix.lower() == ".gz" else "none"
-        return (
-            f"read_csv([{names}], auto_detect = false, header = true, "
-            f"compression = '{compression}', "
-            f"delim = {sql_text(self.separator)}, quote = '\"', escape = '\"', nullstr = '', "
-            f"allow_quoted_nulls = false, hive_partitioning = false, columns = {{{columns}}})"
-        )
+        return f"read_parquet([{names}], hive_partitioning = false)"
 
     def column(self, name: str) -> Column:
         """Return a column by its name, exactly as in the file."""
@@ -177,60 +164,52 @@ class DatasetReader:
     ) -> None:
         self.connection = connection
         self.csv_format = csv_format
-        self.decimal = csv_format.decimal
         self._directory = directory
-        self._opened: list[TabularFiles] = []
-        self._copies = 0
+        self._opened: list[Path] = []
 
     def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
         """Put files of the same schema together; each must have the columns of the names.
 
         A CSV file of 0 bytes has no schema and is left out.
         """
-        groups: dict[tuple[str | None, str, tuple[Column, ...]], list[tuple[Path, Path]]] = {}
+        groups: dict[tuple[Column, ...], list[tuple[Path, Path]]] = {}
         for path in paths:
-            readable, separator = path, None
+            self._opened.append(path)
+            readable = path
             if path.suffix.lower() == ".parquet":
                 columns = self._parquet_columns(path)
-            elif header := read_header(path, self.csv_format, names):
-                separator = header[0]
-                columns = tuple(Column(name, f"column{i}") for i, name in enumerate(header[1]))
-                self._copies += 1
-                copy = self._directory / f"{self._copies}.csv"
-                readable = prepare_csv(path, self.csv_format, copy)
             else:
-                continue
-            groups.setdefault((separator, readable.suffix, columns), []).append((path, readable))
-        files = [
-            TabularFiles(*map(tuple, zip(*members, strict=True)), columns, separator)
-            for (separator, _, columns), members in groups.items()
-        ]
+                readable = self._directory / f"{len(self._opened)}.parquet"
+                header = convert_csv(path, self.csv_format, names, readable)
+                if header is None:
+                    continue
+                columns = tuple(
+                    Column(name, f"column{i}", self.csv_format.decimal)
+                    for i, name in enumerate(header)
+                )
+            groups.setdefault(columns, []).append((path, readable))
+        files = tuple(
+            TabularFiles(*map(tuple, zip(*members, strict=True)), columns)
+            for columns, members in groups.items()
+        )
         for group in files:
             for name in names:
                 group.column(name)
-        self._opened += files
-        return tuple(files)
+        return files
 
     def _parquet_columns(self, path: Path) -> tuple[Column, ...]:
-        files = TabularFiles((path,), (path,), (), None)
         try:
-            self.connection.execute(f"SELECT * FROM {files.relation()} LIMIT 0")
+            relation = TabularFiles((path,), (path,), ()).relation()
+            self.connection.execute(f"SELECT * FROM {relation} LIMIT 0")
         except duckdb.Error as error:
             raise DatasetError(
                 f"{path} is no readable Parquet file: {_short_reason(error)}", "write it again"
             ) from None
-        untyped = set(origin_of(path)["untyped"])
+        untyped, decimal = set(origin_of(path)["untyped"]), self.csv_format.decimal
         return tuple(
-            Column(name, sql_name(name), type_.id, str(type_), name in untyped)
+            Column(name, sql_name(name), decimal, type_.id, str(type_), name in untyped)
             for name, type_, *_ in self.connection.description or ()
         )
-
-    def place(self, file: TabularFiles, row: int) -> str:
-        """Return where a row of a single file is, for people; rows count from 1."""
-        path = file.paths[0]
-        if file.separator is None:
-            return f"{path}, row {row}"
-        return f"{path}, line {line_of_row(path, self.csv_format, file.separator, row)}"
 
     def write_rows(self, query: str, files: Sequence[TabularFiles], destination: Path) -> int:
         """Write the rows of a query over the files to Parquet, with their origin.
@@ -251,21 +230,12 @@ class DatasetReader:
         return pq.read_metadata(destination).num_rows
 
     def explain(self, error: duckdb.Error) -> DatasetError:
-        """Return what DuckDB failed of, with the user's file and line where that can be found."""
-        reason = _short_reason(error)
-        if isinstance(error, duckdb.OutOfMemoryException):
-            return DatasetError(
-                f"reading ran out of memory ({reason})", "free memory or disk space"
-            )
-        for files in self._opened:
-            for path in files.paths if files.separator else ():
-                if fault := malformed_row(path, self.csv_format, files.separator or ""):
-                    return fault
-        paths = [str(path) for files in self._opened for path in files.paths]
-        more = f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else ""
+        """Return what DuckDB failed of, in a sentence."""
+        more = f" and {len(self._opened) - 1} more file(s)" if len(self._opened) > 1 else ""
+        no_room = isinstance(error, duckdb.OutOfMemoryException)
         return DatasetError(
-            f"{paths[0] if paths else 'the dataset'}{more} cannot be read: {reason}",
-            "correct the file at that place",
+            f"{self._opened[0]}{more} cannot be read: {_short_reason(error)}",
+            "free memory or disk space" if no_room else "correct the file at that place",
         )
 
 

@@ -178,7 +178,7 @@ def test_csv_text_stays_as_it_stands(tmp_path: Path) -> None:
         {
             "date": "2026-01-02",
             "description": None,
-            "type": "",
+            "type": None,
             "account": "1e5",
             "amount": " 2 ",
             "note": "#no comment",
@@ -244,7 +244,11 @@ def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
             for day in source.days()
             for row in written(source, day, tmp_path)
         ]
-        assert found == sorted(rows, key=lambda row: row[0])
+        # An empty cell of CSV is null.
+        expected = (
+            rows if name == "all.parquet" else [(d, a or None, b or None) for d, a, b in rows]
+        )
+        assert found == sorted(expected, key=lambda row: row[0])
 
 
 def error_of(location: Path | str, directory: Path, **options: Any) -> str:
