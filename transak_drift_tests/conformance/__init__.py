@@ -1,6 +1,5 @@
 """One set of tests for two Pub/Sub servers: the embedded one and Google's emulator.
 
-They use the google-cloud-pubsub client only. Where the emulator is known to deviate from the
-documented service, the embedded server follows the documentation; the test says so and asserts both
-answers.
+Where the emulator is known to deviate from the documented service, the embedded server follows the
+documentation; the test says so and asserts both answers.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +14,10 @@ from transak_drift_tests.conformance.google_emulator import (
 )
 from transak_drift_tests.conformance.workspace import Workspace
 
-_DIRECTORY = Path(__file__).parent
 _EMBEDDED = "embedded"
-_GOOGLE = "google-emulator"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow the deprecated return_immediately here: it shows without a wait that nothing is due."""
-    ignored = pytest.mark.filterwarnings("ignore:The return_immediately flag:DeprecationWarning")
-    for item in items:
-        if _DIRECTORY in item.path.parents:
-            item.add_marker(ignored)
-
-
-@pytest.fixture(scope="session", params=[_EMBEDDED, _GOOGLE])
+@pytest.fixture(scope="session", params=[_EMBEDDED, "google-emulator"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[tuple[str, str]]:
@@ -50,6 +39,5 @@ def server(
 def pubsub(server: tuple[str, str]) -> Generator[Workspace]:
     """The real clients and a project of their own on the server."""
     kind, endpoint = server
-    workspace = Workspace(endpoint, follows_documented_limits=kind == _EMBEDDED)
-    yield workspace
-    workspace.close()
+    with Workspace(endpoint, follows_documented_limits=kind == _EMBEDDED) as workspace:
+        yield workspace

@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from transak_drift.local.pubsub_server.deliveries import Deliveries
 from transak_drift.local.pubsub_server.server import run_server
@@ -46,7 +44,7 @@ def install_faults(controls: Path) -> None:
 
     def faulty_lease(self: Deliveries, *args: Any) -> Any:
         result = lease(self, *args)
-        if result[1]:
+        if result.received_messages:
             _die_once(controls / Fault.DIES_WHEN_LEASED)
         return result
 
@@ -66,7 +64,7 @@ def _die_once(switch: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_faulty_server(data_file: Path, port_file: Path, controls: Path) -> None:
+def run_faulty_server(data_file: Path, address_file: Path, port: int, controls: Path) -> None:
     """Serve until stopped, with the faults and the clock of the controls."""
 
     def clock() -> int:
@@ -77,7 +75,7 @@ def run_faulty_server(data_file: Path, port_file: Path, controls: Path) -> None:
         return system_clock() + int(added * MICROSECONDS)
 
     install_faults(controls)
-    run_server(data_file, port_file, clock=clock)
+    run_server(data_file, address_file, port, clock)
 
 
 class PubSubServerProcess:
@@ -85,7 +83,7 @@ class PubSubServerProcess:
 
     def __init__(self, directory: Path) -> None:
         self.data_file = directory / "pubsub.sqlite3"
-        self._port_file = directory / "server.json"
+        self._address_file = directory / "server.json"
         self._log_file = directory / "server.log"
         self._controls = directory / "controls"
         self._controls.mkdir(parents=True)
@@ -95,20 +93,19 @@ class PubSubServerProcess:
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        files = (self.data_file, self._port_file, self._controls)
+        former = read_server_address(self._address_file)
+        self._address_file.unlink(missing_ok=True)
+        port = former.port if former else 0
         process = WarmProcess(
-            run_faulty_server, *files, environment=os.environ, log_file=self._log_file
+            *(run_faulty_server, self.data_file, self._address_file, port, self._controls),
+            environment=os.environ,
+            log_file=self._log_file,
         )
         self._process = process
-        while (address := read_server_address(self._port_file)) is None or (
-            address.process_id != process.pid
-        ):
+        while (address := read_server_address(self._address_file)) is None:
             if process.exit_status is not None:
                 raise AssertionError(f"the server did not start:\n{self._log_file.read_text()}")
-        with grpc.insecure_channel(address.endpoint) as channel:
-            health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=_START_SECONDS
-            )
+            time.sleep(0.005)
         self.endpoint = address.endpoint
 
     def kill(self) -> None:

@@ -1,0 +1,173 @@
+"""Topics and subscriptions: names, settings, lists, deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import AlreadyExists, InvalidArgument, NotFound, OutOfRange
+from google.pubsub_v1 import types
+
+from transak_drift_tests.conformance.workspace import Workspace
+
+
+def test_created_topic_is_found(pubsub: Workspace) -> None:
+    name = pubsub.topic_name("drift-events")
+    created = pubsub.publisher.create_topic(request={"name": name, "labels": {"team": "bank"}})
+    assert created == types.Topic(name=name, labels={"team": "bank"})
+    assert pubsub.publisher.get_topic(topic=name) == created
+    with pytest.raises(AlreadyExists, match="Topic already exists"):
+        pubsub.publisher.create_topic(name=name)
+
+
+@pytest.mark.parametrize(
+    "topic", ["abc", "a" * 255, "ab%c", "a.b_c~d+e%f-9"], ids=["3", "255", "percent", "marks"]
+)
+def test_allowed_topic_ids(pubsub: Workspace, topic: str) -> None:
+    name = pubsub.create_topic(topic)
+    assert pubsub.publisher.get_topic(topic=name).name == name
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["ab", "a" * 256, "1abc", "goog-topic", "a/b", "with space", "käse", ""],
+    ids=["2", "256", "digit", "goog", "slash", "space", "umlaut", "empty"],
+)
+def test_forbidden_topic_ids(pubsub: Workspace, topic: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"Invalid \[topics\] name"):
+        pubsub.create_topic(topic)
+
+
+def test_malformed_subscription_id(pubsub: Workspace) -> None:
+    with pytest.raises(InvalidArgument, match=r"Invalid \[subscriptions\] name"):
+        pubsub.create_subscription(pubsub.create_topic(), "1subscription")
+
+
+def test_missing_topic_is_not_found(pubsub: Workspace) -> None:
+    name = pubsub.topic_name("missing")
+    calls: list[Callable[[], object]] = [
+        lambda: pubsub.publisher.get_topic(topic=name),
+        lambda: pubsub.publisher.delete_topic(topic=name),
+        lambda: pubsub.publish(name, b"lost"),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound, match="Topic not found"):
+            call()
+    with pytest.raises(NotFound, match="Subscription topic does not exist"):
+        pubsub.create_subscription(name)
+    with pytest.raises(NotFound, match="Dead letter topic not found"):
+        pubsub.create_pair(dead_letter_policy={"dead_letter_topic": name})
+
+
+def test_missing_subscription_is_not_found(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair()
+    pubsub.publish(topic, b"x")
+    received = pubsub.pull(subscription)
+    name = pubsub.subscription_name("missing")
+    calls: list[Callable[[], object]] = [
+        lambda: pubsub.subscriber.get_subscription(subscription=name),
+        lambda: pubsub.subscriber.delete_subscription(subscription=name),
+        lambda: pubsub.pull_now(name),
+        lambda: pubsub.acknowledge(name, received),
+        lambda: pubsub.set_ack_deadline(name, received, 10),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_defaults_of_a_subscription(pubsub: Workspace) -> None:
+    topic, name = pubsub.create_pair()
+    assert pubsub.subscriber.get_subscription(subscription=name) == types.Subscription(
+        name=name,
+        topic=topic,
+        push_config=types.PushConfig(),
+        ack_deadline_seconds=10,
+        message_retention_duration=timedelta(days=7),
+    )
+    with pytest.raises(AlreadyExists, match="Subscription already exists"):
+        pubsub.subscriber.create_subscription(name=name, topic=topic)
+    name = pubsub.create_subscription(topic, "two", dead_letter_policy={"dead_letter_topic": topic})
+    found = pubsub.subscriber.get_subscription(subscription=name)
+    assert found.dead_letter_policy.max_delivery_attempts == 5
+
+
+def test_settings_of_a_subscription_are_kept(pubsub: Workspace) -> None:
+    topic = pubsub.create_topic()
+    dead_letters = pubsub.create_topic("dead-letters")
+    requested = types.Subscription(
+        name=pubsub.subscription_name("full"),
+        topic=topic,
+        push_config=types.PushConfig(),
+        ack_deadline_seconds=600,
+        message_retention_duration=timedelta(minutes=20),
+        labels={"team": "bank"},
+        dead_letter_policy=types.DeadLetterPolicy(
+            dead_letter_topic=dead_letters, max_delivery_attempts=7
+        ),
+    )
+    assert pubsub.subscriber.create_subscription(request=requested) == requested
+    assert pubsub.subscriber.get_subscription(subscription=requested.name) == requested
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("ack_deadline_seconds", -1),
+        ("ack_deadline_seconds", 601),
+        ("message_retention_duration", timedelta(seconds=5)),
+        ("message_retention_duration", timedelta(days=40)),
+        ("max_delivery_attempts", 4),
+        ("max_delivery_attempts", 101),
+    ],
+)
+def test_settings_out_of_bounds(pubsub: Workspace, setting: str, value: Any) -> None:
+    settings = {setting: value}
+    if setting == "max_delivery_attempts":
+        topic = pubsub.create_topic("dead-letters")
+        settings = {"dead_letter_policy": {"dead_letter_topic": topic, **settings}}
+    with pytest.raises((InvalidArgument, OutOfRange), match=setting.removesuffix("_seconds")):
+        pubsub.create_pair(**settings)
+
+
+@pytest.mark.parametrize("kind", ["topics", "subscriptions"])
+def test_lists_come_in_pages_by_name(pubsub: Workspace, kind: str) -> None:
+    topics = sorted(pubsub.create_topic(f"topic-{number}") for number in range(3))
+    names, method = topics, pubsub.publisher.list_topics
+    if kind == "subscriptions":
+        names = sorted(pubsub.create_subscription(topics[0], f"one-{n}") for n in range(3))
+        method = pubsub.subscriber.list_subscriptions
+    request = {"project": f"projects/{pubsub.project}", "page_size": 2}
+    pages = list(method(request=request).pages)
+    assert [[item.name for item in getattr(page, kind)] for page in pages] == [names[:2], names[2:]]
+    assert [bool(page.next_page_token) for page in pages] == [True, False]
+    # The longer name begins with the shorter one.
+    assert list(method(project=f"projects/{pubsub.project[:-1]}")) == []
+
+
+def test_deleted_subscription_comes_back_empty(pubsub: Workspace) -> None:
+    topic, name = pubsub.create_pair()
+    pubsub.publish(topic, b"old")
+    pubsub.subscriber.delete_subscription(subscription=name)
+    with pytest.raises(NotFound):
+        pubsub.pull_now(name)
+    pubsub.create_subscription(topic)
+    assert pubsub.pull_now(name) == []
+
+
+def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:
+    topic, subscription = pubsub.create_pair()
+    pubsub.publish(topic, b"before")
+    pubsub.publisher.delete_topic(topic=topic)
+    with pytest.raises(NotFound):
+        pubsub.publisher.get_topic(topic=topic)
+    found = pubsub.subscriber.get_subscription(subscription=subscription)
+    assert found.topic == "_deleted-topic_"
+    received = pubsub.pull(subscription)
+    assert [entry.message.data for entry in received] == [b"before"]
+    pubsub.acknowledge(subscription, received)
+    assert pubsub.create_topic() == topic
+    pubsub.publish(topic, b"after")
+    assert pubsub.pull_now(subscription) == []
