@@ -70,19 +70,15 @@ class LocalPlatformResource(PlatformResource):
     def open(self, config: MonitoringConfig) -> LocalPlatform:
         """Return the platform; it is the same for each model."""
         from transak_drift.local.platform import LocalPlatform
-        from transak_drift.local.transaction_generator import (
-            DriftInjection,
-            GeneratorSettings,
-        )
+        from transak_drift.local.transaction_generator import GeneratorSettings
 
-        injections = ()
-        if self.drift_from is not None:
-            first_day = date.fromisoformat(self.drift_from)
-            injections = (DriftInjection(first_day, share=self.drift_share),)
         return LocalPlatform(
             root=Path(self.state_directory),
             generator=GeneratorSettings(
-                seed=self.seed, rows_per_day=self.rows_per_day, injections=injections
+                seed=self.seed,
+                rows_per_day=self.rows_per_day,
+                drift_from=date.fromisoformat(self.drift_from) if self.drift_from else None,
+                drift_share=self.drift_share,
             ),
             publish=self._publish,
         )

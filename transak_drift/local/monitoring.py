@@ -27,11 +27,7 @@ from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.state_directory import StateDirectory
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
+from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.platform import AppliedModelMonitor, Change, PlatformError, StartedMonitoringRun
 from transak_drift.trigger.assessment import drift_event_of
 from transak_drift.trigger.log_entry import anomaly_log_entry
@@ -143,10 +139,10 @@ def monitor_drifted_window(
     file = state.drifted_window(job_id)
     found: list[str] = []
     # A champion that learned from such drift has it in its baseline: for it the former is new.
-    for injections in ((DriftInjection(day, day, _TEST_DRIFT_SHARE),), ()):
-        table = generate_day(day, replace(generator, injections=injections))
+    for drift_from in (day, None):
+        settings = replace(generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
         with replace_file(file) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(generate_day(day, settings), temporary)
         job, result = _measure(state, job_id, day, file, baseline_name, baseline)
         if drift_event_of(job, result, state.config) is not None:
             write_text(state.monitoring_result(job_id), result.model_dump_json(indent=2))

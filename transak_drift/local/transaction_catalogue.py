@@ -19,13 +19,15 @@ Country = Literal["CH", "AT"]
 
 
 class BookingProfile(BaseModel, frozen=True):
-    """How the bookings of a kind of merchant look on a bank statement."""
+    """How the bookings of a kind of merchant look on a bank statement.
 
-    # Values of the column `type` with their relative frequencies.
+    `types` are the values of that column with their relative frequencies, `reference` a variable
+    text after the merchant's name in a share of the rows.
+    """
+
     types: Mapping[str, float]
     country: Country = SWITZERLAND
     in_town: bool = True
-    # Variable text after the merchant's name, and the share of the rows that carry it.
     reference: Literal["card", "invoice", "payment", "person"] | None = "card"
     reference_share: float = 0.35
 
@@ -39,19 +41,20 @@ class Merchant(NamedTuple):
 
 
 class Category(BaseModel, frozen=True):
-    """A label and how its transactions behave."""
+    """A label and how its transactions behave.
+
+    The code is of ISO 18245 (where that has none, the nearest financial service's), `share` that of
+    all rows on an average weekday, with factors on it for other days. The amount is log-normal, in
+    the account's currency.
+    """
 
     name: str
-    # ISO 18245, "Merchant category codes"; where it has none, the nearest financial service's.
     merchant_category_code: str
-    # Share of all rows on an average weekday, and factors on it; month ends last from the 25th to
-    # the 3rd.
     share: float
     saturday: float = 1.0
     sunday: float = 1.0
     month_end: float = 1.0
     december: float = 1.0
-    # Of the log-normal amount, in the account's currency; sigma is of its logarithm.
     median_amount: float
     sigma: float
     credit: bool = False

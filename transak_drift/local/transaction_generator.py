@@ -7,18 +7,17 @@ No row stems from a real account. Files made from these tables carry the metadat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.dtypes import StringDType
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.transaction_catalogue import AUSTRIA, SWITZERLAND, Category, catalogue
@@ -49,64 +48,31 @@ _BANKNOTE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class DriftInjection:
-    """Drift to inject: a share of the transactions moves to a new payment scheme.
-
-    Args:
-        first_day: first day with the new scheme.
-        last_day: last day with it (inclusive), or None where it stays.
-        share: share of the rows that move; about the distance of `type`, while that of
-            `description` is seven tenths of it.
-        ramp_days: days in which the share grows evenly to `share`; 1 is an abrupt change.
-    """
-
-    first_day: date
-    last_day: date | None = None
-    share: Annotated[float, Field(gt=0, le=1)] = 0.6
-    ramp_days: Annotated[int, Field(ge=1)] = 1
-
-    def __post_init__(self) -> None:
-        if self.last_day is not None and self.last_day < self.first_day:
-            raise ValueError(
-                f"last_day = {self.last_day}: is before first_day {self.first_day}; "
-                "fix: write a later day, or None for drift that stays"
-            )
-
-    def share_on(self, day: date) -> float:
-        """Return the share of the rows that move on a day; 0 outside of the injection's days."""
-        if day < self.first_day or (self.last_day is not None and day > self.last_day):
-            return 0.0
-        ramped_days = min((day - self.first_day).days + 1, self.ramp_days)
-        return self.share * ramped_days / self.ramp_days
-
-
-@dataclass(frozen=True, slots=True)
 class GeneratorSettings:
     """What the generator makes; each seed is another bank.
 
-    Where several injections cover a day, the greatest share counts.
+    From `drift_from` on, a share of the rows moves to a new payment scheme. The share is about the
+    distance of `type`; that of `description` is seven tenths of it.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    rows_per_day: Annotated[int, Field(ge=1)] = 5000
-    injections: tuple[DriftInjection, ...] = ()
+    seed: int = 0
+    rows_per_day: int = 5000
+    drift_from: date | None = None
+    drift_share: float = 0.6
 
 
 def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     """Generate the synthetic transactions of one day.
 
-    The rows depend on the day and the settings alone, not on other days, the process or the
-    order of calls: the random numbers come from `SeedSequence([seed, day's ordinal])`. Rows that
-    an injection does not move are the same with and without it. (numpy may change a
-    distribution's stream between its feature releases, NEP 19.) Amounts are in the row's
-    currency, negative for debits.
+    The rows depend on the day and the settings alone; those that do not move to the new scheme are
+    the same with and without drift. (numpy may change a distribution's stream between its feature
+    releases, NEP 19.) Amounts are in the row's currency, negative for debits.
     """
     root = np.random.SeedSequence([settings.seed, day.toordinal()])
     base, drift, labels = (np.random.default_rng(seed) for seed in root.spawn(3))
     rows = _draw_rows(base, day, settings.rows_per_day)
-    share = max((injection.share_on(day) for injection in settings.injections), default=0.0)
-    if share > 0.0:
-        rows = _move_to_new_scheme(drift, rows, share)
+    if settings.drift_from is not None and day >= settings.drift_from:
+        rows = _move_to_new_scheme(drift, rows, settings.drift_share)
     numbers = _digits(np.arange(1, settings.rows_per_day + 1), 7)
     columns = {
         "transaction_id": _text([f"{day:%Y%m%d}-"]) + numbers,
@@ -123,18 +89,18 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class GeneratedTransactions:
     """A source of synthetic transactions, like `FileTransactions`."""
 
-    def __init__(self, settings: GeneratorSettings) -> None:
-        self._settings = settings
+    settings: GeneratorSettings
 
     def days(self) -> None:
         """Return None: any day can be generated."""
 
     def write_day(self, day: date, destination: Path) -> int:
         """Write a day to a Parquet file, which appears whole or not at all; return its rows."""
-        table = generate_day(day, self._settings)
+        table = generate_day(day, self.settings)
         with replace_file(destination) as temporary:
             pq.write_table(table, temporary)
         return table.num_rows
@@ -159,21 +125,9 @@ class _Rows(NamedTuple):
     category_index: npt.NDArray[np.int64]
 
 
-class _Bookings(NamedTuple):
-    """The catalogue flattened: one entry for each merchant and booking type."""
-
-    weight: npt.NDArray[np.float64]
-    category_index: npt.NDArray[np.int64]
-    name: _Texts
-    type: _Texts
-    austrian: npt.NDArray[np.bool_]
-    in_town: npt.NDArray[np.bool_]
-    reference: _Texts
-    reference_share: npt.NDArray[np.float64]
-
-
 @cache
-def _bookings() -> _Bookings:
+def _bookings() -> dict[str, npt.NDArray[Any]]:
+    """Flatten the catalogue: one entry for each merchant and booking type."""
     entries = []
     for index, category in enumerate(catalogue().categories):
         all_merchants = sum(merchant.weight for merchant in category.merchants)
@@ -181,22 +135,23 @@ def _bookings() -> _Bookings:
             profile = catalogue().booking_profiles[merchant.booking_profile]
             all_types = sum(profile.types.values())
             entries += [
-                (
-                    merchant.weight / all_merchants * (type_weight / all_types),
-                    index,
-                    merchant.name,
-                    booking_type,
-                    profile.country == AUSTRIA,
-                    profile.in_town,
-                    profile.reference or "",
-                    profile.reference_share,
-                )
+                {
+                    "weight": merchant.weight / all_merchants * (type_weight / all_types),
+                    "category_index": index,
+                    "name": merchant.name,
+                    "type": booking_type,
+                    "austrian": profile.country == AUSTRIA,
+                    "in_town": profile.in_town,
+                    "reference": profile.reference or "",
+                    "reference_share": profile.reference_share,
+                }
                 for booking_type, type_weight in profile.types.items()
             ]
-    columns = zip(*entries, strict=True)
-    return _Bookings(
-        *(_text(column) if isinstance(column[0], str) else np.array(column) for column in columns)
-    )
+    columns = {name: [entry[name] for entry in entries] for name in entries[0]}
+    return {
+        name: _text(column) if isinstance(column[0], str) else np.array(column)
+        for name, column in columns.items()
+    }
 
 
 def _category_share(category: Category, day: date) -> float:
@@ -210,23 +165,21 @@ def _category_share(category: Category, day: date) -> float:
 
 def _draw_rows(random: np.random.Generator, day: date, rows: int) -> _Rows:
     bookings = _bookings()
-    countries = catalogue().countries
-    category_shares = np.array(
-        [_category_share(category, day) for category in catalogue().categories]
-    )
-    weights = bookings.weight * category_shares[bookings.category_index]
+    category_shares = np.array([_category_share(item, day) for item in catalogue().categories])
+    weights = bookings["weight"] * category_shares[bookings["category_index"]]
     chosen = _weighted_choice(random, weights, rows)
-    austrian = bookings.austrian[chosen]
-    category_index = bookings.category_index[chosen]
-    town = np.where(bookings.in_town[chosen], " " + _towns(random, austrian), "")
-    booking_type = bookings.type[chosen]
+    drawn = {name: column[chosen] for name, column in bookings.items()}
+    austrian, category_index = drawn["austrian"], drawn["category_index"]
+    town = np.where(drawn["in_town"], " " + _towns(random, austrian), "")
+    references = _references(random, drawn["reference"], drawn["reference_share"])
+    swiss_currency, austrian_currency = (
+        _text([catalogue().countries[country].currency]) for country in (SWITZERLAND, AUSTRIA)
+    )
     return _Rows(
-        description=bookings.name[chosen] + town + _references(random, chosen),
-        type=booking_type,
-        amount=_amounts(random, category_index, booking_type == _WITHDRAWAL),
-        currency=np.where(
-            austrian, _text([countries[AUSTRIA].currency]), _text([countries[SWITZERLAND].currency])
-        ),
+        description=drawn["name"] + town + references,
+        type=drawn["type"],
+        amount=_amounts(random, category_index, drawn["type"] == _WITHDRAWAL),
+        currency=np.where(austrian, austrian_currency, swiss_currency),
         category_index=category_index,
     )
 
@@ -247,10 +200,11 @@ def _weighted_choice(
     return random.choice(len(weights), size=size, p=weights / weights.sum())
 
 
-def _references(random: np.random.Generator, chosen: npt.NDArray[np.int64]) -> _Texts:
-    size = len(chosen)
-    given = random.random(size) < _bookings().reference_share[chosen]
-    kinds = _bookings().reference[chosen]
+def _references(
+    random: np.random.Generator, kinds: _Texts, shares: npt.NDArray[np.float64]
+) -> _Texts:
+    size = len(kinds)
+    given = random.random(size) < shares
     first_names, last_names = (
         _text(names)[random.integers(0, len(names), size)]
         for names in (catalogue().first_names, catalogue().last_names)

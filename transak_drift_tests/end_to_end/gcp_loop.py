@@ -29,11 +29,7 @@ from transak_drift.defs.keys import DRIFT_EVENT, RETRAIN_JOB, ModelNames
 from transak_drift.defs.monitoring_results_sensor import PollBounds, build_monitoring_results_sensor
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
+from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
@@ -129,9 +125,7 @@ class GcpLoop:
         self.pubsub.close()
 
     def write_day(self, day: date, uri: str) -> None:
-        settings = GeneratorSettings(
-            seed=3, rows_per_day=600, injections=(DriftInjection(DRIFT_DAY, share=0.6),)
-        )
+        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=DRIFT_DAY)
         path = self.vertex.buckets.path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         csv.write_csv(generate_day(day, settings), path)

@@ -8,11 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
+from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 
 DRIFT_DAY = date(2026, 3, 6)
 ROWS = 1000
@@ -22,9 +18,7 @@ ROWS = 1000
 def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
     """Four quiet days and one that drifted."""
     directory = tmp_path_factory.mktemp("transactions")
-    generator = GeneratorSettings(
-        seed=11, rows_per_day=ROWS, injections=(DriftInjection(DRIFT_DAY),)
-    )
+    generator = GeneratorSettings(seed=11, rows_per_day=ROWS, drift_from=DRIFT_DAY)
     files = {}
     for n in range(-4, 1):
         day = DRIFT_DAY + timedelta(days=n)

@@ -10,11 +10,7 @@ from kfp import dsl
 from pyarrow import csv
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.local.transaction_generator import (
-    DriftInjection,
-    GeneratorSettings,
-    generate_day,
-)
+from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.vertex.monitoring_run import start_monitoring_run
 from transak_drift.vertex.monitors import apply_model_monitor
@@ -36,15 +32,14 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
     """A server with a model, its monitor, and the day's finished prediction job."""
     vertex.models.upload("transak-i1-train-model")
     vertex.batch_predictions.add(f"predictions-{DAY}", "gs://transak-i1/predictions")
-    drifting = DriftInjection(DAY, share=0.6)
-    for name, day, injections in (
-        ("training/1.csv", DAY, ()),
-        ("predictions/predictions_0001.csv", DAY, (drifting,)),
+    for name, drift_from in (
+        ("training/1.csv", None),
+        ("predictions/predictions_0001.csv", DAY),
     ):
         path = vertex.buckets.path(f"gs://transak-i1/{name}")
         path.parent.mkdir(parents=True)
-        settings = GeneratorSettings(seed=3, rows_per_day=600, injections=injections)
-        csv.write_csv(generate_day(day, settings), path)
+        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=drift_from)
+        csv.write_csv(generate_day(DAY, settings), path)
     connection = connect(vertex.endpoint)
     apply_model_monitor(connection, CONFIG)
     connection.close()

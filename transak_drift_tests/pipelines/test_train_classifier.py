@@ -21,7 +21,6 @@ from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.trainer import FEATURE_COLUMNS, predict
 from transak_drift.local.training_data import feature_texts
 from transak_drift.local.transaction_generator import (
-    DriftInjection,
     GeneratedTransactions,
     GeneratorSettings,
     generate_day,
@@ -43,9 +42,7 @@ from transak_drift_tests.config.configurations import configuration, document
 FIRST_DAY = date(2026, 5, 1)
 DRIFT_DAY = date(2026, 5, 4)
 LAST_DAY = date(2026, 5, 5)
-SETTINGS = GeneratorSettings(
-    seed=3, rows_per_day=600, injections=(DriftInjection(DRIFT_DAY, share=0.6),)
-)
+SETTINGS = GeneratorSettings(seed=3, rows_per_day=600, drift_from=DRIFT_DAY)
 
 
 @pytest.fixture(scope="module")
