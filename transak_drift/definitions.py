@@ -18,7 +18,6 @@ from transak_drift.defs.keys import DATA_GROUP, MONITORING_GROUP, TRAINING_GROUP
 from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
-from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.run_health import build_run_health_sensor, heartbeat_executor
 from transak_drift.defs.training import retrain_job, training_assets
@@ -75,7 +74,6 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
         resources={
             "platform": platform_resource(settings),
             "trigger_queue": trigger_queue_resource(settings),
-            "notifications": notification_resource(settings),
         },
         executor=heartbeat_executor(settings.heartbeat_seconds),
     )

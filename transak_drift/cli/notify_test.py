@@ -14,7 +14,7 @@ from transak_drift.cli.output import (
     print_json,
     print_table,
 )
-from transak_drift.defs.notification_resource import notification_resource
+from transak_drift.defs.drift_notification_sensor import configured_channels
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
@@ -26,12 +26,11 @@ from transak_drift.settings import load_settings
 def notify_test(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Send a test message on every configured channel; the status is 1 if one fails."""
     settings = load_settings()
-    resource = notification_resource(settings)
     now = datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     failed = False
     for config in chosen_configs(settings, model):
-        for name, channel in resource.open(config).items():
+        for name, channel in configured_channels(config, settings).items():
             try:
                 result = channel.send(trial_notification(config, now)) or "sent"
             except (RefusedNotificationError, TemporaryNotificationError) as error:

@@ -20,12 +20,8 @@ from typing import Literal, Protocol
 from pydantic import SecretStr
 
 from transak_drift.config.sections import EmailNotification, SlackNotification
-from transak_drift.notifications.texts import (
-    Notification,
-    notification_email,
-    sanitize_line,
-    slack_text,
-)
+from transak_drift.notifications.texts import Notification, notification_email, slack_text
+from transak_drift.reports.sanitize import sanitize_line
 
 TIMEOUT_SECONDS = 8
 TOKEN_VARIABLE = "TRANSAK_DRIFT_SLACK_TOKEN"
@@ -91,12 +87,9 @@ class NotificationChannel(Protocol):
     def send(self, notification: Notification) -> str | None:
         """Send a notification; on return the service has taken it.
 
-        Returns:
-            What the reader of the log should know nonetheless, or None.
-
-        Raises:
-            TemporaryNotificationError: an outage, or too many messages.
-            RefusedNotificationError: a wrong setting; the message names it and the fix.
+        Returns what the reader of the log should know nonetheless. Raises
+        `TemporaryNotificationError` in an outage or where there are too many messages, and
+        `RefusedNotificationError` for a wrong setting.
         """
 
 
@@ -227,24 +220,25 @@ def _mail_errors(config: EmailNotification) -> Generator[None]:
     """Turn what smtplib raises into what a person can fix, or into an outage."""
     try:
         yield
-    except smtplib.SMTPAuthenticationError as error:
-        raise _by_reply(error, f"the login of {_LOGIN}", "correct them") from None
-    except smtplib.SMTPSenderRefused as error:
-        fix = f"name an address that it may send from, or set {_LOGIN}"
-        sender = f"notifications.email.sender = {config.sender!r}"
-        raise _by_reply(error, sender, fix) from None
     except smtplib.SMTPRecipientsRefused as error:
         code = min((reply[0] for reply in error.recipients.values()), default=0)
         refused = f"notifications.email.recipients: {_refusals(error.recipients)}"
-        raise _refused(code, refused, "", "correct the addresses") from None
+        raise _refused(code, refused, "correct the addresses") from None
+    except smtplib.SMTPResponseException as error:
+        refused, fix = "the e-mail", "see the server's answer"
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            refused, fix = f"the login of {_LOGIN}", "correct them"
+        elif isinstance(error, smtplib.SMTPSenderRefused):
+            refused = f"notifications.email.sender = {config.sender!r}"
+            fix = f"name an address that it may send from, or set {_LOGIN}"
+        said = f"{refused} ({error.smtp_code} {_text(error.smtp_error)})"
+        raise _refused(error.smtp_code, said, fix) from None
     except smtplib.SMTPNotSupportedError as error:
         problem = sanitize_line(str(error), 200)
         raise RefusedNotificationError(
             f"the mail server cannot do what is set ({problem}); fix: correct {_SECURITY} or "
             f"{_LOGIN}"
         ) from None
-    except smtplib.SMTPResponseException as error:
-        raise _by_reply(error, "the e-mail", "see the server's answer") from None
     except ssl.SSLEOFError as error:
         raise TemporaryNotificationError(f"{_HOST} broke the connection ({error})") from None
     except ssl.SSLError as error:
@@ -257,18 +251,11 @@ def _mail_errors(config: EmailNotification) -> Generator[None]:
         raise TemporaryNotificationError(f"{_HOST} cannot be reached ({_name(error)})") from None
 
 
-def _by_reply(error: smtplib.SMTPResponseException, refused: str, fix: str) -> Exception:
-    return _refused(
-        error.smtp_code, refused, f" ({error.smtp_code} {_text(error.smtp_error)})", fix
-    )
-
-
-def _refused(code: int, refused: str, said: str, fix: str) -> Exception:
-    problem = f"the mail server refuses {refused}"
+def _refused(code: int, refused: str, fix: str) -> Exception:
     # RFC 5321, section 4.2.1: 4yz is transient, 5yz is permanent.
     if code < _FIRST_PERMANENT_REPLY:
-        return TemporaryNotificationError(f"{problem} for now{said}")
-    return RefusedNotificationError(f"{problem}{said}; fix: {fix}")
+        return TemporaryNotificationError(f"the mail server refuses {refused} for now")
+    return RefusedNotificationError(f"the mail server refuses {refused}; fix: {fix}")
 
 
 def _refusals(refused: Mapping[str, tuple[int, bytes]]) -> str:

@@ -20,13 +20,13 @@ from markupsafe import Markup
 
 from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, comparison
+from transak_drift.reports.sanitize import sanitize_line
 
 WIDTH = 440
 _MARGIN = 6
 _TITLE_HEIGHT = 26
 _HISTORY_HEIGHT = 200
 _MAX_DATE_LABELS = 5
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,10 @@ class Chart:
         return Markup(
             '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{shapes}</svg>'
         ).format(
-            width=WIDTH, height=self.height, label=printable(self.description), shapes=self.shapes
+            width=WIDTH,
+            height=self.height,
+            label=sanitize_line(self.description),
+            shapes=self.shapes,
         )
 
 
@@ -132,20 +135,14 @@ def _markdown(description: str, charts: Sequence[tuple[str, Chart]]) -> str:
     return f"![{description}](data:image/svg+xml;base64,{encoded})"
 
 
-def printable(text: str) -> str:
-    """Return text that XML and HTML can hold.
-
-    U+FFFD takes the place of every character of the Unicode categories C*, and "(empty)" that of no
-    text.
-    """
-    shown = "".join(_REPLACEMENT if unicodedata.category(sign)[0] == "C" else sign for sign in text)
-    return shown or "(empty)"
+def _printable(text: str) -> str:
+    return sanitize_line(text) or "(empty)"
 
 
 def _label(text: str, columns: int) -> str:
     # Signs of East Asian scripts take the space of two; the page's table has the whole value.
     shown, width = "", 0
-    for sign in printable(text):
+    for sign in _printable(text):
         width += 2 if unicodedata.east_asian_width(sign) in "WF" else 1
         if width > columns:
             return shown + "…"
@@ -163,7 +160,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"printable": printable, "label": _label}
+    environment.filters |= {"printable": _printable, "label": _label}
     return environment
 
 

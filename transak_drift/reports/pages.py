@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.reports.charts import feature_chart, history_chart, printable, templates
+from transak_drift.reports.charts import feature_chart, history_chart, templates
+from transak_drift.reports.sanitize import sanitize_line
 
 MAX_DAYS = 90
 MAX_EPISODES = 12
@@ -36,7 +37,7 @@ def drift_report_page(result: MonitoringResult) -> str:
         .get_template("report_page.html.j2")
         .render(
             result=result,
-            drifted=", ".join(printable(feature.feature) for feature in result.drifted),
+            drifted=", ".join(sanitize_line(feature.feature) for feature in result.drifted),
             without_data=[item for item in result.features if item.distance is None],
             features=[_result_view(feature) for feature in result.features],
         )

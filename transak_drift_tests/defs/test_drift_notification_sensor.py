@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -22,14 +23,9 @@ from transak_drift.defs.drift_notification_sensor import (
     build_drift_notification_sensor,
 )
 from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, ModelNames
-from transak_drift.defs.notification_resource import (
-    NotificationResource,
-    notification_resource,
-)
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.notifications.channels import NotificationChannel
-from transak_drift.notifications.state import NotificationState
-from transak_drift.notifications.texts import Notification
+from transak_drift.notifications.channels import EmailChannel
+from transak_drift.notifications.state import NotificationState, Pause
 from transak_drift.settings import Settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
@@ -85,10 +81,7 @@ class World:
         write_records(self.instance, ModelNames.of(config).asset(DRIFT_EVENT), records)
 
     def tick(
-        self,
-        config: MonitoringConfig = BOTH,
-        bounds: NotificationBounds | None = None,
-        resource: NotificationResource | None = None,
+        self, config: MonitoringConfig = BOTH, bounds: NotificationBounds | None = None
     ) -> str:
         """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
         sensor = build_drift_notification_sensor(config, self.settings, bounds)
@@ -96,7 +89,6 @@ class World:
             instance=self.instance,
             cursor=self.cursors.get(sensor.name),
             sensor_name=sensor.name,
-            resources={"notifications": resource or notification_resource(self.settings)},
         ) as context:
             result = sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -117,6 +109,7 @@ class World:
             dg.DagsterRun(
                 job_name=str(request.job_name),
                 run_id=run_id,
+                run_config=request.run_config,
                 tags={**request.tags, **tags},
                 status=status,
             )
@@ -203,7 +196,6 @@ def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: Worl
     assert "• held because: `1 training(s) in flight`" in world.slack.texts(CHANNEL)[0]
     assert "the run was cancelled" in world.slack.texts(CHANNEL)[1]
     assert world.mail.messages[1]["In-Reply-To"] == world.mail.messages[0]["Message-ID"]
-    assert world.state().channels["slack"].awaited == {}
 
 
 def test_a_superseded_event_is_told_once(world: World) -> None:
@@ -242,7 +234,8 @@ def test_a_failed_training_is_told_with_its_error(world: World, tmp_path: Path) 
     assert not result.success
     world.tick()
     text = world.slack.texts(CHANNEL)[1]
-    assert text.startswith(f"*{HEAD} training failed, the champion stays*")
+    headline = "*Drift of transak-i1-train-model: training failed, the champion stays*"
+    assert text.startswith(headline)
     assert "• reason: `window_end is 'some &lt;day&gt;', not an ISO 8601 time" in text
     assert f"<{DAGSTER}/runs/{result.run_id}|Training run>" in text
 
@@ -296,14 +289,13 @@ def test_slack_is_left_alone_as_long_as_it_asks(world: World) -> None:
     for _ in range(3):
         assert "asks to wait" in world.tick(SLACK)
     assert world.slack.calls == 1
-    pause = world.state(SLACK).channels["slack"].pause_until
-    assert pause is not None and pause > datetime.now(UTC) + timedelta(minutes=40)
+    pause = world.state(SLACK).channels["slack"].pause
+    assert pause is not None and pause.until > datetime.now(UTC) + timedelta(minutes=40)
 
 
-def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", "xoxb-wrong")
+def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(world: World) -> None:
+    right = world.settings
+    world.settings = right.model_copy(update={"slack_token": SecretStr("xoxb-wrong")})
     world.record(OutcomeKind.HELD, "job-1")
     # What went by e-mail is kept first.
     assert world.tick().endswith("email: 1 of 1 told")
@@ -317,40 +309,28 @@ def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(
     world.record(OutcomeKind.HELD, "job-2")
     assert world.tick().endswith("email: 1 of 1 told")
 
-    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
+    world.settings = right
     state = world.state()
-    refusal = state.channels["slack"].refusal
-    assert refusal is not None
-    past = refusal.model_copy(update={"again_at": datetime.now(UTC)})
-    state.channels["slack"].refusal = past
+    state.channels["slack"].pause = Pause(until=datetime.now(UTC), reason="", is_refusal=True)
     [name] = world.cursors
     world.cursors[name] = state.to_cursor()
     assert world.tick() == "slack: 2 of 2 told; email: nothing new"
     assert len(world.subjects()) == len(world.slack_headlines()) == 2
 
 
-class BrokenChannel:
-    """A channel with a fault of its own."""
-
-    def send(self, notification: Notification) -> str | None:
+def test_an_unexpected_fault_of_one_channel_repeats_nothing_in_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*_: object) -> None:
         raise RuntimeError("a fault in the program")
 
-
-class BrokenEmail(NotificationResource):
-    """Slack, and e-mails that fail in a way that nobody expects."""
-
-    def open(self, config: MonitoringConfig) -> dict[str, NotificationChannel]:
-        return {**super().open(config), "email": BrokenChannel()}
-
-
-def test_an_unexpected_fault_of_one_channel_repeats_nothing_in_another(world: World) -> None:
-    broken = BrokenEmail(slack_api_url=world.slack.url)
+    monkeypatch.setattr(EmailChannel, "send", send)
     world.record(OutcomeKind.HELD, "job-1")
-    said = world.tick(resource=broken)
+    said = world.tick()
     assert said == "slack: 1 of 1 told; email: unexpected RuntimeError: a fault in the program"
     for _ in range(2):
         with pytest.raises(NotificationRefusedError, match="email: unexpected RuntimeError"):
-            world.tick(resource=broken)
+            world.tick()
     assert len(world.slack.messages) == 1
 
 
@@ -380,10 +360,14 @@ def test_a_slow_storm_is_bounded_as_well(world: World) -> None:
 def test_each_model_is_told_of_its_own_drift_alone(world: World) -> None:
     world.record(OutcomeKind.HELD, "job-1", config=SLACK)
     world.record(OutcomeKind.HELD, "job-1", config=CARDS)
+    world.add_run("job-1", dg.DagsterRunStatus.FAILURE)
     for _ in range(2):
         world.tick(SLACK)
         world.tick(CARDS)
-    assert world.slack_headlines(CHANNEL) == [f"{HEAD} the training is held"]
+    assert world.slack_headlines(CHANNEL) == [
+        f"{HEAD} the training is held",
+        f"{HEAD} training failed, the champion stays",
+    ]
     assert world.slack_headlines(OTHER_CHANNEL) == [
         "Drift of cards on 2026-05-04: the training is held"
     ]

@@ -12,7 +12,6 @@ import pytest
 
 from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
-from transak_drift.defs.notification_resource import notification_resource
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.servers.slack_server import slack_server
@@ -55,7 +54,6 @@ def test_each_model_tells_its_drift_and_the_end_of_its_training(
         resources = {
             "trigger_queue": trigger_queue_resource(settings),
             "platform": platform_resource(settings),
-            "notifications": notification_resource(settings),
         }
         cursors: dict[str, str | None] = {}
 

@@ -13,26 +13,25 @@ from hypothesis import strategies as st
 from transak_drift.config.sections import EmailNotification
 from transak_drift.notifications.texts import (
     MAX_SLACK_LENGTH,
-    Link,
     Notification,
-    NotificationPages,
+    NotificationTexts,
     TrainingEnd,
-    digest,
+    decided_identity,
+    identity_of,
     notification_email,
-    notify_of_decision,
-    notify_of_training,
-    sanitize_line,
+    settled_identity,
     slack_text,
 )
+from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration, faults_after
 from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event
 
 CONFIG = configuration()
 MIDNIGHT = datetime(2026, 5, 5, tzinfo=UTC)
-NOWHERE = NotificationPages(CONFIG, ("drift_report",), ("drift_event",), None, vertex=False)
-EVERYWHERE = NotificationPages(
-    CONFIG, ("i2", "drift_report"), ("i2", "drift_event"), "https://dagster.example.com/x/", True
+NOWHERE = NotificationTexts(CONFIG, ["drift_report"], ["drift_event"], None, on_vertex=False)
+EVERYWHERE = NotificationTexts(
+    CONFIG, ["i2", "drift_report"], ["i2", "drift_event"], "https://dagster.example.com/x/", True
 )
 ADDRESSES = EmailNotification(sender="drift@example.com", recipients=("a@example.com",))
 
@@ -49,7 +48,7 @@ def training(version: str | None, promoted: bool, reason: str = "because") -> Tr
 
 
 def test_a_requested_training_is_told_with_features_and_day() -> None:
-    told = notify_of_decision(CONFIG, outcome(OutcomeKind.TRAINING_REQUESTED), NOWHERE)
+    told = NOWHERE.decision(outcome(OutcomeKind.TRAINING_REQUESTED))
     assert told.headline == (
         "Drift of transak-i1-train-model on 2026-05-04: a training is requested"
     )
@@ -65,7 +64,7 @@ def test_a_requested_training_is_told_with_features_and_day() -> None:
     [(OutcomeKind.HELD, "held because"), (OutcomeKind.SUPERSEDED, "superseded because")],
 )
 def test_a_reason_is_told(kind: OutcomeKind, says: str) -> None:
-    told = notify_of_decision(CONFIG, outcome(kind, "1 training in flight"), NOWHERE)
+    told = NOWHERE.decision(outcome(kind, "1 training in flight"))
     assert (says, "1 training in flight") in told.lines
 
 
@@ -78,28 +77,28 @@ def test_a_reason_is_told(kind: OutcomeKind, says: str) -> None:
     ],
 )
 def test_the_end_of_a_training_answers_the_event(end: TrainingEnd, says: str) -> None:
-    first = notify_of_decision(CONFIG, outcome(OutcomeKind.TRAINING_REQUESTED), NOWHERE)
-    told = notify_of_training(CONFIG, end, NOWHERE)
+    first = NOWHERE.decision(outcome(OutcomeKind.TRAINING_REQUESTED))
+    told = NOWHERE.training_end(end)
     assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {says}"
     assert ("reason", "because") in told.lines
     assert told.answers == first.identity != told.identity
 
 
-def test_held_and_requested_are_the_same_message_and_superseded_is_the_last_one() -> None:
-    def identity(kind: OutcomeKind) -> str:
-        return notify_of_decision(CONFIG, outcome(kind), NOWHERE).identity
-
-    assert identity(OutcomeKind.HELD) == identity(OutcomeKind.TRAINING_REQUESTED)
-    end = notify_of_training(CONFIG, training("7", True), NOWHERE)
-    assert identity(OutcomeKind.SUPERSEDED) == end.identity
-    for kind in (OutcomeKind.DUPLICATE, OutcomeKind.DEFERRED, OutcomeKind.NOT_DRIFT):
-        with pytest.raises(ValueError, match="not told"):
-            identity(kind)
+def test_an_event_is_told_when_it_is_decided_and_when_it_is_settled_and_at_no_other_step() -> None:
+    found = {kind: identity_of(outcome(kind)) for kind in OutcomeKind}
+    key = f"{MONITOR}/job-1"
+    assert {kind: identity for kind, identity in found.items() if identity} == {
+        OutcomeKind.HELD: decided_identity(key),
+        OutcomeKind.TRAINING_REQUESTED: decided_identity(key),
+        OutcomeKind.SUPERSEDED: settled_identity(key),
+    }
+    superseded = NOWHERE.decision(outcome(OutcomeKind.SUPERSEDED))
+    assert superseded.identity == NOWHERE.training_end(training("7", True)).identity
 
 
 def test_links_lead_to_report_run_and_console() -> None:
-    told = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD), EVERYWHERE, run_id="run-1")
-    addresses = {link.title: link.address for link in told.links}
+    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD), run_id="run-1")
+    addresses = dict(told.links)
     assert list(addresses) == ["Drift report", "description on Vertex AI", "Training run"]
     dagster = "https://dagster.example.com/x"
     assert addresses["Training run"] == f"{dagster}/runs/run-1"
@@ -111,7 +110,7 @@ def test_links_lead_to_report_run_and_console() -> None:
     end = TrainingEnd(
         f"{MONITOR}/job-1", MIDNIGHT, "run-1", "7", True, "", "https://console.example.com"
     )
-    titles = [link.title for link in notify_of_training(CONFIG, end, EVERYWHERE).links]
+    titles = [title for title, _ in EVERYWHERE.training_end(end).links]
     assert titles == [
         "Training run",
         "Training on Vertex AI",
@@ -122,24 +121,22 @@ def test_links_lead_to_report_run_and_console() -> None:
 
 def test_a_digest_counts_all_and_shows_some() -> None:
     many = [
-        notify_of_decision(CONFIG, outcome(kind, job=f"job-{n}"), NOWHERE)
+        NOWHERE.decision(outcome(kind, job=f"job-{n}"))
         for n, kind in enumerate([OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 999])
     ]
-    told = digest(CONFIG, many, EVERYWHERE)
+    told = EVERYWHERE.digest(many)
     assert told.headline == "1000 messages about drift of transak-i1-train-model"
     assert told.lines[:2] == (("the training is held", "999"), ("a training is requested", "1"))
     assert told.lines[-1] == ("and more", "990")
     assert len(told.lines) == 13
-    assert [link.title for link in told.links] == ["Drift events"]
-    assert digest(CONFIG, many[::-1], EVERYWHERE).identity == told.identity
-    assert digest(CONFIG, many[1:], EVERYWHERE).identity != told.identity
+    assert [title for title, _ in told.links] == ["Drift events"]
+    assert EVERYWHERE.digest(many[::-1]).identity == told.identity
+    assert EVERYWHERE.digest(many[1:]).identity != told.identity
 
 
 def test_slack_sees_no_markup_mention_or_link_in_a_value() -> None:
     hostile = "<!channel> <https://evil.example|ok> & `x` *b*\n_i_ https://evil.example"
-    told = notify_of_decision(
-        CONFIG, outcome(OutcomeKind.HELD, hostile, feature=hostile), EVERYWHERE
-    )
+    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD, hostile, feature=hostile))
     text = slack_text(told)
     links = f"\n{text.rpartition(chr(10))[2]}"
     body = text.removesuffix(links)
@@ -153,9 +150,7 @@ def test_slack_sees_no_markup_mention_or_link_in_a_value() -> None:
 
 
 def test_a_link_that_takes_all_the_room_is_left_out_of_slack_alone() -> None:
-    told = notify_of_decision(
-        CONFIG, outcome(OutcomeKind.HELD, feature="ä" * 256), EVERYWHERE, run_id="run-1"
-    )
+    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD, feature="ä" * 256), run_id="run-1")
     text = slack_text(told)
     assert "on Vertex AI" not in text
     assert text.splitlines()[-1].endswith("/runs/run-1|Training run>")
@@ -180,9 +175,9 @@ def test_the_message_id_is_the_events_own() -> None:
     def email(told: Notification, at: datetime) -> dict[str, str]:
         return dict(notification_email(told, ADDRESSES, at).items())
 
-    first = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD), NOWHERE)
-    other = notify_of_decision(CONFIG, outcome(OutcomeKind.HELD, job="job-2"), NOWHERE)
-    end = notify_of_training(CONFIG, training("7", True), NOWHERE)
+    first = NOWHERE.decision(outcome(OutcomeKind.HELD))
+    other = NOWHERE.decision(outcome(OutcomeKind.HELD, job="job-2"))
+    end = NOWHERE.training_end(training("7", True))
     sent, again = email(first, MIDNIGHT), email(first, datetime(2026, 6, 1, tzinfo=UTC))
     assert sent["Message-ID"] == again["Message-ID"] != email(other, MIDNIGHT)["Message-ID"]
     assert email(end, MIDNIGHT)["In-Reply-To"] == sent["Message-ID"]
@@ -196,14 +191,14 @@ def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> Non
     record = TriggerRecord(
         kind=OutcomeKind.HELD, key=event.key, detail=text, at=MIDNIGHT, event=event
     )
-    told = notify_of_decision(CONFIG, record, EVERYWHERE)
+    told = EVERYWHERE.decision(record)
     told = Notification(
         told.identity,
         None,
         told.headline,
         "",
         told.lines * 3,
-        (*told.links, Link(name, "http://a")),
+        (*told.links, (name, "http://a")),
     )
     assert len(slack_text(told)) <= MAX_SLACK_LENGTH
     message = notification_email(told, ADDRESSES, MIDNIGHT).as_bytes()
