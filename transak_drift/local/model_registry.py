@@ -8,13 +8,13 @@ import json
 import sqlite3
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
 from filelock import FileLock
+from pydantic import BaseModel, Json
 
 from transak_drift.platform import PlatformError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 _SCHEMA = f"""
+    BEGIN IMMEDIATE;
     CREATE TABLE versions (
         model_name TEXT NOT NULL,
         number INTEGER NOT NULL CHECK (number > 0),
@@ -40,19 +41,6 @@ _SCHEMA = f"""
         UNIQUE (model_name, drift_event_key)
     ) STRICT;
     PRAGMA user_version = {SCHEMA_VERSION};
-"""
-# Schema 1 kept the models in files beside the index.
-_FROM_SCHEMA_1 = f"""
-    BEGIN IMMEDIATE;
-    ALTER TABLE versions RENAME TO former;
-    {_SCHEMA}
-    INSERT INTO versions
-        SELECT model_name, number, created, metrics, first_day, last_day, rows, drift_event_key,
-            training_run, number IN (SELECT number FROM promotions
-            WHERE promotions.model_name = former.model_name), read_artifact(artifact), sha256
-        FROM former;
-    DROP TABLE promotions;
-    DROP TABLE former;
     COMMIT;
 """
 _SECONDS_TO_WAIT_FOR_A_WRITER = 60.0
@@ -62,8 +50,7 @@ class ModelRegistryError(PlatformError):
     """The registry cannot do what is asked; the message names the version and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
+class ModelVersion(BaseModel, frozen=True):
     """One registered version of the model; numbers are without gaps.
 
     `training_days` are the first and the last day of the training window, `rows` its rows.
@@ -72,11 +59,11 @@ class ModelVersion:
 
     number: int
     created: datetime
-    metrics: Mapping[str, Any]
-    training_days: tuple[date, date]
+    metrics: Json[dict[str, Any]]
+    training_days: Json[tuple[date, date]]
     rows: int
     drift_event_key: str | None
-    training_run: Mapping[str, Any]
+    training_run: Json[dict[str, Any]]
     is_champion: bool
 
 
@@ -95,7 +82,13 @@ class ModelRegistry:
         try:
             with FileLock(self.directory / "index.lock"), self._connection() as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                self._prepare(connection)
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    connection.executescript(_SCHEMA)
+                elif version != SCHEMA_VERSION:
+                    raise sqlite3.DatabaseError(
+                        f"its schema version is {version}, this release knows {SCHEMA_VERSION}"
+                    )
         except sqlite3.DatabaseError as error:
             raise ModelRegistryError(
                 f"{self._file} is not a usable index of models: {error}; "
@@ -142,19 +135,9 @@ class ModelRegistry:
                 " ON CONFLICT (model_name, drift_event_key) DO NOTHING RETURNING number",
                 values,
             ).fetchone()
-        existing = self.version_for_drift_event(drift_event_key) if row is None else None
-        return existing or self.version(row["number"])
-
-    def version(self, number: int) -> ModelVersion:
-        """Return a version by its number."""
-        found = self._select("AND number = ?", (number,))
-        if not found:
-            existing = [version.number for version in self.versions()]
-            raise ModelRegistryError(
-                f"model {self.model_name!r} has no version {number}; "
-                f"{self.directory} has {existing or 'none'}"
-            )
-        return found[0]
+        if row is None:
+            return self._select("AND drift_event_key = ?", (drift_event_key,))[0]
+        return self._select("AND number = ?", (row["number"],))[0]
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions, by number."""
@@ -192,43 +175,13 @@ class ModelRegistry:
     def _select(self, condition: str = "", parameters: tuple[Any, ...] = ()) -> list[ModelVersion]:
         with self._connection() as connection:
             rows = connection.execute(
-                "SELECT * FROM (SELECT number, created, metrics, first_day, last_day, rows,"
-                " drift_event_key, training_run,"
+                "SELECT * FROM (SELECT number, created, metrics, rows, drift_event_key,"
+                " json_array(first_day, last_day) AS training_days, training_run,"
                 " number IS max(number) FILTER (WHERE promoted) OVER () AS is_champion"
                 f" FROM versions WHERE model_name = ?) WHERE true {condition} ORDER BY number",
                 (self.model_name, *parameters),
             ).fetchall()
-        return [
-            ModelVersion(
-                number=row["number"],
-                created=datetime.fromisoformat(row["created"]),
-                metrics=json.loads(row["metrics"]),
-                training_days=(
-                    date.fromisoformat(row["first_day"]),
-                    date.fromisoformat(row["last_day"]),
-                ),
-                rows=row["rows"],
-                drift_event_key=row["drift_event_key"],
-                training_run=json.loads(row["training_run"]),
-                is_champion=bool(row["is_champion"]),
-            )
-            for row in rows
-        ]
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(
-                f"its schema version is {version}, this release knows {SCHEMA_VERSION}"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif version == 1:
-            artifacts = self.directory / "artifacts"
-            connection.create_function(
-                "read_artifact", 1, lambda name: (artifacts / Path(name).name).read_bytes()
-            )
-            connection.executescript(_FROM_SCHEMA_1)
+        return [ModelVersion.model_validate(dict(row)) for row in rows]
 
     @contextmanager
     def _connection(self) -> Generator[sqlite3.Connection]:

@@ -17,11 +17,16 @@ from pydantic import BaseModel
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from transak_drift.local.training_data import LabelledRows, feature_texts, read_training_data
+from transak_drift.local.training_data import (
+    LabelledRows,
+    TrainingDataError,
+    feature_texts,
+    read_training_data,
+)
 from transak_drift.training.promotion import PromotionDecision, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
@@ -34,27 +39,16 @@ _PREDICTION_SCHEMA = pa.schema(
 )
 
 
-class ClassScores(BaseModel, frozen=True):
-    """Scores of one label, each in [0, 1], and the held-out rows that have it."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    rows: int
-
-
 class Evaluation(BaseModel, frozen=True):
     """Scores of a classifier on held-out rows, the log loss in nats.
 
-    `macro_f1` is the unweighted mean over the labels that occur in those rows, as do `classes`.
+    `macro_f1` is the unweighted mean over the labels that occur in those rows.
     """
 
     rows: int
     accuracy: float
     macro_f1: float
     log_loss: float
-    classes: tuple[ClassScores, ...]
 
     def metrics(self) -> Mapping[str, float]:
         """Return what people see of it, by the metric's name."""
@@ -68,19 +62,13 @@ class Evaluation(BaseModel, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A newly trained classifier beside the present one.
-
-    `evaluation` and `champion` are both models' scores on the same held-out recent rows. The model
-    learned from `training_rows` of the `rows_in_window`; those without a label are left out.
-    """
+    """A newly trained classifier beside the champion, scored on the same held-out recent rows."""
 
     pipeline: Pipeline
     evaluation: Evaluation
     champion: Evaluation | None
     decision: PromotionDecision
-    training_rows: int
     rows_in_window: int
-    unlabelled_rows: int
 
 
 def train_classifier(
@@ -99,19 +87,15 @@ def train_classifier(
     Args:
         training_files: one Parquet file for each day, oldest first, with the columns
             `description`, `type` and `label_column`.
-        label_column: column to predict.
+        label_column: column to predict; a row without a label is left out.
         seed: of the sample and the split; 0 or more.
         champion: the present model, or None. A label that it does not know counts as wrong.
 
-    Returns:
-        The trained classifier.
-
     Raises:
         TrainingDataError: the files cannot be trained on; names the file, the column and a fix.
-        ValueError: the seed is negative.
     """
     if seed < 0:
-        raise ValueError(f"seed = {seed!r}: is negative; fix: write 0 or more")
+        raise TrainingDataError(f"seed = {seed} is negative; fix: write 0 or more")
     data = read_training_data(training_files, FEATURE_COLUMNS, label_column, seed=seed)
     pipeline = _new_pipeline().fit(data.training.features, data.training.labels)
     evaluation = _evaluate(pipeline, data.held_out)
@@ -121,9 +105,7 @@ def train_classifier(
         evaluation=evaluation,
         champion=present,
         decision=decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None),
-        training_rows=len(data.training),
         rows_in_window=data.rows_in_window,
-        unlabelled_rows=data.unlabelled_rows,
     )
 
 
@@ -148,12 +130,11 @@ def evaluate_probabilities(
 
     Only labels that occur among the true ones count in the macro average, so that two models
     with different label sets are compared over the same labels. Definitions: scikit-learn user
-    guide, "Metrics and scoring"; precision and F1 without a prediction are 0.
+    guide, "Metrics and scoring"; F1 without a prediction is 0.
     """
     predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
-    present = sorted(set(labels))
-    precision, recall, f1, rows = precision_recall_fscore_support(
-        labels, predicted, labels=present, average=None, zero_division=0.0
+    macro_f1 = f1_score(
+        labels, predicted, labels=sorted(set(labels)), average="macro", zero_division=0.0
     )
     column = {label: index for index, label in enumerate(known_labels)}
     columns = np.array([column.get(label, -1) for label in labels])
@@ -161,12 +142,8 @@ def evaluate_probabilities(
     return Evaluation(
         rows=len(labels),
         accuracy=float(accuracy_score(labels, predicted)),
-        macro_f1=float(np.mean(f1)),
+        macro_f1=float(macro_f1),
         log_loss=float(-np.mean(np.log(np.clip(true_probability, MIN_PROBABILITY, 1.0)))),
-        classes=tuple(
-            ClassScores(label=label, precision=p, recall=r, f1=f, rows=count)
-            for label, p, r, f, count in zip(present, precision, recall, f1, rows, strict=True)
-        ),
     )
 
 

@@ -52,7 +52,9 @@ class LocalTraining:
         files = self._days.first_baseline()
         if not all(self._config.label_column in pq.read_schema(f).names for f in files.values()):
             return None
-        self._train(files, _FIRST_TRAINING, run_id="")
+        train_version(
+            self.registry, files, _FIRST_TRAINING, "", self._config.label_column, self._seed
+        )
         return self.registry.champion()
 
     def train(self, request: TrainingRequest, progress: Callable[[str], None]) -> TrainingResult:
@@ -62,11 +64,14 @@ class LocalTraining:
         it is adopted.
         """
         files: Mapping[date, Path] = {}
-        if self.registry.version_for_drift_event(request.drift_event_key) is None:
+        key = request.drift_event_key
+        if self.registry.version_for_drift_event(key) is None:
             days = self._fresh_days(last_day(request.window_end))
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
             files = {day: self._days.ensure(day) for day in days}
-        version, adopted = self._train(files, request.drift_event_key, request.run_id)
+        version, adopted = train_version(
+            self.registry, files, key, request.run_id, self._config.label_column, self._seed
+        )
         outcome = "was trained for this drift event before" if adopted else "registered"
         progress(f"version {version.number} {outcome}")
         champion = self.registry.champion()
@@ -149,18 +154,6 @@ class LocalTraining:
             return files
         return [self._days.ensure(self._state.day_of(file)) for file in files]
 
-    def _train(
-        self, files: Mapping[date, Path], drift_event_key: str | None, run_id: str
-    ) -> tuple[ModelVersion, bool]:
-        return train_version(
-            self.registry,
-            files,
-            drift_event_key,
-            run_id,
-            label_column=self._config.label_column,
-            seed=self._seed,
-        )
-
     def _fresh_days(self, event_day: date) -> list[date]:
         max_days = self._config.maximum_training_days
         candidates = self._days.days_until(event_day, max_days)
@@ -180,19 +173,14 @@ def train_version(
     training_files: Mapping[date, Path],
     drift_event_key: str | None,
     run_id: str,
-    *,
     label_column: str,
     seed: int,
 ) -> tuple[ModelVersion, bool]:
     """Train a version of the model, once for each drift event, and promote it if not worse.
 
-    Registering and promoting are one step, so a crash leaves either nothing or the whole
-    outcome; repeating the call for the same drift event adopts that outcome. Two calls at once,
-    from whatever process, come one after the other.
-
-    The files, by day, are not looked at where the drift event has its version already. Returned
-    are the version and whether it had been trained before. Its `training_run` says whether it was
-    promoted, why, and how the champion of that time did on the same rows.
+    Registering and promoting are one step, so a crash leaves either nothing or the whole outcome.
+    Two calls at once, from whatever process, come one after the other. Returned are the version and
+    whether it had been trained before: then the files, by day, are not looked at.
     """
     with registry.training_lock():
         existing = registry.version_for_drift_event(drift_event_key)
@@ -209,19 +197,17 @@ def train_version(
         its_scores = challenger.champion
         version = registry.register(
             challenger.pipeline,
-            metrics=challenger.evaluation.model_dump(mode="json"),
+            metrics=challenger.evaluation.model_dump(),
             training_days=(days[0], days[-1]),
             rows=challenger.rows_in_window,
             training_run={
                 "dagster_run_id": run_id,
                 "files": [str(file) for file in files],
-                "training_rows": challenger.training_rows,
-                "unlabelled_rows": challenger.unlabelled_rows,
                 "seed": seed,
                 "promoted": challenger.decision.promote,
                 "promotion_reason": challenger.decision.reason,
                 "champion_number": None if champion is None else champion.number,
-                "champion_metrics": its_scores and its_scores.model_dump(mode="json"),
+                "champion_metrics": its_scores and its_scores.model_dump(),
             },
             drift_event_key=drift_event_key,
             promote=challenger.decision.promote,

@@ -26,7 +26,7 @@ clean.set_forkserver_preload(["transak_drift.local.training", "transak_drift.loc
 def train(
     registry: ModelRegistry, files: dict[date, Path], key: str | None, label: str = "category"
 ) -> tuple[ModelVersion, bool]:
-    return train_version(registry, files, key, "f00", label_column=label, seed=0)
+    return train_version(registry, files, key, "f00", label, 0)
 
 
 def test_drift_leads_to_a_better_champion_once(tmp_path: Path, days: dict[date, Path]) -> None:
