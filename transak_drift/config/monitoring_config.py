@@ -6,47 +6,54 @@ One file describes one monitored model. Every cloud name the project uses comes 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from transak_drift.config.errors import (
+    MISSING,
     ConfigError,
     ConfigFault,
-    dotted_path,
     faults_from_pydantic,
 )
 from transak_drift.config.fields import (
-    AssetPrefix,
     CalendarDay,
     DisplayName,
     EmailAddress,
     FeatureName,
-    Location,
-    ModelAlias,
     ModelMonitorId,
     NotificationChannel,
-    PipelineName,
     PositiveCount,
-    ProjectId,
-    ProjectNumber,
     PubSubId,
     Section,
-    Threshold,
+    fault,
 )
 from transak_drift.config.sections import CsvFormat, NotificationConfig, VertexConfig
 
 DEFAULT_TRIGGER_TOPIC = "ps-transak-i1-train-trigger"
-MAX_NESTING = 32
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
+# Names that must differ from another, and why.
+_DIFFERENT = {
+    "dead_letter_topic": ("trigger_topic", "rejected messages would return for ever"),
+    "dead_letter_subscription": ("trigger_subscription", "it cannot be bound to both topics"),
+    "date_column": ("label_column", "a day is no category"),
+}
 
 FeatureType = Literal["categorical", "numerical"]
+
+
+def default_model_monitor_id(display_name: str) -> str:
+    """Make a ModelMonitor id of a display name: lower case, other characters as hyphens.
+
+    Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
+    """
+    return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
 
 
 class RetrainPolicy(Section):
@@ -70,11 +77,11 @@ class MonitoringConfig(Section):
 
     model_config = ConfigDict(title="transak_drift monitoring configuration")
 
-    project_id: ProjectId
+    project_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
     """Google Cloud project id: 6 to 30 lower-case letters, digits or inner hyphens, a letter first,
     e.g. af-finanzen."""
 
-    location: Location
+    location: Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
     """Google Cloud region in lower case, e.g. europe-west6."""
 
     model_name: DisplayName
@@ -88,26 +95,31 @@ class MonitoringConfig(Section):
     """Cloud Monitoring channels, projects/<project>/notificationChannels/<id>, as
     `gcloud beta monitoring channels list` shows them."""
 
-    drift_thresholds: dict[FeatureName, Threshold] = Field(min_length=1)
+    drift_thresholds: dict[
+        FeatureName, Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+    ] = Field(min_length=1)
     """Greatest allowed distance for each monitored feature, in (0, 1]."""
 
     log_anomalies: Annotated[bool, Field(strict=True)]
     """Write anomalies to Cloud Logging; the trigger needs true."""
 
-    asset_prefix: AssetPrefix | None = None
+    asset_prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
     """Prefix of the model's assets, jobs and sensors in Dagster, which tells several models apart:
     at most 40 lower-case letters, digits or underscores, a letter first, e.g. transak_i2; by
     default the name of a file in monitoring_configs, and none otherwise."""
 
-    project_number: ProjectNumber | None = None
+    project_number: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,18}$")] | None = None
     """Number of the project in quotes, e.g. "123456789012"; Vertex AI names resources by it in log
     entries."""
 
-    model_monitor_id: ModelMonitorId = Field(default="", validate_default=False)
+    model_monitor_id: ModelMonitorId = Field(
+        default_factory=lambda made: default_model_monitor_id(made["monitoring_job_display_name"]),
+        validate_default=True,
+    )
     """Id of the ModelMonitor: at most 63 lower-case letters, digits or inner hyphens, a letter
     first, or the number of one that exists; by default made from monitoring_job_display_name."""
 
-    model_alias: ModelAlias = "default"
+    model_alias: Annotated[str, Field(pattern=r"^[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]$")] = "default"
     """Which version of the model is monitored: the one that bears this alias. It has 2 to 128
     letters, digits or inner hyphens, a lower-case letter first and such a letter or a digit last,
     e.g. default or production, and is not the version's number."""
@@ -123,7 +135,7 @@ class MonitoringConfig(Section):
     """Kind of a feature. Where it is not set, description and type are categorical, and the
     baseline decides the kind of any other by its column, once."""
 
-    training_pipeline: PipelineName = "pipeline-train"
+    training_pipeline: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "pipeline-train"
     """Name of the training pipeline: at most 63 lower-case letters, digits or hyphens, a letter
     first."""
 
@@ -131,15 +143,24 @@ class MonitoringConfig(Section):
     """Pub/Sub topic that the log sink publishes drift anomalies to: 3 to 255 letters, digits or any
     of . _ ~ + % -, a letter first and not goog."""
 
-    trigger_subscription: PubSubId = Field(default="", validate_default=False)
+    trigger_subscription: PubSubId = Field(
+        default_factory=lambda made: made["trigger_topic"] + "-subscription",
+        validate_default=True,
+    )
     """Subscription that the sensor pulls, named as trigger_topic is; by default
     <trigger_topic>-subscription."""
 
-    dead_letter_topic: PubSubId = Field(default="", validate_default=False)
+    dead_letter_topic: PubSubId = Field(
+        default_factory=lambda made: made["trigger_topic"] + "-dead-letter",
+        validate_default=True,
+    )
     """Topic for rejected messages, named as trigger_topic is; by default
     <trigger_topic>-dead-letter."""
 
-    dead_letter_subscription: PubSubId = Field(default="", validate_default=False)
+    dead_letter_subscription: PubSubId = Field(
+        default_factory=lambda made: made["dead_letter_topic"] + "-subscription",
+        validate_default=True,
+    )
     """Subscription that keeps rejected messages, named as trigger_topic is; by default
     <dead_letter_topic>-subscription."""
 
@@ -162,7 +183,7 @@ class MonitoringConfig(Section):
     label_column: FeatureName = "category"
     """Column that the classifier learns to predict."""
 
-    date_column: FeatureName = "date"
+    date_column: FeatureName = Field(default="date", validate_default=True)
     """Column with the booking day, in data not split by day."""
 
     transactions: Annotated[str, Field(min_length=1)] | None = None
@@ -178,11 +199,42 @@ class MonitoringConfig(Section):
     vertex: VertexConfig = Field(default_factory=VertexConfig)
     """Data and training pipeline on Vertex AI; only the gcp platform reads it."""
 
-    @model_validator(mode="before")
+    @field_validator("feature_types")
     @classmethod
-    def _fill_derived_names(cls, values: Any) -> Any:
-        """Fill names that follow from another name, so that they are validated as well."""
-        return _with_derived_names(values) if isinstance(values, Mapping) else values
+    def _belong_to_thresholds(
+        cls, types: dict[str, FeatureType], info: ValidationInfo
+    ) -> dict[str, FeatureType]:
+        others = sorted(types.keys() - info.data.get("drift_thresholds", types).keys())
+        if others:
+            problem, fix = "has features without a threshold: {names}", "add it, or remove the type"
+            raise fault(problem, fix, names=", ".join(others))
+        return types
+
+    @field_validator("retrain_policy")
+    @classmethod
+    def _can_be_met(cls, policy: RetrainPolicy, info: ValidationInfo) -> RetrainPolicy:
+        features = len(info.data.get("drift_thresholds", ()))
+        if 0 < features < policy.minimum_anomalous_features:
+            problem = "asks for more than the {features} monitored features, so nothing could train"
+            fix = f"write minimum_anomalous_features of {features} or less"
+            raise fault(problem, fix, features=features)
+        return policy
+
+    @field_validator("further_model_monitor_ids")
+    @classmethod
+    def _are_further(cls, monitors: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if len({*monitors, info.data.get("model_monitor_id")}) <= len(monitors):
+            raise fault("names a monitor twice, or model_monitor_id as well", "name each once")
+        return monitors
+
+    @field_validator("dead_letter_topic", "dead_letter_subscription", "date_column")
+    @classmethod
+    def _is_another(cls, name: str, info: ValidationInfo) -> str:
+        other, reason = _DIFFERENT[str(info.field_name)]
+        if name == info.data.get(other):
+            problem, fix = "is {other} as well: {reason}", f"name another than {other}"
+            raise fault(problem, fix, other=other, reason=reason)
+        return name
 
     def feature_type(self, feature: str) -> FeatureType | None:
         """Return how a feature is measured, or None where its column's type decides.
@@ -195,182 +247,66 @@ class MonitoringConfig(Section):
         return declared
 
 
-def default_model_monitor_id(display_name: str) -> str:
-    """Make a ModelMonitor id of a display name: lower case, other characters as hyphens.
+def parse_config(text: str, source: str, asset_prefix: str | None = None) -> MonitoringConfig:
+    """Read a configuration from JSON text.
 
-    Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
-    """
-    return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
-
-
-# Each name that follows from another where it is not given.
-_DERIVED: Mapping[str, tuple[str, Callable[[str], str]]] = {
-    "model_monitor_id": ("monitoring_job_display_name", default_model_monitor_id),
-    "trigger_subscription": ("trigger_topic", "{}-subscription".format),
-    "dead_letter_topic": ("trigger_topic", "{}-dead-letter".format),
-    "dead_letter_subscription": ("dead_letter_topic", "{}-subscription".format),
-}
-
-
-def _with_derived_names(document: Mapping[str, Any]) -> dict[str, Any]:
-    filled = {"trigger_topic": DEFAULT_TRIGGER_TOPIC, **document}
-    for name, (source, derive) in _DERIVED.items():
-        if name not in filled and isinstance(filled.get(source), str):
-            filled[name] = derive(filled[source])
-    return filled
-
-
-def _disagreements(document: Mapping[str, Any]) -> Iterator[ConfigFault]:
-    """Find settings that are each right but do not go together, passing over wrong types."""
-    thresholds, types = document.get("drift_thresholds"), document.get("feature_types")
-    policy = document.get("retrain_policy")
-    if isinstance(thresholds, dict) and isinstance(types, dict):
-        for name in sorted(types.keys() - thresholds.keys()):
-            yield ConfigFault(
-                dotted_path(("feature_types", name)),
-                types[name],
-                "is the type of a feature without a threshold",
-                f"add {dotted_path(('drift_thresholds', name))} or remove the type",
-            )
-    minimum = policy.get("minimum_anomalous_features") if isinstance(policy, dict) else None
-    if isinstance(minimum, int) and isinstance(thresholds, dict) and 0 < len(thresholds) < minimum:
-        yield ConfigFault(
-            "retrain_policy.minimum_anomalous_features",
-            minimum,
-            f"is more than the {len(thresholds)} monitored features, so nothing could train",
-            f"write {len(thresholds)} or less",
-        )
-    defaults = {name: field.default for name, field in MonitoringConfig.model_fields.items()}
-    names = {**defaults, **_with_derived_names(document)}
-    same_topic = names["dead_letter_topic"] == names["trigger_topic"]
-    if same_topic and names["trigger_topic"]:
-        problem = "is the trigger topic itself: rejected messages would return for ever"
-        yield _not_another("dead_letter_topic", names, problem, "trigger_topic")
-    subscription = names["dead_letter_subscription"]
-    # Made from one topic, the subscriptions are one as well: naming another topic is enough.
-    is_consequence = same_topic and "dead_letter_subscription" not in document
-    if subscription and subscription == names["trigger_subscription"] and not is_consequence:
-        problem = "is the trigger subscription itself: it cannot be bound to both topics"
-        yield _not_another("dead_letter_subscription", names, problem, "trigger_subscription")
-    if names["date_column"] and names["date_column"] == names["label_column"]:
-        problem = "is the label column itself: a day is no category"
-        yield _not_another("date_column", names, problem, "label_column")
-    further = names.get("further_model_monitor_ids")
-    known = {str(names.get("model_monitor_id")): "model_monitor_id"}
-    for index, monitor in enumerate(further if isinstance(further, list) else ()):
-        path = f"further_model_monitor_ids[{index}]"
-        if isinstance(monitor, str) and known.setdefault(monitor, path) != path:
-            yield ConfigFault(path, monitor, f"is {known[monitor]} already", "remove it")
-
-
-def _not_another(name: str, names: Mapping[str, Any], problem: str, other: str) -> ConfigFault:
-    return ConfigFault(name, names[name], problem, f"name another than {other}")
-
-
-def parse_config(text: str, source: str) -> MonitoringConfig:
-    """Read a configuration from JSON text; `source` says where it came from.
+    Args:
+        text: the JSON text.
+        source: where it came from, for errors.
+        asset_prefix: the prefix where the text sets none.
 
     Raises:
         ConfigError: lists every fault with its path, value and fix.
     """
-    document, faults = _read_document(text, source)
-    schema = document.pop("$schema", None)
-    if schema is not None and not isinstance(schema, str):
-        faults.append(ConfigFault("$schema", schema, "is not text", "name the schema file's path"))
-    faults += _disagreements(document)
     try:
-        config = MonitoringConfig.model_validate(document)
+        document = _read_object(text, source)
+        if isinstance(document.get("$schema"), str):
+            del document["$schema"]
+        return MonitoringConfig.model_validate({"asset_prefix": asset_prefix, **document})
     except ValidationError as error:
-        faults += _field_faults(error, document)
-    if faults:
-        raise ConfigError(source, faults)
-    return config
-
-
-def _field_faults(error: ValidationError, document: Mapping[str, Any]) -> Iterator[ConfigFault]:
-    found = faults_from_pydantic(error, MonitoringConfig)
-    wrong = {item["loc"][0] for item, _ in found}
-    for item, fault in found:
-        name = str(item["loc"][0])
-        if name in document or name not in _DERIVED:
-            yield fault
-            continue
-        source, _ = _DERIVED[name]
-        # Where its source is wrong too, fixing that is enough.
-        if source not in wrong:
-            problem = f"is made from {source} and {fault.problem}"
-            fix = f"set {name}, or change {source}; {fault.fix}"
-            yield ConfigFault(fault.path, fault.value, problem, fix)
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which of its keys the text gives more than once."""
-
-    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.repeated = [
-            key for key, count in Counter(key for key, _ in pairs).items() if count > 1
+        faults = [
+            fault
+            if not isinstance(fault.value, _Repeated)
+            else ConfigFault(fault.path, fault.value.last, "is given more than once", "keep one")
+            for _, fault in faults_from_pydantic(error, MonitoringConfig)
         ]
+    raise ConfigError(source, faults)
 
 
-def _read_document(text: str, source: str) -> tuple[dict[str, Any], list[ConfigFault]]:
-    """Read a JSON object, with a fault for each key that is given more than once.
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """What a key holds that an object has more than once: no setting takes it."""
 
-    NaN and Infinity are read as numbers, so that the setting they stand in can be named.
-    """
+    last: Any
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(key for key, _ in pairs)
+    return {key: value if counts[key] == 1 else _Repeated(value) for key, value in pairs}
+
+
+def _read_object(text: str, source: str) -> dict[str, Any]:
+    """Read a JSON object; NaN and Infinity are numbers, so that their setting can be named."""
+    problem, fix = "is not a JSON object", "write { ... } with the keys"
     try:
-        document = json.loads(text, object_pairs_hook=_Object, parse_int=_integer)
+        document = json.loads(text, object_pairs_hook=_object)
         if isinstance(document, dict):
-            return document, list(_repeated_keys(document, ()))
-        shown, problem, fix = text.strip(), "is not a JSON object", "write { ... } with the keys"
-    except json.JSONDecodeError as error:
-        shown = f"line {error.lineno}, column {error.colno}"
-        problem, fix = f"is not valid JSON: {error.msg}", "correct the syntax"
-        if text.startswith("\ufeff"):
-            problem, fix = "starts with a byte order mark", "save it as UTF-8 without one"
-        elif not text.strip():
-            problem, fix = "is empty", "write { ... } with the keys"
-    except RecursionError:
-        shown = "[[[..."
-        problem = f"nests objects or lists more than {MAX_NESTING} deep"
-        fix = "write the settings as the schema names them"
-    raise ConfigError(source, [ConfigFault("(file)", shown, problem, fix)])
+            return document
+    except (ValueError, RecursionError) as error:
+        problem, fix = f"is not valid JSON: {error}", "correct the syntax"
+    raise ConfigError(source, [ConfigFault("(file)", MISSING, problem, fix)])
 
 
-def _integer(digits: str) -> int | float:
-    # Python refuses to read integers of thousands of digits, which no setting is.
-    number = float(digits)
-    return number if math.isinf(number) else int(digits)
-
-
-def _repeated_keys(value: Any, location: tuple[str | int, ...]) -> Iterator[ConfigFault]:
-    if len(location) > MAX_NESTING:
-        raise RecursionError
-    if isinstance(value, _Object):
-        for key in value.repeated:
-            path = dotted_path((*location, key))
-            yield ConfigFault(path, value[key], "is given more than once", "keep one of them")
-    members = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, member in members:
-        if isinstance(member, dict | list):
-            yield from _repeated_keys(member, (*location, key))
-
-
-def load_config(path: Path) -> MonitoringConfig:
+def load_config(path: Path, asset_prefix: str | None = None) -> MonitoringConfig:
     """Read a configuration file, as `parse_config`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        fix = "create it, or name another with TRANSAK_DRIFT_CONFIG"
-        fault = ConfigFault("(file)", str(path), "does not exist", fix)
+        return parse_config(path.read_text(encoding="utf-8"), str(path), asset_prefix)
     except UnicodeDecodeError as error:
-        fault = ConfigFault("(file)", f"byte {error.start}", "is not UTF-8", "save it as UTF-8")
+        problem, fix = f"is not UTF-8 at byte {error.start}", "save it as UTF-8"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-        fault = ConfigFault("(file)", str(path), problem, "name a readable file")
-    else:
-        return parse_config(text, str(path))
-    raise ConfigError(str(path), [fault])
+        fix = "create it, or name another with TRANSAK_DRIFT_CONFIG"
+    raise ConfigError(str(path), [ConfigFault("(file)", MISSING, problem, fix)])
 
 
 def config_json_schema() -> dict[str, Any]:
@@ -378,14 +314,12 @@ def config_json_schema() -> dict[str, Any]:
     document = json.dumps(MonitoringConfig.model_json_schema(mode="validation"))
     schema: dict[str, Any] = json.loads(re.sub(r"(\\n)+", " ", document))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    for name in _DERIVED:
-        # The empty default only stands for "made from another name"; no editor should write it.
-        del schema["properties"][name]["default"]
-    for field in schema["properties"].values():
-        for pattern, value in field.pop("patternProperties", {}).items():
-            # Otherwise a key that does not match the pattern would not be checked at all.
-            field["propertyNames"]["pattern"] = pattern
-            field["additionalProperties"] = value
+    for section in (schema, *schema["$defs"].values()):
+        for field in section["properties"].values():
+            for pattern, value in field.pop("patternProperties", {}).items():
+                # Otherwise a key that does not match the pattern would not be checked at all.
+                field.setdefault("propertyNames", {})["pattern"] = pattern
+                field["additionalProperties"] = value
     schema["properties"]["$schema"] = {
         "type": "string",
         "description": "Path of this schema, so that editors complete the file.",

@@ -35,10 +35,10 @@ ParameterValue = str | bool | int | float
 def _known_encoding(name: str) -> str:
     try:
         # Python also has codecs that turn bytes into bytes; those are no encodings of text.
-        b"".decode(name)
+        "".encode(name)
     except (LookupError, ValueError):
         fix = "write utf-8, utf-16, windows-1252, iso-8859-1 or another that Python knows"
-        raise fault("encoding", "is no encoding", fix) from None
+        raise fault("is no encoding", fix) from None
     return name
 
 
@@ -46,7 +46,7 @@ def _names_a_day(text: str) -> str:
     codes = {code for percent, code in itertools.pairwise(text) if percent == "%"}
     if "d" not in codes or not codes & set("mbB") or not codes & set("yY"):
         fix = "write it with %d, %m and %Y, such as %d.%m.%Y for 20.11.2026"
-        raise fault("date_format", "does not name day, month and year", fix)
+        raise fault("does not name day, month and year", fix)
     return text
 
 
@@ -98,7 +98,7 @@ class NotificationConfig(Section):
     @model_validator(mode="after")
     def _names_somebody(self) -> NotificationConfig:
         if self.slack is None and self.email is None:
-            raise fault("nobody_notified", "names nobody", "add slack or email, or remove the key")
+            raise fault("names nobody", "add slack or email, or remove the key")
         return self
 
 
@@ -107,7 +107,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, ParameterValue):
         return value
     fix = "write text in quotes, a number, true or false"
-    raise fault("parameter_value", "is no single value", fix)
+    raise fault("is no single value", fix)
 
 
 class VertexConfig(Section):

@@ -17,55 +17,36 @@ from transak_drift.config.monitoring_config import (
     load_config,
     parse_config,
 )
-from transak_drift_tests.config.configurations import (
-    CONFIG_FILE,
-    document,
-    faults_after,
-    faults_of,
-)
+from transak_drift_tests.config.configurations import document, faults_after, faults_of
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "problem"),
+    ("text", "problem"),
     [
-        ("", "line 1, column 1", "is empty"),
-        (" \n ", "line 2, column 2", "is empty"),
-        ('{\n "a": 1,,\n}', "line 2, column 9", "is not valid JSON"),
-        ("{'a': 1}", "line 1, column 2", "is not valid JSON"),
-        ('{"a": 01}', "line 1, column 8", "is not valid JSON"),
-        ('{"a": 1} x', "line 1, column 10", "is not valid JSON"),
-        ("\ufeff{}", "line 1, column 1", "starts with a byte order mark"),
+        ("", "is not valid JSON: Expecting value: line 1 column 1"),
+        ('{\n "a": 1,,\n}', "line 2 column 9"),
+        ("{'a': 1}", "line 1 column 2"),
+        ('{"a": 1} x', "line 1 column 10"),
+        ("\ufeff{}", "BOM"),
+        ("[]", "is not a JSON object"),
+        ('"text"', "is not a JSON object"),
+        (f'{{"model_name": {"9" * 10_000}}}', "is not valid JSON: Exceeds the limit"),
+        (f"{{{'[' * 100_000}", "is not valid JSON"),
+        (f'{{"model_name": {"[" * 100_000}{"]" * 100_000}}}', "is not valid JSON"),
     ],
 )
-def test_text_that_is_not_json_is_told_with_line_and_column(
-    text: str, where: str, problem: str
-) -> None:
+def test_text_that_is_no_json_object_is_refused(text: str, problem: str) -> None:
     (fault,) = faults_of(text).values()
-    assert (fault.path, fault.value) == ("(file)", where)
-    assert fault.problem.startswith(problem)
+    assert fault.path == "(file)"
+    assert problem in fault.problem
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "5", '"text"', "true"])
-def test_a_document_that_is_no_object_is_refused(text: str) -> None:
-    (fault,) = faults_of(text).values()
-    assert (fault.path, fault.problem) == ("(file)", "is not a JSON object")
-
-
-@pytest.mark.parametrize("depth", [33, 600, 100_000])
+@pytest.mark.parametrize("depth", [33, *range(900, 1_000)])
 @pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
-def test_deep_nesting_is_refused(depth: int, brackets: str) -> None:
+def test_no_depth_is_more_than_a_fault(depth: int, brackets: str) -> None:
     opening, closing = brackets[:-1], brackets[-1]
-    text = f'{{"model_name": {opening * depth}1{closing * depth}}}'
-    (fault,) = faults_of(text).values()
-    assert "more than 32 deep" in fault.problem
-
-
-def test_a_nested_duplicate_key_is_named_with_its_path() -> None:
-    text = json.dumps(document()).replace('"type": 0.3', '"type": 0.3, "type": 0.4')
-    (fault,) = faults_of(text).values()
-    assert str(fault) == (
-        "drift_thresholds.type = 0.4: is given more than once; fix: keep one of them"
-    )
+    faults = faults_of(f'{{"model_name": {opening * depth}1{closing * depth}}}')
+    assert faults.keys() & {"model_name", "(file)"}
 
 
 def test_a_shown_value_is_short_and_harmless_to_a_terminal() -> None:
@@ -76,35 +57,21 @@ def test_a_shown_value_is_short_and_harmless_to_a_terminal() -> None:
     "".join(map(str, key.values())).encode("utf-8")
 
 
-def test_a_missing_file_is_told_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"does not exist; fix: .*TRANSAK_DRIFT_CONFIG"):
-        load_config(tmp_path / "none.json")
-
-
-def test_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        load_config(tmp_path)
-
-
-def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("{}", encoding="utf-8")
-    with pytest.raises(ConfigError, match="cannot be read: Not a directory"):
-        load_config(tmp_path / "file" / "config.json")
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "config.json"
-    path.write_bytes(json.dumps({"model_name": "Zürich"}, ensure_ascii=False).encode(encoding))
-    with pytest.raises(ConfigError, match=r"byte \d+\W+is not UTF-8; fix: save it as UTF-8"):
-        load_config(path)
-
-
-def test_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(CONFIG_FILE.read_text(encoding="utf-8"), encoding="utf-8-sig")
-    with pytest.raises(ConfigError, match="byte order mark; fix: save it as UTF-8 without one"):
-        load_config(path)
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("none.json", r"cannot be read: No such file.*; fix: .*TRANSAK_DRIFT_CONFIG"),
+        ("", "cannot be read: Is a directory"),
+        ("utf-16.json/below.json", "cannot be read: Not a directory"),
+        ("utf-16.json", r"is not UTF-8 at byte 0; fix: save it as UTF-8"),
+        ("latin-1.json", r"is not UTF-8 at byte \d+; fix: save it as UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, problem: str) -> None:
+    for encoding in ("utf-16", "latin-1"):
+        (tmp_path / f"{encoding}.json").write_text('{"model_name": "Zürich"}', encoding=encoding)
+    with pytest.raises(ConfigError, match=problem):
+        load_config(tmp_path / name)
 
 
 _JSON = st.recursive(

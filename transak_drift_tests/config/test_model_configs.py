@@ -31,7 +31,7 @@ def faults(path: Path) -> dict[str, str]:
 
 
 def test_a_file_in_the_folder_beside_the_first_is_a_further_model(tmp_path: Path) -> None:
-    first = write(tmp_path / "monitoring_config.json")
+    first = write(tmp_path / "Transak-i2.json")
     assert [config.asset_prefix for config in load_configs(first)] == [None]
 
     write(tmp_path / "monitoring_configs" / "Transak-i2.json", **OTHER)
@@ -89,7 +89,7 @@ def test_a_single_wrong_file_is_named_as_ever(tmp_path: Path) -> None:
 def test_a_file_name_that_gives_no_prefix_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "monitoring_config.json")
     write(tmp_path / "monitoring_configs" / "2nd.json", **OTHER)
-    assert "set asset_prefix" in faults(first)["asset_prefix"]
+    assert "by default the name of a file" in faults(first)["asset_prefix"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,8 @@ def test_a_file_name_that_gives_no_prefix_is_refused(tmp_path: Path) -> None:
             {**OTHER, "further_model_monitor_ids": ["transak-i1-data-drift-monitor"]},
             "further_model_monitor_ids[0]",
         ),
-        ({**OTHER, "dead_letter_topic": "other-letters"}, "dead_letter_topic"),
+        ({**OTHER, "dead_letter_topic": "other-letters"}, "trigger_subscription"),
+        ({**OTHER, "dead_letter_subscription": "other-letters"}, "trigger_subscription"),
         ({**OTHER, "project_id": "other-project"}, "project_id"),
         ({**OTHER, "trigger_subscription": "another"}, "trigger_topic"),
         (
