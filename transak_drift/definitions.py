@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -13,8 +13,13 @@ from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.drift_notification_sensor import build_drift_notification_sensor
+from transak_drift.defs.gcp_resources import gcp_platform_resource, gcp_trigger_queue_resource
 from transak_drift.defs.history import history_definitions
 from transak_drift.defs.keys import DATA_GROUP, MONITORING_GROUP, TRAINING_GROUP
+from transak_drift.defs.local_resources import (
+    local_platform_resource,
+    local_trigger_queue_resource,
+)
 from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
@@ -24,15 +29,17 @@ from transak_drift.defs.training import retrain_job, training_assets
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings, load_settings
 
-_LOCAL_KINDS = {
-    DATA_GROUP: {"parquet"},
-    MONITORING_GROUP: {"duckdb"},
-    TRAINING_GROUP: {"scikitlearn"},
-}
-_GCP_KINDS = {
-    DATA_GROUP: {"bigquery"},
-    MONITORING_GROUP: {"vertexai"},
-    TRAINING_GROUP: {"vertexai"},
+_KINDS = {
+    "local": {
+        DATA_GROUP: {"parquet"},
+        MONITORING_GROUP: {"duckdb"},
+        TRAINING_GROUP: {"scikitlearn"},
+    },
+    "gcp": {
+        DATA_GROUP: {"bigquery"},
+        MONITORING_GROUP: {"vertexai"},
+        TRAINING_GROUP: {"vertexai"},
+    },
 }
 
 
@@ -49,28 +56,34 @@ def defs() -> dg.Definitions:
 
 def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -> dg.Definitions:
     """Build everything Dagster needs for the monitored models, without a call."""
-    retrain = {config.model_monitor_id: retrain_job(config) for config in configs}
-    kinds = _LOCAL_KINDS if settings.platform == "local" else _GCP_KINDS
+    kinds = _KINDS[settings.platform]
     interval = settings.sensor_interval_seconds
+    by_message = settings.trigger == "dagster"
+    jobs: list[dg.JobDefinition] = []
+    sensors = [build_run_health_sensor(interval, settings.heartbeat_seconds)]
+    queues: dict[tuple[str, str], list[tuple[MonitoringConfig, dg.JobDefinition]]] = {}
+    for config in configs:
+        jobs.append(retrain_job(config))
+        sensors.append(build_monitoring_results_sensor(config, interval, triggers=by_message))
+        if config.notifications is not None:
+            sensors.append(build_drift_notification_sensor(config, settings))
+        queue = (config.project_id, config.trigger_subscription)
+        queues.setdefault(queue, []).append((config, jobs[-1]))
+    if by_message:
+        sensors += [
+            build_drift_message_sensor(
+                [config for config, _ in sharing],
+                [job for _, job in sharing],
+                interval,
+                on_google_cloud=settings.platform == "gcp",
+            )
+            for sharing in queues.values()
+        ]
     shared = dg.Definitions(
         assets=[asset for config in configs for asset in training_assets(config, kinds)],
         asset_checks=[build_message_way_check(config) for config in configs],
-        jobs=list(retrain.values()),
-        sensors=[
-            *_message_sensors(settings, configs, retrain),
-            *(
-                build_monitoring_results_sensor(
-                    config, interval, triggers=settings.trigger == "dagster"
-                )
-                for config in configs
-            ),
-            *(
-                build_drift_notification_sensor(config, settings)
-                for config in configs
-                if config.notifications is not None
-            ),
-            build_run_health_sensor(interval, settings.heartbeat_seconds),
-        ],
+        jobs=jobs,
+        sensors=sensors,
         resources={
             "platform": platform_resource(settings),
             "trigger_queue": trigger_queue_resource(settings),
@@ -84,44 +97,15 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
     )
 
 
-def _message_sensors(
-    settings: Settings, configs: Sequence[MonitoringConfig], retrain: Mapping[str, dg.JobDefinition]
-) -> list[dg.SensorDefinition]:
-    """Build one sensor for each trigger subscription."""
-    if settings.trigger != "dagster":
-        return []
-    sharing: dict[tuple[str, str], list[MonitoringConfig]] = {}
-    for config in configs:
-        queue = (config.project_id, config.trigger_subscription)
-        sharing.setdefault(queue, []).append(config)
-    return [
-        build_drift_message_sensor(
-            models,
-            [retrain[config.model_monitor_id] for config in models],
-            settings.sensor_interval_seconds,
-            on_google_cloud=settings.platform == "gcp",
-        )
-        for models in sharing.values()
-    ]
-
-
 def platform_resource(settings: Settings) -> PlatformResource:
     """Return the platform that the settings pick; nothing is opened yet."""
     if settings.platform == "gcp":
-        from transak_drift.defs.gcp_resources import gcp_platform_resource
-
         return gcp_platform_resource(settings)
-    from transak_drift.defs.local_resources import local_platform_resource
-
     return local_platform_resource(settings)
 
 
 def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
     """Return the trigger queue of the platform that the settings pick."""
     if settings.platform == "gcp":
-        from transak_drift.defs.gcp_resources import gcp_trigger_queue_resource
-
         return gcp_trigger_queue_resource(settings)
-    from transak_drift.defs.local_resources import local_trigger_queue_resource
-
     return local_trigger_queue_resource(settings)

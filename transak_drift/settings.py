@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Json, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -114,58 +114,43 @@ class Settings(BaseSettings):
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
         """Read the configurations of all monitored models, with the overrides of the environment.
 
-        With transactions of the user's own and no `start_date`, the first day that they have is the
-        first that is monitored.
-
-        Raises:
-            ConfigError: lists every fault of the files, or says why there are no transactions, or
-                that notifications would never be sent.
+        A ConfigError lists every fault.
         """
-        configs = tuple(map(self._with_trigger_channel, load_configs(self.config)))
-        self._refuse_unsent_notifications(configs)
-        if self.transactions is not None:
-            if len(configs) > 1:
-                problem = "would be the transactions of each of several models"
-                fix = "set `transactions` in the configuration of the model that they belong to"
-                fault = ConfigFault("TRANSAK_DRIFT_TRANSACTIONS", self.transactions, problem, fix)
-                raise ConfigError("the environment", [fault])
-            configs = (configs[0].model_copy(update={"transactions": self.transactions}),)
-        if self.platform != "local":
-            return configs
-        return tuple(_from_first_day(config) for config in configs)
-
-    def _with_trigger_channel(self, config: MonitoringConfig) -> MonitoringConfig:
-        channel = self.trigger_channels.get(config.trigger_topic)
-        if channel is None or channel in config.notification_channels:
-            return config
-        channels = (*config.notification_channels, channel)
-        return config.model_copy(update={"notification_channels": channels})
-
-    def _refuse_unsent_notifications(self, configs: tuple[MonitoringConfig, ...]) -> None:
-        if self.trigger == "dagster":
-            return
-        problem = (
-            "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function no drift event reaches "
-            "Dagster"
-        )
-        fix = (
-            "remove it, and let Vertex AI tell user_emails and notification_channels; or set "
-            "TRANSAK_DRIFT_TRIGGER=dagster"
-        )
+        configs = load_configs(self.config)
+        unsent = "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function Dagster hears none"
+        fix = "remove it, and set user_emails and notification_channels, which Vertex AI notifies"
         faults = [
-            ConfigFault("notifications", config.model_name, problem, fix)
+            ConfigFault("notifications", config.model_name, unsent, fix)
             for config in configs
-            if config.notifications is not None
+            if config.notifications is not None and self.trigger == "cloud_function"
         ]
+        if self.transactions is not None and len(configs) > 1:
+            problem = "would be the transactions of each of several models"
+            fix = "set `transactions` in the configuration of the model that they belong to"
+            variable = "TRANSAK_DRIFT_TRANSACTIONS"
+            faults.append(ConfigFault(variable, self.transactions, problem, fix))
         if faults:
             raise ConfigError("the configuration", faults)
+        return tuple(map(self._completed, configs))
+
+    def _completed(self, config: MonitoringConfig) -> MonitoringConfig:
+        """Add what the environment says to a configuration."""
+        changes: dict[str, Any] = {}
+        channel = self.trigger_channels.get(config.trigger_topic)
+        if channel is not None and channel not in config.notification_channels:
+            changes["notification_channels"] = (*config.notification_channels, channel)
+        if self.transactions is not None:
+            changes["transactions"] = self.transactions
+        config = config.model_copy(update=changes)
+        own_data = self.platform == "local" and config.transactions is not None
+        if own_data and "start_date" not in config.model_fields_set:
+            return config.model_copy(update={"start_date": _first_day(config)})
+        return config
 
     def load_config(self, model_name: str | None = None) -> MonitoringConfig:
-        """Read the configuration of one monitored model, named by `model_name` or `asset_prefix`.
+        """Read the configuration of the model with that `model_name` or `asset_prefix`.
 
-        Raises:
-            ConfigError: as for `load_configs`; or several models are monitored and none is named,
-                or none has that name.
+        Without a name, of the only one.
         """
         configs = self.load_configs()
         if model_name is None and len(configs) == 1:
@@ -180,11 +165,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigError: lists every variable with a wrong value.
-    """
+    """Read the settings from the environment; a ConfigError lists every wrong variable."""
     try:
         return Settings()
     except ValidationError as error:
@@ -195,18 +176,17 @@ def load_settings() -> Settings:
         raise ConfigError("the environment", faults) from None
 
 
-def _from_first_day(config: MonitoringConfig) -> MonitoringConfig:
-    if config.transactions is None or "start_date" in config.model_fields_set:
-        return config
+def _first_day(config: MonitoringConfig) -> date:
+    """Return the first day of the user's own transactions."""
     # DuckDB takes a moment to import; only the user's own data need it this early.
     from transak_drift.local.file_transactions import TransactionsError, own_transactions
 
+    problem, fix = "has no rows", "add transactions"
     try:
         days = own_transactions(config).days()
+        if days:
+            return min(days)
     except TransactionsError as error:
-        fault = ConfigFault("transactions", config.transactions, error.problem, error.fix)
-        raise ConfigError("the configuration", [fault]) from None
-    if not days:
-        fault = ConfigFault("transactions", config.transactions, "has no rows", "add transactions")
-        raise ConfigError("the configuration", [fault])
-    return config.model_copy(update={"start_date": min(days)})
+        problem, fix = error.problem, error.fix
+    fault = ConfigFault("transactions", config.transactions, problem, fix)
+    raise ConfigError("the configuration", [fault])
