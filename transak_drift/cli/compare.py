@@ -28,39 +28,26 @@ def compare(
 
     config = load_settings().load_config(model)
     try:
-        baseline_statistics = scan_statistics(
-            [baseline], monitored_kinds(config), csv_format=config.csv
-        )
-        kinds = {name: item.kind for name, item in baseline_statistics.features.items()}
-        target_statistics = scan_statistics([target], kinds, csv_format=config.csv)
-        features = compare_features(baseline_statistics, target_statistics, config.drift_thresholds)
+        before = scan_statistics([baseline], monitored_kinds(config), csv_format=config.csv)
+        kinds = {name: item.kind for name, item in before.features.items()}
+        now = scan_statistics([target], kinds, csv_format=config.csv)
+        features = compare_features(before, now, config.drift_thresholds)
     except (DatasetError, DriftStatisticsError) as error:
         raise PlatformError(str(error)) from error
     if as_json:
-        print_json(
-            {
-                "baseline_rows": baseline_statistics.rows,
-                "target_rows": target_statistics.rows,
-                "features": [
-                    {**feature.model_dump(mode="json"), "drifted": feature.drifted}
-                    for feature in features
-                ],
-            }
-        )
+        found = [{**item.model_dump(mode="json"), "drifted": item.drifted} for item in features]
+        print_json({"baseline_rows": before.rows, "target_rows": now.rows, "features": found})
     else:
-        print_table(
-            f"{target} against {baseline}",
-            [
-                {
-                    "feature": feature.feature,
-                    "metric": feature.metric,
-                    "distance": "-" if feature.distance is None else f"{feature.distance:.6f}",
-                    "threshold": feature.threshold,
-                    "verdict": feature.note or ("DRIFT" if feature.drifted else "ok"),
-                }
-                for feature in features
-            ],
-            "no feature is monitored",
-        )
-    if any(feature.drifted or feature.distance is None for feature in features):
+        rows = [
+            {
+                "feature": item.feature,
+                "metric": item.metric,
+                "distance": None if item.distance is None else f"{item.distance:.6f}",
+                "threshold": item.threshold,
+                "verdict": item.note or ("DRIFT" if item.drifted else "ok"),
+            }
+            for item in features
+        ]
+        print_table(f"{target} against {baseline}", rows, "no feature is monitored")
+    if any(item.drifted or item.distance is None for item in features):
         raise typer.Exit(1)

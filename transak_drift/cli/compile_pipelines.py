@@ -24,18 +24,16 @@ def compile_pipelines(
     try:
         # The KFP SDK takes seconds to import, and only this command needs it.
         from transak_drift.pipelines import compilation
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "kfp":
-            raise
-        raise PlatformError(
-            "the KFP SDK is not installed; run pip install 'transak-drift[pipelines]'"
-        ) from error
-    try:
+
         files = compilation.compile_pipelines(config, output)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "kfp":
+            raise
+        problem = "the KFP SDK is not installed; run pip install 'transak-drift[pipelines]'"
+        raise PlatformError(problem) from error
     except OSError as error:
-        raise PlatformError(
-            f"--output {output}: {error.strerror}; name a directory that can be written"
-        ) from error
+        problem = f"--output {output}: {error.strerror}; name a directory that can be written"
+        raise PlatformError(problem) from error
     if as_json:
         print_json([str(file) for file in files])
         return

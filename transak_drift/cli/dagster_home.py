@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 from transak_drift.platform import PlatformError
@@ -37,10 +36,9 @@ def make_dagster_home(directory: Path) -> Path:
     """Make a directory for Dagster's history; instance settings that are there are kept."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / "dagster.yaml"
-    if not target.exists():
-        with as_file(files("transak_drift") / "dagster.yaml") as source:
-            shutil.copyfile(source, target)
+    settings = directory / "dagster.yaml"
+    if not settings.exists():
+        settings.write_bytes((files("transak_drift") / "dagster.yaml").read_bytes())
     return directory
 
 
@@ -50,9 +48,10 @@ def write_workspace(directory: Path, socket: Path | None = None) -> Path:
     Dagster keeps a sensor's cursor and run keys by the location's name: under another name the
     sensor would start from the beginning.
     """
-    module = {"python_module": {"module_name": CODE_MODULE, "location_name": CODE_LOCATION}}
-    server = {"grpc_server": {"socket": str(socket), "location_name": CODE_LOCATION}}
+    location = {"python_module": {"module_name": CODE_MODULE, "location_name": CODE_LOCATION}}
+    if socket is not None:
+        location = {"grpc_server": {"socket": str(socket), "location_name": CODE_LOCATION}}
     directory.mkdir(parents=True, exist_ok=True)
     file = directory.resolve() / "workspace.yaml"
-    file.write_text(json.dumps({"load_from": [server if socket else module]}), encoding="utf-8")
+    file.write_text(json.dumps({"load_from": [location]}), encoding="utf-8")
     return file

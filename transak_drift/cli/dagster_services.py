@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import Self
 
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -34,12 +33,18 @@ def on_stop_signal(stop: Callable[[], None]) -> Generator[None]:
 
 
 class DagsterServices:
-    """Dagster's own commands, each in a process group that its own processes share."""
+    """Dagster's own commands, each in a process group that its own processes share.
 
-    def __init__(self, dagster_home: Path, log: IO[bytes] | None) -> None:
+    Leaving the block ends them all. Without a log file they write where this process does.
+    """
+
+    def __init__(self, dagster_home: Path, log_file: Path | None = None) -> None:
         self._environment = {**os.environ, "DAGSTER_HOME": str(dagster_home)}
-        self._log = log
+        self._log = log_file.open("ab") if log_file else None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
 
     def start(self, command: str, *arguments: str) -> None:
         """Start an entry point of Dagster, for example `dagster-daemon`."""
@@ -59,50 +64,25 @@ class DagsterServices:
                 return f"{command} ended with status {process.returncode}"
         return None
 
-    def stop(self) -> None:
-        """End every process, and what it started."""
-        for process in reversed(self._processes.values()):
+    def __exit__(self, *_: object) -> None:
+        latest_first = list(reversed(self._processes.values()))
+        for process in latest_first:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
-        for process in reversed(self._processes.values()):
-            while _group_lives(process) and time.monotonic() < deadline:
+        for process in latest_first:
+            while _signal_group(process, 0) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
             _signal_group(process, signal.SIGKILL)
             process.wait()
+        if self._log is not None:
+            self._log.close()
 
 
-@contextmanager
-def dagster_services(
-    dagster_home: Path, log_file: Path | None = None
-) -> Generator[DagsterServices]:
-    """End the services with the block; without a log file they write where this process does."""
-    with log_file.open("ab") if log_file else contextlib.nullcontext() as log:
-        services = DagsterServices(dagster_home, log)
-        try:
-            yield services
-        finally:
-            services.stop()
-
-
-@contextmanager
-def dagster_daemon(
-    dagster_home: Path, workspace: Path, log_file: Path
-) -> Generator[DagsterServices]:
-    """Run the daemon until the block is left."""
-    with dagster_services(dagster_home, log_file) as services:
-        services.start("dagster-daemon", "run", "--workspace", str(workspace))
-        yield services
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal a process and what it started; return whether any of them lives."""
     process.poll()
     try:
-        os.killpg(process.pid, 0)
+        os.killpg(process.pid, number)
     except ProcessLookupError:
         return False
     return True

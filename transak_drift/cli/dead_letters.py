@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    print_error,
-    print_json,
-    print_line,
-    print_table,
-)
+from transak_drift.cli import output
 from transak_drift.definitions import trigger_queue_resource
 from transak_drift.settings import load_settings
 
@@ -25,45 +17,33 @@ LimitOption = Annotated[
 ]
 
 _MAX_BODY_BYTES = 2_000
+_COLUMNS = ("message_id", "reason", "detail", "forwarded")
 
 
 @app.command("list")
 def list_dead_letters(
-    limit: LimitOption = None, model: ModelOption = None, as_json: JsonOption = False
+    limit: LimitOption = None, model: output.ModelOption = None, as_json: output.JsonOption = False
 ) -> None:
     """List the dead letters with the reason of each, and leave them where they are."""
     settings = load_settings()
     config = settings.load_config(model)
     with trigger_queue_resource(settings).open(config) as queue:
-        letters = queue.list_dead_letters(limit)
-    if as_json:
-        document = [
+        letters = [
             {
                 "message_id": letter.source_message_id,
                 "reason": letter.reason,
                 "detail": letter.detail,
-                "forwarded": letter.publish_time.isoformat(),
+                "forwarded": letter.publish_time.isoformat(timespec="seconds"),
                 "attributes": dict(letter.message.attributes),
                 "body": letter.message.data[:_MAX_BODY_BYTES].decode(errors="backslashreplace"),
             }
-            for letter in letters
+            for letter in queue.list_dead_letters(limit)
         ]
-        # A publisher chose these texts: as ASCII no control character of theirs reaches a terminal.
-        typer.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+    if as_json:
+        output.print_json(letters)
         return
-    print_table(
-        f"Dead letters in {config.dead_letter_subscription}",
-        [
-            {
-                "message": _sanitize(letter.source_message_id),
-                "reason": _sanitize(letter.reason),
-                "detail": _sanitize(letter.detail),
-                "forwarded": f"{letter.publish_time:%Y-%m-%d %H:%M:%S}",
-            }
-            for letter in letters
-        ],
-        "none",
-    )
+    rows = [{name: letter[name] for name in _COLUMNS} for letter in letters]
+    output.print_table(f"Dead letters in {config.dead_letter_subscription}", rows, "none")
 
 
 @app.command("replay")
@@ -72,8 +52,8 @@ def replay_dead_letters(
         list[str] | None, typer.Argument(help="Ids of rejected messages; without any: all.")
     ] = None,
     limit: LimitOption = None,
-    model: ModelOption = None,
-    as_json: JsonOption = False,
+    model: output.ModelOption = None,
+    as_json: output.JsonOption = False,
 ) -> None:
     """Publish dead letters to the trigger topic again, once what made them fail is fixed.
 
@@ -84,20 +64,15 @@ def replay_dead_letters(
     with trigger_queue_resource(settings).open(config) as queue:
         replay = queue.replay_dead_letters(limit, message_ids or None)
     if as_json:
-        print_json({"replayed": replay.published, "unknown": replay.missing})
+        output.print_json({"replayed": replay.published, "unknown": replay.missing})
     else:
-        print_line(f"{len(replay.published)} message(s) published to {config.trigger_topic} again")
+        output.print_line(
+            f"{len(replay.published)} message(s) published to {config.trigger_topic} again"
+        )
     if replay.missing:
         where = "" if limit is None else f" among the first {limit}"
-        print_error(
-            f"no dead letter{where} has the id {', '.join(map(_sanitize, replay.missing))}; "
+        output.print_error(
+            f"no dead letter{where} has the id {', '.join(replay.missing)}; "
             "`transak-drift dead-letters list` shows the ids"
         )
         raise typer.Exit(1)
-
-
-def _sanitize(text: str) -> str:
-    """Escape what a terminal would not print of a publisher's text."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

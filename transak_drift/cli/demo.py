@@ -11,52 +11,30 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import dagster as dg
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from transak_drift.cli import output
 from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
-from transak_drift.cli.dagster_services import dagster_daemon, on_stop_signal
-from transak_drift.cli.output import (
-    JsonOption,
-    console,
-    error_console,
-    print_error,
-    print_json,
-    print_line,
-    print_table,
-)
+from transak_drift.cli.dagster_services import DagsterServices, on_stop_signal
 from transak_drift.definitions import build_definitions, platform_resource
+from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_records
-from transak_drift.defs.keys import (
-    DAILY_MONITORING_JOB,
-    DRIFT_EVENT,
-    DRIFT_EVENT_TAG,
-    JOB_NAME_METADATA,
-    MONITORING_RUN,
-    PREPARE_JOB,
-    RETRAIN_JOB,
-    TRAINED_MODEL,
-    ModelNames,
-)
 from transak_drift.drift.drift_event import drift_event_key
-from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.settings import load_settings
 
 QUIET_DAYS = 4
 RECOVERY_DAYS = 2
-RETRAIN_DEADLINE = timedelta(seconds=150)
+_RETRAIN_SECONDS = 150
 _POLL_SECONDS = 0.5
 _MARKER = "made-by-transak-drift-demo"
 _SHOWN = {"feature", "metric", "distance", "threshold"}
 
 # The run's log goes to the Dagster instance all the same.
 _QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-Found = TypeVar("Found")
 
 
 class DemoFailedError(RuntimeError):
@@ -67,7 +45,7 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep/--no-keep", help="Keep what the demo made, to look at it.")
     ] = True,
-    as_json: JsonOption = False,
+    as_json: output.JsonOption = False,
 ) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
     home = _fresh_directory(load_settings().home / "demo")
@@ -82,26 +60,29 @@ def demo(
         "DAGSTER_HOME": str(home / "dagster_home"),
     }
     if not as_json:
-        console.print(
+        output.console.print(
             "[bold]transak-drift demo[/]: synthetic transactions, everything else is real "
             "(statistics, Pub/Sub, daemon, training)"
         )
     try:
-        with on_stop_signal(_interrupt):
-            loop = _run(home, days, quiet=as_json)
+        with on_stop_signal(_interrupt), ExitStack() as stack:
+            progress = Console(quiet=True) if as_json else output.error_console
+            report = _Loop(home, days, progress, stack).run()
     except DemoFailedError as failure:
-        print_error(f"demo failed: {failure}\nlogs: {home}")
+        output.print_error(f"demo failed: {failure}\nlogs: {home}")
         raise typer.Exit(1) from None
     if as_json:
-        print_json(loop.document())
+        output.print_json(report)
     else:
-        print_table("Timeline", loop.rows(), "nothing happened")
-        for sentence in loop.sentences():
-            print_line(f"  {sentence}")
-        console.print("[bold green]the loop is closed: every step really happened[/]")
+        output.print_table(
+            "Timeline", [_row(report, day) for day in report["days"]], "nothing happened"
+        )
+        versions = f"{report['model_version_before']} -> {report['model_version_after']}"
+        output.print_line(f"  model version {versions}: {report['promotion_reason']}")
+        output.console.print("[bold green]the loop is closed: every step really happened[/]")
         if keep:
-            print_line("look at it with", style="dim")
-            print_line(dev_command(home))
+            output.print_line("look at it with", style="dim")
+            output.print_line(dev_command(home))
     if not keep:
         shutil.rmtree(home)
 
@@ -114,7 +95,7 @@ def _fresh_directory(directory: Path) -> Path:
     directory = directory.resolve()
     if directory.exists():
         if not (directory / _MARKER).exists():
-            print_error(f"{directory} was not made by the demo; move it away first")
+            output.print_error(f"{directory} was not made by the demo; move it away first")
             raise typer.Exit(2)
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
@@ -130,136 +111,145 @@ def dev_command(home: Path) -> str:
     return " ".join([*settings, shlex.quote(str(program)), "dev"])
 
 
-def _run(home: Path, days: list[date], *, quiet: bool) -> _Loop:
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=Console(quiet=True) if quiet else error_console,
-    )
-    with progress, ExitStack() as stack:
-        loop = _Loop(home, days, stack)
-        for title, step in loop.steps():
-            task = progress.add_task(title, total=1)
-            progress.update(task, completed=1, description=f"{title}: {step()}")
-        return loop
+def _row(report: dict[str, Any], day: dict[str, Any]) -> dict[str, str]:
+    is_drift_day = day["day"] == report["drift_day"]
+    return {
+        "day": day["day"],
+        "model": day["model_version"],
+        **{
+            f"{found['feature']}\n(limit {found['threshold']:g})": _distance(found["distance"])
+            for found in day["features"]
+        },
+        "verdict": "DRIFT" if day["drifted"] else "ok",
+        "message": report["message_id"] if is_drift_day else "",
+        "retrain\nrun": report["retrain_run_id"][:8] if is_drift_day else "",
+    }
+
+
+def _distance(distance: float | None) -> str:
+    return "-" if distance is None else f"{distance:.4f}"
 
 
 class _Loop:
     """The steps on a Dagster instance of their own, with a real daemon.
 
-    Each step checks that what it is about really happened, and says so in a few words.
+    Each step checks that what it is about really happened, records it in the report, and says so.
     """
 
-    def __init__(self, home: Path, days: list[date], stack: ExitStack) -> None:
+    def __init__(self, home: Path, days: list[date], progress: Console, stack: ExitStack) -> None:
         settings = load_settings()
-        self._home = home
         self._days = days
-        self._drift_day = days[QUIET_DAYS]
+        self._progress = progress
         self._config = settings.load_configs()[0]
-        self._names = ModelNames.of(self._config)
+        self._names = keys.ModelNames.of(self._config)
         dagster_home = make_dagster_home(home / "dagster_home")
         self._instance = stack.enter_context(dg.DagsterInstance.from_config(str(dagster_home)))
         self._definitions = build_definitions(settings, [self._config])
         self._platform = platform_resource(settings).open(self._config)
-        self._services = stack.enter_context(
-            dagster_daemon(dagster_home, write_workspace(home), home / "daemon.log")
-        )
-        self._results: dict[date, MonitoringResult] = {}
-        self._versions: dict[date, str] = {}
-        self._message_id = ""
-        self._drift_event = ""
-        self._retrain_run_id = ""
-        self._version_before = ""
-        self._version_after = ""
-        self._promotion_reason = ""
+        self._log_file = home / "daemon.log"
+        self._services = stack.enter_context(DagsterServices(dagster_home, self._log_file))
+        workspace = str(write_workspace(home))
+        self._services.start("dagster-daemon", "run", "--workspace", workspace)
+        self._report: dict[str, Any] = {"drift_day": str(days[QUIET_DAYS]), "days": []}
 
-    def steps(self) -> list[tuple[str, Callable[[], str]]]:
-        """Return the steps in order, each with its title."""
+    def run(self) -> dict[str, Any]:
+        """Take the steps in order, and return what happened."""
         quiet, later = self._days[:QUIET_DAYS], self._days[QUIET_DAYS + 1 :]
-        return [
-            ("train the first model, apply the monitoring configuration", self._prepare),
-            *((f"{day} quiet day", lambda day=day: self._quiet_day(day)) for day in quiet),
-            (f"{self._drift_day} drift is injected", self._inject_drift),
-            ("drift event in the event log", self._await_record),
-            ("sensor and training", self._await_retraining),
-            *((f"{day} after the training", lambda day=day: self._quiet_day(day)) for day in later),
-        ]
+        self._step("train the first model, apply the monitoring configuration", self._prepare)
+        for day in quiet:
+            self._step(f"{day} quiet day", lambda day=day: self._monitor(day, drifts=False))
+        self._step(f"{self._report['drift_day']} drift is injected", self._inject_drift)
+        self._step("drift event and training", self._await_retraining)
+        for day in later:
+            self._step(
+                f"{day} after the training", lambda day=day: self._monitor(day, drifts=False)
+            )
+        return self._report
+
+    def _step(self, title: str, step: Callable[[], str]) -> None:
+        with self._progress.status(title):
+            outcome = step()
+        output.print_line(f"{title}: {outcome}", to=self._progress)
 
     def _prepare(self) -> str:
-        self._run_job(self._names.name(PREPARE_JOB))
+        self._run_job(keys.PREPARE_JOB)
         model = self._platform.ensure_registered_model(self._config)
         if model.version is None or model.created:
             raise DemoFailedError("the first model was not registered by the run")
         applied = self._platform.apply_model_monitor(self._config)
         if applied.created or applied.changes:
             raise DemoFailedError("the configuration was not applied by the run")
-        self._version_before = model.version
+        self._report["model_version_before"] = model.version
         return f"version {model.version}, monitor {self._config.model_monitor_id}"
 
-    def _quiet_day(self, day: date) -> str:
-        result = self._monitor(day)
-        if result.drifted:
-            raise DemoFailedError(f"{day} drifted: {_distances(result)}")
-        return _distances(result)
-
-    def _inject_drift(self) -> str:
-        day = self._drift_day
-        result = self._monitor(day)
-        if not result.drifted:
-            raise DemoFailedError(f"{day} did not drift: {_distances(result)}")
-        metadata = self._newest_metadata(self._names.asset(MONITORING_RUN), str(day))
-        message = metadata.get("drift message")
-        if message is None:
-            raise DemoFailedError(f"{day} drifted, but no message was published")
-        self._message_id = str(message)
-        monitor, job = result.job_name.split("/")[-3::2]
-        self._drift_event = drift_event_key(monitor, job)
-        return f"{_distances(result)}, message {message}"
-
-    def _await_record(self) -> str:
-        def recorded() -> bool:
-            found = read_records(self._instance, self._names.asset(DRIFT_EVENT))
-            records = [record for _, part in found for record in part]
-            return any(item.key == self._drift_event and item.messages for item in records)
-
-        self._wait_for("the drift event's record", recorded)
-        return f"recorded, message {self._message_id} acknowledged in the same tick"
-
-    def _await_retraining(self) -> str:
-        tagged = dg.RunsFilter(tags={DRIFT_EVENT_TAG: self._drift_event})
-
-        def finished() -> dg.DagsterRun | None:
-            return next((run for run in self._instance.get_runs(tagged) if run.is_finished), None)
-
-        run = self._wait_for("a finished retrain run", finished)
-        self._retrain_run_id = run.run_id
-        if run.status != dg.DagsterRunStatus.SUCCESS:
-            raise DemoFailedError(f"retrain run {run.run_id} ended as {run.status.value}")
-        count = self._instance.get_runs_count(dg.RunsFilter(job_name=self._names.name(RETRAIN_JOB)))
-        if count != 1:
-            raise DemoFailedError(f"{count} retrain runs for one drift event")
-        training = self._newest_metadata(self._names.asset(TRAINED_MODEL), None)
-        self._version_after = str(training["champion after"])
-        self._promotion_reason = str(training["reason"])
-        if self._version_after == self._version_before:
-            raise DemoFailedError(f"not promoted: {self._promotion_reason}")
-        return f"run {run.run_id[:8]}, version {self._version_before} -> {self._version_after}"
-
-    def _monitor(self, day: date) -> MonitoringResult:
-        self._run_job(self._names.name(DAILY_MONITORING_JOB), str(day))
-        metadata = self._newest_metadata(self._names.asset(MONITORING_RUN), str(day))
-        job_name = str(metadata[JOB_NAME_METADATA])
+    def _monitor(self, day: date, *, drifts: bool) -> str:
+        self._run_job(keys.DAILY_MONITORING_JOB, str(day))
+        job_name = str(self._metadata(keys.MONITORING_RUN)[keys.JOB_NAME_METADATA])
         result = self._platform.monitoring_result(self._config, job_name)
         if result is None:
             raise DemoFailedError(f"{day}: no result of {job_name}")
-        self._results[day] = result
-        model = self._platform.ensure_registered_model(self._config)
-        self._versions[day] = model.version or "none"
-        return result
+        distances = ", ".join(f"{f.feature} {_distance(f.distance)}" for f in result.features)
+        if bool(result.drifted) != drifts:
+            raise DemoFailedError(f"{day} {'did not drift' if drifts else 'drifted'}: {distances}")
+        features = [
+            {**feature.model_dump(include=_SHOWN), "drifted": feature.drifted}
+            for feature in result.features
+        ]
+        version = self._platform.ensure_registered_model(self._config).version or "none"
+        self._report["days"].append(
+            {"day": str(day), "model_version": version, "drifted": drifts, "features": features}
+        )
+        return distances
+
+    def _inject_drift(self) -> str:
+        distances = self._monitor(self._days[QUIET_DAYS], drifts=True)
+        metadata = self._metadata(keys.MONITORING_RUN)
+        message = metadata.get("drift message")
+        if message is None:
+            raise DemoFailedError("the day drifted, but no message was published")
+        monitor, job = str(metadata[keys.JOB_NAME_METADATA]).split("/")[-3::2]
+        self._report |= {"drift_event": drift_event_key(monitor, job), "message_id": str(message)}
+        return f"{distances}, message {message}"
+
+    def _await_retraining(self) -> str:
+        key, before = self._report["drift_event"], self._report["model_version_before"]
+        run = self._finished_run(dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: key}))
+        if run.status != dg.DagsterRunStatus.SUCCESS:
+            raise DemoFailedError(f"retrain run {run.run_id} ended as {run.status.value}")
+        found = read_records(self._instance, self._names.asset(keys.DRIFT_EVENT))
+        records = [record for _, part in found for record in part]
+        if not any(record.key == key and record.messages for record in records):
+            raise DemoFailedError("the drift event was not recorded with its message")
+        count = self._instance.get_runs_count(
+            dg.RunsFilter(job_name=self._names.name(keys.RETRAIN_JOB))
+        )
+        if count != 1:
+            raise DemoFailedError(f"{count} retrain runs for one drift event")
+        training = self._metadata(keys.TRAINED_MODEL)
+        after, reason = str(training["champion after"]), str(training["reason"])
+        if after == before:
+            raise DemoFailedError(f"not promoted: {reason}")
+        self._report |= {
+            "retrain_run_id": run.run_id,
+            "model_version_after": after,
+            "promotion_reason": reason,
+        }
+        return f"recorded, run {run.run_id[:8]}, version {before} -> {after}"
+
+    def _finished_run(self, tagged: dg.RunsFilter) -> dg.DagsterRun:
+        deadline = time.monotonic() + _RETRAIN_SECONDS
+        while time.monotonic() < deadline:
+            for run in self._instance.get_runs(tagged):
+                if run.is_finished:
+                    return run
+            ended = self._services.ended()
+            if ended is not None:
+                raise DemoFailedError(f"{ended}; see {self._log_file}")
+            time.sleep(_POLL_SECONDS)
+        raise DemoFailedError(f"no finished retrain run in {_RETRAIN_SECONDS} s")
 
     def _run_job(self, name: str, partition_key: str | None = None) -> None:
-        outcome = self._definitions.resolve_job_def(name).execute_in_process(
+        outcome = self._definitions.resolve_job_def(self._names.name(name)).execute_in_process(
             run_config=_QUIET_RUN,
             instance=self._instance,
             partition_key=partition_key,
@@ -268,87 +258,10 @@ class _Loop:
         if not outcome.success:
             raise DemoFailedError(f"job {name} failed, run {outcome.run_id}")
 
-    def _newest_metadata(self, key: dg.AssetKey, partition: str | None) -> dict[str, Any]:
-        partitions = None if partition is None else [partition]
-        records = self._instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions), limit=1
-        ).records
-        materialization = records[0].asset_materialization if records else None
+    def _metadata(self, asset: str) -> dict[str, Any]:
+        """Return the metadata of an asset's newest materialization."""
+        event = self._instance.get_latest_materialization_event(self._names.asset(asset))
+        materialization = event.asset_materialization if event else None
         if materialization is None:
-            raise DemoFailedError(f"{key.to_user_string()} was not materialized")
+            raise DemoFailedError(f"{asset} was not materialized")
         return {name: value.value for name, value in materialization.metadata.items()}
-
-    def _wait_for(self, what: str, look: Callable[[], Found | None]) -> Found:
-        deadline = datetime.now() + RETRAIN_DEADLINE
-        while datetime.now() < deadline:
-            found = look()
-            if found:
-                return found
-            ended = self._services.ended()
-            if ended is not None:
-                raise DemoFailedError(f"{ended}; see {self._home / 'daemon.log'}")
-            time.sleep(_POLL_SECONDS)
-        raise DemoFailedError(f"no sign of {what} in {RETRAIN_DEADLINE.seconds} s")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a day for a table."""
-        rows = []
-        for day, result in self._results.items():
-            row: dict[str, Any] = {"day": str(day), "model": self._versions[day]}
-            for feature in result.features:
-                heading = f"{feature.feature}\n(limit {feature.threshold:g})"
-                row[heading] = _distance(feature.distance)
-            row["verdict"] = "DRIFT" if result.drifted else "ok"
-            row["message"] = self._message_id if day == self._drift_day else ""
-            row["retrain\nrun"] = self._retrain_run_id[:8] if day == self._drift_day else ""
-            rows.append(row)
-        return rows
-
-    def sentences(self) -> list[str]:
-        """Return what happened, for people."""
-        drifted = self._results[self._drift_day].drifted
-        found = ", ".join(f"{f.feature} {f.distance:.4f} > {f.threshold:g}" for f in drifted)
-        after = "; ".join(
-            f"{day}: {_distances(result)}"
-            for day, result in self._results.items()
-            if day > self._drift_day
-        )
-        return [
-            f"{self._drift_day} drifted: {found}",
-            f"drift message {self._message_id} (drift event {self._drift_event})",
-            f"retrain run {self._retrain_run_id}: model version {self._version_before} -> "
-            f"{self._version_after} ({self._promotion_reason})",
-            f"below the threshold afterwards: {after}",
-        ]
-
-    def document(self) -> dict[str, Any]:
-        """Return what happened, for scripts."""
-        return {
-            "drift_day": str(self._drift_day),
-            "drift_event": self._drift_event,
-            "message_id": self._message_id,
-            "retrain_run_id": self._retrain_run_id,
-            "model_version_before": self._version_before,
-            "model_version_after": self._version_after,
-            "promotion_reason": self._promotion_reason,
-            "days": [
-                {
-                    "day": str(day),
-                    "model_version": self._versions[day],
-                    "drifted": bool(result.drifted),
-                    "features": [
-                        {**feature.model_dump(include=_SHOWN), "drifted": feature.drifted}
-                        for feature in result.features
-                    ],
-                }
-                for day, result in self._results.items()
-            ],
-        }
-
-
-def _distance(distance: float | None) -> str:
-    return "-" if distance is None else f"{distance:.4f}"
-
-
-def _distances(result: MonitoringResult) -> str:
-    return ", ".join(f"{f.feature} {_distance(f.distance)}" for f in result.features)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shlex
 import socket
@@ -27,12 +26,12 @@ from transak_drift.cli.dagster_home import (
     dagster_home,
     write_workspace,
 )
-from transak_drift.cli.dagster_services import DagsterServices, dagster_services, on_stop_signal
+from transak_drift.cli.dagster_services import DagsterServices, on_stop_signal
 from transak_drift.cli.output import print_error, print_line
+from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 
-_EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 _START_SECONDS = 120
 _PUBSUB_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
@@ -59,7 +58,7 @@ def dev(
         print_line(f"history and data: {settings.home.resolve()}")
         stack.enter_context(_pubsub_server(settings))
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transak-drift-")))
-        services = stack.enter_context(dagster_services(home))
+        services = stack.enter_context(DagsterServices(home))
         ended = _run(services, sockets, host, port, stopped)
     if ended is not None:
         print_error(f"{ended}; its last lines above say why")
@@ -82,17 +81,16 @@ def _run(
     address = ("--host", host, "--port", str(port))
     services.start("dagster-webserver", "--workspace", workspace, *address)
     services.start("dagster-daemon", "run", "--workspace", workspace)
-    while not stopped.wait(_POLL_SECONDS):
+    ended = None
+    while ended is None and not stopped.wait(_POLL_SECONDS):
         ended = services.ended()
-        if ended is not None:
-            return ended
-    return None
+    return ended
 
 
 @contextmanager
 def _pubsub_server(settings: Settings) -> Generator[None]:
     """Run the embedded Pub/Sub server so that it ends with this command, unless others use it."""
-    if settings.platform != "local" or os.environ.get(_EMULATOR_VARIABLE):
+    if settings.platform != "local" or os.environ.get(EMULATOR_VARIABLE):
         yield
         return
     from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
@@ -110,26 +108,17 @@ def _pubsub_server(settings: Settings) -> Generator[None]:
 def _exclusive_use(directory: Path) -> Generator[None]:
     """Hold a directory against a second process, which is told who holds it."""
     directory.mkdir(parents=True, exist_ok=True)
-    holder_file = directory / "dev.json"
-    lock = FileLock(directory / "dev.lock", timeout=0)
+    holder = directory / "dev.holder"
     try:
-        lock.acquire()
+        with FileLock(directory / "dev.lock", timeout=0):
+            holder.write_text(f"process {os.getpid()} ({shlex.join(sys.argv)})", encoding="utf-8")
+            yield
     except Timeout:
-        try:
-            holder = json.loads(holder_file.read_text(encoding="utf-8"))
-            who = f"process {holder['process_id']} ({holder['command']})"
-        except (OSError, ValueError, KeyError, TypeError):
-            who = "another process"
+        who = holder.read_text(encoding="utf-8") if holder.exists() else ""
         raise PlatformError(
-            f"{directory} is in use by {who}; end it, or name another directory with "
-            "TRANSAK_DRIFT_HOME"
+            f"{directory} is in use by {who or 'another process'}; end it, or name another "
+            "directory with TRANSAK_DRIFT_HOME"
         ) from None
-    try:
-        holder = {"process_id": os.getpid(), "command": shlex.join(sys.argv)}
-        holder_file.write_text(json.dumps(holder), encoding="utf-8")
-        yield
-    finally:
-        lock.release()
 
 
 def _check_port_is_free(host: str, port: int) -> None:
@@ -153,13 +142,21 @@ def _check_port_is_free(host: str, port: int) -> None:
 def _port_holder(port: int) -> str | None:
     """Name the process that listens on a port, as far as this user may know."""
     if not _PROC.exists():
-        return _port_holder_of_lsof(port)
-    sockets = set()
-    for table in (_PROC / "net/tcp", _PROC / "net/tcp6"):
-        for line in table.read_text().splitlines()[1:] if table.exists() else []:
-            fields = line.split()
-            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                sockets.add(f"socket:[{fields[9]}]")
+        command = ["lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"]
+        with contextlib.suppress(OSError):
+            found = subprocess.run(command, capture_output=True, text=True, check=False)
+            return f"process {found.stdout.split()[0]}" if found.stdout else None
+        return None
+    lines = [
+        line.split()
+        for table in _PROC.glob("net/tcp*")
+        for line in table.read_text().splitlines()[1:]
+    ]
+    sockets = {
+        f"socket:[{fields[9]}]"
+        for fields in lines
+        if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
+    }
     for descriptor in _PROC.glob("[0-9]*/fd/*"):
         # A process that has ended, or is another user's, is passed over.
         with contextlib.suppress(OSError):
@@ -168,13 +165,3 @@ def _port_holder(port: int) -> str | None:
                 command = process.joinpath("cmdline").read_text(errors="replace")
                 return f"process {process.name} ({command.replace(chr(0), ' ').strip()})"
     return None
-
-
-def _port_holder_of_lsof(port: int) -> str | None:
-    command = ["lsof", "-nP", "-Fpc", f"-iTCP:{port}", "-sTCP:LISTEN"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    except OSError:
-        return None
-    fields = {line[0]: line[1:] for line in answer.splitlines() if line}
-    return f"process {fields['p']} ({fields.get('c', '')})" if "p" in fields else None

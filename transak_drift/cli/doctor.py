@@ -7,17 +7,8 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import typer
-from rich.markup import escape
 
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    chosen_configs,
-    console,
-    print_json,
-    print_line,
-    print_table,
-)
+from transak_drift.cli import output
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.gcp_resources import (
     GcpPlatformResource,
@@ -32,13 +23,13 @@ _MARKS = {CheckState.OK: "ok", CheckState.MISSING: "MISSING", CheckState.UNKNOWN
 _LOOKED_BACK = timedelta(days=30)
 
 
-def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
+def doctor(model: output.ModelOption = None, as_json: output.JsonOption = False) -> None:
     """Check, without changing anything, that all on Google Cloud exists and agrees.
 
     Exit status 1 if anything is open; 2 on the local platform, which has nothing to check.
     """
     settings = load_settings()
-    configs = chosen_configs(settings, model)
+    configs = output.chosen_configs(settings, model)
     if settings.platform != "gcp":
         raise PlatformError(
             "doctor checks the gcp platform, and the local one is chosen; set "
@@ -50,7 +41,7 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
         for check in _inspect(settings, config)
     ]
     if as_json:
-        print_json([asdict(check) for check in checks])
+        output.print_json([asdict(check) for check in checks])
     else:
         _print(checks)
     if any(check.is_open for check in checks):
@@ -59,75 +50,53 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
 
 def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     # Google's clients take seconds to import, and only this command needs all of them.
+    from transak_drift.google_cloud import project_access
     from transak_drift.google_cloud.log_entries import check_log_entries
-    from transak_drift.google_cloud.project_access import (
-        agent,
-        check_log_sink,
-        check_monitoring_output,
-        check_notification_channel,
-        check_permissions,
-        check_project_number,
-    )
     from transak_drift.google_cloud.session import RestSession
     from transak_drift.pubsub.connection import connect
     from transak_drift.pubsub.inspection import inspect_trigger_queue
+    from transak_drift.vertex.dataset_input import BATCH_PREDICTION
     from transak_drift.vertex.inspection import inspect_vertex
 
+    permissions = list(project_access.VERTEX_PERMISSIONS)
+    if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
+        permissions += project_access.BATCH_PREDICTION_PERMISSIONS
+    if settings.cancel_training_with_run:
+        permissions += project_access.CANCEL_PERMISSIONS
     platform = gcp_platform_resource(settings)
     session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
     since = datetime.now(UTC) - _LOOKED_BACK
     vertex = inspect_vertex(platform.connect(config), config, since)
-    sink, writer = check_log_sink(session, config)
+    sink, writer = project_access.check_log_sink(session, config)
     channel = settings.trigger_channels.get(config.trigger_topic)
-    number_check, number = check_project_number(session, config)
-    publishers = {"log sink": writer}
+    number_check, number = project_access.check_project_number(session, config)
+    publishers = {"log sink": writer} if writer else {}
     output_checks = []
     if number is not None and channel is not None:
-        publishers["notification channel"] = agent("monitoring-notification", number)
+        publishers["notification channel"] = project_access.agent("monitoring-notification", number)
     if number is not None and config.vertex.monitoring_output is not None:
         bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
-        monitoring_agent = agent("vertex-mm", number)
-        output_checks.append(check_monitoring_output(session, bucket, monitoring_agent))
+        agent = project_access.agent("vertex-mm", number)
+        output_checks.append(project_access.check_monitoring_output(session, bucket, agent))
     queue = gcp_trigger_queue_resource(settings)
     clients = connect(queue.endpoint(), queue.service_account())
     try:
         return [
             number_check,
-            check_permissions(session, config, _permissions(settings, config)),
+            project_access.check_permissions(session, config, permissions),
             *vertex.checks,
-            *_inspect_datasets(platform, config),
+            _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
+            _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
             *output_checks,
             sink,
             check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
-            check_notification_channel(session, config, channel),
+            project_access.check_notification_channel(session, config, channel),
             *inspect_trigger_queue(
-                clients,
-                config,
-                {name: principal for name, principal in publishers.items() if principal},
-                is_pulled=settings.trigger == "dagster",
+                clients, config, publishers, is_pulled=settings.trigger == "dagster"
             ),
         ]
     finally:
         clients.close()
-
-
-def _permissions(settings: Settings, config: MonitoringConfig) -> list[str]:
-    from transak_drift.google_cloud import project_access
-    from transak_drift.vertex.dataset_input import BATCH_PREDICTION
-
-    needed = list(project_access.VERTEX_PERMISSIONS)
-    if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
-        needed += project_access.BATCH_PREDICTION_PERMISSIONS
-    if settings.cancel_training_with_run:
-        needed += project_access.CANCEL_PERMISSIONS
-    return needed
-
-
-def _inspect_datasets(platform: GcpPlatformResource, config: MonitoringConfig) -> list[Check]:
-    return [
-        _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
-        _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
-    ]
 
 
 def _inspect_dataset(
@@ -153,25 +122,16 @@ def _inspect_dataset(
 
 
 def _print(checks: Sequence[Check]) -> None:
-    print_table(
-        "Checks of the gcp platform",
-        [
-            {
-                "check": check.name,
-                "": _MARKS[check.state],
-                "found": check.detail,
-                "fix": check.fix,
-            }
-            for check in checks
-        ],
-        "nothing to check",
-    )
+    rows = [
+        {"check": check.name, "": _MARKS[check.state], "found": check.detail, "fix": check.fix}
+        for check in checks
+    ]
+    output.print_table("Checks of the gcp platform", rows, "nothing to check")
     for check in checks:
         if check.example:
-            console.print(f"[bold]{escape(check.name)}[/], as found:")
-            print_line(check.example)
+            output.print_line(f"{check.name}, as found:\n{check.example}")
     open_checks = [check.name for check in checks if check.is_open]
     if open_checks:
-        console.print(f"[bold red]{len(open_checks)} open[/]: {escape(', '.join(open_checks))}")
+        output.print_line(f"{len(open_checks)} open: {', '.join(open_checks)}", style="bold red")
     else:
-        console.print("[bold green]everything exists and agrees[/]")
+        output.print_line("everything exists and agrees", style="bold green")

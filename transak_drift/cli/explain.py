@@ -7,14 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    chosen_configs,
-    print_json,
-    print_line,
-    print_table,
-)
+from transak_drift.cli import output
 from transak_drift.definitions import platform_resource
 from transak_drift.settings import load_settings
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
@@ -36,8 +29,8 @@ def explain(
     message: Annotated[
         typer.FileBinaryRead, typer.Argument(metavar="FILE|-", help="The body; - reads it here.")
     ],
-    model: ModelOption = None,
-    as_json: JsonOption = False,
+    model: output.ModelOption = None,
+    as_json: output.JsonOption = False,
 ) -> None:
     """Say what the trigger would do with a message body; nothing is changed anywhere.
 
@@ -45,18 +38,18 @@ def explain(
     """
     settings = load_settings()
     platform = platform_resource(settings)
-    models = [(config, platform.open(config)) for config in chosen_configs(settings, model)]
+    models = [(config, platform.open(config)) for config in output.chosen_configs(settings, model)]
     assessment = Assessor(models, datetime.now(UTC)).assess(message.read(_MAX_READ_BYTES))
     document = assessment_document(assessment)
     if as_json:
-        print_json(document)
+        output.print_json(document)
         return
-    print_line(f"{assessment.verdict}: {document['reason']}")
-    print_line(f"what follows: {_CONSEQUENCES[assessment.verdict]}")
+    output.print_line(f"{assessment.verdict}: {document['reason']}")
+    output.print_line(f"what follows: {_CONSEQUENCES[assessment.verdict]}")
     if assessment.job is not None:
-        print_line(f"monitoring job: {document['monitoring_job']}")
+        output.print_line(f"monitoring job: {document['monitoring_job']}")
     if assessment.features:
-        print_table("Features", document["features"], "")
+        output.print_table("Features", document["features"], "")
 
 
 def assessment_document(assessment: Assessment) -> dict[str, Any]:

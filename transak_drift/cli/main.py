@@ -43,14 +43,12 @@ class _LazyCommands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        module = import_module(f"transak_drift.cli.{name}")
-        command_app = getattr(module, "app", None)
-        if command_app is None:
-            command_app = typer.Typer(add_completion=False)
-            command_app.command(cmd_name)(getattr(module, name))
-        command = typer.main.get_command(command_app)
-        command.name = cmd_name
-        return command
+        module = vars(import_module(f"transak_drift.cli.{name}"))
+        if "app" in module:
+            return typer.main.get_command(module["app"])
+        command_app = typer.Typer(add_completion=False)
+        command_app.command(cmd_name)(module[name])
+        return typer.main.get_command(command_app)
 
 
 app = typer.Typer(

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import typer
 
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    chosen_configs,
-    print_json,
-    print_table,
-)
+from transak_drift.cli import output
 from transak_drift.defs.drift_notification_sensor import configured_channels
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
@@ -23,22 +16,23 @@ from transak_drift.notifications.texts import trial_notification
 from transak_drift.settings import load_settings
 
 
-def notify_test(model: ModelOption = None, as_json: JsonOption = False) -> None:
+def notify_test(model: output.ModelOption = None, as_json: output.JsonOption = False) -> None:
     """Send a test message on every configured channel; the status is 1 if one fails."""
     settings = load_settings()
-    now = datetime.now(UTC)
-    rows: list[dict[str, Any]] = []
-    failed = False
-    for config in chosen_configs(settings, model):
+    rows, failed = [], False
+    for config in output.chosen_configs(settings, model):
+        notification = trial_notification(config, datetime.now(UTC))
         for name, channel in configured_channels(config, settings).items():
             try:
-                result = channel.send(trial_notification(config, now)) or "sent"
+                result = channel.send(notification) or "sent"
             except (RefusedNotificationError, TemporaryNotificationError) as error:
                 result, failed = str(error), True
             rows.append({"model": config.model_name, "channel": name, "result": result})
     if as_json:
-        print_json(rows)
+        output.print_json(rows)
     else:
-        print_table("Notifications", rows, "no model has the key notifications, nothing is sent")
+        output.print_table(
+            "Notifications", rows, "no model has the key notifications, nothing is sent"
+        )
     if failed:
         raise typer.Exit(1)

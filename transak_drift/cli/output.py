@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from transak_drift.config.errors import printable
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.settings import Settings
 
@@ -33,13 +33,16 @@ def chosen_configs(settings: Settings, model: str | None) -> tuple[MonitoringCon
 
 
 def print_json(value: Any) -> None:
-    """Write a value as JSON to standard output, dates as text."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+    """Write a value as JSON to standard output, dates as text.
+
+    As ASCII no control character of somebody else's text reaches a terminal.
+    """
+    typer.echo(json.dumps(value, indent=2, default=str).replace("\x7f", "\\u007f"))
 
 
 def print_line(text: str, style: str | None = None, to: Console = console) -> None:
     """Write a text as it is, to standard output."""
-    to.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    to.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 print_note = partial(print_line, style="yellow", to=error_console)
@@ -55,5 +58,6 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> No
     for heading in rows[0]:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(escape("-" if value is None else str(value)) for value in row.values()))
+        cells = ("-" if value is None else str(value) for value in row.values())
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)

@@ -11,12 +11,13 @@ import typer
 from transak_drift.cli.explain import assessment_document
 from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line, print_note
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import parse_monitoring_job_name
+from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
 from transak_drift.definitions import platform_resource, trigger_queue_resource
+from transak_drift.defs.local_resources import local_platform_resource
 from transak_drift.drift.drift_event import DriftEvent, drift_event_key
 from transak_drift.platform import DriftPlatform, PlatformError
 from transak_drift.settings import Settings, load_settings
-from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
+from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift.trigger.message import NamedJob
 
@@ -51,20 +52,18 @@ def publish_drift(
     document = assessment_document(assessment)
     if assessment.verdict != Verdict.DRIFT:
         print_note(f"{assessment.verdict}: {document['reason']}; no training will follow")
-    body = json.dumps(drift_message(_event(named, assessment, now), shape, now)).encode()
+    # Without drift the message tells of a job that found nothing.
+    event = assessment.event or DriftEvent(
+        **named._asdict(), features=(), window_start=None, window_end=now
+    )
+    body = json.dumps(drift_message(event, shape, now)).encode()
     with trigger_queue_resource(settings).open(config) as queue:
         message_ids = queue.publish_many([body] * copies)
     key = drift_event_key(named.model_monitor_id, named.monitoring_job_id)
     if as_json:
-        print_json(
-            {
-                "drift_event": key,
-                "message_ids": message_ids,
-                "topic": config.trigger_topic,
-                "monitoring_job": document["monitoring_job"],
-                "verdict": document["verdict"],
-            }
-        )
+        published = {"message_ids": message_ids, "topic": config.trigger_topic}
+        found = {name: document[name] for name in ("monitoring_job", "verdict")}
+        print_json({"drift_event": key, **published, **found})
         return
     print_line(
         f"{key} ({document['verdict']}: {document['reason']}): {len(message_ids)} message(s) "
@@ -74,12 +73,10 @@ def publish_drift(
 
 def _named_job(config: MonitoringConfig, text: str) -> NamedJob:
     monitor, _, job_id = text.rpartition("/")
-    name = (
-        text
-        if monitor.count("/") > 0
-        else f"projects/{config.project_id}/locations/{config.location}/modelMonitors/"
-        f"{monitor or config.model_monitor_id}/modelMonitoringJobs/{job_id}"
-    )
+    name = text
+    if "/" not in monitor:
+        ids = (monitor or config.model_monitor_id, job_id)
+        name = monitoring_job_name(config.project_id, config.location, *ids)
     try:
         return NamedJob(*parse_monitoring_job_name(name))
     except ValueError:
@@ -92,16 +89,14 @@ def _named_job(config: MonitoringConfig, text: str) -> NamedJob:
 def _default_job(
     settings: Settings, config: MonitoringConfig, platform: DriftPlatform, assessor: Assessor
 ) -> NamedJob:
+    now = datetime.now(UTC)
     if settings.platform == "local" and config.transactions is None:
-        from transak_drift.defs.local_resources import local_platform_resource
-
         local = local_platform_resource(settings).open(config)
-        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        yesterday = now.date() - timedelta(days=1)
         made = local.monitor_drifted_window(config, max(config.start_date, yesterday))
         return _named_job(config, made.name)
-    since = datetime.now(UTC) - _LOOK_BACK
-    listed = sorted(platform.list_monitoring_jobs(config, since), key=lambda item: item.created)
-    for item in reversed(listed):
+    listed = platform.list_monitoring_jobs(config, now - _LOOK_BACK)
+    for item in sorted(listed, key=lambda item: item.created, reverse=True):
         ids = (item.model_monitor_id, item.monitoring_job_id)
         if settings.platform == "gcp" or assessor.assess_job(config, *ids).verdict == Verdict.DRIFT:
             return NamedJob(config.project_id, config.location, *ids)
@@ -109,19 +104,4 @@ def _default_job(
     raise PlatformError(
         f"no window of {config.model_name} {missing}; monitor days that drift, e.g. with "
         "`transak-drift backfill`, or name a monitoring job with --job"
-    )
-
-
-def _event(named: NamedJob, assessment: Assessment, now: datetime) -> DriftEvent:
-    """Return what the message tells of; of a job without drift that it found nothing."""
-    if assessment.event is not None:
-        return assessment.event
-    return DriftEvent(
-        project=named.project,
-        location=named.location,
-        model_monitor_id=named.model_monitor_id,
-        monitoring_job_id=named.monitoring_job_id,
-        features=(),
-        window_start=None,
-        window_end=now,
     )

@@ -7,18 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from rich.markup import escape
 
+from transak_drift.cli import output
 from transak_drift.cli.dagster_home import existing_dagster_home
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    chosen_configs,
-    console,
-    print_json,
-    print_note,
-    print_table,
-)
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
@@ -30,12 +21,12 @@ _MAX_DEAD_LETTERS = 1_000
 _EVENT_LOG_SECONDS = 20.0
 
 
-def status(model: ModelOption = None, as_json: JsonOption = False) -> None:
+def status(model: output.ModelOption = None, as_json: output.JsonOption = False) -> None:
     """Show each model, its versions, the last monitoring results, and what waits."""
     settings = load_settings()
-    documents = [_document(settings, config) for config in chosen_configs(settings, model)]
+    documents = [_document(settings, config) for config in output.chosen_configs(settings, model)]
     if as_json:
-        print_json(documents if len(documents) > 1 else documents[0])
+        output.print_json(documents if len(documents) > 1 else documents[0])
         return
     for document in documents:
         _print(document)
@@ -68,7 +59,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
             catch_up(instance, ModelNames.of(config).asset(DRIFT_EVENT), inbox, deadline)
     except Exception as error:  # Any database's own; the rest of the status does not need it.
         text = str(error).strip().partition("\n")[0]
-        print_note(f"the storage of {home} cannot be read: {type(error).__name__}: {text}")
+        output.print_note(f"the storage of {home} cannot be read: {type(error).__name__}: {text}")
         return None
     return [
         {
@@ -83,12 +74,12 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    console.print(f"[bold]{escape(document['model'])}[/] on the {document['platform']} platform")
-    console.print(f"model monitor: {document['model_monitor'] or 'not applied yet'}")
-    console.print(
-        f"subscription: {document['subscription']}, dead letters: {document['dead_letters']}"
-    )
+    output.print_line(f"{document['model']} on the {document['platform']} platform", style="bold")
+    output.print_line(f"model monitor: {document['model_monitor'] or 'not applied yet'}")
+    waiting = f"dead letters: {document['dead_letters']}"
+    output.print_line(f"subscription: {document['subscription']}, {waiting}")
     if document["open_drift_events"] is not None:
-        print_table("Open drift events", document["open_drift_events"], "none")
-    print_table("Model versions", document["model_versions"], "none yet")
-    print_table("Monitoring results, newest first", document["monitoring_results"], "none yet")
+        output.print_table("Open drift events", document["open_drift_events"], "none")
+    output.print_table("Model versions", document["model_versions"], "none yet")
+    results = document["monitoring_results"]
+    output.print_table("Monitoring results, newest first", results, "none yet")

@@ -133,13 +133,19 @@ def _meaning_and_siblings(
     return meaning, siblings
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would not print, or would obey; lines stay."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def _shown(value: Any) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = printable(json.dumps(value, ensure_ascii=False, default=str))
     except RecursionError:
         text = "[[[..."
-    # What a terminal cannot print, or would obey, is escaped.
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(text) > _MAX_SHOWN_CHARACTERS:
         return f"{text[: _MAX_SHOWN_CHARACTERS - 3]}..."
     return text
