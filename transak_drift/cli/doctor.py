@@ -114,7 +114,7 @@ def _inspect_dataset(
         if "{model_version}" in address:
             version = opened.ensure_registered_model(config).version or ""
         today = datetime.now(UTC).date()
-        found = opened.data.describe(address.replace("{model_version}", version), today, None)
+        found = opened.find_data(address.replace("{model_version}", version), today, None)
     except PlatformError as error:
         return missing(name, str(error), "write the data, or correct the address")
     rows = "" if found.rows is None else f", {found.rows} rows"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
@@ -23,20 +26,19 @@ from transak_drift.reports.links import feature_drift_page, model_monitor_page
 from transak_drift.settings import Settings
 
 if TYPE_CHECKING:
-    from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
+    from transak_drift.vertex.connection import VertexConnection
     from transak_drift.vertex.platform import VertexPlatform
-
-# A process keeps its connections: a sensor opens the platform at each tick.
-_connections: dict[VertexEndpoint, VertexConnection] = {}
-_connections_lock = threading.Lock()
 
 _LOG_LOOK_BACK = timedelta(days=7)
 _CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 _BIGQUERY = "bq://"
-_CLOUD_STORAGE = "gs://"
-_WILDCARDS = "*?["
 _CALL_SECONDS = 30.0
 _QUERY_SECONDS = 120.0
+# Within a sensor's tick, which Dagster ends after 60 seconds.
+_UPLOAD_SECONDS = 5.0
+_UPLOAD_RETRY_SECONDS = 12.0
+# "Authenticated browser downloads" (Cloud Storage documentation): asks for the reader's account.
+_BROWSER_ADDRESS = "https://storage.cloud.google.com"
 
 
 class GcpTriggerQueueResource(TriggerQueueResource):
@@ -75,33 +77,17 @@ class GcpPlatformResource(PlatformResource):
         """Return the platform; no call is made yet."""
         from transak_drift.vertex.platform import VertexPlatform
 
-        return VertexPlatform(
-            connection=self.connect(config),
-            data=self._data(config),
-            is_cancelled=self._cancellation() if self.cancel_training_with_run else None,
-        )
+        data = self._data(config)
+        return VertexPlatform(self.connect(config), data.describe, self._is_cancelled)
 
     def store_report(
         self, config: MonitoringConfig, result: MonitoringResult, page: str
     ) -> str | None:
-        """Keep the report below `vertex.monitoring_output`."""
-        from transak_drift.vertex.report_store import write_monitoring_report
-
-        data, directory = self._data(config), config.vertex.monitoring_output
-        if directory is None:
-            return None
-        return write_monitoring_report(data.storage_client(), directory, result, page, data.caller)
+        job_id = parse_monitoring_job_name(result.job_name)[3]
+        return self._store(config, f"{result.day}-{job_id}.html", page)
 
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
-        """Keep the history below `vertex.monitoring_output`, which models may share."""
-        from transak_drift.vertex.report_store import write_drift_history
-
-        data, directory = self._data(config), config.vertex.monitoring_output
-        if directory is None:
-            return None
-        return write_drift_history(
-            data.storage_client(), directory, config.model_monitor_id, page, data.caller
-        )
+        return self._store(config, f"history-{config.model_monitor_id}.html", page)
 
     def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
         """Read Cloud Logging; a log that cannot be read has no entry."""
@@ -135,28 +121,37 @@ class GcpPlatformResource(PlatformResource):
 
     def connect(self, config: MonitoringConfig) -> VertexConnection:
         """Return this process's connection to Vertex AI in the model's project and region."""
-        from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
-
-        endpoint = VertexEndpoint(
+        return _connection(
             config.project_id,
             config.location,
             self.vertex_endpoint,
             self.impersonate_service_account,
         )
-        with _connections_lock:
-            return _connections.setdefault(endpoint, VertexConnection(endpoint))
 
     def _data(self, config: MonitoringConfig) -> GcpData:
         return GcpData(config.project_id, config.location, self.impersonate_service_account)
 
-    def _cancellation(self) -> Callable[[str], bool]:
+    def _store(self, config: MonitoringConfig, file_name: str, page: str) -> str | None:
+        # Models may share the directory.
+        directory = config.vertex.monitoring_output
+        return directory and self._data(config).write_page(directory, file_name, page)
+
+    def _is_cancelled(self, run_id: str) -> bool:
         instance = self.get_resource_context().instance
+        if not self.cancel_training_with_run or instance is None:
+            return False
+        run = instance.get_run_by_id(run_id)
+        return run is not None and run.status in _CANCELLED
 
-        def is_cancelled(run_id: str) -> bool:
-            run = None if instance is None else instance.get_run_by_id(run_id)
-            return run is not None and run.status in _CANCELLED
 
-        return is_cancelled
+@cache
+def _connection(
+    project_id: str, location: str, address: str | None, service_account: str | None
+) -> VertexConnection:
+    """Keep the connections of a process: a sensor opens the platform at each tick."""
+    from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
+
+    return VertexConnection(VertexEndpoint(project_id, location, address, service_account))
 
 
 class GcpData:
@@ -167,32 +162,51 @@ class GcpData:
         self._location = location
         self._service_account = service_account
 
-    @property
-    def caller(self) -> str | None:
-        """Who calls, as in IAM, or None for the default credentials."""
-        return None if self._service_account is None else f"serviceAccount:{self._service_account}"
-
     def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
-        """Find a day's data, as `transak_drift.vertex.platform.StoredData` says."""
+        """Find a day's data, with the rows where counting them needs no scan of files.
+
+        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
+        `date_column`, which has the day of a row, is None.
+
+        Raises:
+            PlatformError: there is no data of that day, or it cannot be read.
+        """
+        rows = None
         if address.startswith(_BIGQUERY):
             rows = self._table_rows(address, day, date_column)
             if rows == 0:
                 raise PlatformError(f"{address} has no rows of {day}; write them first")
-            return Dataset(address, rows)
-        if address.startswith(_CLOUD_STORAGE):
-            if not self._has_object(address):
-                raise PlatformError(f"{address} matches no object; write the data of {day} first")
-            return Dataset(address, None)
-        raise PlatformError(f"{address} is neither {_BIGQUERY} nor {_CLOUD_STORAGE}")
+        elif not self._has_object(address):
+            raise PlatformError(f"{address} matches no object; write the data of {day} first")
+        return Dataset(address, rows)
+
+    def write_page(self, directory: str, file_name: str, page: str) -> str:
+        """Write a page below `gs://bucket/path`; returns its address for a browser."""
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        bucket, _, path = directory.removeprefix("gs://").partition("/")
+        name = "/".join(part for part in (path.strip("/"), "drift_reports", file_name) if part)
+        with self._explained("storage.objects.create", f"gs://{bucket}"):
+            blob = self._storage_client().bucket(bucket).blob(name)
+            blob.upload_from_string(
+                page,
+                content_type="text/html; charset=utf-8",
+                timeout=_UPLOAD_SECONDS,
+                # The same object twice is no harm: the newer content stands.
+                retry=DEFAULT_RETRY.with_timeout(_UPLOAD_RETRY_SECONDS),
+            )
+        return f"{_BROWSER_ADDRESS}/{bucket}/{quote(name)}"
 
     def _table_rows(self, address: str, day: date, date_column: str | None) -> int:
-        from transak_drift.vertex.errors import Access, explained
+        from dagster_gcp import BigQueryResource
 
         table = address.removeprefix(_BIGQUERY)
+        resource = BigQueryResource(project=self._project_id, location=self._location)
         with (
-            explained(Access("bigquery.tables.getData", address, self.caller)),
-            self._bigquery_client() as client,
+            self._explained("bigquery.tables.getData", address),
+            resource.get_client() as default_client,
         ):
+            client = self._acting(default_client, location=self._location)
             if date_column is None:
                 return int(client.get_table(table, timeout=_CALL_SECONDS).num_rows or 0)
             if "`" in date_column or "\\" in date_column:
@@ -205,31 +219,21 @@ class GcpData:
             return int(next(iter(job.result(timeout=_QUERY_SECONDS)))["row_count"])
 
     def _has_object(self, address: str) -> bool:
-        from transak_drift.vertex.errors import Access, explained
-
-        bucket, _, pattern = address.removeprefix(_CLOUD_STORAGE).partition("/")
-        first_wildcard = min(
-            (pattern.index(sign) for sign in _WILDCARDS if sign in pattern), default=len(pattern)
-        )
-        with explained(Access("storage.objects.list", f"gs://{bucket}", self.caller)):
-            blobs = self.storage_client().list_blobs(
-                bucket, prefix=pattern[:first_wildcard], timeout=_CALL_SECONDS
-            )
+        bucket, _, pattern = address.removeprefix("gs://").partition("/")
+        prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        with self._explained("storage.objects.list", f"gs://{bucket}"):
+            blobs = self._storage_client().list_blobs(bucket, prefix=prefix, timeout=_CALL_SECONDS)
             return any(fnmatchcase(blob.name, pattern) for blob in blobs)
 
-    @contextmanager
-    def _bigquery_client(self) -> Generator[Any]:
-        from dagster_gcp import BigQueryResource
-
-        resource = BigQueryResource(project=self._project_id, location=self._location)
-        with resource.get_client() as client:
-            yield self._acting(client, location=self._location)
-
-    def storage_client(self) -> Any:
-        """Return a client of Cloud Storage that acts as the caller."""
+    def _storage_client(self) -> Any:
         from dagster_gcp import GCSResource
 
         return self._acting(GCSResource(project=self._project_id).get_client())
+
+    def _explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
+        from transak_drift.vertex.errors import explained
+
+        return explained(permission, resource, self._service_account)
 
     def _acting(self, client: Any, **options: Any) -> Any:
         """Return the client, or one of its kind that acts as the service account."""

@@ -6,20 +6,20 @@ that had been done answers ALREADY_EXISTS, and an update sets fields to given va
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from types import MethodType
 from typing import Any
 
 import grpc
 from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry, exponential_sleep_generator, if_exception_type
+from google.api_core.timeout import ConstantTimeout
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud.aiplatform_v1.services.model_service import ModelServiceClient
 from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
@@ -27,13 +27,20 @@ from google.cloud.aiplatform_v1beta1.services.job_service import JobServiceClien
 from google.cloud.aiplatform_v1beta1.services.model_monitoring_service import (
     ModelMonitoringServiceClient,
 )
+from pydantic.alias_generators import to_camel
 
 from transak_drift.google_cloud.credentials import load_credentials
 from transak_drift.platform import PlatformError
-from transak_drift.vertex.errors import TEMPORARY, Access, explained
+from transak_drift.vertex.errors import TEMPORARY, explained
 
 _PAGE_SIZE = 100
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
+# The permissions that do not have the name of their method.
+_PERMISSIONS = {
+    "list_model_versions": "models.get",
+    "search_model_monitoring_stats": "modelMonitors.searchModelMonitoringStats",
+    "search_model_monitoring_alerts": "modelMonitors.searchModelMonitoringAlerts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +76,9 @@ class VertexEndpoint:
         return f"projects/{self.project_id}/locations/{self.location}"
 
     @property
-    def host(self) -> str:
-        return self.address or f"{self.location}-aiplatform.googleapis.com"
-
-    @property
     def is_loopback(self) -> bool:
-        host = (self.address or "").rpartition(":")[0].strip("[]")
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        host = (self.address or "").rpartition(":")[0]
+        return host in ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,108 +89,94 @@ class CallLimits:
         attempt_seconds: deadline of one attempt.
         total_seconds: time in which attempts are repeated; less than the 60 s that Dagster gives
             the tick of a sensor.
-        first_wait_seconds: wait before the second attempt; it doubles with each, with jitter.
-        max_wait_seconds: no wait is longer.
         operation_seconds: how long a long-running operation is waited for.
-        first_poll_seconds: wait before an operation or a job is looked at again; it grows.
-        max_poll_seconds: no such wait is longer.
+        pace: what the waits between attempts and between polls are multiplied by, for tests.
     """
 
     attempt_seconds: float = 20.0
     total_seconds: float = 45.0
-    first_wait_seconds: float = 0.5
-    max_wait_seconds: float = 15.0
     operation_seconds: float = 300.0
-    first_poll_seconds: float = 0.5
-    max_poll_seconds: float = 30.0
+    pace: float = 1.0
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments `retry` and `timeout` of a generated client's method."""
         retry = Retry(
             predicate=if_exception_type(*TEMPORARY),
-            initial=self.first_wait_seconds,
-            maximum=self.max_wait_seconds,
+            initial=0.5 * self.pace,
+            maximum=15.0 * self.pace,
             multiplier=2.0,
             timeout=self.total_seconds,
         )
         # A number would be one deadline for all attempts, so that a first answer that never comes
         # would leave no time for a second attempt.
-        return {
-            "retry": retry,
-            "timeout": functools.partial(_with_deadline, seconds=self.attempt_seconds),
-        }
+        return {"retry": retry, "timeout": ConstantTimeout(self.attempt_seconds)}
 
-    def poll_waits(self) -> Iterator[float]:
-        """Return the waits between two looks at an operation or a job, in seconds, endlessly."""
-        return exponential_sleep_generator(
-            self.first_poll_seconds, self.max_poll_seconds, multiplier=1.5
-        )
+    def polls(self, seconds: float) -> Iterator[None]:
+        """Yield whenever an operation or a job is to be looked at, until the time is over."""
+        deadline = time.monotonic() + seconds
+        for wait in exponential_sleep_generator(0.5 * self.pace, 30.0 * self.pace, multiplier=1.5):
+            yield
+            if time.monotonic() > deadline:
+                return
+            time.sleep(wait)
 
 
 class VertexConnection:
-    """The clients of one location; each is connected when it is first used."""
+    """The clients of one location; each is connected when it is first used.
+
+    Each call is one of a client's methods with the fields of its request. It raises `PlatformError`
+    where it is refused or not answered in time, and `AlreadyExists` where that is the answer.
+    """
 
     def __init__(self, endpoint: VertexEndpoint, limits: CallLimits | None = None) -> None:
         self.endpoint = endpoint
         self.limits = limits or CallLimits()
-        self._channel: grpc.Channel | None = None
+        self._clients: list[Any] = []
 
-    def call(
-        self, method: Callable[..., Any], permission: str, resource: str, **request: Any
-    ) -> Any:
-        """Call a client's method, which needs a permission on a resource, within the limits.
+    def name(self, *parts: str) -> str:
+        """Return the name of a resource in the location, e.g. of `models` and an id."""
+        return "/".join((self.endpoint.parent, *parts))
 
-        Raises:
-            PlatformError: the call is refused, or not answered in time.
-            google.api_core.exceptions.AlreadyExists: that is the answer.
-        """
-        with self.explained(permission, resource):
+    def call(self, method: MethodType, **request: Any) -> Any:
+        with self._explained(method, request):
             return method(request=request, **self.limits.options())
 
-    def find(self, method: Callable[..., Any], permission: str, name: str) -> Any | None:
-        """Get a resource with a call as `call` makes it; None where it does not exist."""
+    def find(self, method: MethodType, name: str) -> Any | None:
+        """Get a resource; None where it does not exist."""
         try:
-            return self.call(method, permission, name.partition("@")[0], name=name)
+            return self.call(method, name=name)
         except PlatformError as error:
             if isinstance(error.__cause__, exceptions.NotFound):
                 return None
             raise
 
-    def list_all(
-        self, method: Callable[..., Any], permission: str, resource: str, **request: Any
-    ) -> list[Any]:
-        """Read every page of a list, with a call as `call` makes it for each."""
+    def list_all(self, method: MethodType, **request: Any) -> list[Any]:
+        """Read every page of a list."""
         # The pages are read with further calls, so their errors are explained as well.
-        with self.explained(permission, resource):
-            return list(self.call(method, permission, resource, **request, page_size=_PAGE_SIZE))
+        with self._explained(method, request):
+            return list(self.call(method, **request, page_size=_PAGE_SIZE))
+
+    def finish(self, method: MethodType, **request: Any) -> None:
+        """Make a call that starts a long-running operation on a monitor, and wait for its end."""
+        client = self.model_monitoring.transport.operations_client
+        with self._explained(method, request):
+            operation = self.call(method, **request).operation
+            for _ in self.limits.polls(self.limits.operation_seconds):
+                operation = client.get_operation(operation.name, **self.limits.options())
+                if operation.done:
+                    break
+            else:
+                raise PlatformError(
+                    f"{method.__name__} is not done after {self.limits.operation_seconds:g} s; "
+                    f"look at the operation {operation.name}, then run this again: it goes on from "
+                    "what is there"
+                )
+            if operation.HasField("error"):
+                raise exceptions.from_grpc_status(operation.error.code, operation.error.message)
 
     def explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
         """Turn the errors of the calls in a block into `PlatformError`."""
-        account = self.endpoint.service_account
-        caller = f"serviceAccount:{account}" if account else None
-        return explained(Access(permission, resource, caller))
-
-    def wait_for(self, pending: Any, operations_client: Any, what: str) -> None:
-        """Wait until a long-running operation is done.
-
-        Raises:
-            google.api_core.exceptions.GoogleAPICallError: the operation failed.
-            PlatformError: it is not done in time.
-        """
-        seconds = self.limits.operation_seconds
-        deadline = time.monotonic() + seconds
-        for wait in self.limits.poll_waits():
-            if pending.done:
-                break
-            if time.monotonic() > deadline:
-                raise PlatformError(
-                    f"{what} is not done after {seconds:g} s; look at the operation "
-                    f"{pending.name}, then run this again: it goes on from what is there"
-                )
-            time.sleep(wait)
-            pending = operations_client.get_operation(pending.name, **self.limits.options())
-        if pending.HasField("error"):
-            raise exceptions.from_grpc_status(pending.error.code, pending.error.message)
+        return explained(permission, resource, self.endpoint.service_account)
 
     @cached_property
     def credentials(self) -> Credentials:
@@ -218,28 +204,28 @@ class VertexConnection:
         return self._client(PipelineServiceClient)
 
     def close(self) -> None:
-        for name in ("model_monitoring", "models", "jobs", "pipelines"):
-            client = self.__dict__.pop(name, None)
-            if client is not None:
-                client.transport.close()
-        self._channel = None
+        for client in self._clients:
+            client.transport.close()
+
+    def _explained(
+        self, method: MethodType, request: dict[str, Any]
+    ) -> AbstractContextManager[None]:
+        """Explain the errors of a method, whose name tells the permission, e.g. `get_model`."""
+        verb, _, noun = method.__name__.partition("_")
+        permission = f"{to_camel(noun.removesuffix('s'))}s.{verb}"
+        permission = _PERMISSIONS.get(method.__name__, permission)
+        named = request.get("parent") or request.get("name") or request["model_monitor"]
+        resource = getattr(named, "name", named).partition("@")[0]
+        return self.explained(f"aiplatform.{permission}", resource)
 
     def _client(self, client_type: Any) -> Any:
+        host = self.endpoint.address or f"{self.endpoint.location}-aiplatform.googleapis.com"
         if self.endpoint.is_loopback:
-            if self._channel is None:
-                self._channel = grpc.insecure_channel(self.endpoint.host)
-            transport_type = client_type.get_transport_class("grpc")
-            return client_type(transport=transport_type(channel=self._channel))
-        with self.explained("aiplatform.locations.get", self.endpoint.parent):
-            return client_type(
-                credentials=self.credentials,
-                client_options=ClientOptions(api_endpoint=self.endpoint.host),
-            )
-
-
-def _with_deadline(function: Callable[..., Any], *, seconds: float) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def with_deadline(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **{**kwargs, "timeout": seconds})
-
-    return with_deadline
+            transport = client_type.get_transport_class("grpc")
+            client = client_type(transport=transport(channel=grpc.insecure_channel(host)))
+        else:
+            with self.explained("aiplatform.locations.get", self.endpoint.parent):
+                options = ClientOptions(api_endpoint=host)
+                client = client_type(credentials=self.credentials, client_options=options)
+        self._clients.append(client)
+        return client

@@ -14,6 +14,7 @@ from transak_drift.vertex.connection import VertexConnection
 BATCH_PREDICTION = "batchPredictionJobs/"
 
 _DAY = re.compile(r"\{date(?::(?P<form>[^{}]+))?\}")
+# The endings that the configuration takes of files.
 _FORMATS = {"csv": "CSV", "jsonl": "JSONL", "tfrecord": "TF_RECORD"}
 
 
@@ -43,7 +44,7 @@ def training_dataset_input(config: MonitoringConfig, version: str) -> types.Mode
             "vertex.training_dataset is not set: name the data that the model was trained on, as "
             "bq://project.dataset.table or gs://bucket/path; it is the baseline"
         )
-    return _columnized(address.replace("{model_version}", version), "training_dataset")
+    return _columnized(address.replace("{model_version}", version))
 
 
 def prediction_dataset_input(
@@ -53,7 +54,7 @@ def prediction_dataset_input(
     address, date_column = prediction_address(config, day)
     if address.startswith(BATCH_PREDICTION):
         return batch_prediction_input(find_batch_prediction_job(connection, address))
-    dataset = _columnized(address, "prediction_dataset")
+    dataset = _columnized(address)
     if date_column is not None:
         start = datetime.combine(day, time(), tzinfo=UTC)
         dataset.columnized_dataset.timestamp_field = date_column
@@ -68,21 +69,11 @@ def batch_prediction_input(name: str) -> types.ModelMonitoringInput:
 
 
 def find_batch_prediction_job(connection: VertexConnection, address: str) -> str:
-    """Return the resource name of the newest job that has succeeded.
-
-    Args:
-        connection: the location's clients.
-        address: `batchPredictionJobs/<display name>`.
-
-    Raises:
-        PlatformError: there is none, or they cannot be read.
-    """
+    """Return the name of the newest job of `batchPredictionJobs/<display name>` that succeeded."""
     parent = connection.endpoint.parent
     display_name = address.removeprefix(BATCH_PREDICTION)
     jobs = connection.list_all(
         connection.jobs.list_batch_prediction_jobs,
-        "aiplatform.batchPredictionJobs.list",
-        parent,
         parent=parent,
         filter=f"display_name={quoted(display_name)}",
     )
@@ -116,20 +107,10 @@ def describe_input(dataset: types.ModelMonitoringInput) -> str:
     )
 
 
-def _columnized(address: str, key: str) -> types.ModelMonitoringInput:
+def _columnized(address: str) -> types.ModelMonitoringInput:
     if address.startswith("bq://"):
         dataset = {"bigquery_source": {"table_uri": address}}
-    elif not address.startswith("gs://"):
-        raise PlatformError(
-            f"vertex.{key} = {address!r} is neither bq://project.dataset.table nor "
-            "gs://bucket/path; write one of them"
-        )
     else:
-        ending = address.rpartition(".")[2]
-        if ending not in _FORMATS:
-            raise PlatformError(
-                f"vertex.{key} = {address!r} does not end in .csv, .jsonl or .tfrecord, which are "
-                "the formats that Model Monitoring reads; name such files, or a BigQuery table"
-            )
-        dataset = {"gcs_source": {"gcs_uri": address, "format_": _FORMATS[ending]}}
+        file_format = _FORMATS[address.rpartition(".")[2]]
+        dataset = {"gcs_source": {"gcs_uri": address, "format_": file_format}}
     return types.ModelMonitoringInput(columnized_dataset=dataset)

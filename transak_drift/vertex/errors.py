@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
@@ -39,28 +38,24 @@ _ROLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The IAM permission that a call needs on a resource; a caller of None only Google knows."""
-
-    permission: str
-    resource: str
-    caller: str | None = None
-
-
 @contextmanager
-def explained(access: Access) -> Generator[None]:
+def explained(
+    permission: str, resource: str, service_account: str | None = None
+) -> Generator[None]:
     """Turn the errors of Google's clients into `PlatformError`.
 
     ALREADY_EXISTS is left as it is, since it is an answer and no fault.
 
     Args:
-        access: what the calls within the block need.
+        permission: the IAM permission that the calls within the block need.
+        resource: what they need it on.
+        service_account: who makes them, or None for the application default credentials.
 
     Raises:
         TemporaryPlatformError: Google Cloud did not answer in time.
         PlatformError: says what is wrong, on which resource, and what to do.
     """
+    caller = f"serviceAccount:{service_account}" if service_account else None
     try:
         yield
     except exceptions.AlreadyExists:
@@ -68,38 +63,36 @@ def explained(access: Access) -> Generator[None]:
     except (exceptions.RetryError, *TEMPORARY) as error:
         cause = getattr(error, "cause", None) or error
         raise TemporaryPlatformError(
-            f"Google Cloud did not do {access.permission} on {access.resource} in time, also when "
-            f"asked again: {type(cause).__name__}: {_first_line(cause)}; run this again later, and "
-            "look at the quotas if it is ResourceExhausted"
+            f"Google Cloud did not do {permission} on {resource} in time, also when asked again: "
+            f"{type(cause).__name__}: {_first_line(cause)}; run this again later, and look at the "
+            "quotas if it is ResourceExhausted"
         ) from error
     except exceptions.GoogleAPICallError as error:
-        raise PlatformError(_refusal(access, error)) from error
+        raise PlatformError(_refusal(error, permission, resource, caller)) from error
     except GoogleAuthError as error:
         reason = f"no access token: {_first_line(error.args[0] if error.args else error)}"
-        if access.caller is None:
+        if caller is None:
             raise PlatformError(f"{reason}; {_LOGIN}") from error
-        fix = _missing_role("iam.serviceAccounts.getAccessToken", access.caller, access.caller)
+        fix = _missing_role("iam.serviceAccounts.getAccessToken", caller, caller)
         raise PlatformError(f"{reason}. {fix}") from error
 
 
-def _refusal(access: Access, error: exceptions.GoogleAPICallError) -> str:
+def _refusal(
+    error: exceptions.GoogleAPICallError, permission: str, resource: str, caller: str | None
+) -> str:
     text = _first_line(error)
-    if isinstance(error, exceptions.Forbidden):
-        permission, resource = _PERMISSION.search(text), _RESOURCE.search(text)
-        sentence = _missing_role(
-            permission["found"] if permission else access.permission,
-            resource["found"] if resource else access.resource,
-            access.caller,
-        )
-        return f"permission denied: {sentence}. Google said: {text}"
-    if isinstance(error, exceptions.NotFound):
-        return (
-            f"{access.resource} was not found: check project_id, location and the names in the "
-            f"configuration, and that the API is enabled. Google said: {text}"
-        )
-    if isinstance(error, exceptions.Unauthenticated):
-        return f"the credentials were refused for {access.resource}; {_LOGIN}. Google said: {text}"
-    return f"{access.permission} on {access.resource} failed: {type(error).__name__}: {text}"
+    match error:
+        case exceptions.Forbidden():
+            told, of = _PERMISSION.search(text), _RESOURCE.search(text)
+            permission = told["found"] if told else permission
+            problem = _missing_role(permission, of["found"] if of else resource, caller)
+            return f"permission denied: {problem}. Google said: {text}"
+        case exceptions.NotFound():
+            fix = "check project_id, location and the names in the configuration, and that the API"
+            return f"{resource} was not found: {fix} is enabled. Google said: {text}"
+        case exceptions.Unauthenticated():
+            return f"the credentials were refused for {resource}; {_LOGIN}. Google said: {text}"
+    return f"{permission} on {resource} failed: {type(error).__name__}: {text}"
 
 
 def _missing_role(permission: str, resource: str, caller: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.cloud.aiplatform_v1.types import Model
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -14,7 +15,7 @@ from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.sink_filter import lets_monitor_through, sink_filter
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_lookup import RegistryVersion, find_model
+from transak_drift.vertex.model_lookup import find_model, name_of_version
 from transak_drift.vertex.monitor_spec import difference, model_monitor
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitors import id_of, monitor_in_use, monitors_of, name_of
@@ -53,12 +54,12 @@ def inspect_vertex(
         fix = f"fix what was found, then {_APPLY}"
         monitor_checks = [missing("model monitor", str(error), fix)]
     jobs_check, drifted_job = _check_jobs(connection, config, since)
-    alias = config.model_alias
+    alias = f"has the alias {config.model_alias}, so that it is monitored"
     checks = (
-        passed("model", f"{model.name} has the alias {alias}, so that it is monitored"),
+        passed("model", f"{name_of_version(model)} {alias}"),
         *monitor_checks,
         jobs_check,
-        _check_pipeline(connection, config, model),
+        _check_pipeline(connection, config),
     )
     return VertexInspection(checks, tuple(id_of(monitor) for monitor in monitors), drifted_job)
 
@@ -66,15 +67,15 @@ def inspect_vertex(
 def _check_monitors(
     connection: VertexConnection,
     config: MonitoringConfig,
-    model: RegistryVersion,
+    model: Model,
     monitors: Sequence[ModelMonitor],
 ) -> list[Check]:
     name = "model monitor"
     present = monitor_in_use(monitors, config, model)
     if present is None:
-        return [missing(name, f"no ModelMonitor of {model.name} exists", _APPLY)]
+        return [missing(name, f"no ModelMonitor of {name_of_version(model)} exists", _APPLY)]
     changes = difference(present, model_monitor(config, model))
-    in_use = name_of(connection, id_of(present))
+    in_use = name_of(connection, present)
     check = passed(name, f"{in_use} agrees with the configuration")
     if changes:
         listed = "; ".join(
@@ -86,7 +87,7 @@ def _check_monitors(
 
 
 def _check_versions(
-    config: MonitoringConfig, model: RegistryVersion, monitors: Sequence[ModelMonitor]
+    config: MonitoringConfig, model: Model, monitors: Sequence[ModelMonitor]
 ) -> Check:
     name = "monitors of the versions"
     versions = {
@@ -94,22 +95,18 @@ def _check_versions(
         for monitor in monitors
     }
     shown = ", ".join(f"{monitor} of version {version}" for monitor, version in versions.items())
-    of_version = [monitor for monitor, version in versions.items() if version == model.version]
-    if len(of_version) > 1:
+    twins = [monitor for monitor, version in versions.items() if version == model.version_id]
+    if len(twins) > 1:
         return missing(
             name,
-            f"version {model.version} has {len(of_version)} monitors: {', '.join(of_version)}",
+            f"version {model.version_id} has {len(twins)} monitors: {', '.join(twins)}",
             "delete all but the one in use, or each drift trains once for each of them",
         )
     deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
-    hidden = [monitor for monitor in versions if not lets_monitor_through(deployed, monitor)]
+    hidden = ", ".join(name for name in versions if not lets_monitor_through(deployed, name))
     if hidden:
-        return missing(
-            name,
-            f"{shown}; the log sink's filter holds back {', '.join(hidden)}",
-            f"add {', '.join(hidden)} to further_model_monitor_ids and run `terraform apply` in "
-            "terraform/",
-        )
+        fix = f"add {hidden} to further_model_monitor_ids and run `terraform apply` in terraform/"
+        return missing(name, f"{shown}; the log sink's filter holds back {hidden}", fix)
     return passed(name, shown)
 
 
@@ -144,20 +141,11 @@ def _check_jobs(
     return answered(name, fix, check), next(iter(drifted), None)
 
 
-def _check_pipeline(
-    connection: VertexConnection, config: MonitoringConfig, model: RegistryVersion
-) -> Check:
+def _check_pipeline(connection: VertexConnection, config: MonitoringConfig) -> Check:
     name = "training pipeline"
-    template = config.vertex.pipeline_template
-    if template is None:
-        return missing(
-            name,
-            "vertex.pipeline_template is not set, so that no drift can train",
-            "name the compiled pipeline in the configuration",
-        )
     request = TrainingRequest("doctor/doctor", datetime.now(UTC), "doctor")
     try:
-        build_training_job(connection, config, request, template, model)
+        build_training_job(connection, config, request)
     except PlatformError as error:
         return missing(name, str(error), "fix what was found; the next drift could not train")
-    return passed(name, f"{template} takes what it is given")
+    return passed(name, f"{config.vertex.pipeline_template} takes what it is given")

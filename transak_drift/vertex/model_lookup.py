@@ -1,11 +1,13 @@
-"""The monitored model in Vertex AI's model registry, and its versions."""
+"""The monitored model in Vertex AI's model registry, and its versions.
+
+A version is the registry's own `Model`, whose name here never has the version in it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 
-from google.cloud.aiplatform_v1 import types
+from google.cloud.aiplatform_v1.types import Model, ModelEvaluation
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
@@ -13,28 +15,7 @@ from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.dataset_input import quoted
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryVersion:
-    """One version of a model; `model` is the model's resource name without a version."""
-
-    model: str
-    version: str
-    aliases: tuple[str, ...]
-    create_time: datetime
-    description: str
-    artifact_uri: str
-    pipeline_job: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.model}@{self.version}"
-
-    @property
-    def model_id(self) -> str:
-        return self.model.rpartition("/")[2]
-
-
-def find_model(connection: VertexConnection, config: MonitoringConfig) -> RegistryVersion:
+def find_model(connection: VertexConnection, config: MonitoringConfig) -> Model:
     """Resolve the configured model name and alias to the version that predicts.
 
     Raises:
@@ -43,8 +24,6 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
     parent, alias = connection.endpoint.parent, config.model_alias
     listed = connection.list_all(
         connection.models.list_models,
-        "aiplatform.models.list",
-        parent,
         parent=parent,
         filter=f"display_name={quoted(config.model_name)}",
     )
@@ -63,9 +42,8 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
     # A list gives the default version of each model ("Model versioning with Model Registry").
     if alias in found[0].version_aliases:
         return _version(found[0])
-    name = f"{parent}/models/{_version(found[0]).model_id}"
-    get = connection.models.get_model
-    model = connection.find(get, "aiplatform.models.get", f"{name}@{alias}")
+    name = connection.name("models", model_id(_version(found[0])))
+    model = connection.find(connection.models.get_model, f"{name}@{alias}")
     if model is None:
         raise PlatformError(
             f"no version of {name} has the alias {alias!r}: give it to the version that "
@@ -74,30 +52,33 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Regist
     return _version(model)
 
 
-def list_versions(connection: VertexConnection, model: str) -> list[RegistryVersion]:
+def model_id(version: Model) -> str:
+    return version.name.rpartition("/")[2]
+
+
+def name_of_version(version: Model) -> str:
+    return f"{version.name}@{version.version_id}"
+
+
+def list_versions(connection: VertexConnection, model: Model) -> list[Model]:
     """List the versions of a model, newest first."""
-    versions = connection.list_all(
-        connection.models.list_model_versions, "aiplatform.models.get", model, name=model
+    versions = connection.list_all(connection.models.list_model_versions, name=model.name)
+    return sorted(
+        map(_version, versions), key=lambda version: version.version_create_time, reverse=True
     )
-    return sorted(map(_version, versions), key=lambda item: item.create_time, reverse=True)
 
 
-def read_metrics(connection: VertexConnection, version: RegistryVersion) -> dict[str, float]:
+def read_metrics(connection: VertexConnection, version: Model) -> dict[str, float]:
     """Read the numbers of a version's newest evaluation; none where it was never evaluated."""
     evaluations = connection.list_all(
-        connection.models.list_model_evaluations,
-        "aiplatform.modelEvaluations.list",
-        version.name,
-        parent=version.name,
+        connection.models.list_model_evaluations, parent=name_of_version(version)
     )
-    if not evaluations:
-        return {}
-    newest = max(evaluations, key=lambda item: item.create_time)
-    metrics = types.ModelEvaluation.to_dict(newest).get("metrics")
+    newest = max(evaluations, key=lambda item: item.create_time, default=ModelEvaluation())
+    metrics = ModelEvaluation.to_dict(newest).get("metrics")
     return numbers_of(metrics if isinstance(metrics, dict) else {})
 
 
-def numbers_of(values: dict[str, object]) -> dict[str, float]:
+def numbers_of(values: Mapping[str, object]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in values.items()
@@ -105,14 +86,6 @@ def numbers_of(values: dict[str, object]) -> dict[str, float]:
     }
 
 
-def _version(model: types.Model) -> RegistryVersion:
-    created = model.version_create_time or model.create_time
-    return RegistryVersion(
-        model=model.name.partition("@")[0],
-        version=model.version_id,
-        aliases=tuple(model.version_aliases),
-        create_time=created.astimezone(UTC) if created else datetime.fromtimestamp(0, UTC),
-        description=model.version_description,
-        artifact_uri=model.artifact_uri,
-        pipeline_job=model.pipeline_job,
-    )
+def _version(model: Model) -> Model:
+    model.name = model.name.partition("@")[0]
+    return model

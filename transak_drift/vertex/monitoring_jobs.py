@@ -1,25 +1,45 @@
-"""Monitoring jobs of our model's monitors, whoever started them."""
+"""Monitoring jobs of our model's monitors, whoever started them, and what they found.
+
+A job's specification may leave out what its monitor says, and nothing that a job reports is taken
+for granted.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from functools import cached_property
+from types import MethodType
+from typing import Any
 
+from google.cloud.aiplatform_v1beta1 import types
 from google.cloud.aiplatform_v1beta1.types import JobState as State
 from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
+from google.protobuf import json_format
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
-from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.monitoring_results import JobReading, error_of
+from transak_drift.vertex.dataset_input import describe_input
+from transak_drift.vertex.feature_distribution import contributors, row_count
+from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METRIC
 from transak_drift.vertex.monitoring_window import monitored_day, window_of
-from transak_drift.vertex.monitors import name_of, own_monitors
+from transak_drift.vertex.monitors import own_monitors, read_monitor
 
 _FAILED = (State.JOB_STATE_FAILED, State.JOB_STATE_CANCELLED, State.JOB_STATE_EXPIRED)
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
+
+_OBJECTIVE = "raw-feature-drift"
+_ROUNDING = 1e-9
+METHOD = "as Vertex AI reports them; its numerical histograms come from a quantile sketch"
+_Point = types.ModelMonitoringStatsDataPoint
+_Anomaly = types.ModelMonitoringAnomaly.TabularAnomaly
+_Objective = types.ModelMonitoringObjectiveSpec.TabularObjective
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,56 +52,44 @@ class VertexMonitoringJobs:
         return own_monitors(self.connection, config)
 
     def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
-        found: list[ListedJob] = []
-        for monitor_id in self.own_monitors(config).monitor_ids:
-            parent = name_of(self.connection, monitor_id)
-            jobs = self.connection.list_all(
-                self.connection.model_monitoring.list_model_monitoring_jobs,
-                "aiplatform.modelMonitoringJobs.list",
-                parent,
-                parent=parent,
+        list_jobs = self.connection.model_monitoring.list_model_monitoring_jobs
+        found = [
+            ListedJob(
+                model_monitor_id=monitor_id,
+                monitoring_job_id=job.name.rpartition("/")[2],
+                created=job.create_time.astimezone(UTC),
+                has_ended=job.state in (*_FAILED, *_SUCCEEDED),
             )
-            found += [
-                ListedJob(
-                    model_monitor_id=monitor_id,
-                    monitoring_job_id=job.name.rpartition("/")[2],
-                    created=job.create_time.astimezone(UTC),
-                    has_ended=job.state in (*_FAILED, *_SUCCEEDED),
-                )
-                for job in jobs
-            ]
+            for monitor_id in self.own_monitors(config).monitor_ids
+            for job in self.connection.list_all(
+                list_jobs, parent=self.connection.name("modelMonitors", monitor_id)
+            )
+        ]
         return sorted((job for job in found if job.created >= since), key=lambda job: job.created)
 
     def read_monitoring_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> MonitoringJob:
-        monitor = name_of(self.connection, model_monitor_id)
-        name = f"{monitor}/modelMonitoringJobs/{monitoring_job_id}"
-
-        def answer(
-            state: JobState, detail: str, day: date | None, result: MonitoringResult | None = None
-        ) -> MonitoringJob:
-            return MonitoringJob(
-                name, model_monitor_id, monitoring_job_id, state, detail, result, day
-            )
-
+        name = self.connection.name(
+            "modelMonitors", model_monitor_id, "modelMonitoringJobs", monitoring_job_id
+        )
+        state, detail, day, result = JobState.UNFINISHED, "", monitored_day(name), None
         job = get_job(self.connection, name)
         if job is None:
-            detail = f"{name} was not found: it was deleted"
-            return answer(JobState.MISSING, detail, monitored_day(name))
-        if has_failed(job):
+            state, detail = JobState.MISSING, f"{name} was not found: it was deleted"
+        elif has_failed(job):
+            state, day = JobState.FAILED, window_of(job)[0]
             detail = (
-                f"{name} ended as {State(job.state).name}: {error_of(job)}; correct the data or "
+                f"{name} ended as {State(job.state).name}: {_error_of(job)}; correct the data or "
                 "the configuration and start the monitoring of the day again"
             )
-            return answer(JobState.FAILED, detail, window_of(job)[0])
-        if job.state not in _SUCCEEDED:
-            return answer(JobState.UNFINISHED, "", monitored_day(name))
-        note = ""
-        if job.state == State.JOB_STATE_PARTIALLY_SUCCEEDED:
-            note = f"the job succeeded only in part: {error_of(job)}"
-        result = JobReading(self.connection, config, name, job).result(note)
-        return answer(JobState.SUCCEEDED, "", result.day, result)
+        elif job.state in _SUCCEEDED:
+            note = ""
+            if job.state == State.JOB_STATE_PARTIALLY_SUCCEEDED:
+                note = f"the job succeeded only in part: {_error_of(job)}"
+            result = _JobReading(self.connection, config, name, job).result(note)
+            state, day = JobState.SUCCEEDED, result.day
+        return MonitoringJob(name, model_monitor_id, monitoring_job_id, state, detail, result, day)
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """Read the result of a job; None while it is unfinished.
@@ -92,8 +100,7 @@ class VertexMonitoringJobs:
             MonitoringRunFailedError: the job ended without a result.
             PlatformError: it does not exist, or cannot be read.
         """
-        _, _, monitor_id, job_id = parse_monitoring_job_name(job_name)
-        job = self.read_monitoring_job(config, monitor_id, job_id)
+        job = self.read_monitoring_job(config, *parse_monitoring_job_name(job_name)[2:])
         if job.state == JobState.FAILED:
             raise MonitoringRunFailedError(job.detail)
         if job.state == JobState.MISSING:
@@ -126,9 +133,180 @@ class VertexMonitoringJobs:
 
 def get_job(connection: VertexConnection, name: str) -> ModelMonitoringJob | None:
     """Read a job as Vertex AI has it; None where it does not exist."""
-    get = connection.model_monitoring.get_model_monitoring_job
-    return connection.find(get, "aiplatform.modelMonitoringJobs.get", name)
+    return connection.find(connection.model_monitoring.get_model_monitoring_job, name)
 
 
 def has_failed(job: ModelMonitoringJob) -> bool:
     return job.state in _FAILED
+
+
+def _error_of(job: ModelMonitoringJob) -> str:
+    detail = job.job_execution_detail
+    texts = [detail.error.message] if detail.error.message else []
+    texts += [
+        f"{objective}: {status.message}"
+        for objective, status in detail.objective_status.items()
+        if status.message
+    ]
+    return "; ".join(texts) or "Vertex AI gives no reason"
+
+
+@dataclass(frozen=True)
+class _JobReading:
+    """Reads what a job found; the monitor is only read where the job leaves something out.
+
+    Only the name, of the configured project, is called; the job's own has the project's number.
+    """
+
+    connection: VertexConnection
+    config: MonitoringConfig
+    name: str
+    job: types.ModelMonitoringJob
+
+    def result(self, note: str) -> MonitoringResult:
+        """Read the result, with a note for people where there is one."""
+        day, window_start, window_end = window_of(self.job)
+        alerts = [f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())]
+        points = self._points.values()
+        return MonitoringResult(
+            job_name=self.name,
+            day=day,
+            baseline_name=self._baseline_name(),
+            baseline_rows=_rows(point.baseline_stats for point in points),
+            target_rows=_rows(point.current_stats for point in points),
+            features=tuple(self._feature_drift(feature) for feature in self._features()),
+            method=METHOD,
+            alerts=(*alerts, note) if note else tuple(alerts),
+            window_start=window_start,
+            window_end=window_end,
+        )
+
+    @property
+    def _objective(self) -> types.ModelMonitoringObjectiveSpec:
+        return self.job.model_monitoring_spec.objective_spec
+
+    @property
+    def _monitor_name(self) -> str:
+        return self.name.partition("/modelMonitoringJobs/")[0]
+
+    @cached_property
+    def _monitor(self) -> types.ModelMonitor:
+        return read_monitor(self.connection, self._monitor_name)
+
+    def _baseline_name(self) -> str:
+        processed = self.job.job_execution_detail.baseline_datasets
+        return (
+            describe_input(self._objective.baseline_dataset)
+            or next((dataset.location for dataset in processed if dataset.location), "")
+            or describe_input(self._monitor.training_dataset)
+        )
+
+    def _features(self) -> list[str]:
+        drift = self._objective.tabular_objective.feature_drift_spec
+        found = list(drift.features) or [*drift.feature_alert_conditions, *self._points]
+        if not found:
+            of_monitor = self._monitor.tabular_objective.feature_drift_spec.features
+            schema = self._monitor.model_monitoring_schema.feature_fields
+            found = list(of_monitor) or [field.name for field in schema]
+        order = {feature: place for place, feature in enumerate(self.config.drift_thresholds)}
+        return sorted({*found, *self._alerts}, key=lambda name: (order.get(name, len(order)), name))
+
+    def _feature_drift(self, feature: str) -> FeatureDrift:
+        point, alert = self._points.get(feature, _Point()), self._alerts.get(feature, _Anomaly())
+        kind = self.config.feature_type(feature)
+        is_numerical = point.algorithm == NUMERICAL_METRIC if kind is None else kind == "numerical"
+        reported = None
+        if "distribution_value" in point.current_stats:
+            reported = point.current_stats.distribution_value.distribution_deviation
+        if not reported and isinstance(alert.anomaly, float):
+            reported = alert.anomaly
+        distance, note = None, ""
+        if reported is None:
+            note = alert.summary or f"Vertex AI reports no statistics of {feature}"
+        elif 0 <= reported < 1 + _ROUNDING:
+            distance = reported
+        else:
+            note = f"Vertex AI reports the distance {reported:g}, which is not between 0 and 1"
+        thresholds = self._thresholds(feature, point, alert, is_numerical=is_numerical)
+        found = (value for value in thresholds if value is not None and math.isfinite(value))
+        threshold = next(found, None)
+        if threshold is None:
+            note = note or "neither the job nor its monitor has a threshold"
+        return FeatureDrift(
+            feature=feature,
+            metric=point.algorithm or (NUMERICAL_METRIC if is_numerical else CATEGORICAL_METRIC),
+            distance=distance,
+            threshold=1.0 if threshold is None else threshold,
+            contributors=contributors(
+                _distribution(point.baseline_stats), _distribution(point.current_stats)
+            ),
+            note=note,
+        )
+
+    def _thresholds(
+        self, feature: str, point: _Point, alert: _Anomaly, *, is_numerical: bool
+    ) -> Iterator[float | None]:
+        """Find the thresholds of the job, of its statistics and alert, and of its monitor."""
+        yield _threshold_in(self._objective.tabular_objective, feature, is_numerical=is_numerical)
+        yield point.threshold_value or None
+        yield _threshold_of(alert.condition)
+        yield _threshold_in(self._monitor.tabular_objective, feature, is_numerical=is_numerical)
+        yield self.config.drift_thresholds.get(feature)
+
+    @cached_property
+    def _points(self) -> dict[str, _Point]:
+        search = self.connection.model_monitoring.search_model_monitoring_stats
+        points: dict[str, _Point] = {}
+        for stats in self._search(search, stats_filter={"tabular_stats_filter": self._wanted}):
+            tabular = stats.tabular_stats
+            # Newest first, as "ModelMonitoringTabularStats.data_points" says.
+            for point in tabular.data_points:
+                if self._is_of_job(point.model_monitoring_job, tabular.objective_type):
+                    points.setdefault(tabular.stats_name, point)
+        return points
+
+    @cached_property
+    def _alerts(self) -> dict[str, _Anomaly]:
+        search = self.connection.model_monitoring.search_model_monitoring_alerts
+        alerts: dict[str, _Anomaly] = {}
+        for alert in self._search(search, **self._wanted):
+            if self._is_of_job(alert.anomaly.model_monitoring_job, alert.objective_type):
+                alerts.setdefault(alert.stats_name, alert.anomaly.tabular_anomaly)
+        return alerts
+
+    @property
+    def _wanted(self) -> dict[str, str]:
+        # Perhaps compared as text: the job's name as Vertex AI writes it.
+        return {"model_monitoring_job": self.job.name, "objective_type": _OBJECTIVE}
+
+    def _search(self, search: MethodType, **wanted: Any) -> list[Any]:
+        return self.connection.list_all(search, model_monitor=self._monitor_name, **wanted)
+
+    def _is_of_job(self, job_name: str, objective: str) -> bool:
+        # A filter that Vertex AI does not honour would give another job's distances.
+        job_id = self.name.rpartition("/")[2]
+        return job_name.rpartition("/")[2] in ("", job_id) and objective in ("", _OBJECTIVE)
+
+
+def _rows(values: Iterable[_Point.TypedValue]) -> int | None:
+    counts = (row_count(_distribution(value)) for value in values)
+    return next((count for count in counts if count is not None), None)
+
+
+def _distribution(value: _Point.TypedValue) -> Any:
+    reported = _Point.TypedValue.DistributionDataValue.pb(value.distribution_value)
+    return json_format.MessageToDict(reported.distribution)
+
+
+def _threshold_in(objective: _Objective, feature: str, *, is_numerical: bool) -> float | None:
+    spec = objective.feature_drift_spec
+    default = (
+        spec.default_numeric_alert_condition
+        if is_numerical
+        else spec.default_categorical_alert_condition
+    )
+    return _threshold_of(spec.feature_alert_conditions.get(feature, default))
+
+
+def _threshold_of(condition: types.ModelMonitoringAlertCondition) -> float | None:
+    return condition.threshold if "threshold" in condition else None

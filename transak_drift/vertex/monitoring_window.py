@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
-from google.cloud.aiplatform_v1beta1.types import ModelMonitoringInput, ModelMonitoringJob
+from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 from google.type.interval_pb2 import Interval
 
 from transak_drift.drift.drift_event import last_day
@@ -14,8 +14,6 @@ from transak_drift.drift.drift_event import last_day
 Window = tuple[datetime | None, datetime | None]
 
 _OWN_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
-_SPAN = re.compile(r"(?P<count>[0-9]{1,4})(?P<unit>[hdw])", re.IGNORECASE)
-_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 # A day may be monitored before it ends; a window that ends later still is no window of data.
 _MAX_AHEAD = timedelta(days=2)
@@ -72,8 +70,6 @@ def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
     target = job.model_monitoring_spec.objective_spec.target_dataset
     if "time_interval" in target:
         yield _bounds(target.time_interval)
-    elif "time_offset" in target:
-        yield _counted_back(target.time_offset, scheduled or created)
     day = monitored_day(job.name)
     if day is not None and day < date.max:
         start = datetime.combine(day, time(), tzinfo=UTC)
@@ -90,20 +86,3 @@ def _bounds(interval: Interval) -> Window:
             return None
 
     return bound("start_time"), bound("end_time")
-
-
-def _counted_back(offset: ModelMonitoringInput.TimeOffset, cut_off: datetime) -> Window:
-    """Count offset and window back ("TimeOffset"): `1h`, `2d` or `1w`; no offset is none."""
-    back = _span(offset.offset) if offset.offset else timedelta()
-    window = _span(offset.window)
-    if back is None:
-        return None, None
-    end = cut_off - back
-    return None if window is None else end - window, end
-
-
-def _span(text: str) -> timedelta | None:
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        return None
-    return timedelta(hours=int(match["count"]) * _HOURS[match["unit"].lower()])

@@ -6,19 +6,17 @@ whether a monitor's target can be changed, nor a list filter on the model.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from google.api_core import exceptions
+from google.cloud.aiplatform_v1.types import Model
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import model_monitor_name
 from transak_drift.drift.monitoring_job import OwnMonitors
 from transak_drift.platform import AppliedModelMonitor, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_lookup import RegistryVersion, find_model
+from transak_drift.vertex.model_lookup import find_model, model_id, name_of_version
 from transak_drift.vertex.monitor_spec import difference, merged, model_monitor
 
 _MAX_ID_LENGTH = 63
@@ -29,44 +27,38 @@ _REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNo
 def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
     model = find_model(connection, config)
     monitors = monitors_of(connection, model)
-    names = [model.model, *(monitor.name for monitor in monitors)]
-    projects = {config.project_id, *(name.split("/")[1] for name in names)}
-    if config.project_number is not None:
-        projects.add(config.project_number)
+    projects = {name.split("/")[1] for name in (model.name, *(item.name for item in monitors))}
     return OwnMonitors(
-        projects=frozenset(projects),
+        projects=frozenset({config.project_id, config.project_number or "", *projects} - {""}),
         location=config.location,
         monitor_ids=tuple(id_of(monitor) for monitor in monitors),
     )
 
 
-def monitors_of(connection: VertexConnection, model: RegistryVersion) -> list[ModelMonitor]:
+def monitors_of(connection: VertexConnection, model: Model) -> list[ModelMonitor]:
     """List the monitors of every version of a model."""
-    return [item for item in _list(connection) if _target_of(item)[0] == model.model_id]
+    return [item for item in _list(connection) if _target_of(item)[0] == model_id(model)]
 
 
 def monitor_in_use(
-    monitors: Sequence[ModelMonitor], config: MonitoringConfig, model: RegistryVersion
+    monitors: Sequence[ModelMonitor], config: MonitoringConfig, model: Model
 ) -> ModelMonitor | None:
     """Choose the monitor of the version that predicts, else the configured one."""
     configured = [item for item in monitors if id_of(item) == config.model_monitor_id]
     return _of_version([*configured, *monitors], model) or next(iter(configured), None)
 
 
-def name_of(connection: VertexConnection, monitor_id: str) -> str:
+def name_of(connection: VertexConnection, monitor: ModelMonitor) -> str:
     """Return the resource name of a monitor in the configured project and location."""
-    endpoint = connection.endpoint
-    return model_monitor_name(endpoint.project_id, endpoint.location, monitor_id)
+    return connection.name("modelMonitors", id_of(monitor))
 
 
 def id_of(monitor: ModelMonitor) -> str:
     return monitor.name.rpartition("/")[2]
 
 
-def read_monitor(connection: VertexConnection, monitor_id: str) -> ModelMonitor:
-    name = name_of(connection, monitor_id)
-    get = connection.model_monitoring.get_model_monitor
-    return connection.call(get, "aiplatform.modelMonitors.get", name, name=name)
+def read_monitor(connection: VertexConnection, name: str) -> ModelMonitor:
+    return connection.call(connection.model_monitoring.get_model_monitor, name=name)
 
 
 def apply_model_monitor(
@@ -88,27 +80,27 @@ def apply_model_monitor(
     present = _of_version(monitors, model)
     if present is None:
         monitor_id = config.model_monitor_id
-        configured = next((m for m in monitors if id_of(m) == monitor_id), None)
-        if configured is not None and _target_of(configured)[0] != model.model_id:
+        configured = next((item for item in monitors if id_of(item) == monitor_id), None)
+        if configured is not None and _target_of(configured)[0] != model_id(model):
             raise PlatformError(
                 f"{configured.name} monitors "
                 f"{configured.model_monitoring_target.vertex_model.model or 'no model'}, not "
-                f"{model.model}: set another model_monitor_id in the configuration, or delete it"
+                f"{model.name}: set another model_monitor_id in the configuration, or delete it"
             )
         if configured is not None and _retarget(connection, configured, desired):
             present = configured
         else:
             if configured is not None:
-                monitor_id = version_monitor_id(monitor_id, model.version)
+                monitor_id = version_monitor_id(monitor_id, model.version_id)
             if _create(connection, monitor_id, desired):
-                name = name_of(connection, monitor_id)
+                name = connection.name("modelMonitors", monitor_id)
                 return AppliedModelMonitor(name, created=True, changes=difference(None, desired))
             present = _await_monitor(connection, model)
     changes = difference(present, desired)
     mask = sorted({change.path.partition(".")[0] for change in changes} - {_TARGET})
     if mask:
         _update(connection, merged(present, desired), mask)
-    return AppliedModelMonitor(name_of(connection, id_of(present)), created=False, changes=changes)
+    return AppliedModelMonitor(name_of(connection, present), created=False, changes=changes)
 
 
 def version_monitor_id(model_monitor_id: str, version: str) -> str:
@@ -123,9 +115,8 @@ def version_monitor_id(model_monitor_id: str, version: str) -> str:
 
 
 def _list(connection: VertexConnection) -> list[ModelMonitor]:
-    parent = connection.endpoint.parent
-    monitors = connection.model_monitoring.list_model_monitors
-    return connection.list_all(monitors, "aiplatform.modelMonitors.list", parent, parent=parent)
+    list_monitors = connection.model_monitoring.list_model_monitors
+    return connection.list_all(list_monitors, parent=connection.endpoint.parent)
 
 
 def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
@@ -133,8 +124,8 @@ def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
     return source.model.partition("@")[0].rpartition("/")[2], source.model_version_id
 
 
-def _of_version(monitors: Sequence[ModelMonitor], model: RegistryVersion) -> ModelMonitor | None:
-    wanted = (model.model_id, model.version)
+def _of_version(monitors: Sequence[ModelMonitor], model: Model) -> ModelMonitor | None:
+    wanted = (model_id(model), model.version_id)
     return next((item for item in monitors if _target_of(item) == wanted), None)
 
 
@@ -143,23 +134,25 @@ def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: Mode
     moved.model_monitoring_target = desired.model_monitoring_target
     try:
         _update(connection, moved, [_TARGET])
+    except exceptions.AlreadyExists:
+        return False
     except PlatformError as error:
         if isinstance(error.__cause__, _REFUSED):
             return False
         raise
-    except exceptions.AlreadyExists:
-        return False
     # An update may succeed and leave out what it does not honour.
-    return _target_of(read_monitor(connection, id_of(monitor))) == _target_of(desired)
+    return _target_of(read_monitor(connection, moved.name)) == _target_of(desired)
 
 
 def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
     """Create a monitor; False where its id is taken or the version has one meanwhile."""
-    parent = connection.endpoint.parent
-    create = connection.model_monitoring.create_model_monitor
-    request = {"parent": parent, "model_monitor": desired, "model_monitor_id": monitor_id}
     try:
-        _run(connection, create, "create", parent, **request)
+        connection.finish(
+            connection.model_monitoring.create_model_monitor,
+            parent=connection.endpoint.parent,
+            model_monitor=desired,
+            model_monitor_id=monitor_id,
+        )
     except exceptions.AlreadyExists:
         return False
     except PlatformError as error:
@@ -170,37 +163,18 @@ def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor
     return True
 
 
-def _await_monitor(connection: VertexConnection, model: RegistryVersion) -> ModelMonitor:
+def _await_monitor(connection: VertexConnection, model: Model) -> ModelMonitor:
     # Whoever was first may still be creating it.
-    deadline = time.monotonic() + connection.limits.operation_seconds
-    for wait in connection.limits.poll_waits():
+    for _ in connection.limits.polls(connection.limits.operation_seconds):
         monitor = _of_version(_list(connection), model)
         if monitor is not None:
             return monitor
-        if time.monotonic() > deadline:
-            break
-        time.sleep(wait)
     raise PlatformError(
-        f"a ModelMonitor of {model.name} exists but cannot be read yet; run this again"
+        f"a ModelMonitor of {name_of_version(model)} exists but cannot be read yet; run this again"
     )
 
 
 def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]) -> None:
-    monitor.name = name_of(connection, id_of(monitor))
+    monitor.name = name_of(connection, monitor)
     update = connection.model_monitoring.update_model_monitor
-    request = {"model_monitor": monitor, "update_mask": {"paths": mask}}
-    _run(connection, update, "update", monitor.name, **request)
-
-
-def _run(
-    connection: VertexConnection,
-    method: Callable[..., Any],
-    verb: str,
-    resource: str,
-    **request: Any,
-) -> None:
-    permission = f"aiplatform.modelMonitors.{verb}"
-    operation = connection.call(method, permission, resource, **request)
-    with connection.explained(permission, resource):
-        client = connection.model_monitoring.transport.operations_client
-        connection.wait_for(operation.operation, client, f"the {verb} of the ModelMonitor")
+    connection.finish(update, model_monitor=monitor, update_mask={"paths": mask})

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import Protocol
+from datetime import date, timedelta
+
+from google.api_core import exceptions
+from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState, PipelineTaskDetail
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import (
     AppliedModelMonitor,
     Dataset,
     Overview,
+    PlatformError,
     PredictedDataset,
     RegisteredModel,
     StartedMonitoringRun,
+    TemporaryPlatformError,
     TrainingRequest,
     TrainingResult,
 )
+from transak_drift.vertex import monitoring_run, monitors
 from transak_drift.vertex.dataset_input import (
     BATCH_PREDICTION,
     find_batch_prediction_job,
     prediction_address,
 )
-from transak_drift.vertex.model_lookup import find_model, list_versions, read_metrics
-from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
-from transak_drift.vertex.monitoring_run import start_monitoring_run
-from transak_drift.vertex.monitors import (
-    apply_model_monitor,
-    id_of,
-    monitor_in_use,
-    monitors_of,
-    name_of,
-    own_monitors,
+from transak_drift.vertex.model_lookup import (
+    find_model,
+    list_versions,
+    name_of_version,
+    numbers_of,
+    read_metrics,
 )
-from transak_drift.vertex.training_launch import launch_training
-from transak_drift.vertex.training_outcome import (
-    cancel_pipeline_job,
-    console_url,
-    follow_pipeline_job,
-    training_result,
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
+from transak_drift.vertex.training_launch import (
+    CHAMPION_LABEL,
+    FAILED,
+    find_pipeline_job,
+    launch_training,
+    training_days,
 )
 
 _MAX_RESULTS = 14
-
-
-class StoredData(Protocol):
-    """Looks at data in BigQuery and Cloud Storage."""
-
-    def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
-        """Find a day's data, with the rows where counting them needs no scan of files.
-
-        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
-        `date_column`, which has the day of a row, is None.
-
-        Raises:
-            PlatformError: there is no data of that day, or it cannot be read.
-        """
-        ...
+# A training takes hours: Vertex AI may be away for a while and the training goes on.
+_MAX_OUTAGE_SECONDS = 1_800.0
+_OF_CHAMPION = " of the champion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,43 +58,44 @@ class VertexPlatform(VertexMonitoringJobs):
 
     Args:
         connection: the location's clients.
-        data: looks at data in BigQuery and Cloud Storage.
+        find_data: looks for a day's data in BigQuery and Cloud Storage, see `GcpData.describe`.
         is_cancelled: tells whether a Dagster run is being cancelled, given its id; the training's
-            PipelineJob is then cancelled as well. None leaves it running.
+            PipelineJob is then cancelled as well.
     """
 
-    data: StoredData
-    is_cancelled: Callable[[str], bool] | None = None
+    find_data: Callable[[str, date, str | None], Dataset]
+    is_cancelled: Callable[[str], bool] = lambda _: False
 
     def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
         """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
         address, date_column = prediction_address(config, day)
         if address.startswith(BATCH_PREDICTION):
             return Dataset(find_batch_prediction_job(self.connection, address), rows=None)
-        return self.data.describe(address, day, date_column)
+        return self.find_data(address, day, date_column)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
         model = find_model(self.connection, config)
+        uploaded = f"{model.version_create_time:%Y-%m-%d %H:%M} UTC"
         return RegisteredModel(
-            version=model.version,
+            version=model.version_id,
             created=False,
             trained_until=None,
-            detail=f"{model.name}, uploaded {model.create_time:%Y-%m-%d %H:%M} UTC",
+            detail=f"{name_of_version(model)}, uploaded {uploaded}",
             metrics=read_metrics(self.connection, model),
         )
 
     def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
-        return apply_model_monitor(self.connection, config)
+        return monitors.apply_model_monitor(self.connection, config)
 
     def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
         """See `DriftPlatform`; `pipeline-predict` predicts, here its predictions are found."""
         model = find_model(self.connection, config)
-        return PredictedDataset(self.land_transactions(config, day), model_version=model.version)
+        return PredictedDataset(self.land_transactions(config, day), model.version_id)
 
     def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
         """See `DriftPlatform`; returns within seconds, while the job runs."""
-        return start_monitoring_run(self.connection, config, day)
+        return monitoring_run.start_monitoring_run(self.connection, config, day)
 
     def train(
         self,
@@ -113,30 +106,118 @@ class VertexPlatform(VertexMonitoringJobs):
         """See `DriftPlatform`; a promoted version's training data become the baseline."""
         launched = launch_training(self.connection, config, request)
         verb = "adopted" if launched.adopted else "started"
-        progress(f"{verb} {launched.job_name}: {console_url(self.connection, launched.job_name)}")
+        progress(f"{verb} {launched.job_name}: {self._page(launched.job_name)}")
         try:
-            job = follow_pipeline_job(self.connection, launched.job_name, progress)
+            job = self._follow_job(launched.job_name, progress)
         except Exception:
             raise
         except BaseException:
             # An interrupt: of a cancelled run the job ends too, of a restarted one it goes on.
-            if self.is_cancelled is not None and self.is_cancelled(request.run_id):
-                cancel_pipeline_job(self.connection, launched.job_name)
+            if self.is_cancelled(request.run_id):
+                self._cancel_job(launched.job_name)
                 progress(f"cancelled {launched.job_name}")
             raise
-        result = training_result(self.connection, config, job, request, adopted=launched.adopted)
+        result = self._training_result(config, job, request, adopted=launched.adopted)
         if not result.promoted:
             return result
         return replace(result, warnings=self._follow_model(config, result.version, progress))
+
+    def _follow_job(self, job_name: str, progress: Callable[[str], None]) -> PipelineJob:
+        """Wait for the success of a PipelineJob, with a sentence at each change of a state."""
+        reported: dict[str, str] = {}
+        reached = time.monotonic()
+        for _ in self.connection.limits.polls(math.inf):
+            try:
+                job = find_pipeline_job(self.connection, job_name)
+            except TemporaryPlatformError as error:
+                if time.monotonic() - reached > _MAX_OUTAGE_SECONDS:
+                    raise
+                progress(f"{error}; still following {job_name}")
+                continue
+            reached = time.monotonic()
+            if job is None:
+                raise PlatformError(f"{job_name} was deleted while it was followed; start it again")
+            for name, state in _states_of(job).items():
+                if reported.get(name) != state:
+                    reported[name] = state
+                    progress(f"{name}: {state}")
+            if job.state == PipelineState.PIPELINE_STATE_SUCCEEDED:
+                return job
+            if job.state in FAILED:
+                reason = job.error.message or "Vertex AI gives no reason"
+                raise PlatformError(
+                    f"{job_name} ended as {PipelineState(job.state).name}: {reason}; look at it "
+                    f"in {self._page(job_name)}, and re-execute this run to train again"
+                )
+        raise AssertionError("the polls never end")
+
+    def _cancel_job(self, job_name: str) -> None:
+        try:
+            self.connection.call(self.connection.pipelines.cancel_pipeline_job, name=job_name)
+        except PlatformError as error:
+            # It has ended meanwhile.
+            if not isinstance(error.__cause__, exceptions.FailedPrecondition):
+                raise
+
+    def _page(self, job_name: str) -> str:
+        endpoint = self.connection.endpoint
+        return (
+            "https://console.cloud.google.com/vertex-ai/locations/"
+            f"{endpoint.location}/pipelines/runs/{job_name.rpartition('/')[2]}"
+            f"?project={endpoint.project_id}"
+        )
+
+    def _training_result(
+        self, config: MonitoringConfig, job: PipelineJob, request: TrainingRequest, *, adopted: bool
+    ) -> TrainingResult:
+        """Read the outcome of a PipelineJob that has succeeded."""
+        champion = find_model(self.connection, config)
+        job_id = job.name.rpartition("/")[2]
+        for trained in list_versions(self.connection, champion):
+            if trained.pipeline_job.rpartition("/")[2] == job_id:
+                break
+        else:
+            raise PlatformError(
+                f"{job.name} has succeeded, but no version of {champion.name} names it as its "
+                "pipeline job; the pipeline's last step must upload the model as a version of it "
+                "(ModelUploadOp with parent_model)"
+            )
+        metrics = {**read_metrics(self.connection, trained), **_pipeline_metrics(job)}
+        # The names under which pipelines/ writes what the model learned from.
+        rows = metrics.pop("training rows", None)
+        days = metrics.pop("training days", None)
+        first_day, last_day = training_days(config, request)
+        if days is not None and days >= 1:
+            first_day = last_day - timedelta(days=int(days) - 1)
+        promoted = trained.version_id == champion.version_id
+        verdict = "predicts from now on" if promoted else "does not predict"
+        of_champion = {name for name in metrics if name.endswith(_OF_CHAMPION)}
+        return TrainingResult(
+            version=trained.version_id,
+            champion_before=dict(job.labels).get(CHAMPION_LABEL) or None,
+            champion_after=champion.version_id,
+            promoted=promoted,
+            adopted=adopted,
+            reason=trained.version_description
+            or f"version {trained.version_id} {verdict}: the alias {config.model_alias} is at "
+            f"version {champion.version_id}",
+            metrics={name: metrics[name] for name in metrics if name not in of_champion},
+            champion_metrics={
+                name.removesuffix(_OF_CHAMPION): metrics[name] for name in of_champion
+            },
+            training_rows=None if rows is None else int(rows),
+            training_days=(first_day, last_day),
+            console_url=self._page(job.name),
+        )
 
     def _follow_model(
         self, config: MonitoringConfig, version: str, progress: Callable[[str], None]
     ) -> tuple[str, ...]:
         # Whatever is wrong with a monitor, the training has finished.
         try:
-            if not own_monitors(self.connection, config).monitor_ids:
+            if not self.own_monitors(config).monitor_ids:
                 return ()
-            applied = apply_model_monitor(self.connection, config)
+            applied = self.apply_model_monitor(config)
         except Exception as error:
             warning = (
                 f"version {version} predicts, but its data are not monitored yet: {error}; "
@@ -150,18 +231,41 @@ class VertexPlatform(VertexMonitoringJobs):
 
     def overview(self, config: MonitoringConfig) -> Overview:
         model = find_model(self.connection, config)
-        monitor = monitor_in_use(monitors_of(self.connection, model), config, model)
+        of_model = monitors.monitors_of(self.connection, model)
+        monitor = monitors.monitor_in_use(of_model, config, model)
         return Overview(
-            model_monitor=None if monitor is None else name_of(self.connection, id_of(monitor)),
+            model_monitor=None if monitor is None else monitors.name_of(self.connection, monitor),
             model_versions=[
                 {
-                    "version": version.version,
-                    "champion": "yes" if config.model_alias in version.aliases else "",
-                    "uploaded": f"{version.create_time:%Y-%m-%d %H:%M}",
+                    "version": version.version_id,
+                    "champion": "yes" if config.model_alias in version.version_aliases else "",
+                    "uploaded": f"{version.version_create_time:%Y-%m-%d %H:%M}",
                     "pipeline job": version.pipeline_job.rpartition("/")[2],
-                    "description": version.description,
+                    "description": version.version_description,
                 }
-                for version in list_versions(self.connection, model.model)
+                for version in list_versions(self.connection, model)
             ],
             monitoring_results=self.recent_results(config, _MAX_RESULTS),
         )
+
+
+def _pipeline_metrics(job: PipelineJob) -> dict[str, float]:
+    """Read the numbers by name that a pipeline's steps logged as `system.Metrics`."""
+    metrics: dict[str, float] = {}
+    for task in job.job_detail.task_details:
+        for output in task.outputs.values():
+            for artifact in output.artifacts:
+                if artifact.schema_title == "system.Metrics":
+                    metrics |= numbers_of(dict(artifact.metadata))
+    return metrics
+
+
+def _states_of(job: PipelineJob) -> dict[str, str]:
+    """Return the states of a job and of its steps, by name."""
+    states = {job.name: PipelineState(job.state).name}
+    for task in job.job_detail.task_details:
+        states[task.task_name] = PipelineTaskDetail.State(task.state).name
+    return {
+        name: state.removeprefix("PIPELINE_STATE_").lower().replace("_", " ")
+        for name, state in states.items()
+    }

@@ -1,31 +1,31 @@
-"""Launches the training of a drift event, once, whoever else launches it."""
+"""Launches the training pipeline for a drift event, once, whoever else launches it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import yaml
 from google.api_core import exceptions
-from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud.aiplatform.utils import yaml_utils
+from google.cloud.aiplatform.utils.pipeline_utils import PipelineRuntimeConfigBuilder
+from google.cloud.aiplatform_v1.types import Model, PipelineJob, PipelineState
+from google.protobuf import json_format
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day, pipeline_job_id
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.model_lookup import RegistryVersion, find_model
+from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.monitoring_window import monitored_day
-from transak_drift.vertex.pipeline_template import (
-    declared_parameters,
-    load_template,
-    pipeline_job,
-)
 
 CHAMPION_LABEL = "transak-drift-champion"
 FAILED = (PipelineState.PIPELINE_STATE_FAILED, PipelineState.PIPELINE_STATE_CANCELLED)
 _RUN_LABEL = "transak-drift-run"
-_MAX_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +56,40 @@ def launch_training(
             False, so that a message delivered again never trains again.
 
     Raises:
-        PlatformError: the template, the model or a right is missing, or the attempts are used up.
+        PlatformError: the template, the model or a right is missing.
     """
-    template = config.vertex.pipeline_template
-    if template is None:
-        raise PlatformError(
-            "vertex.pipeline_template is not set: name the compiled training pipeline, as a local "
-            "file, gs://bucket/path or an address of Artifact Registry"
-        )
-    parent = connection.endpoint.parent
-    job: PipelineJob | None = None
-    for attempt in range(1, _MAX_ATTEMPTS + 1):
-        job_id = _job_id(config, request, attempt)
-        name = f"{parent}/pipelineJobs/{job_id}"
+    if request.drift_event_key is not None:
+        job_id = base = pipeline_job_id(config.training_pipeline, request.drift_event_key)
+    else:
+        job_id = base = f"{config.training_pipeline}-run-{request.run_id}"
+    for attempt in itertools.count(2):
+        name = connection.name("pipelineJobs", job_id)
         present = find_pipeline_job(connection, name)
         if present is None:
             # Only here, since an event that is trained needs neither template nor model.
-            if job is None:
-                champion = find_model(connection, config)
-                job = build_training_job(connection, config, request, template, champion)
-            created = _create(connection, parent, job, job_id)
-            if created is not None:
+            job = build_training_job(connection, config, request)
+            try:
+                created = connection.call(
+                    connection.pipelines.create_pipeline_job,
+                    parent=connection.endpoint.parent,
+                    pipeline_job=job,
+                    pipeline_job_id=job_id,
+                )
                 return LaunchedTraining(created.name, adopted=False)
-            present = find_pipeline_job(connection, name)
+            except exceptions.AlreadyExists:
+                present = find_pipeline_job(connection, name)
         if present is not None and not (retry_failed and present.state in FAILED):
             # A creation whose answer was lost is this run's own, though it was found as another's.
             label = dict(present.labels).get(_RUN_LABEL)
             own = request.run_id != "" and label == request.run_id[:63]
             return LaunchedTraining(present.name, adopted=not own)
-    raise PlatformError(
-        f"{_MAX_ATTEMPTS} trainings of {request.drift_event_key} have failed; look at the last "
-        f"PipelineJob {job_id} and correct the pipeline, then start a training without a drift "
-        "event"
-    )
+        job_id = f"{base}-attempt-{attempt}"
+    raise AssertionError("some attempt is the first of its id")
 
 
 def find_pipeline_job(connection: VertexConnection, name: str) -> PipelineJob | None:
     """Read a PipelineJob; None where there is none."""
-    get = connection.pipelines.get_pipeline_job
-    return connection.find(get, "aiplatform.pipelineJobs.get", name)
+    return connection.find(connection.pipelines.get_pipeline_job, name)
 
 
 def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[date, date]:
@@ -105,87 +100,163 @@ def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[d
 
 
 def build_training_job(
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    request: TrainingRequest,
-    address: str,
-    champion: RegistryVersion,
+    connection: VertexConnection, config: MonitoringConfig, request: TrainingRequest
 ) -> PipelineJob:
-    """Build the PipelineJob of a training from the template at an address, without creating it.
+    """Build the PipelineJob of a training from the configured template, without creating it.
 
     Raises:
-        PlatformError: the template cannot be read, or does not take what it is given.
+        PlatformError: there is no template, it cannot be read, or does not take what it is given.
     """
-    template = load_template(connection, address)
+    address = config.vertex.pipeline_template
+    if address is None:
+        raise PlatformError(
+            "vertex.pipeline_template is not set: name the compiled training pipeline, as a local "
+            "file, gs://bucket/path or an address of Artifact Registry"
+        )
+    champion = find_model(connection, config)
+    template = _load_template(connection, address)
+    known = _known_parameters(config, request, champion)
+    # What the pipeline asks for by one of these names it gets; what is configured goes first.
+    parameters: dict[str, Any] = {
+        name: known[name] for name in known if name in template.parameters
+    }
+    for name, value in config.vertex.pipeline_parameters.items():
+        parameters[name] = _filled(value, known) if isinstance(value, str) else value
+    labels = {
+        **config.vertex.pipeline_labels,
+        "transak-drift-monitor": config.model_monitor_id,
+        CHAMPION_LABEL: champion.version_id,
+    }
+    if request.run_id:
+        labels[_RUN_LABEL] = request.run_id[:63]
     purpose = request.drift_event_key or request.run_id
-    return pipeline_job(
-        template,
-        _parameters(config, request, champion, declared_parameters(template)),
+    return template.job(
+        parameters,
         config.vertex.pipeline_root,
         display_name=f"{config.training_pipeline} {purpose}"[:128],
-        labels={
-            **config.vertex.pipeline_labels,
-            "transak-drift-monitor": config.model_monitor_id,
-            CHAMPION_LABEL: champion.version,
-            **({_RUN_LABEL: request.run_id[:63]} if request.run_id else {}),
-        },
+        labels=labels,
         service_account=config.vertex.pipeline_service_account,
         network=config.vertex.pipeline_network,
     )
 
 
-def _job_id(config: MonitoringConfig, request: TrainingRequest, attempt: int) -> str:
-    if request.drift_event_key is not None:
-        base = pipeline_job_id(config.training_pipeline, request.drift_event_key)
-    else:
-        base = f"{config.training_pipeline}-run-{request.run_id}"
-    return base if attempt == 1 else f"{base}-attempt-{attempt}"
-
-
-def _create(
-    connection: VertexConnection, parent: str, job: PipelineJob, job_id: str
-) -> PipelineJob | None:
-    try:
-        return connection.call(
-            connection.pipelines.create_pipeline_job,
-            "aiplatform.pipelineJobs.create",
-            parent,
-            parent=parent,
-            pipeline_job=job,
-            pipeline_job_id=job_id,
-        )
-    except exceptions.AlreadyExists:
-        return None
-
-
-def _parameters(
-    config: MonitoringConfig,
-    request: TrainingRequest,
-    champion: RegistryVersion,
-    declared: Mapping[str, Any],
-) -> dict[str, Any]:
+def _known_parameters(
+    config: MonitoringConfig, request: TrainingRequest, champion: Model
+) -> dict[str, str]:
     first_day, final_day = training_days(config, request)
-    known = {
+    return {
         "project": config.project_id,
         "location": config.location,
         "model_name": config.model_name,
-        "parent_model": champion.model,
+        "parent_model": champion.name,
         "champion_uri": champion.artifact_uri,
-        "champion_version": champion.version,
+        "champion_version": champion.version_id,
         "drift_event": request.drift_event_key or "",
         "first_day": first_day.isoformat(),
         "last_day": final_day.isoformat(),
         "monitoring_config": config.model_dump_json(exclude_none=True),
     }
-    configured = {
-        name: _filled(value, known) if isinstance(value, str) else value
-        for name, value in config.vertex.pipeline_parameters.items()
-    }
-    # What the pipeline asks for by one of these names it gets; what is configured goes first.
-    return {**{name: known[name] for name in known if name in declared}, **configured}
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
+def _filled(text: str, values: dict[str, str]) -> str:
     for name in ("model_name", "drift_event", "first_day", "last_day"):
         text = text.replace(f"{{{name}}}", values[name])
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A compiled pipeline in the form of a job, with `pipelineSpec` and `runtimeConfig`."""
+
+    document: dict[str, Any]
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters that the pipeline takes, each with its definition."""
+        root = self.document["pipelineSpec"]["root"]
+        return root.get("inputDefinitions", {}).get("parameters", {})
+
+    def job(
+        self, parameters: Mapping[str, Any], pipeline_root: str | None, **fields: Any
+    ) -> PipelineJob:
+        """Build the PipelineJob, without caching; without a root it takes the template's own.
+
+        Raises:
+            PlatformError: a parameter is missing or unknown, or there is no pipeline root.
+        """
+        self._check(parameters)
+        spec, runtime = self.document["pipelineSpec"], self.document["runtimeConfig"]
+        root = pipeline_root or spec.get("defaultPipelineRoot") or runtime.get("gcsOutputDirectory")
+        if not root:
+            raise PlatformError(
+                "vertex.pipeline_root is not set, and the template has no default: name a "
+                "directory gs://bucket/path that the pipeline writes to"
+            )
+        builder = PipelineRuntimeConfigBuilder.from_job_spec_json(self.document)
+        builder.update_pipeline_root(root)
+        builder.update_runtime_parameters(parameters)
+        # Cached steps would hand out the model of an earlier training in place of a new one.
+        for component in (spec["root"], *spec.get("components", {}).values()):
+            for task in component.get("dag", {}).get("tasks", {}).values():
+                task["cachingOptions"] = {"enableCache": False}
+        job = PipelineJob(pipeline_spec=spec, **fields)
+        json_format.ParseDict(builder.build(), PipelineJob.pb(job).runtime_config)
+        return job
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        unknown = sorted(set(parameters) - set(self.parameters))
+        if unknown:
+            raise PlatformError(
+                f"vertex.pipeline_parameters.{unknown[0]} is no parameter of the pipeline; it "
+                f"takes {', '.join(sorted(self.parameters)) or 'none'}"
+            )
+        runtime = self.document["runtimeConfig"]
+        given = {*parameters, *(runtime.get("parameterValues") or runtime.get("parameters") or ())}
+        for name, definition in sorted(self.parameters.items()):
+            is_optional = "defaultValue" in definition or definition.get("isOptional")
+            if name not in given and not is_optional:
+                raise PlatformError(
+                    f"the pipeline needs the parameter {name}: add "
+                    f"vertex.pipeline_parameters.{name} to the configuration"
+                )
+
+
+def _load_template(connection: VertexConnection, address: str) -> _Template:
+    """Read a compiled pipeline from a local path, Cloud Storage or Artifact Registry.
+
+    It may be either of the two documents that the KFP compiler writes.
+
+    Raises:
+        PlatformError: it cannot be read, or is no compiled pipeline.
+    """
+    document = _read_document(connection, address)
+    if isinstance(document, dict) and "pipelineSpec" not in document and "root" in document:
+        document = {"pipelineSpec": document}
+    spec = document.get("pipelineSpec") if isinstance(document, dict) else None
+    if not isinstance(spec, dict) or "root" not in spec or "schemaVersion" not in spec:
+        raise PlatformError(
+            f"vertex.pipeline_template = {address!r} is no compiled pipeline: it has no root and "
+            "schemaVersion; compile it with kfp.compiler (here: `transak-drift compile-pipelines`)"
+        )
+    return _Template({"runtimeConfig": {}, **document})
+
+
+def _read_document(connection: VertexConnection, address: str) -> Any:
+    try:
+        if address.startswith("https://"):
+            with connection.explained("artifactregistry.files.download", address):
+                session = AuthorizedSession(connection.credentials)
+                response = session.get(address, timeout=connection.limits.attempt_seconds)
+            response.raise_for_status()
+            return yaml.safe_load(response.text)
+        resource = address if address.startswith("gs://") else "the local file"
+        with connection.explained("storage.objects.get", resource):
+            return yaml_utils.load_yaml(
+                address, connection.endpoint.project_id, connection.credentials
+            )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PlatformError(
+            f"vertex.pipeline_template = {address!r} cannot be read: {error}; compile the pipeline "
+            "there, name another place, or, if it is forbidden in Artifact Registry, grant "
+            "roles/artifactregistry.reader on the repository"
+        ) from error

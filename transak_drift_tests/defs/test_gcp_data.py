@@ -106,7 +106,6 @@ def test_objects_are_found_by_name_and_by_wildcard(
         ("gs://transak-i1/predictions/2026-05-03/*.csv", "matches no object; write the data of"),
         ("gs://transak-i1/predictions/2026-05-01/part-2.csv", "matches no object; write the data"),
         ("gs://nobody/x.csv", r"gs://nobody was not found"),
-        ("/a/file.csv", r"is neither bq:// nor gs://"),
     ],
 )
 def test_what_cloud_storage_does_not_have_is_named(

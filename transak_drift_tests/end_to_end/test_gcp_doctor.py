@@ -323,7 +323,7 @@ FAULTS: list[tuple[Callable[[Cloud], object], Finding]] = [
         Finding(
             "model monitor",
             "missing",
-            "thresholds.description is 0.3, not 0.1",
+            "description.threshold is 0.3, not 0.1",
             "materialize model_monitor",
         ),
     ),

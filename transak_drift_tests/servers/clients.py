@@ -13,11 +13,8 @@ from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID, PROJECT_
 QUICK_LIMITS = CallLimits(
     attempt_seconds=10.0,
     total_seconds=30.0,
-    first_wait_seconds=0.01,
-    max_wait_seconds=0.05,
     operation_seconds=30.0,
-    first_poll_seconds=0.01,
-    max_poll_seconds=0.02,
+    pace=0.005,
 )
 
 

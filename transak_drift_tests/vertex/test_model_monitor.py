@@ -74,13 +74,13 @@ def test_a_changed_setting_is_one_update_with_its_mask(
     for changes, path in (
         (
             {"drift_thresholds": {"description": 0.2, "type": 0.3}},
-            "tabular_objective.thresholds.description",
+            "tabular_objective.feature_drift_spec.feature_alert_conditions.description.threshold",
         ),
         ({"log_anomalies": False}, "notification_spec.enable_cloud_logging"),
-        ({"user_emails": ["a@example.com"]}, "notification_spec.user_emails"),
+        ({"user_emails": ["a@example.com"]}, "notification_spec.email_config.user_emails"),
         (
             {"notification_channels": ["projects/af-finanzen/notificationChannels/9"]},
-            "notification_spec.notification_channels",
+            "notification_spec.notification_channel_configs",
         ),
         (
             {
@@ -89,7 +89,10 @@ def test_a_changed_setting_is_one_update_with_its_mask(
             },
             "display_name",
         ),
-        ({"vertex": {"training_dataset": "bq://af-finanzen.t.training"}}, "training_dataset"),
+        (
+            {"vertex": {"training_dataset": "bq://af-finanzen.t.training"}},
+            "training_dataset.columnized_dataset.bigquery_source.table_uri",
+        ),
         (
             {
                 "vertex": {
@@ -97,7 +100,7 @@ def test_a_changed_setting_is_one_update_with_its_mask(
                     "monitoring_output": "gs://transak-i1/out",
                 }
             },
-            "output_spec.directory",
+            "output_spec.gcs_base_directory.output_uri_prefix",
         ),
     ):
         settings |= changes
@@ -146,9 +149,11 @@ def test_a_promoted_version_becomes_target_and_baseline_in_two_updates(
     promote(vertex, config)
     changes = apply_model_monitor(connection, config).changes
     assert changes == (
-        Change("model_monitoring_target.model_version_id", "1", "2"),
+        Change("model_monitoring_target.vertex_model.model_version_id", "1", "2"),
         Change(
-            "training_dataset", "gs://transak-i1/training/1.csv", "gs://transak-i1/training/2.csv"
+            "training_dataset.columnized_dataset.gcs_source.gcs_uri",
+            "gs://transak-i1/training/1.csv",
+            "gs://transak-i1/training/2.csv",
         ),
     )
     masks = [list(r.update_mask.paths) for r in vertex.recorder.requests("UpdateModelMonitor")]
@@ -273,7 +278,7 @@ def test_a_monitor_that_the_version_has_already_is_taken_over(
     adopted = apply_model_monitor(connection, config)
     assert not adopted.created
     assert adopted.resource_name.rpartition("/")[2] == name.rpartition("/")[2]
-    assert "tabular_objective.thresholds.type" in {change.path for change in adopted.changes}
+    assert "display_name" in {change.path for change in adopted.changes}
     assert apply_model_monitor(connection, config).changes == ()
     assert vertex.recorder.requests("CreateModelMonitor") == []
     started = start_monitoring_run(connection, config, date(2026, 5, 1)).job_name

@@ -186,12 +186,6 @@ def test_a_distance_that_is_none_is_noted(
             datetime(2026, 5, 1, tzinfo=UTC),
             datetime(2026, 5, 3, tzinfo=UTC),
         ),
-        (
-            {"time_offset": {"offset": "6h", "window": "2D"}},
-            datetime(2026, 5, 1, tzinfo=UTC),
-            datetime(2026, 5, 3, tzinfo=UTC),
-        ),
-        ({"time_offset": {"window": "1w"}}, datetime(2026, 4, 26, 6, tzinfo=UTC), None),
         ({}, None, None),
     ],
 )

@@ -42,7 +42,7 @@ def data() -> RecordedData:
 
 @pytest.fixture
 def platform(connection: VertexConnection, data: RecordedData) -> VertexPlatform:
-    return VertexPlatform(connection, data)
+    return VertexPlatform(connection, data.describe)
 
 
 @pytest.mark.parametrize(

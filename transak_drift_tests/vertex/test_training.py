@@ -93,7 +93,7 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
 
 
 def platform_of(connection: VertexConnection, **options: Any) -> VertexPlatform:
-    return VertexPlatform(connection, NoData(), **options)
+    return VertexPlatform(connection, NoData().describe, **options)
 
 
 def request(run_id: str = "run-1") -> TrainingRequest:
