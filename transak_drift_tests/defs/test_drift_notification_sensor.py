@@ -60,6 +60,7 @@ class World:
             smtp_host="127.0.0.1",
             smtp_port=mail.port,
             smtp_security="none",
+            slack_token=SecretStr(TOKEN),
             dagster_url=DAGSTER,
         )
         self.cursors: dict[str, str | None] = {}
@@ -72,12 +73,17 @@ class World:
         detail: str = "because",
     ) -> None:
         """Record outcomes as the drift message sensor does."""
+        self.record_events(kind, *(drift_event(job, config) for job in jobs), detail=detail)
+
+    def record_events(
+        self, kind: OutcomeKind, *events: DriftEvent, detail: str = "because"
+    ) -> None:
+        now = datetime.now(UTC)
         records = [
-            TriggerRecord(
-                kind=kind, key=event.key, detail=detail, at=datetime.now(UTC), event=event
-            )
-            for event in (drift_event(job, config) for job in jobs)
+            TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
+            for event in events
         ]
+        config = CARDS if events[0].model_monitor_id == CARDS.model_monitor_id else BOTH
         write_records(self.instance, ModelNames.of(config).asset(DRIFT_EVENT), records)
 
     def tick(
@@ -136,14 +142,11 @@ def servers() -> Iterator[tuple[SlackServer, MailServer]]:
 
 
 @pytest.fixture
-def world(
-    servers: tuple[SlackServer, MailServer], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+def world(servers: tuple[SlackServer, MailServer]) -> Iterator[World]:
     slack, mail = servers
     for kept in (slack.messages, slack.answers, mail.messages, mail.replies):
         kept.clear()
-    slack.calls = mail.attempts = 0
-    monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
+    slack.calls = 0
     with dg.DagsterInstance.ephemeral() as instance:
         yield World(instance, slack, mail)
 
@@ -187,8 +190,10 @@ def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: Worl
     world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
     world.tick()
     world.add_run("job-1", dg.DagsterRunStatus.CANCELED)
-    world.tick()
-    world.tick()
+    for _ in range(2):
+        world.tick()
+        # What a cursor that was lost makes the trigger record again.
+        world.record(OutcomeKind.SUPERSEDED, "job-1")
     assert world.slack_headlines() == [
         f"{HEAD} the training is held",
         f"{HEAD} training failed, the champion stays",
@@ -200,12 +205,10 @@ def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: Worl
 
 def test_a_superseded_event_is_told_once(world: World) -> None:
     world.record(OutcomeKind.HELD, "job-1")
-    world.tick()
-    for _ in range(2):
-        world.record(OutcomeKind.SUPERSEDED, "job-1", detail="a later training reached it")
+    for _ in range(3):
         world.tick()
-    superseded = f"{HEAD} superseded, no training of its own"
-    assert world.slack_headlines()[1:] == [superseded]
+        world.record(OutcomeKind.SUPERSEDED, "job-1", detail="a later training reached it")
+    assert world.slack_headlines()[1:] == [f"{HEAD} superseded, no training of its own"]
 
 
 def test_a_training_that_dagster_runs_again_has_not_failed_yet(world: World) -> None:
@@ -374,26 +377,22 @@ def test_each_model_is_told_of_its_own_drift_alone(world: World) -> None:
 
 
 def test_observations_of_another_form_are_passed_over(world: World) -> None:
-    key = ModelNames.of(SLACK).asset(DRIFT_EVENT)
-    odd: list[dict[str, Any]] = [
+    metadata: dict[str, Any]
+    for metadata in (
         {},
         {"outcome": "held", "records": "none"},
         {"records": [7, {"kind": "unheard of"}, {"kind": "held"}]},
         {"records": {"kind": "held", "key": "m/j", "detail": "", "at": "no time"}},
-    ]
-    for metadata in odd:
-        world.instance.report_runless_asset_event(dg.AssetObservation(key, metadata=metadata))
+    ):
+        observation = dg.AssetObservation(ModelNames().asset(DRIFT_EVENT), metadata=metadata)
+        world.instance.report_runless_asset_event(observation)
     assert world.tick(SLACK) == "slack: nothing new"
 
 
 @pytest.mark.parametrize("end", [datetime(9999, 12, 31, 23, tzinfo=UTC), DAY.replace(year=1)])
 def test_an_event_of_an_odd_window_holds_up_no_other(world: World, end: datetime) -> None:
     odd = a_drift_event("odd", {"description": 1.0000000000000002}, end=end)
-    record = TriggerRecord(
-        kind=OutcomeKind.HELD, key=odd.key, detail="held", at=datetime.now(UTC), event=odd
-    )
-    write_records(world.instance, ModelNames.of(BOTH).asset(DRIFT_EVENT), [record])
-    world.record(OutcomeKind.HELD, "job-1")
+    world.record_events(OutcomeKind.HELD, odd, drift_event("job-1"))
     assert world.tick().startswith("slack: 2 of 2 told")
 
 

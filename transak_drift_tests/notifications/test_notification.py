@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
@@ -22,7 +23,6 @@ from transak_drift.notifications.texts import (
     settled_identity,
     slack_text,
 )
-from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration, faults_after
 from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event
@@ -47,25 +47,26 @@ def training(version: str | None, promoted: bool, reason: str = "because") -> Tr
     return TrainingEnd(f"{MONITOR}/job-1", MIDNIGHT, "run-1", version, promoted, reason)
 
 
-def test_a_requested_training_is_told_with_features_and_day() -> None:
-    told = NOWHERE.decision(outcome(OutcomeKind.TRAINING_REQUESTED))
-    assert told.headline == (
-        "Drift of transak-i1-train-model on 2026-05-04: a training is requested"
-    )
-    assert told.lines == (
-        ("feature description", "distance 0.6100, threshold 0.3"),
-        ("monitoring job", "job-1"),
-    )
-    assert told.links == ()
-
-
 @pytest.mark.parametrize(
-    ("kind", "says"),
-    [(OutcomeKind.HELD, "held because"), (OutcomeKind.SUPERSEDED, "superseded because")],
+    ("kind", "result", "reasons"),
+    [
+        (OutcomeKind.TRAINING_REQUESTED, "a training is requested", []),
+        (OutcomeKind.HELD, "the training is held", [("held because", "because")]),
+        (
+            OutcomeKind.SUPERSEDED,
+            "superseded, no training of its own",
+            [("superseded because", "because")],
+        ),
+    ],
 )
-def test_a_reason_is_told(kind: OutcomeKind, says: str) -> None:
-    told = NOWHERE.decision(outcome(kind, "1 training in flight"))
-    assert (says, "1 training in flight") in told.lines
+def test_a_decision_is_told_with_day_features_and_reason(
+    kind: OutcomeKind, result: str, reasons: list[tuple[str, str]]
+) -> None:
+    told = NOWHERE.decision(outcome(kind))
+    assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {result}"
+    feature = ("feature description", "distance 0.6100, threshold 0.3")
+    assert told.lines == (feature, *reasons, ("monitoring job", "job-1"))
+    assert told.links == ()
 
 
 @pytest.mark.parametrize(
@@ -77,11 +78,10 @@ def test_a_reason_is_told(kind: OutcomeKind, says: str) -> None:
     ],
 )
 def test_the_end_of_a_training_answers_the_event(end: TrainingEnd, says: str) -> None:
-    first = NOWHERE.decision(outcome(OutcomeKind.TRAINING_REQUESTED))
     told = NOWHERE.training_end(end)
     assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {says}"
-    assert ("reason", "because") in told.lines
-    assert told.answers == first.identity != told.identity
+    assert told.lines == (("reason", "because"), ("monitoring job", "job-1"))
+    assert told.answers == decided_identity(end.key) != told.identity
 
 
 def test_an_event_is_told_when_it_is_decided_and_when_it_is_settled_and_at_no_other_step() -> None:
@@ -92,8 +92,7 @@ def test_an_event_is_told_when_it_is_decided_and_when_it_is_settled_and_at_no_ot
         OutcomeKind.TRAINING_REQUESTED: decided_identity(key),
         OutcomeKind.SUPERSEDED: settled_identity(key),
     }
-    superseded = NOWHERE.decision(outcome(OutcomeKind.SUPERSEDED))
-    assert superseded.identity == NOWHERE.training_end(training("7", True)).identity
+    assert NOWHERE.training_end(training("7", True)).identity == settled_identity(key)
 
 
 def test_links_lead_to_report_run_and_console() -> None:
@@ -107,11 +106,8 @@ def test_links_lead_to_report_run_and_console() -> None:
     assert addresses["description on Vertex AI"].startswith(
         "https://console.cloud.google.com/vertex-ai/model-monitoring/locations/europe-west6/"
     )
-    end = TrainingEnd(
-        f"{MONITOR}/job-1", MIDNIGHT, "run-1", "7", True, "", "https://console.example.com"
-    )
-    titles = [title for title, _ in EVERYWHERE.training_end(end).links]
-    assert titles == [
+    end = replace(training("7", True), console_url="https://console.example.com")
+    assert [title for title, _ in EVERYWHERE.training_end(end).links] == [
         "Training run",
         "Training on Vertex AI",
         "Drift report",
@@ -158,14 +154,10 @@ def test_a_link_that_takes_all_the_room_is_left_out_of_slack_alone() -> None:
     assert "on Vertex AI" in str(notification_email(told, ADDRESSES, MIDNIGHT).get_content())
 
 
-def test_an_email_has_no_header_of_a_feature() -> None:
+def test_an_email_has_no_header_of_a_text() -> None:
     hostile = "x\r\nBcc: victim@example.com\r\n\r\nbody"
-    told = Notification(
-        "id", None, hostile, "", lines=((sanitize_line(hostile), sanitize_line(hostile)),)
-    )
-    message = message_from_bytes(
-        notification_email(told, ADDRESSES, MIDNIGHT).as_bytes(), policy=default
-    )
+    email = notification_email(Notification("id", None, hostile, ""), ADDRESSES, MIDNIGHT)
+    message = message_from_bytes(email.as_bytes(), policy=default)
     assert message["Bcc"] is None
     assert message["Subject"] == "x Bcc: victim@example.com body"
     assert message["To"] == "a@example.com"
@@ -188,18 +180,9 @@ def test_the_message_id_is_the_events_own() -> None:
 @given(text=st.text(max_size=2_000), name=st.text(min_size=1, max_size=300))
 def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> None:
     event = drift_event("job", {f"{name}{n}": 0.5 for n in range(200)})
-    record = TriggerRecord(
-        kind=OutcomeKind.HELD, key=event.key, detail=text, at=MIDNIGHT, event=event
-    )
+    record = outcome(OutcomeKind.HELD, text).model_copy(update={"event": event})
     told = EVERYWHERE.decision(record)
-    told = Notification(
-        told.identity,
-        None,
-        told.headline,
-        "",
-        told.lines * 3,
-        (*told.links, (name, "http://a")),
-    )
+    told = replace(told, lines=told.lines * 3, links=(*told.links, (name, "http://a")))
     assert len(slack_text(told)) <= MAX_SLACK_LENGTH
     message = notification_email(told, ADDRESSES, MIDNIGHT).as_bytes()
     parsed = message_from_bytes(message, policy=default)
@@ -213,34 +196,25 @@ def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("notifications", "path"),
+    ("channel", "wrong", "key"),
     [
-        ({}, "notifications"),
-        ({"slack": {"channel": "drift"}}, "notifications.slack.channel"),
-        ({"slack": {"channel": "#a b"}}, "notifications.slack.channel"),
-        ({"slack": {"channel": "#a", "token": "xoxb"}}, "notifications.slack.token"),
-        ({"email": {"sender": "a@b.ch"}}, "notifications.email.recipients"),
-        ({"email": {"sender": "a@b.ch", "recipients": []}}, "notifications.email.recipients"),
-        (
-            {"email": {"sender": "a@b.ch", "recipients": ["a@b.ch,c@d.ch"]}},
-            "notifications.email.recipients[0]",
-        ),
-        (
-            {"email": {"sender": "A <a@b.ch>", "recipients": ["a@b.ch"]}},
-            "notifications.email.sender",
-        ),
-        (
-            {"email": {"sender": "a@b.ch\r\nBcc:c@d.ch", "recipients": ["a@b.ch"]}},
-            "notifications.email.sender",
-        ),
+        ("slack", {"channel": "drift"}, "channel"),
+        ("slack", {"channel": "#a b"}, "channel"),
+        ("slack", {"token": "xoxb"}, "token"),
+        ("email", {"recipients": []}, "recipients"),
+        ("email", {"recipients": ["a@b.ch,c@d.ch"]}, "recipients[0]"),
+        ("email", {"sender": "A <a@b.ch>"}, "sender"),
+        ("email", {"sender": "a@b.ch\r\nBcc:c@d.ch"}, "sender"),
     ],
 )
-def test_a_wrong_setting_is_named(notifications: dict[str, object], path: str) -> None:
-    [fault] = faults_after(notifications=notifications).values()
-    assert fault.path == path
+def test_a_wrong_setting_is_named(channel: str, wrong: dict[str, object], key: str) -> None:
+    right = {"slack": {"channel": "#a"}, "email": {"sender": "a@b.ch", "recipients": ["a@b.ch"]}}
+    [fault] = faults_after(notifications={channel: {**right[channel], **wrong}}).values()
+    assert fault.path == f"notifications.{channel}.{key}"
     assert fault.fix
 
 
-@pytest.mark.parametrize("channel", ["#ml-drift", "C0123456789", "#über_uns"])
-def test_a_channel_is_a_name_or_an_id(channel: str) -> None:
-    assert faults_after(notifications={"slack": {"channel": channel}}) == {}
+def test_a_channel_is_a_name_or_an_id_and_one_is_required() -> None:
+    for channel in ("#ml-drift", "C0123456789", "#über_uns"):
+        assert faults_after(notifications={"slack": {"channel": channel}}) == {}
+    assert list(faults_after(notifications={})) == ["notifications"]

@@ -35,7 +35,6 @@ class MailServer:
         self.logins: list[str | None] = []
         self.replies: deque[str] = deque()
         self.refused_recipients: dict[str, str] = {}
-        self.attempts = 0
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -50,7 +49,6 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         """Take an e-mail, or answer what was ordered."""
-        self.attempts += 1
         if self.replies:
             return self.replies.popleft()
         assert isinstance(envelope.content, bytes)
@@ -67,13 +65,9 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
         """Take the one login that is known."""
-        known = (
-            isinstance(data, LoginPassword)
-            and (
-                data.login.decode(),
-                data.password.decode(),
-            )
-            == self.login
+        known = isinstance(data, LoginPassword) and self.login == (
+            data.login.decode(),
+            data.password.decode(),
         )
         return AuthResult(success=known, handled=known, auth_data=data)
 
@@ -102,11 +96,7 @@ def mail_server(
 ) -> Generator[MailServer]:
     """Run the server for a while.
 
-    Args:
-        security: how connections are encrypted.
-        certificate: file with certificate and key, for encrypted connections.
-        username: the one login that is taken, or None: then none is asked for.
-        password: its password.
+    Encrypted connections need a file with certificate and key; the login is the one that is taken.
     """
     server = MailServer(username, password)
     options: dict[str, Any] = {}
