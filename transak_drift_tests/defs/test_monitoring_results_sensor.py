@@ -12,7 +12,6 @@ import dagster as dg
 import grpc
 import pytest
 
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.gcp_resources import GcpPlatformResource
 from transak_drift.defs.keys import (
@@ -29,77 +28,60 @@ from transak_drift.defs.monitoring_results_sensor import (
 )
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift.trigger.pending_jobs import PendingJobs
+from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 NAMES = ModelNames()
 
 FIRST_DAY = date(2026, 5, 1)
+TWO_DAYS = (FIRST_DAY, FIRST_DAY + timedelta(days=1))
 NEVER = 1_000_000
 
 
-class Watch:
+class Watch(SensorTicks):
     """The assets and the sensor of one model, with the sensor's memory."""
 
     def __init__(
         self, vertex: LoopbackVertex, instance: dg.DagsterInstance, bounds: PollBounds | None
     ) -> None:
-        self.config: MonitoringConfig = monitored_config()
+        self.config = monitored_config()
         self.vertex = vertex
-        self.instance = instance
         self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
-        self.sensor = build_monitoring_results_sensor(
-            self.config, 1, bounds or PollBounds(listing_interval=timedelta(0))
-        )
-        kinds = {"data": {"bigquery"}, "monitoring": {"vertexai"}}
-        definitions = monitoring_definitions(self.config, kinds)
-        self.assets = [a for a in definitions.assets or [] if isinstance(a, dg.AssetsDefinition)]
-        self.cursor: str | None = None
+        bounds = bounds or PollBounds(listing_interval=timedelta(0))
+        sensor = build_monitoring_results_sensor(self.config, 1, bounds)
+        super().__init__(instance, sensor, {"platform": self.platform})
         self.platform.open(self.config).apply_model_monitor(self.config)
 
-    def start(self, day: date, *, drifted: bool = False) -> None:
-        """Start the job of a day and record that, as `monitoring_run` does."""
-        self.write_predictions(day, drifted=drifted)
-        job_name = self.platform.open(self.config).start_monitoring_run(self.config, day).job_name
-        self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                NAMES.asset(MONITORING_RUN),
-                partition=str(day),
-                metadata={JOB_NAME_METADATA: job_name},
-            )
-        )
+    def start(self, *days: date, drifted: bool = False) -> None:
+        """Start the jobs of days, as `monitoring_run` does and anybody else may."""
+        for day in days:
+            self.write_predictions(day, drifted=drifted)
+            self.platform.open(self.config).start_monitoring_run(self.config, day)
+
+    def finish(self, *days: date) -> None:
+        """Let the jobs of days end."""
+        for job in self.vertex.monitoring.jobs():
+            if any(f"/day-{day:%Y%m%d}-" in job.name for day in days):
+                self.vertex.monitoring.finish_at_next_look(job.name)
 
     def materialize(self, day: date, *, drifted: bool = False) -> None:
         """Run `monitoring_run` and `drift_report` of a day, as the daily job does."""
         self.write_predictions(day, drifted=drifted)
+        kinds = {"data": {"bigquery"}, "monitoring": {"vertexai"}}
+        assets = monitoring_definitions(self.config, kinds).assets or []
         outcome = dg.materialize(
-            self.assets,
+            [item for item in assets if isinstance(item, dg.AssetsDefinition)],
             selection=[NAMES.asset(MONITORING_RUN), NAMES.asset(DRIFT_REPORT)],
-            resources={"platform": self.platform},
+            resources=self.resources,
             instance=self.instance,
             partition_key=str(day),
         )
         assert outcome.success
 
     def write_predictions(self, day: date, *, drifted: bool) -> None:
-        self.vertex.buckets.write_csv(
-            f"gs://transak-i1/predictions/{day}.csv", rows(9 if drifted else 5)
-        )
-
-    def tick(self) -> dg.SensorResult:
-        """Do what the daemon does with a tick."""
-        context = dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursor,
-            resources={"platform": self.platform},
-            sensor_name=self.sensor.name,
-        )
-        result = self.sensor(context)
-        assert isinstance(result, dg.SensorResult)
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
-        self.cursor = result.cursor
-        return result
+        path = f"gs://transak-i1/predictions/{day}.csv"
+        self.vertex.buckets.write_csv(path, rows(9 if drifted else 5))
 
     def waiting(self) -> list[str]:
         """The awaited days, by the ids of their jobs."""
@@ -111,11 +93,8 @@ class Watch:
             dg.AssetRecordsFilter(asset_key=NAMES.asset(DRIFT_REPORT), asset_partitions=[str(day)]),
             limit=50,
         ).records
-        return [
-            dict(record.asset_materialization.metadata)
-            for record in records
-            if record.asset_materialization is not None
-        ]
+        found = [record.asset_materialization for record in records]
+        return [dict(item.metadata) for item in found if item is not None]
 
 
 def rows(coop: int) -> list[dict[str, object]]:
@@ -123,6 +102,10 @@ def rows(coop: int) -> list[dict[str, object]]:
         {"description": "Coop" if number < coop else "Migros", "type": "Card"}
         for number in range(10)
     ]
+
+
+def checks_of(result: dg.SensorResult) -> list[dg.AssetCheckEvaluation]:
+    return [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
 
 
 @pytest.fixture
@@ -135,40 +118,39 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
 def watch(vertex: LoopbackVertex, instance: dg.DagsterInstance) -> Watch:
     return Watch(vertex, instance, None)
 
 
-def finish(vertex: LoopbackVertex, *days: date) -> None:
-    for job in vertex.monitoring.jobs():
-        if any(f"/day-{day:%Y%m%d}-" in job.name for day in days):
-            vertex.monitoring.finish_at_next_look(job.name)
-
-
-def test_a_job_is_watched_until_it_ends_and_reported_once(
-    vertex: LoopbackVertex, watch: Watch
+@pytest.mark.parametrize("cursor", ["kept", "lost", "died before it was stored"])
+def test_a_job_is_watched_until_it_ends_and_reported_once_with_its_drift(
+    watch: Watch, cursor: str
 ) -> None:
     watch.start(FIRST_DAY, drifted=True)
     assert watch.tick().asset_events == []
     assert watch.waiting() == [str(FIRST_DAY)]
-    finish(vertex, FIRST_DAY)
+    before = watch.cursor
+    watch.finish(FIRST_DAY)
     result = watch.tick()
-    assert watch.waiting() == []
+    if cursor != "kept":
+        watch.cursor = None if cursor == "lost" else before
     watch.tick()
+    assert watch.waiting() == []
     (report,) = watch.reports(FIRST_DAY)
     assert report["verdict"].value == "drift in description"
-    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
+    checks = checks_of(result)
     assert [(item.check_name, item.passed, item.severity) for item in checks] == [
         ("description_drift", False, dg.AssetCheckSeverity.WARN),
         ("type_drift", True, dg.AssetCheckSeverity.WARN),
     ]
     assert (checks[0].description or "").startswith("0.4000 > 0.3: ")
+
+    found = read_records(watch.instance, NAMES.asset(DRIFT_EVENT))
+    [record] = [record for _, records in found for record in records]
+    assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 0)
+    assert record.event is not None
+    assert record.event.summary() == "description 0.4000 > 0.3"
+    assert record.event.window_end.date() == TWO_DAYS[1]
 
 
 def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, watch: Watch) -> None:
@@ -198,38 +180,20 @@ def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) ->
 def test_many_jobs_in_flight_are_looked_at_in_turn(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
-    watch = Watch(vertex, instance, PollBounds(reads=3))
-    days = [FIRST_DAY + timedelta(days=number) for number in range(8)]
-    for day in days:
-        watch.start(day)
+    watch = Watch(vertex, instance, PollBounds(reads=2))
+    days = [FIRST_DAY + timedelta(days=number) for number in range(5)]
+    watch.start(*days)
     vertex.recorder.clear()
-    looked = []
-    for _ in range(5):
+    for _ in range(3):
         watch.tick()
-        looked.append(len(vertex.recorder.requests("GetModelMonitoringJob")))
+        assert len(vertex.recorder.requests("GetModelMonitoringJob")) == 2, "its bound, in turn"
         vertex.recorder.clear()
-    assert looked == [3, 3, 3, 3, 3], "each tick its bound, in turn"
     assert sorted(watch.waiting()) == [str(day) for day in days]
-    finish(vertex, *days)
+    watch.finish(*days)
     for _ in range(3):
         watch.tick()
     assert watch.waiting() == []
     assert all(len(watch.reports(day)) == 1 for day in days)
-
-
-@pytest.mark.parametrize("is_lost", [True, False], ids=["lost cursor", "died before its cursor"])
-def test_a_job_is_reported_once_whatever_becomes_of_the_cursor(
-    vertex: LoopbackVertex, watch: Watch, is_lost: bool
-) -> None:
-    watch.start(FIRST_DAY)
-    watch.tick()
-    before = watch.cursor
-    finish(vertex, FIRST_DAY)
-    watch.tick()
-    watch.cursor = None if is_lost else before
-    watch.tick()
-    assert watch.waiting() == []
-    assert len(watch.reports(FIRST_DAY)) == 1
 
 
 def test_a_failed_job_is_recorded_with_its_reason_and_left(
@@ -237,22 +201,21 @@ def test_a_failed_job_is_recorded_with_its_reason_and_left(
 ) -> None:
     watch.start(FIRST_DAY)
     vertex.buckets.path(f"gs://transak-i1/predictions/{FIRST_DAY}.csv").unlink()
-    finish(vertex, FIRST_DAY)
+    watch.finish(FIRST_DAY)
     result = watch.tick()
-    observation, *checks = result.asset_events
+    observation, *_ = result.asset_events
     assert isinstance(observation, dg.AssetObservation)
     assert observation.partition == str(FIRST_DAY)
     assert "matches no object" in (observation.description or "")
-    assert {item.passed for item in checks if isinstance(item, dg.AssetCheckEvaluation)} == {False}
+    assert [item.passed for item in checks_of(result)] == [False, False]
     assert watch.waiting() == []
     assert watch.reports(FIRST_DAY) == []
     # The day started again is another job, and that one is watched.
     watch.start(FIRST_DAY)
-    finish(vertex, FIRST_DAY)
-    result = watch.tick()
+    watch.finish(FIRST_DAY)
+    again = checks_of(watch.tick())
     assert len(watch.reports(FIRST_DAY)) == 1
     # Of a day Dagster takes one evaluation outside of runs.
-    again = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
     assert [(item.passed, item.partition) for item in again] == [(True, None)] * 2
     assert str(FIRST_DAY) in (again[0].description or "")
 
@@ -260,77 +223,41 @@ def test_a_failed_job_is_recorded_with_its_reason_and_left(
 def test_a_job_that_cannot_be_read_is_told_and_holds_no_other_up(
     vertex: LoopbackVertex, watch: Watch
 ) -> None:
-    days = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
-    for day in days:
-        watch.start(day)
-    finish(vertex, *days)
+    watch.start(*TWO_DAYS)
+    watch.finish(*TWO_DAYS)
     vertex.faults.refuse(
         "GetModelMonitoringJob",
         grpc.StatusCode.PERMISSION_DENIED,
         1,
         "Permission 'aiplatform.modelMonitoringJobs.get' denied on resource '//x/y'.",
     )
-    result = watch.tick()
-    assert result.skip_reason is not None
-    assert "roles/aiplatform.viewer" in str(result.skip_reason)
+    assert "roles/aiplatform.viewer" in str(watch.tick().skip_reason)
     assert watch.waiting() == [str(FIRST_DAY)]
     watch.tick()
-    assert [len(watch.reports(day)) for day in days] == [1, 1]
+    assert [len(watch.reports(day)) for day in TWO_DAYS] == [1, 1]
 
 
 def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch: Watch) -> None:
-    days = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
-    for day in days:
-        watch.start(day)
-    finish(vertex, *days)
+    watch.start(*TWO_DAYS)
+    watch.finish(*TWO_DAYS)
     vertex.faults.refuse("GetModelMonitoringJob", grpc.StatusCode.UNAVAILABLE, 1_000)
     own = watch.platform.connect(watch.config)
     patient, own.limits = own.limits, replace(QUICK_LIMITS, total_seconds=0.1)
-    result = watch.tick()
-    assert "in time" in str(result.skip_reason)
-    assert sorted(watch.waiting()) == [str(day) for day in days]
+    assert "in time" in str(watch.tick().skip_reason)
+    assert sorted(watch.waiting()) == [str(day) for day in TWO_DAYS]
     own.limits = patient
     vertex.faults.clear("GetModelMonitoringJob")
     watch.tick()
-    assert [len(watch.reports(day)) for day in days] == [1, 1]
+    assert [len(watch.reports(day)) for day in TWO_DAYS] == [1, 1]
 
 
-def test_drift_enters_the_trigger_once_whether_or_not_the_cursor_is_lost(
-    vertex: LoopbackVertex, watch: Watch
-) -> None:
-    watch.start(FIRST_DAY, drifted=True)
-    watch.start(FIRST_DAY + timedelta(days=1))
-    finish(vertex, FIRST_DAY, FIRST_DAY + timedelta(days=1))
-    watch.tick()
-    watch.cursor = None
-    watch.tick()
-    found = read_records(watch.instance, NAMES.asset(DRIFT_EVENT))
-    [record] = [record for _, records in found for record in records]
-    assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 0)
-    assert record.event is not None
-    assert record.event.summary() == "description 0.4000 > 0.3"
-    assert record.event.window_end.date() == FIRST_DAY + timedelta(days=1)
-
-
-def test_where_a_cloud_function_trains_drift_is_only_reported(
-    vertex: LoopbackVertex, watch: Watch
-) -> None:
+def test_where_a_cloud_function_trains_drift_is_only_reported(watch: Watch) -> None:
     watch.sensor = build_monitoring_results_sensor(watch.config, 1, triggers=False)
     watch.start(FIRST_DAY, drifted=True)
-    finish(vertex, FIRST_DAY)
+    watch.finish(FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1
     assert read_records(watch.instance, NAMES.asset(DRIFT_EVENT)) == []
-
-
-def test_a_job_that_nobody_in_dagster_started_is_found_and_reported(
-    vertex: LoopbackVertex, watch: Watch
-) -> None:
-    watch.write_predictions(FIRST_DAY, drifted=True)
-    watch.platform.open(watch.config).start_monitoring_run(watch.config, FIRST_DAY)
-    finish(vertex, FIRST_DAY)
-    watch.tick()
-    assert len(watch.reports(FIRST_DAY)) == 1
 
 
 def test_a_job_that_never_ends_is_given_up_visibly(
@@ -344,16 +271,12 @@ def test_a_job_that_never_ends_is_given_up_visibly(
     assert watch.waiting() == []
 
 
-def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(
-    vertex: LoopbackVertex, watch: Watch
-) -> None:
+def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(watch: Watch) -> None:
     watch.start(FIRST_DAY, drifted=True)
-    finish(vertex, FIRST_DAY)
-    watch.sensor = build_monitoring_results_sensor(
-        monitored_config(drift_thresholds={"type": 0.3}), 1
-    )
-    result = watch.tick()
+    watch.finish(FIRST_DAY)
+    config = monitored_config(drift_thresholds={"type": 0.3})
+    watch.sensor = build_monitoring_results_sensor(config, 1)
+    checks = checks_of(watch.tick())
     (report,) = watch.reports(FIRST_DAY)
     assert report["description threshold"].value == 0.3
-    checks = [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
     assert [item.check_name for item in checks] == ["type_drift"]
