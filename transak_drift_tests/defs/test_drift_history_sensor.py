@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.config.monitoring_config import load_config
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.history import SENSOR_NAME
 from transak_drift.defs.keys import (
@@ -32,6 +30,7 @@ from transak_drift.defs.recorded_reports import (
 )
 from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.settings import Settings
+from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.reports.report_results import DRIFTED, result_of
 
 NAMES = ModelNames()
@@ -39,43 +38,43 @@ FIRST = date(2026, 4, 10)
 SECOND_MODEL = "transak_i2"
 
 
+def metadata_of(day: date, description: float | None, type_: float = 0.1) -> dict[str, Any]:
+    found = {"description": description, "type": type_}
+    features = [
+        FeatureDrift(feature=name, metric="l_infinity", distance=distance, threshold=0.3)
+        for name, distance in found.items()
+    ]
+    result = result_of(*features, day=day)
+    return {RESULT_METADATA: dg.MetadataValue.json(result.model_dump(mode="json"))}
+
+
 class Reports:
     """Reports as they are recorded, and what the daemon makes of them."""
 
     def __init__(self, directory: Path, instance: dg.DagsterInstance) -> None:
-        config = load_config(Path(__file__).parents[2] / "monitoring_config.json")
-        other = config.model_copy(
-            update={
-                "asset_prefix": SECOND_MODEL,
-                "model_name": SECOND_MODEL,
-                "monitoring_job_display_name": SECOND_MODEL,
-                "model_monitor_id": "transak-i2",
-            }
+        other = configuration(
+            asset_prefix=SECOND_MODEL,
+            model_name=SECOND_MODEL,
+            monitoring_job_display_name=SECOND_MODEL,
+            model_monitor_id="transak-i2",
         )
         self.instance = instance
-        self.directory = directory
-        self.definitions = build_definitions(Settings(home=directory), [config, other])
+        self.definitions = build_definitions(Settings(home=directory), [configuration(), other])
 
     def record(
-        self, day: date, description: float | None, type_: float = 0.1, names: ModelNames = NAMES
+        self,
+        day: date,
+        description: float | None = None,
+        metadata: dict[str, Any] | None = None,
+        names: ModelNames = NAMES,
     ) -> None:
         """Record a report as `monitoring_results_sensor` does."""
-        result = result_of(
-            FeatureDrift(
-                feature="description", metric="l_infinity", distance=description, threshold=0.3
-            ),
-            FeatureDrift(feature="type", metric="l_infinity", distance=type_, threshold=0.3),
-            day=day,
-        )
-        metadata = {RESULT_METADATA: dg.MetadataValue.json(result.model_dump(mode="json"))}
-        self.record_metadata(day, metadata, names)
-
-    def record_metadata(
-        self, day: date, metadata: dict[str, Any], names: ModelNames = NAMES
-    ) -> None:
-        key = names.asset(DRIFT_REPORT)
         self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(key, partition=str(day), metadata=metadata)
+            dg.AssetMaterialization(
+                names.asset(DRIFT_REPORT),
+                partition=str(day),
+                metadata=metadata or metadata_of(day, description),
+            )
         )
 
     def promote(self, until: datetime) -> None:
@@ -104,9 +103,8 @@ class Reports:
 
 
 @pytest.fixture
-def reports(tmp_path: Path) -> Iterator[Reports]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Reports(tmp_path, instance)
+def reports(tmp_path: Path, instance: dg.DagsterInstance) -> Reports:
+    return Reports(tmp_path, instance)
 
 
 def test_each_new_report_and_baseline_is_followed_by_one_refresh(reports: Reports) -> None:
@@ -194,7 +192,7 @@ def test_a_report_without_a_readable_result_still_gives_distance_and_threshold(
     }
     if result is not None:
         metadata[RESULT_METADATA] = dg.MetadataValue.json(result)
-    reports.record_metadata(FIRST, metadata)
+    reports.record(FIRST, metadata=metadata)
     history = read_drift_history(reports.instance, NAMES)
     [day] = history.days
     assert day.day == FIRST
@@ -206,7 +204,7 @@ def test_a_report_without_a_readable_result_still_gives_distance_and_threshold(
 
 
 def test_a_report_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
-    config = load_config(Path(__file__).parents[2] / "monitoring_config.json")
+    config = configuration()
     platform = local_platform_resource(Settings(home=tmp_path))
     exact = DRIFTED.model_copy(
         update={"features": (DRIFTED.features[0].model_copy(update={"distance": 0.3 + 1e-13}),)}

@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 
 from transak_drift.config.model_configs import MODELS_FOLDER
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions, platform_resource, trigger_queue_resource
 from transak_drift.defs.keys import (
     DRIFT_EVENT,
@@ -21,6 +20,7 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import document
+from transak_drift_tests.defs.sensor_ticks import SensorTicks
 
 START = date(2026, 3, 2)
 DRIFT_DAY = START + timedelta(days=2)
@@ -53,11 +53,15 @@ class Deployment:
         )
         self.instance = instance
         configs = settings.load_configs()
-        self.configs: dict[str | None, MonitoringConfig] = {c.asset_prefix: c for c in configs}
-        self.trigger_queue = trigger_queue_resource(settings)
-        self.platform = platform_resource(settings)
+        resources = {
+            "trigger_queue": trigger_queue_resource(settings),
+            "platform": platform_resource(settings),
+        }
         self.definitions = build_definitions(settings, configs)
-        self.cursors: dict[str, str | None] = {}
+        self.sensors = {
+            name: SensorTicks(instance, self.definitions.resolve_sensor_def(name), resources)
+            for name in (SHARED_SENSOR, OWN_SENSOR)
+        }
 
     def run(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(job).execute_in_process(
@@ -65,18 +69,7 @@ class Deployment:
         )
 
     def tick(self, sensor: str) -> list[dg.RunRequest]:
-        definition = self.definitions.resolve_sensor_def(sensor)
-        with dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursors.get(sensor),
-            resources={"trigger_queue": self.trigger_queue, "platform": self.platform},
-        ) as context:
-            result = definition(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursors[sensor] = result.cursor
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
-        return list(result.run_requests or [])
+        return list(self.sensors[sensor].tick().run_requests or [])
 
     def train(self, request: dg.RunRequest) -> None:
         assert request.job_name is not None
@@ -119,20 +112,11 @@ def test_drift_of_one_model_trains_it_and_no_other(deployment: Deployment) -> No
     deployment.train(second)
     assert deployment.tick(SHARED_SENSOR) == []
 
-    trained = {
-        prefix: deployment.instance.get_latest_materialization_event(
-            ModelNames(prefix).asset(TRAINED_MODEL)
-        )
-        for prefix in (None, "transak_i2", "cards")
-    }
-    assert {prefix for prefix, event in trained.items() if event} == {"transak_i2"}
-    recorded = {
-        prefix: len(
-            deployment.instance.fetch_observations(
-                ModelNames(prefix).asset(DRIFT_EVENT), limit=9
-            ).records
-        )
-        for prefix in (None, "transak_i2", "cards")
-    }
+    prefixes = (None, "transak_i2", "cards")
+    get_latest = deployment.instance.get_latest_materialization_event
+    trained = {p for p in prefixes if get_latest(ModelNames(p).asset(TRAINED_MODEL))}
+    assert trained == {"transak_i2"}
+    fetch = deployment.instance.fetch_observations
+    recorded = {p: len(fetch(ModelNames(p).asset(DRIFT_EVENT), limit=9).records) for p in prefixes}
     # Of the second: drift, requested, started; of the third, which no daemon launched, two.
     assert recorded == {None: 0, "transak_i2": 3, "cards": 2}
