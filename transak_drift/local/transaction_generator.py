@@ -1,17 +1,23 @@
 """Seeded generator of SYNTHETIC bank transactions, with drift that can be injected.
 
 No row stems from a real account. Files made from these tables carry the metadata key
-`transak_drift.synthetic`, so that they cannot be taken for real data.
+`transak_drift.synthetic`, so that they cannot be taken for real data. What they are drawn from is
+`transaction_catalogue.json`: shares and amounts that are plausible for private accounts in
+Switzerland and Austria, but invented; merchants as a reader knows them from bank statements; and,
+as the cause of the drift, a fictitious payment scheme. Some of its bookings are collective, with
+one description. The others name the partner that issued the payer's wallet in place of the merchant
+(whose code of ISO 18245 alone tells what was bought): a model trained before is wrong on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +26,6 @@ import pyarrow.parquet as pq
 from numpy.dtypes import StringDType
 
 from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.transaction_catalogue import AUSTRIA, SWITZERLAND, Category, catalogue
 
 SYNTHETIC_METADATA_KEY = b"transak_drift.synthetic"
 _COLUMNS = {
@@ -40,8 +45,6 @@ TRANSACTION_SCHEMA = pa.schema(
 # People label their own transactions, and now and then wrongly: no model can be perfect.
 MISLABELLED_SHARE = 0.02
 
-_MONTH_END_FIRST_DAY = 25
-_MONTH_START_LAST_DAY = 3
 _MIN_AMOUNT = 0.05
 _WITHDRAWAL = "ATM withdrawal"
 _BANKNOTE = 10.0
@@ -61,6 +64,11 @@ class GeneratorSettings:
     drift_share: float = 0.6
 
 
+# Arrays of StringDType: numpy's typing loses that type in `where`, so it cannot be declared.
+_Texts: TypeAlias = npt.NDArray[Any]
+_Columns: TypeAlias = dict[str, npt.NDArray[Any]]
+
+
 def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     """Generate the synthetic transactions of one day.
 
@@ -74,19 +82,168 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     if settings.drift_from is not None and day >= settings.drift_from:
         rows = _move_to_new_scheme(drift, rows, settings.drift_share)
     numbers = _digits(np.arange(1, settings.rows_per_day + 1), 7)
-    columns = {
-        "transaction_id": _text([f"{day:%Y%m%d}-"]) + numbers,
-        "description": rows.description,
-        "type": rows.type,
-        "currency": rows.currency,
-        "category": _labels(labels, rows.category_index),
-    }
-    arrays = {name: pa.array(texts.tolist(), pa.string()) for name, texts in columns.items()}
-    arrays["date"] = pa.repeat(pa.scalar(day, pa.date32()), settings.rows_per_day)
-    arrays["amount"] = pa.array(rows.amount)
+    rows["transaction_id"] = _text([f"{day:%Y%m%d}-"]) + numbers
+    rows["category"] = _labels(labels, rows["category_index"])
+    rows["date"] = np.full(settings.rows_per_day, day)
     return pa.Table.from_arrays(
-        [arrays[name] for name in TRANSACTION_SCHEMA.names], schema=TRANSACTION_SCHEMA
+        [pa.array(rows[field.name].tolist(), field.type) for field in TRANSACTION_SCHEMA],
+        schema=TRANSACTION_SCHEMA,
     )
+
+
+@cache
+def catalogue() -> Mapping[str, Any]:
+    """Read what the transactions are drawn from; entries have what the defaults say beside it."""
+    file = Path(__file__).with_name("transaction_catalogue.json")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    default = found["category_defaults"]
+    found["categories"] = [default | category for category in found["categories"]]
+    return found
+
+
+@cache
+def _categories() -> _Columns:
+    return _columns(catalogue()["categories"])
+
+
+@cache
+def _bookings() -> _Columns:
+    """Flatten the catalogue: one entry for each merchant and booking type."""
+    entries = []
+    for index, category in enumerate(catalogue()["categories"]):
+        all_merchants = sum(weight for *_, weight in category["merchants"])
+        for name, profile_name, weight in category["merchants"]:
+            profile = catalogue()["booking_profile_defaults"]
+            profile = profile | catalogue()["booking_profiles"][profile_name]
+            all_types = sum(profile["types"].values())
+            entries += [
+                {
+                    **profile,
+                    "weight": weight / all_merchants * (type_weight / all_types),
+                    "category_index": index,
+                    "name": name,
+                    "type": booking_type,
+                }
+                for booking_type, type_weight in profile["types"].items()
+            ]
+    return _columns(entries)
+
+
+def _columns(entries: Sequence[Mapping[str, Any]]) -> _Columns:
+    """Return the entries' values, text or number, as an array for each of their keys."""
+    columns = {name: [entry[name] for entry in entries] for name in entries[0]}
+    return {
+        name: _text(column) if isinstance(column[0], str) else np.array(column)
+        for name, column in columns.items()
+        if not isinstance(column[0], dict | list)
+    }
+
+
+def _text(texts: Iterable[str]) -> _Texts:
+    return np.array(list(texts), dtype=StringDType())
+
+
+def _draw_rows(random: np.random.Generator, day: date, size: int) -> _Columns:
+    shares = _categories()["share"]
+    for factor, applies in (
+        ("saturday", day.isoweekday() == 6),
+        ("sunday", day.isoweekday() == 7),
+        ("month_end", day.day >= 25 or day.day <= 3),
+        ("december", day.month == 12),
+    ):
+        if applies:
+            shares = shares * _categories()[factor]
+    bookings = _bookings()
+    weights = bookings["weight"] * shares[bookings["category_index"]]
+    chosen = _weighted_choice(random, weights, size)
+    drawn = {name: column[chosen] for name, column in bookings.items()}
+    # Drawn of each country, so that a row does not depend on the others.
+    towns, currencies = _text([""] * size), _text([""] * size)
+    for name, country in catalogue()["countries"].items():
+        is_here = drawn["country"] == name
+        town_weights = np.array(list(country["towns"].values()))
+        town = _text(country["towns"])[_weighted_choice(random, town_weights, size)]
+        towns = np.where(is_here & drawn["in_town"], " " + town, towns)
+        currencies = np.where(is_here, country["currency"], currencies)
+    references = _references(random, drawn["reference"], drawn["reference_share"])
+    return {
+        "description": drawn["name"] + towns + references,
+        "type": drawn["type"],
+        "amount": _amounts(random, drawn["category_index"], drawn["type"] == _WITHDRAWAL),
+        "currency": currencies,
+        "category_index": drawn["category_index"],
+    }
+
+
+def _weighted_choice(
+    random: np.random.Generator, weights: npt.NDArray[np.float64], size: int
+) -> npt.NDArray[np.int64]:
+    return random.choice(len(weights), size=size, p=weights / weights.sum())
+
+
+def _references(
+    random: np.random.Generator, kinds: _Texts, shares: npt.NDArray[np.float64]
+) -> _Texts:
+    size = len(kinds)
+    given = random.random(size) < shares
+    first_names, last_names = (
+        _text(names)[random.integers(0, len(names), size)]
+        for names in (catalogue()["first_names"], catalogue()["last_names"])
+    )
+    texts = {
+        "card": " Karte " + _digits(random.integers(0, 10_000, size), 4),
+        "invoice": " Rechnung " + _digits(random.integers(0, 10_000_000, size), 7),
+        "payment": " Ref. " + _digits(random.integers(0, 1_000_000, size), 6),
+        "person": " " + first_names + " " + last_names,
+    }
+    references = _text([""] * size)
+    for kind, text in texts.items():
+        references = np.where(given & (kinds == kind), text, references)
+    return references
+
+
+def _digits(numbers: npt.NDArray[np.int64], width: int) -> _Texts:
+    return np.strings.zfill(numbers.astype(StringDType()), width)
+
+
+def _amounts(
+    random: np.random.Generator,
+    category_index: npt.NDArray[np.int64],
+    withdrawal: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """Draw log-normal amounts; cash machines give whole banknotes."""
+    drawn = {name: column[category_index] for name, column in _categories().items()}
+    lognormal = random.lognormal(np.log(drawn["median_amount"]), drawn["sigma"])
+    amount = np.maximum(lognormal, _MIN_AMOUNT)
+    banknotes = np.maximum(np.round(amount / _BANKNOTE), 1.0) * _BANKNOTE
+    sign = np.where(drawn["credit"], 1.0, -1.0)
+    return sign * np.round(np.where(withdrawal, banknotes, amount), 2)
+
+
+def _move_to_new_scheme(random: np.random.Generator, rows: _Columns, share: float) -> _Columns:
+    scheme, names = catalogue()["new_payment_scheme"], _categories()["name"]
+    size = len(rows["amount"])
+    moved = random.random(size) < share
+    collective = moved & (random.random(size) < scheme["collective_share"])
+    collective_index = np.full(size, np.flatnonzero(names == scheme["collective_category"])[0])
+    amount = _amounts(random, collective_index, np.zeros(size, dtype=bool))
+    codes = scheme["prefix"] + " MCC" + _categories()["merchant_category_code"] + " via "
+    partners = _text(scheme["partners"])[random.integers(0, len(scheme["partners"]), size)]
+    single = codes[rows["category_index"]] + partners
+    description = np.where(moved, single, rows["description"])
+    return {
+        "description": np.where(collective, scheme["collective_description"], description),
+        "type": np.where(moved, scheme["booking_type"], rows["type"]),
+        "amount": np.where(collective, amount, rows["amount"]),
+        "currency": np.where(collective, scheme["collective_currency"], rows["currency"]),
+        "category_index": np.where(collective, collective_index, rows["category_index"]),
+    }
+
+
+def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
+    size, names = len(category_index), _categories()["name"]
+    mislabelled = random.random(size) < MISLABELLED_SHARE
+    return names[np.where(mislabelled, random.integers(0, len(names), size), category_index)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,164 +264,3 @@ class GeneratedTransactions:
 
     def write_baseline(self, destination: Path) -> None:
         """Return None: the baseline is made from generated days."""
-
-
-# Arrays of StringDType: numpy's typing loses that type in `where`, so it cannot be declared.
-_Texts: TypeAlias = npt.NDArray[Any]
-
-
-def _text(texts: Iterable[str]) -> _Texts:
-    return np.array(list(texts), dtype=StringDType())
-
-
-class _Rows(NamedTuple):
-    description: _Texts
-    type: _Texts
-    amount: npt.NDArray[np.float64]
-    currency: _Texts
-    category_index: npt.NDArray[np.int64]
-
-
-@cache
-def _bookings() -> dict[str, npt.NDArray[Any]]:
-    """Flatten the catalogue: one entry for each merchant and booking type."""
-    entries = []
-    for index, category in enumerate(catalogue().categories):
-        all_merchants = sum(merchant.weight for merchant in category.merchants)
-        for merchant in category.merchants:
-            profile = catalogue().booking_profiles[merchant.booking_profile]
-            all_types = sum(profile.types.values())
-            entries += [
-                {
-                    "weight": merchant.weight / all_merchants * (type_weight / all_types),
-                    "category_index": index,
-                    "name": merchant.name,
-                    "type": booking_type,
-                    "austrian": profile.country == AUSTRIA,
-                    "in_town": profile.in_town,
-                    "reference": profile.reference or "",
-                    "reference_share": profile.reference_share,
-                }
-                for booking_type, type_weight in profile.types.items()
-            ]
-    columns = {name: [entry[name] for entry in entries] for name in entries[0]}
-    return {
-        name: _text(column) if isinstance(column[0], str) else np.array(column)
-        for name, column in columns.items()
-    }
-
-
-def _category_share(category: Category, day: date) -> float:
-    share = category.share * {6: category.saturday, 7: category.sunday}.get(day.isoweekday(), 1.0)
-    if day.day >= _MONTH_END_FIRST_DAY or day.day <= _MONTH_START_LAST_DAY:
-        share *= category.month_end
-    if day.month == 12:
-        share *= category.december
-    return share
-
-
-def _draw_rows(random: np.random.Generator, day: date, rows: int) -> _Rows:
-    bookings = _bookings()
-    category_shares = np.array([_category_share(item, day) for item in catalogue().categories])
-    weights = bookings["weight"] * category_shares[bookings["category_index"]]
-    chosen = _weighted_choice(random, weights, rows)
-    drawn = {name: column[chosen] for name, column in bookings.items()}
-    austrian, category_index = drawn["austrian"], drawn["category_index"]
-    town = np.where(drawn["in_town"], " " + _towns(random, austrian), "")
-    references = _references(random, drawn["reference"], drawn["reference_share"])
-    swiss_currency, austrian_currency = (
-        _text([catalogue().countries[country].currency]) for country in (SWITZERLAND, AUSTRIA)
-    )
-    return _Rows(
-        description=drawn["name"] + town + references,
-        type=drawn["type"],
-        amount=_amounts(random, category_index, drawn["type"] == _WITHDRAWAL),
-        currency=np.where(austrian, austrian_currency, swiss_currency),
-        category_index=category_index,
-    )
-
-
-def _towns(random: np.random.Generator, austrian: npt.NDArray[np.bool_]) -> _Texts:
-    drawn = {
-        country: _text(entry.towns)[
-            _weighted_choice(random, np.array(list(entry.towns.values())), len(austrian))
-        ]
-        for country, entry in catalogue().countries.items()
-    }
-    return np.where(austrian, drawn[AUSTRIA], drawn[SWITZERLAND])
-
-
-def _weighted_choice(
-    random: np.random.Generator, weights: npt.NDArray[np.float64], size: int
-) -> npt.NDArray[np.int64]:
-    return random.choice(len(weights), size=size, p=weights / weights.sum())
-
-
-def _references(
-    random: np.random.Generator, kinds: _Texts, shares: npt.NDArray[np.float64]
-) -> _Texts:
-    size = len(kinds)
-    given = random.random(size) < shares
-    first_names, last_names = (
-        _text(names)[random.integers(0, len(names), size)]
-        for names in (catalogue().first_names, catalogue().last_names)
-    )
-    texts = {
-        "card": " Karte " + _digits(random.integers(0, 10_000, size), 4),
-        "invoice": " Rechnung " + _digits(random.integers(0, 10_000_000, size), 7),
-        "payment": " Ref. " + _digits(random.integers(0, 1_000_000, size), 6),
-        "person": " " + first_names + " " + last_names,
-    }
-    references = np.full(size, "", dtype=StringDType())
-    for kind, text in texts.items():
-        references = np.where(given & (kinds == kind), text, references)
-    return references
-
-
-def _digits(numbers: npt.NDArray[np.int64], width: int) -> _Texts:
-    return np.strings.zfill(numbers.astype(StringDType()), width)
-
-
-def _amounts(
-    random: np.random.Generator,
-    category_index: npt.NDArray[np.int64],
-    withdrawal: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
-    categories = catalogue().categories
-    logarithm = np.log([category.median_amount for category in categories])[category_index]
-    sigma = np.array([category.sigma for category in categories])[category_index]
-    sign = np.array([1.0 if category.credit else -1.0 for category in categories])[category_index]
-    amount = np.maximum(random.lognormal(logarithm, sigma), _MIN_AMOUNT)
-    banknotes = np.maximum(np.round(amount / _BANKNOTE), 1.0) * _BANKNOTE
-    return sign * np.round(np.where(withdrawal, banknotes, amount), 2)
-
-
-def _move_to_new_scheme(random: np.random.Generator, rows: _Rows, share: float) -> _Rows:
-    scheme = catalogue().new_payment_scheme
-    categories = catalogue().categories
-    size = len(rows.amount)
-    moved = random.random(size) < share
-    collective = moved & (random.random(size) < scheme.collective_share)
-    names = [category.name for category in categories]
-    collective_index = np.full(size, names.index(scheme.collective_category))
-    amount = _amounts(random, collective_index, np.zeros(size, dtype=bool))
-    codes = _text(f"{scheme.prefix} MCC{item.merchant_category_code} via " for item in categories)
-    partners = _text(scheme.partners)[random.integers(0, len(scheme.partners), size)]
-    single = codes[rows.category_index] + partners
-    return _Rows(
-        description=np.where(
-            collective, scheme.collective_description, np.where(moved, single, rows.description)
-        ),
-        type=np.where(moved, scheme.booking_type, rows.type),
-        amount=np.where(collective, amount, rows.amount),
-        currency=np.where(collective, catalogue().countries[SWITZERLAND].currency, rows.currency),
-        category_index=np.where(collective, collective_index, rows.category_index),
-    )
-
-
-def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
-    size = len(category_index)
-    categories = catalogue().categories
-    mislabelled = random.random(size) < MISLABELLED_SHARE
-    labels = np.where(mislabelled, random.integers(0, len(categories), size), category_index)
-    return _text(category.name for category in categories)[labels]

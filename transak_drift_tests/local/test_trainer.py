@@ -24,7 +24,7 @@ from transak_drift.local.trainer import (
     train_classifier,
 )
 from transak_drift.local.training_data import TrainingDataError, read_training_data
-from transak_drift.local.transaction_catalogue import catalogue
+from transak_drift.local.transaction_generator import catalogue
 from transak_drift_tests.local.conftest import ROWS
 
 
@@ -97,6 +97,7 @@ def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: T
     predicted = predict(pipeline, table)
     assert predicted.column_names == ["predicted_category", "probability"]
     assert predicted.num_rows == table.num_rows
+    scheme = catalogue()["new_payment_scheme"]
     collective = [
         category
         for category, description in zip(
@@ -104,9 +105,9 @@ def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: T
             table.column("description").to_pylist(),
             strict=True,
         )
-        if description == catalogue().new_payment_scheme.collective_description
+        if description == scheme["collective_description"]
     ]
-    assert set(collective) == {catalogue().new_payment_scheme.collective_category}
+    assert set(collective) == {scheme["collective_category"]}
     backwards = table.take(pa.array(range(table.num_rows - 1, -1, -1)))
     assert (
         predict(pipeline, backwards).column("predicted_category").to_pylist()

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.local.transaction_catalogue import catalogue
 from transak_drift.local.transaction_generator import (
     SYNTHETIC_METADATA_KEY,
     TRANSACTION_SCHEMA,
     GeneratorSettings,
+    catalogue,
     generate_day,
 )
 
 DAY = date(2026, 3, 4)
 THRESHOLD = 0.3
 GOLDEN = ["134a156b61552dc7", "577e8948301685a3", "fc541438d0bd76cf"]
-SCHEME = catalogue().new_payment_scheme
+SCHEME = catalogue()["new_payment_scheme"]
 
 
 def fingerprint(day: date, generator: GeneratorSettings) -> str:
@@ -67,7 +67,7 @@ def test_columns_are_typed_filled_and_plausible() -> None:
     assert set(table.column("date").to_pylist()) == {DAY}
     assert set(table.column("currency").to_pylist()) == {"CHF", "EUR"}
     assert set(table.column("category").to_pylist()) == {
-        item.name for item in catalogue().categories
+        item["name"] for item in catalogue()["categories"]
     }
     frequent = Counter(table.column("description").to_pylist()).most_common()
     assert len(frequent) > 1500
@@ -124,7 +124,7 @@ def test_injected_drift_exceeds_the_threshold_in_both_features(share: float) -> 
     )
     quiet = generate_day(DAY, GeneratorSettings(seed=3))
     today, tomorrow = (generate_day(DAY + timedelta(days=n), drifting) for n in range(2))
-    for column, expected in (("type", share), ("description", share * SCHEME.collective_share)):
+    for column, expected in (("type", share), ("description", share * SCHEME["collective_share"])):
         found = distance(baseline, today, column)
         assert found == pytest.approx(expected, abs=0.03)
         assert found > THRESHOLD
@@ -135,7 +135,7 @@ def test_injected_drift_exceeds_the_threshold_in_both_features(share: float) -> 
 def test_rows_that_do_not_move_stay_the_same() -> None:
     quiet = generate_day(DAY, GeneratorSettings(seed=3)).to_pylist()
     drifting = generate_day(DAY, GeneratorSettings(seed=3, drift_from=DAY)).to_pylist()
-    moved = [row["type"] == SCHEME.booking_type for row in drifting]
+    moved = [row["type"] == SCHEME["booking_type"] for row in drifting]
     assert 0.55 < sum(moved) / len(moved) < 0.65
     assert all(
         before == after
@@ -158,10 +158,10 @@ def test_any_day_seed_and_size_gives_whole_rows(rows: int, seed: int, day: date)
 
 
 def test_the_catalogue_is_consistent() -> None:
-    categories = catalogue().categories
-    merchants = [merchant for category in categories for merchant in category.merchants]
-    assert sum(category.share for category in categories) == pytest.approx(1.0, abs=0.05)
-    assert {item.booking_profile for item in merchants} == set(catalogue().booking_profiles)
-    assert set(SCHEME.partners) <= {merchant.name for merchant in merchants}
-    assert SCHEME.collective_category in {category.name for category in categories}
-    assert len({category.merchant_category_code for category in categories}) == len(categories)
+    categories = catalogue()["categories"]
+    merchants = [merchant for category in categories for merchant in category["merchants"]]
+    assert sum(category["share"] for category in categories) == pytest.approx(1.0, abs=0.05)
+    assert {profile for _, profile, _ in merchants} == set(catalogue()["booking_profiles"])
+    assert set(SCHEME["partners"]) <= {name for name, *_ in merchants}
+    assert SCHEME["collective_category"] in {category["name"] for category in categories}
+    assert len({category["merchant_category_code"] for category in categories}) == len(categories)
