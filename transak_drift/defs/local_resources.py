@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -85,15 +86,16 @@ class LocalPlatformResource(PlatformResource):
 
     def store_report(self, config: MonitoringConfig, result: MonitoringResult, page: str) -> str:
         """Keep the report beside the run's result."""
-        from transak_drift.local.monitoring import write_monitoring_report
+        from transak_drift.local.monitoring import write_page
 
-        return str(write_monitoring_report(self._state(config), result, page))
+        *_, job_id = parse_monitoring_job_name(result.job_name)
+        return write_page(self._state(config).monitoring_report(job_id), page, "drift_report")
 
     def store_history(self, config: MonitoringConfig, page: str) -> str:
         """Keep the history in the directory of the reports."""
-        from transak_drift.local.monitoring import write_drift_history
+        from transak_drift.local.monitoring import write_page
 
-        return str(write_drift_history(self._state(config), page))
+        return write_page(self._state(config).drift_history, page, "drift_history")
 
     def _state(self, config: MonitoringConfig) -> StateDirectory:
         from transak_drift.local.state_directory import StateDirectory

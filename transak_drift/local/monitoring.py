@@ -14,11 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from transak_drift.config.resource_names import (
-    model_monitor_name,
-    monitoring_job_name,
-    parse_monitoring_job_name,
-)
+from transak_drift.config.resource_names import model_monitor_name, monitoring_job_name
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
@@ -54,8 +50,8 @@ def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
     }
     state.model.mkdir(parents=True, exist_ok=True)
     with FileLock(state.model_monitor.with_suffix(".lock")):
-        stored = _stored_settings(state.model_monitor)
-        before = stored or {}
+        exists = state.model_monitor.exists()
+        before = _stored_settings(state.model_monitor) if exists else {}
         changes = tuple(
             Change(path, before.get(path), desired.get(path))
             for path in sorted({*before, *desired})
@@ -64,14 +60,12 @@ def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
         if changes:
             document = {"name": name, "settings": desired}
             write_text(state.model_monitor, json.dumps(document, indent=2))
-    return AppliedModelMonitor(name, created=stored is None, changes=changes)
+    return AppliedModelMonitor(name, created=not exists, changes=changes)
 
 
-def _stored_settings(path: Path) -> dict[str, Any] | None:
+def _stored_settings(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError) as error:
         raise PlatformError(
             f"{path} is not a stored ModelMonitor ({error}); delete it and "
@@ -187,18 +181,8 @@ def _measure(
     return job, result
 
 
-def write_monitoring_report(state: StateDirectory, result: MonitoringResult, page: str) -> Path:
-    """Write the report of a monitoring run, HTML, beside its result; return the absolute file."""
-    job_id = parse_monitoring_job_name(result.job_name)[3]
-    return _write_page(state.monitoring_report(job_id).absolute(), page, "drift_report")
-
-
-def write_drift_history(state: StateDirectory, page: str) -> Path:
-    """Write the drift history of the model, HTML, beside its reports; return the absolute file."""
-    return _write_page(state.drift_history.absolute(), page, "drift_history")
-
-
-def _write_page(path: Path, page: str, asset: str) -> Path:
+def write_page(path: Path, page: str, asset: str) -> str:
+    """Write a page of an asset, HTML; return the absolute path."""
     try:
         write_text(path, page)
     except OSError as error:
@@ -206,16 +190,17 @@ def _write_page(path: Path, page: str, asset: str) -> Path:
             f"the report {path} cannot be written ({error.strerror}); free space or mend the "
             f"rights of its directory, and materialize {asset} again"
         ) from error
-    return path
+    return str(path.absolute())
 
 
-def read_monitoring_result(state: StateDirectory, job_name: str) -> MonitoringResult:
+def read_monitoring_result(
+    state: StateDirectory, model_monitor_id: str, monitoring_job_id: str
+) -> MonitoringResult:
     """Read the result of a monitoring run."""
-    *_, monitor_id, job_id = parse_monitoring_job_name(job_name)
-    job = read_monitoring_job(state, monitor_id, job_id)
+    job = read_monitoring_job(state, model_monitor_id, monitoring_job_id)
     if job.result is None:
         raise PlatformError(
-            f"no result of {job_name} ({job.detail}); materialize monitoring_run of that day again"
+            f"no result of {job.name} ({job.detail}); materialize monitoring_run of that day again"
         )
     return job.result
 
@@ -235,7 +220,7 @@ def read_monitoring_job(
     file = state.monitoring_result(monitoring_job_id)
     job_state, detail, result = JobState.SUCCEEDED, "", None
     try:
-        result = _load_result(file)
+        result = MonitoringResult.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         job_state = JobState.MISSING
         detail = f"no job {monitoring_job_id} has a result in {file.parent}"
@@ -263,17 +248,11 @@ def list_monitoring_jobs(state: StateDirectory, since: datetime) -> list[ListedJ
 
 def recent_monitoring_results(state: StateDirectory, limit: int) -> list[MonitoringResult]:
     """Return the results of the latest days, newest first."""
-    monitor_id = state.config.model_monitor_id
     newest = sorted(_result_files(state), reverse=True)[:limit]
-    project, location = state.config.project_id, state.config.location
-    names = [monitoring_job_name(project, location, monitor_id, file.stem) for file in newest]
-    return [read_monitoring_result(state, name) for name in names]
+    monitor_id = state.config.model_monitor_id
+    return [read_monitoring_result(state, monitor_id, file.stem) for file in newest]
 
 
 def _result_files(state: StateDirectory) -> list[Path]:
     files = state.monitoring_result("x").parent.glob("*.json")
     return [file for file in files if not file.name.startswith(_TEST_JOB)]
-
-
-def _load_result(file: Path) -> MonitoringResult:
-    return MonitoringResult.model_validate_json(file.read_text(encoding="utf-8"))

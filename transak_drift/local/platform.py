@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import model_monitor_name
+from transak_drift.config.resource_names import model_monitor_name, parse_monitoring_job_name
 from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local import monitoring
-from transak_drift.local.day_store import DayStore
 from transak_drift.local.file_transactions import own_transactions
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.training import LocalTraining
@@ -46,7 +45,7 @@ class LocalPlatform:
     publish: Callable[[MonitoringConfig, bytes], str]
 
     def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
-        return self._day_store(config).rewrite(day)
+        return self._training(config).land_day(day)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         training = self._training(config)
@@ -91,7 +90,8 @@ class LocalPlatform:
         )
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
-        return monitoring.read_monitoring_result(self._state(config), job_name)
+        *_, monitor_id, job_id = parse_monitoring_job_name(job_name)
+        return monitoring.read_monitoring_result(self._state(config), monitor_id, job_id)
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         projects = {config.project_id, config.project_number or config.project_id}
@@ -147,10 +147,7 @@ class LocalPlatform:
     def _state(self, config: MonitoringConfig) -> StateDirectory:
         return StateDirectory(self.root, config)
 
-    def _day_store(self, config: MonitoringConfig) -> DayStore:
+    def _training(self, config: MonitoringConfig) -> LocalTraining:
         generated = config.transactions is None
         source = GeneratedTransactions(self.generator) if generated else own_transactions(config)
-        return DayStore(self._state(config), source)
-
-    def _training(self, config: MonitoringConfig) -> LocalTraining:
-        return LocalTraining(self._state(config), self._day_store(config), self.generator.seed)
+        return LocalTraining(self._state(config), source, self.generator.seed)

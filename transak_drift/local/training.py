@@ -1,10 +1,12 @@
-"""Trainings of the local platform: fresh data, a challenger, a promotion, a new baseline."""
+"""Days of transactions, trainings on them, predictions and baselines of the local platform."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,11 +16,11 @@ from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.baseline_statistics import baseline_statistics
 from transak_drift.local.dataset_statistics import scan_statistics
-from transak_drift.local.day_store import DayStore
-from transak_drift.local.file_transactions import monitored_kinds
+from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.tabular_files import is_current
+from transak_drift.local.transaction_generator import GeneratedTransactions
 from transak_drift.platform import (
     Dataset,
     PlatformError,
@@ -28,20 +30,35 @@ from transak_drift.platform import (
 )
 from transak_drift.training.training_window import select_training_days
 
+_FIRST_BASELINE_DAYS = 28
 _INITIAL_BASELINE = "initial"
 # Stands where later trainings have their drift event, so that two processes train it once.
 _FIRST_TRAINING = "first training"
 
 
+@dataclass(frozen=True)
 class LocalTraining:
-    """Trains the classifier of one monitored model, predicts with it, and keeps its baselines."""
+    """Keeps the days of one model's source, trains its classifier, predicts, and has baselines."""
 
-    def __init__(self, state: StateDirectory, days: DayStore, seed: int) -> None:
-        self._state = state
-        self._config = state.config
-        self._days = days
-        self._seed = seed
-        self.registry = ModelRegistry(state.registry, state.config.model_name)
+    state: StateDirectory
+    source: FileTransactions | GeneratedTransactions
+    seed: int
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.state.registry, self.state.config.model_name)
+
+    def land_day(self, day: date) -> Dataset:
+        """Write a day's transactions, also where they are there already."""
+        path = self.state.transactions(day)
+        return Dataset(str(path), self.source.write_day(day, path))
+
+    def _day(self, day: date) -> Path:
+        """Return a day's file, written first where it is missing or another form of CSV is set."""
+        path = self.state.transactions(day)
+        if not path.exists() or not is_current(path, self.state.config.csv):
+            self.land_day(day)
+        return path
 
     def train_first_version(self) -> ModelVersion | None:
         """Train version 1 where there is none; its data are the first baseline.
@@ -49,11 +66,13 @@ class LocalTraining:
         None where the transactions have no label column: they can be monitored, but no classifier
         can learn from them.
         """
-        files = self._days.first_baseline()
-        if not all(self._config.label_column in pq.read_schema(f).names for f in files.values()):
+        files = self._first_baseline()
+        if not all(
+            self.state.config.label_column in pq.read_schema(f).names for f in files.values()
+        ):
             return None
         train_version(
-            self.registry, files, _FIRST_TRAINING, "", self._config.label_column, self._seed
+            self.registry, files, _FIRST_TRAINING, "", self.state.config.label_column, self.seed
         )
         return self.registry.champion()
 
@@ -68,9 +87,9 @@ class LocalTraining:
         if self.registry.version_for_drift_event(key) is None:
             days = self._fresh_days(last_day(request.window_end))
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
-            files = {day: self._days.ensure(day) for day in days}
+            files = {day: self._day(day) for day in days}
         version, adopted = train_version(
-            self.registry, files, key, request.run_id, self._config.label_column, self._seed
+            self.registry, files, key, request.run_id, self.state.config.label_column, self.seed
         )
         outcome = "was trained for this drift event before" if adopted else "registered"
         progress(f"version {version.number} {outcome}")
@@ -96,11 +115,8 @@ class LocalTraining:
         )
 
     def predict_day(self, day: date) -> PredictedDataset:
-        """Predict the category of each of a day's transactions.
-
-        Without a champion the transactions pass as they are.
-        """
-        source, target = self._state.transactions(day), self._state.predictions(day)
+        """Predict a day's categories; without a champion the transactions pass as they are."""
+        source, target = self.state.transactions(day), self.state.predictions(day)
         if not source.exists():
             raise PlatformError(
                 f"no transactions of {day}; materialize transactions for that day first"
@@ -116,8 +132,8 @@ class LocalTraining:
             counts.update(predicted.column("predicted_category").to_pylist())
             kept = [name for name in table.column_names if name not in predicted.column_names]
             table = table.select(kept)
-            for name in predicted.column_names:
-                table = table.append_column(name, predicted.column(name))
+            for name, column in zip(predicted.column_names, predicted.columns, strict=True):
+                table = table.append_column(name, column)
         with replace_file(target) as temporary:
             pq.write_table(table, temporary)
         return PredictedDataset(
@@ -136,36 +152,75 @@ class LocalTraining:
         champion = self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
         return name, baseline_statistics(
-            self._state.baseline(name),
-            monitored_kinds(self._config),
-            self._config.csv,
+            self.state.baseline(name),
+            monitored_kinds(self.state.config),
+            self.state.config.csv,
             lambda: self._baseline_files(champion),
         )
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
-            return list(self._days.first_baseline().values())
+            return list(self._first_baseline().values())
         files = [Path(file) for file in champion.training_run["files"]]
-        if all(file.exists() and is_current(file, self._config.csv) for file in files):
+        if all(file.exists() and is_current(file, self.state.config.csv) for file in files):
             return files
         # They are found again in the source: its own baseline, or the days.
-        first = self._days.first_baseline()
+        first = self._first_baseline()
         if files == [first[day] for day in sorted(first)]:
             return files
-        return [self._days.ensure(self._state.day_of(file)) for file in files]
+        return [self._day(self.state.day_of(file)) for file in files]
 
     def _fresh_days(self, event_day: date) -> list[date]:
-        max_days = self._config.maximum_training_days
-        candidates = self._days.days_until(event_day, max_days)
+        max_days = self.state.config.maximum_training_days
+        candidates = self._days_until(event_day, max_days)
         _, baseline = self.baseline()
         kinds = {name: found.kind for name, found in baseline.features.items()}
 
         def statistics_of(day: date) -> DatasetStatistics:
-            return scan_statistics([self._days.ensure(day)], kinds, csv_format=self._config.csv)
+            return scan_statistics([self._day(day)], kinds, csv_format=self.state.config.csv)
 
         return select_training_days(
-            candidates[-1], candidates, statistics_of, self._config.drift_thresholds, max_days
+            candidates[-1], candidates, statistics_of, self.state.config.drift_thresholds, max_days
         )
+
+    def _days_until(self, day: date, max_days: int) -> list[date]:
+        """Return the days that may have transactions up to a day, ascending; the last has rows.
+
+        They span `max_days` calendar days, `day` included; a source that ends earlier is looked at
+        from its own last day.
+        """
+        available = self.source.days()
+        if available is None:
+            days = [day - timedelta(days=n) for n in reversed(range(max_days))]
+        else:
+            earlier = [item for item in available if item <= day]
+            days = [item for item in earlier if item > earlier[-1] - timedelta(days=max_days)]
+        while days and not pq.read_metadata(self._day(days[-1])).num_rows:
+            days.pop()
+        if not days:
+            raise PlatformError(f"there are no bookings up to {day} to train on")
+        return days
+
+    def _first_baseline(self) -> dict[date, Path]:
+        """Choose the data that the first model learns from, Parquet files by day.
+
+        They are the source's own baseline where it has one (as the day before the first monitored
+        one); otherwise up to 28 days before the first monitored day, or, where the source begins
+        with it, the first half of its days, at most 28.
+        """
+        start = self.state.config.start_date
+        before = start - timedelta(days=1)
+        if self.source.write_baseline(self.state.transactions(before)) is not None:
+            return {before: self.state.transactions(before)}
+        available = self.source.days()
+        if available is None:
+            days = [start - timedelta(days=n) for n in range(_FIRST_BASELINE_DAYS, 0, -1)]
+        else:
+            days = [day for day in available if day < start][-_FIRST_BASELINE_DAYS:]
+            days = days or available[: min(_FIRST_BASELINE_DAYS, max(1, len(available) // 2))]
+        if not days:
+            raise PlatformError("the source has no transactions of any day")
+        return {day: self._day(day) for day in days}
 
 
 def train_version(
