@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
@@ -23,11 +23,7 @@ def comparison(distance: float, threshold: float, digits: int = 4) -> str:
     return f"{distance:.{digits}f} > {threshold:g}"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Contributor(_Record):
+class Contributor(BaseModel, extra="forbid", frozen=True):
     """One value of a categorical feature, or one bucket of a numerical one.
 
     Its shares are those of the datasets' present values, in [0, 1].
@@ -51,7 +47,7 @@ def _at_most_one(distance: float) -> float:
 Distance = Annotated[float, AfterValidator(_at_most_one)]
 
 
-class FeatureDrift(_Record):
+class FeatureDrift(BaseModel, extra="forbid", frozen=True):
     """What a monitoring run found of one feature.
 
     Args:
@@ -90,7 +86,7 @@ class FeatureDrift(_Record):
         return f"{self.feature} {comparison(self.distance, self.threshold)}"
 
 
-class MonitoringResult(_Record):
+class MonitoringResult(BaseModel, extra="forbid", frozen=True):
     """What one monitoring run found.
 
     Args:

@@ -6,22 +6,21 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 MAX_SENT = 4_000
 
 
-class Pause(BaseModel):
+class Pause(BaseModel, extra="forbid", frozen=True):
     """Until when a channel is sent nothing, UTC, and why; a refusal is for a person to fix."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     until: datetime
     reason: str
     is_refusal: bool = False
 
 
-class ChannelState(BaseModel):
+# An earlier version remembered more: what it sent must not be sent again for that.
+class ChannelState(BaseModel, extra="ignore"):
     """How far one channel is; each channel has its own, so that none waits for another.
 
     Args:
@@ -32,9 +31,6 @@ class ChannelState(BaseModel):
         sent_at: when the newest of them were sent, UTC; bounded by the caller's rate.
         pause: why nothing can be sent at present.
     """
-
-    # An earlier version remembered more: what it sent must not be sent again for that.
-    model_config = ConfigDict(extra="ignore")
 
     seen: int | None = Field(default=None, ge=0)
     ended_until: datetime | None = None
@@ -57,10 +53,8 @@ class ChannelState(BaseModel):
         return max(0, messages - len(self.sent_at))
 
 
-class NotificationState(BaseModel):
+class NotificationState(BaseModel, extra="forbid"):
     """The state of every channel by its name; serialised as the sensor's cursor."""
-
-    model_config = ConfigDict(extra="forbid")
 
     channels: dict[str, ChannelState] = Field(default_factory=dict)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import base64
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from itertools import accumulate
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -49,9 +48,11 @@ class Chart:
         )
 
 
-def feature_chart(feature: FeatureDrift) -> Chart:
-    """Draw the distance of a feature against its threshold, and the values that changed most."""
-    distance = feature.distance or 0.0
+def feature_chart(feature: FeatureDrift) -> Chart | None:
+    """Draw a feature's distance against its threshold, and the values that changed most."""
+    distance = feature.distance
+    if distance is None:
+        return None
     width = WIDTH - 2 * _MARGIN
     shares = [max(item.baseline_share, item.target_share) for item in feature.contributors]
     shapes = _macros().feature(
@@ -66,9 +67,11 @@ def feature_chart(feature: FeatureDrift) -> Chart:
     return Chart(description, 70 + 48 * len(shares) if shares else 60, shapes)
 
 
-def history_chart(history: DriftHistory, feature: str) -> Chart:
-    """Draw the distances of a feature, at least one, its threshold, and each new baseline."""
+def history_chart(history: DriftHistory, feature: str) -> Chart | None:
+    """Draw the distances of a feature over the days, its threshold, and each new baseline."""
     days = [day for day in history.distances(feature) if day.distance is not None]
+    if not days:
+        return None
     first, last = days[0].day, days[-1].day
     left, right, top, bottom = 40, WIDTH - 14, 8, _HISTORY_HEIGHT - 24
     greatest = max(max(day.distance or 0.0, day.threshold) for day in days)
@@ -106,31 +109,29 @@ def history_chart(history: DriftHistory, feature: str) -> Chart:
 
 def result_picture(result: MonitoringResult) -> str:
     """Draw all features of a monitoring result in one picture, in Markdown for Dagster's UI."""
-    charts = [
-        (f"{feature.feature}: {feature.verdict}", feature_chart(feature))
-        for feature in result.features
-        if feature.distance is not None
-    ]
-    return _markdown("Distance of each feature and its top contributors", charts)
+    return _markdown(
+        "Distance of each feature and its top contributors",
+        {f"{item.feature}: {item.verdict}": feature_chart(item) for item in result.features},
+    )
 
 
 def history_picture(history: DriftHistory, features: Sequence[str]) -> str:
     """Draw the history of all features in one picture, in Markdown for Dagster's UI."""
-    charts = [
-        (feature, history_chart(history, feature))
-        for feature in features
-        if any(day.distance is not None for day in history.distances(feature))
-    ]
+    charts = {feature: history_chart(history, feature) for feature in features}
     picture = _markdown("Distance of each feature over the days", charts)
-    return f"{picture}\n\nThe line is the threshold; dotted: a new baseline." if charts else picture
+    explained = f"{picture}\n\nThe line is the threshold; dotted: a new baseline."
+    return explained if any(charts.values()) else picture
 
 
-def _markdown(description: str, charts: Sequence[tuple[str, Chart]]) -> str:
-    if not charts:
+def _markdown(description: str, charts: Mapping[str, Chart | None]) -> str:
+    placed, height = [], 0
+    for title, chart in charts.items():
+        if chart is not None:
+            placed.append((height, title, chart))
+            height += _TITLE_HEIGHT + chart.height + 8
+    if not placed:
         return "no data"
-    tops = list(accumulate((_TITLE_HEIGHT + chart.height + 8 for _, chart in charts), initial=0))
-    placed = [(top, title, chart) for top, (title, chart) in zip(tops, charts, strict=False)]
-    svg = _macros().picture(placed, width=WIDTH, height=tops[-1])
+    svg = _macros().picture(placed, width=WIDTH, height=height)
     encoded = base64.b64encode(svg.strip().encode()).decode()
     return f"![{description}](data:image/svg+xml;base64,{encoded})"
 

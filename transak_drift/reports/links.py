@@ -11,10 +11,9 @@ _CONSOLE = "https://console.cloud.google.com/vertex-ai/model-monitoring"
 
 
 def asset_partition_page(asset_path: Sequence[str], partition: str) -> str:
-    """Return where the Dagster UI shows an asset, by the parts of its key, with a partition.
+    """Return the path of an asset's partition in the Dagster UI; the host is the reader's affair.
 
-    It is a path without host, since only the reader's browser knows the UI's address. The form is
-    that of Dagster's own links in version 1.13, looked at in its UI; it is not documented.
+    The form is that of Dagster's own links in version 1.13; it is not documented.
     """
     path = "/".join(quote(part, safe="") for part in asset_path)
     return f"/assets/{path}?{urlencode({'view': 'partitions', 'partition': partition})}"

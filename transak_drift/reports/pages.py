@@ -27,11 +27,7 @@ _METRIC_NAMES = {
 
 
 def drift_report_page(result: MonitoringResult) -> str:
-    """Write the report of a monitoring run, one HTML document, the same for the same result.
-
-    Args:
-        result: what the run found. Its texts may hold anything.
-    """
+    """Write the report of a monitoring run; its texts may hold anything."""
     return (
         templates()
         .get_template("report_page.html.j2")
@@ -45,15 +41,10 @@ def drift_report_page(result: MonitoringResult) -> str:
 
 
 def drift_history_page(model_name: str, history: DriftHistory, features: Sequence[str]) -> str:
-    """Write the history of a model, one HTML document.
+    """Write the history of a model's monitored features; its texts may hold anything.
 
     It links to each day's report page: by address on gcp, by the file's name on the local platform,
     where both lie in one directory.
-
-    Args:
-        model_name: the monitored model.
-        history: what is recorded. Its texts may hold anything.
-        features: the monitored features.
     """
     return (
         templates()
@@ -69,40 +60,38 @@ def drift_history_page(model_name: str, history: DriftHistory, features: Sequenc
 
 
 def _result_view(feature: FeatureDrift) -> dict[str, Any]:
-    has_data = feature.distance is not None
+    chart = feature_chart(feature)
     return {
         "name": feature.feature,
         "metric": _METRIC_NAMES.get(feature.metric, feature.metric),
-        "distance": f"{feature.distance:.4f}" if has_data else "–",
+        "distance": "–" if feature.distance is None else f"{feature.distance:.4f}",
         "threshold": f"{feature.threshold:g}",
         "verdict": feature.verdict,
         "note": feature.note,
         "contributors": feature.contributors,
-        "chart": feature_chart(feature).inline() if has_data else None,
+        "chart": chart and chart.inline(),
     }
 
 
 def _history_view(history: DriftHistory, feature: str) -> dict[str, Any]:
     episodes = history.episodes(feature)
-    has_data = any(day.distance is not None for day in history.distances(feature))
+    chart = history_chart(history, feature)
     return {
         "name": feature,
         "summary": history.summary(feature),
         "ongoing": bool(episodes) and episodes[-1].ongoing,
         "episodes": list(reversed(episodes))[:MAX_EPISODES],
-        "chart": history_chart(history, feature).inline() if has_data else None,
+        "chart": chart and chart.inline(),
     }
 
 
 def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
     cells = []
-    for feature in features:
-        found = day.feature(feature)
+    for found in map(day.feature, features):
         if found is None or found.distance is None:
-            cells.append({"kind": "absent", "text": "–"})
+            cells.append(("absent", "–"))
         else:
-            kind = "drift" if found.drifted else "ok"
-            cells.append({"kind": kind, "text": f"{found.distance:.4f}"})
+            cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}"))
     return {"day": day.day, "cells": cells, "page": _link(day.page)}
 
 

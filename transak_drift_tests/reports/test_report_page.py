@@ -123,7 +123,9 @@ def test_every_feature_with_a_distance_has_a_picture() -> None:
 
 
 def test_the_bars_are_as_long_as_the_shares() -> None:
-    page = Page(feature_chart(TYPE).inline())
+    chart = feature_chart(TYPE)
+    assert chart is not None
+    page = Page(chart.inline())
     widths = [float(value) for name, value in page.attributes if name == "width"]
     distance, *shares = widths
     assert distance / widths[2] == pytest.approx(428 / 0.375 * 0.04 / 380, abs=1e-3)
