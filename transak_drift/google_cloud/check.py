@@ -10,7 +10,7 @@ from transak_drift.platform import PlatformError
 
 
 class CheckState(StrEnum):
-    """How a thing stands."""
+    """How a thing stands; what could not be looked at is unknown, and open as if missing."""
 
     OK = "ok"
     MISSING = "missing"
@@ -19,15 +19,7 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check.
-
-    Args:
-        name: what was looked at.
-        state: how it stands; what could not be looked at is unknown, and open as if missing.
-        detail: what was found.
-        fix: what to do, or an empty string where nothing is.
-        example: what was found, as it stands there; for a log entry.
-    """
+    """What was looked at and found, what to do, and the log entry that was found, if any."""
 
     name: str
     state: CheckState

@@ -13,13 +13,7 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def load_credentials(service_account: str | None) -> Credentials:
-    """Find the application default credentials, or those that act as a service account.
-
-    No key file is made and no token is kept.
-
-    Raises:
-        PlatformError: there are none.
-    """
+    """Find the application default credentials, or those that act as a service account."""
     try:
         source, _ = google.auth.default(scopes=[_SCOPE])
     except DefaultCredentialsError as error:

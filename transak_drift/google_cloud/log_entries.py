@@ -17,8 +17,6 @@ from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
 from transak_drift.trigger.message import Rejected, read_message
 from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
-# A page may be empty although more follow: the search had no time for all of the log.
-_MAX_PAGES = 10
 _MAX_SHOWN = 3_000
 _CHECKED_ENTRIES = 10
 
@@ -30,20 +28,10 @@ def newest_entries(
     since: datetime,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Read the newest log entries that mention one of our monitors.
+    """Read the newest log entries since a time that mention one of the monitors, newest first.
 
     Only the type of the resource, which is published, is asked for: the monitor may be named
     anywhere in the entry, so that the sink's filter can be held against what is really there.
-
-    Args:
-        session: calls Cloud Logging.
-        config: names the project.
-        monitor_ids: ids of the monitors; without one there is nothing to read.
-        since: the oldest timestamp of an entry.
-        limit: how many entries to read at most, 1 to 1000.
-
-    Returns:
-        The entries, the newest first, as the JSON form of LogEntry.
 
     Raises:
         PlatformError: the call was refused, which needs `logging.logEntries.list` on the project,
@@ -52,7 +40,7 @@ def newest_entries(
     if not monitor_ids:
         return []
     mentions = " OR ".join(json.dumps(monitor_id) for monitor_id in sorted(monitor_ids))
-    request: dict[str, Any] = {
+    request = {
         "resourceNames": [f"projects/{config.project_id}"],
         "filter": (
             f'resource.type = "{MODEL_MONITOR_TYPE}"\n'
@@ -62,15 +50,7 @@ def newest_entries(
         "orderBy": "timestamp desc",
         "pageSize": limit,
     }
-    entries: list[dict[str, Any]] = []
-    for _ in range(_MAX_PAGES):
-        answer = session.call("POST", "logging", "/v2/entries:list", request)
-        entries += answer.get("entries", [])
-        token = answer.get("nextPageToken")
-        if len(entries) >= limit or not token:
-            break
-        request["pageToken"] = token
-    return entries[:limit]
+    return session.list_all("POST", "logging", "/v2/entries:list", "entries", request)
 
 
 def entry_as_text(entry: dict[str, Any]) -> str:
@@ -97,9 +77,10 @@ def check_log_entries(
         if not entries and drifted_job is None:
             return passed(name, f"none since {since:%Y-%m-%d}, and no job found drift")
         if not entries:
+            detail = f"{drifted_job} found drift, but no entry mentions a monitor of ours"
             return missing(
                 name,
-                f"{drifted_job} found drift, but no entry mentions a monitor of ours",
+                detail,
                 "materialize model_monitor with log_anomalies = true; does the bucket _Default "
                 "exclude the entries? Without them only the notification channel and Dagster's "
                 "polling start a training",
@@ -107,18 +88,15 @@ def check_log_entries(
         deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
         jobs: set[str] = set()
         for entry in entries:
-            shown = entry_as_text(entry)
             if not lets_through(deployed, entry):
                 return missing(
                     name,
                     f"the sink's filter holds back the entry of {entry.get('timestamp')}",
                     "add its model_monitor_id to further_model_monitor_ids and run `terraform "
                     "apply`; if it has no such label, report the entry's shape",
-                    shown,
+                    entry_as_text(entry),
                 )
             read = read_message(json.dumps(entry).encode())
-            if isinstance(read, tuple):
-                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
             if isinstance(read, Rejected):
                 return missing(
                     name,
@@ -126,8 +104,10 @@ def check_log_entries(
                     f"{read.reason}: {read.detail}",
                     "report the entry's shape; the notification channel and Dagster's polling "
                     "start the training all the same",
-                    shown,
+                    entry_as_text(entry),
                 )
+            if isinstance(read, tuple):
+                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
         detail = f"{len(entries)} pass the filter and name {', '.join(sorted(jobs))}"
         return passed(name, detail, entry_as_text(entries[0]))
 

@@ -8,7 +8,6 @@ Monitoring API v3", projects.notificationChannels.get; "Service agents" (IAM).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -39,14 +38,11 @@ CANCEL_PERMISSIONS = ("aiplatform.pipelineJobs.cancel",)
 
 _RESOURCE_MANAGER = "enable the Cloud Resource Manager API; check project_id"
 _APPLY = "run `terraform apply` in terraform/"
-_MAX_PAGES = 50
+_MAX_SINKS = 500
 # Roles with storage.objects.create, which the files of a monitoring job need.
 _WRITER_ROLES = {
-    "roles/storage.objectUser",
-    "roles/storage.objectAdmin",
-    "roles/storage.objectCreator",
-    "roles/storage.admin",
-    "roles/storage.legacyBucketOwner",
+    *("roles/storage.objectUser", "roles/storage.objectAdmin", "roles/storage.objectCreator"),
+    *("roles/storage.admin", "roles/storage.legacyBucketOwner"),
     "roles/storage.legacyBucketWriter",
 }
 
@@ -67,11 +63,11 @@ def check_project_number(
         fix = f"{_RESOURCE_MANAGER}; grant resourcemanager.projects.get"
         return unknown(name, str(error), fix), None
     number = str(project["projectNumber"])
+    check = passed(name, f"{config.project_id} is {number}")
     if config.project_number not in (None, number):
-        detail = f"project_number is {config.project_number}, but {config.project_id} is {number}"
-        fix = "correct project_number in the configuration, or remove it"
-        return missing(name, detail, fix), number
-    return passed(name, f"{config.project_id} is {number}"), number
+        detail = f"project_number is {config.project_number}, but {check.detail}"
+        check = missing(name, detail, "correct project_number in the configuration, or remove it")
+    return check, number
 
 
 def check_permissions(
@@ -104,8 +100,9 @@ def check_log_sink(session: RestSession, config: MonitoringConfig) -> tuple[Chec
     """
     name = "log sink"
     destination = f"pubsub.googleapis.com/{topic_name(config.project_id, config.trigger_topic)}"
+    path = f"/v2/projects/{config.project_id}/sinks"
     try:
-        sinks = _list_sinks(session, config.project_id)
+        sinks = session.list_all("GET", "logging", path, "sinks", {"pageSize": _MAX_SINKS})
     except PlatformError as error:
         fix = f"enable the Logging API, grant roles/logging.viewer on {config.project_id}"
         return unknown(name, str(error), fix), None
@@ -114,20 +111,18 @@ def check_log_sink(session: RestSession, config: MonitoringConfig) -> tuple[Chec
         return missing(name, f"no sink writes to {destination}", _APPLY), None
     expected = _lines(sink_filter(config.model_monitor_id, config.further_model_monitor_ids))
     right = [sink for sink in to_topic if _lines(sink.get("filter", "")) == expected]
+    names = ", ".join(str(sink.get("name")) for sink in right or to_topic)
     if not right:
-        names = ", ".join(str(sink.get("name")) for sink in to_topic)
         detail = f"the filter of {names} is not the one of monitor {config.model_monitor_id}"
         fix = f"{_APPLY}: it deploys transak_drift/trigger/{TEMPLATE_NAME}"
         return missing(name, detail, fix), None
-    sink = right[0]
-    if sink.get("disabled"):
-        return missing(name, f"{sink['name']} is disabled", "enable it"), None
+    if right[0].get("disabled"):
+        return missing(name, f"{right[0]['name']} is disabled", "enable it"), None
+    check = passed(name, f"{names} with the project's own filter")
     if len(right) > 1:
-        names = ", ".join(str(item.get("name")) for item in right)
         detail = f"{names} have the same filter, so that each message comes more than once"
-        return missing(name, detail, "delete all but one"), sink.get("writerIdentity")
-    detail = f"{sink['name']} with the project's own filter"
-    return passed(name, detail), sink.get("writerIdentity")
+        check = missing(name, detail, "delete all but one")
+    return check, right[0].get("writerIdentity")
 
 
 def check_notification_channel(
@@ -164,13 +159,11 @@ def check_monitoring_output(session: RestSession, bucket: str, principal: str) -
     name = "IAM on the monitoring output"
 
     def check() -> Check:
-        path = f"/storage/v1/b/{quote(bucket, safe='')}/iam?optionsRequestedPolicyVersion=3"
-        bindings = session.call("GET", "storage", path).get("bindings", [])
-        if any(
-            item.get("role") in _WRITER_ROLES and principal in item.get("members", [])
-            for item in bindings
-        ):
-            return passed(name, f"{principal} may write to gs://{bucket}")
+        path = f"/storage/v1/b/{quote(bucket, safe='')}/iam"
+        policy = session.call("GET", "storage", path, {"optionsRequestedPolicyVersion": 3})
+        for item in policy.get("bindings", []):
+            if item.get("role") in _WRITER_ROLES and principal in item.get("members", []):
+                return passed(name, f"{principal} may write to gs://{bucket}")
         return missing(
             name,
             f"{principal} has no role on gs://{bucket}, so that monitoring jobs fail",
@@ -178,19 +171,6 @@ def check_monitoring_output(session: RestSession, bucket: str, principal: str) -
         )
 
     return answered(name, "create the bucket; grant storage.buckets.getIamPolicy on it", check)
-
-
-def _list_sinks(session: RestSession, project_id: str) -> list[dict[str, Any]]:
-    sinks: list[dict[str, Any]] = []
-    path = f"/v2/projects/{project_id}/sinks?pageSize=100"
-    token = ""
-    for _ in range(_MAX_PAGES):
-        answer = session.call("GET", "logging", f"{path}&pageToken={token}" if token else path)
-        sinks += answer.get("sinks", [])
-        token = answer.get("nextPageToken", "")
-        if not token:
-            break
-    return sinks
 
 
 def _lines(text: str) -> list[str]:

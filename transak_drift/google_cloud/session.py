@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,20 +16,15 @@ from transak_drift.google_cloud.credentials import load_credentials
 from transak_drift.platform import PlatformError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MAX_PAGES = 50
 
 
 class RestSession:
-    """A session of one process.
+    """A session of one process, as a service account where one is named.
 
-    Args:
-        base_url: `http://127.0.0.1:port` in place of `https://<service>.googleapis.com`, spoken to
-            without credentials; None for Google.
-        service_account: e-mail of the service account to act as, or None.
-        attempts: how often a call, which only reads, is made at most.
-        seconds: of one attempt.
-
-    Raises:
-        PlatformError: there are no credentials, or the URL is not of this machine.
+    The base URL `http://127.0.0.1:port` is spoken to in place of Google, without credentials. A
+    call, which only reads, is made `attempts` times at most, each of them for so many seconds.
+    `PlatformError` is raised where there are no credentials, or the URL is not of this machine.
     """
 
     def __init__(
@@ -59,7 +55,7 @@ class RestSession:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def call(
-        self, method: str, service: str, path: str, document: dict[str, Any] | None = None
+        self, method: str, service: str, path: str, parameters: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Make a call that reads, e.g. `GET`, `logging`, `/v2/projects/p/sinks/s`.
 
@@ -67,10 +63,9 @@ class RestSession:
             PlatformError: the call was refused, or there was no answer in time.
         """
         base = self._base_url or f"https://{service}.googleapis.com"
+        sent = {"params" if method == "GET" else "json": parameters}
         try:
-            answer = self._session.request(
-                method, f"{base}{path}", json=document, timeout=self._seconds
-            )
+            answer = self._session.request(method, f"{base}{path}", timeout=self._seconds, **sent)
         except (requests.RequestException, auth_exceptions.GoogleAuthError) as error:
             raise PlatformError(
                 f"no answer of {service}.googleapis.com: {str(error)[:200]}; try again"
@@ -78,6 +73,21 @@ class RestSession:
         if not answer.ok:
             raise PlatformError(_message_of(answer))
         return answer.json()
+
+    def list_all(
+        self, method: str, service: str, path: str, key: str, parameters: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Read a list page by page, until there are `pageSize` of it or no more."""
+        items: list[dict[str, Any]] = []
+        page: Mapping[str, Any] = {}
+        # A page may be empty although more follow: a search may have had no time for all of it.
+        for _ in range(_MAX_PAGES):
+            page = self.call(method, service, path, {**parameters, **page})
+            items += page.get(key, [])
+            if len(items) >= parameters["pageSize"] or not page.get("nextPageToken"):
+                break
+            page = {"pageToken": page["nextPageToken"]}
+        return items[: parameters["pageSize"]]
 
 
 def _message_of(answer: requests.Response) -> str:

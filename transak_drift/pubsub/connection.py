@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.api_core import exceptions, retry
@@ -26,29 +27,22 @@ _CHANNEL_OPTIONS = (
     # A process keeps its clients: they find a server again soon after it was away.
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
-
-CALL_SECONDS = 20.0
+# The codes that Pub/Sub documents as retryable.
+_RETRIED = (
+    exceptions.Aborted,
+    exceptions.InternalServerError,
+    exceptions.ServiceUnavailable,
+    exceptions.TooManyRequests,
+)
 RETRY = retry.Retry(
-    predicate=retry.if_exception_type(
-        exceptions.Aborted,
-        exceptions.InternalServerError,
-        exceptions.ServiceUnavailable,
-        exceptions.TooManyRequests,
-    ),
+    predicate=retry.if_exception_type(*_RETRIED),
     initial=0.1,
     maximum=5.0,
     multiplier=2.0,
     timeout=30.0,
 )
-"""Retries the codes that Pub/Sub documents as retryable, for 30 seconds in all."""
-
-_TEMPORARY = (
-    exceptions.Aborted,
-    exceptions.DeadlineExceeded,
-    exceptions.InternalServerError,
-    exceptions.ServiceUnavailable,
-    exceptions.TooManyRequests,
-)
+CALL_OPTIONS: dict[str, Any] = {"retry": RETRY, "timeout": 20.0}
+"""Of a method of a client: a call is repeated for 30 seconds in all."""
 
 
 @contextmanager
@@ -62,21 +56,21 @@ def pubsub_errors(resource: str, role: str) -> Generator[None]:
     except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
         cause = getattr(error, "cause", None) or error
         text = str(getattr(cause, "message", cause)).strip().partition("\n")[0][:500]
-        if isinstance(cause, _TEMPORARY):
-            raise TemporaryPlatformError(
-                f"Pub/Sub did not answer for {resource} in time: {type(cause).__name__}: {text}"
-            ) from error
-        if isinstance(cause, exceptions.NotFound):
-            raise PlatformError(
+        kind, problem = PlatformError, f"{resource}: {type(cause).__name__}: {text}"
+        if isinstance(cause, (*_RETRIED, exceptions.DeadlineExceeded)):
+            kind = TemporaryPlatformError
+            problem = f"Pub/Sub did not answer in time for {problem}"
+        elif isinstance(cause, exceptions.NotFound):
+            problem = (
                 f"{resource} does not exist: run `terraform apply` in terraform/, and check "
                 f"project_id and the names in the configuration. Pub/Sub said: {text}"
-            ) from error
-        if isinstance(cause, exceptions.Forbidden):
-            raise PlatformError(
+            )
+        elif isinstance(cause, exceptions.Forbidden):
+            problem = (
                 f"permission denied on {resource}: grant {role} on it to the account that runs "
                 f"this. Pub/Sub said: {text}"
-            ) from error
-        raise PlatformError(f"{resource}: {type(cause).__name__}: {text}") from error
+            )
+        raise kind(problem) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +87,9 @@ class PubSubClients:
 
 
 def connect(endpoint: str | None, service_account: str | None = None) -> PubSubClients:
-    """Connect to Pub/Sub.
+    """Connect to `host:port` without encryption (the embedded server, or Google's emulator).
 
-    Args:
-        endpoint: `host:port` of a server without encryption (the embedded server, or Google's
-            emulator), or None for Google Cloud with application default credentials.
-        service_account: e-mail of the service account to act as on Google Cloud, or None.
+    None connects to Google Cloud with application default credentials, or as the service account.
     """
     if endpoint is None:
         credentials = load_credentials(service_account)

@@ -15,27 +15,21 @@ from transak_drift.trigger.message import ReceivedMessage
 # Resource limits of a publish request ("Pub/Sub quotas and limits").
 MAX_PUBLISH_MESSAGES = 1_000
 MAX_PUBLISH_BYTES = 10_000_000
-MAX_ATTRIBUTES = 100
-MAX_ATTRIBUTE_KEY_BYTES = 256
 MAX_ATTRIBUTE_VALUE_BYTES = 1_024
+_MAX_ATTRIBUTES = 100
+_MAX_ATTRIBUTE_KEY_BYTES = 256
 # A message also counts its id and its publish time; the request, the name of its topic.
 _MESSAGE_OVERHEAD_BYTES = 64
 _REQUEST_OVERHEAD_BYTES = 1_000
-MAX_MESSAGE_BYTES = MAX_PUBLISH_BYTES - _REQUEST_OVERHEAD_BYTES - _MESSAGE_OVERHEAD_BYTES
+_MAX_MESSAGE_BYTES = MAX_PUBLISH_BYTES - _REQUEST_OVERHEAD_BYTES - _MESSAGE_OVERHEAD_BYTES
 _MAX_REDUCED_BODY_BYTES = 100_000
 
-REASON_ATTRIBUTE = "reason"
-DETAIL_ATTRIBUTE = "detail"
 SOURCE_MESSAGE_ATTRIBUTE = "source_message_id"
-SOURCE_SUBSCRIPTION_ATTRIBUTE = "source_subscription"
-BODY_BYTES_ATTRIBUTE = "source_body_bytes"
-_OWN_ATTRIBUTES = (
-    REASON_ATTRIBUTE,
-    DETAIL_ATTRIBUTE,
-    SOURCE_MESSAGE_ATTRIBUTE,
-    SOURCE_SUBSCRIPTION_ATTRIBUTE,
-    BODY_BYTES_ATTRIBUTE,
-)
+_REASON = "reason"
+_DETAIL = "detail"
+_SOURCE_SUBSCRIPTION = "source_subscription"
+_BODY_BYTES = "source_body_bytes"
+_OWN_ATTRIBUTES = (_REASON, _DETAIL, SOURCE_MESSAGE_ATTRIBUTE, _SOURCE_SUBSCRIPTION, _BODY_BYTES)
 # Pub/Sub marks what it forwards itself ("Dead-letter topics").
 _PUBSUB_PREFIX = "CloudPubSubDeadLetter"
 _PUBSUB_REASON = "max_delivery_attempts"
@@ -56,6 +50,14 @@ class DeadLetterMessage:
     publish_time: datetime
 
 
+def received_message(delivery: Any) -> ReceivedMessage:
+    """Return what the trigger reads of a google.pubsub.v1.ReceivedMessage."""
+    message = delivery.message
+    # Thousands of messages a tick have no attributes.
+    further = (dict(message.attributes),) if message.attributes else ()
+    return ReceivedMessage(message.message_id, delivery.ack_id, message.data, *further)
+
+
 def dead_letter(
     message: ReceivedMessage, reason: str, detail: str, source_subscription: str
 ) -> Any:
@@ -65,14 +67,14 @@ def dead_letter(
     is cut at its end; `source_body_bytes` then has its length.
     """
     kept = _publishable(message.attributes, without=_OWN_ATTRIBUTES)
-    attributes = dict(islice(kept.items(), MAX_ATTRIBUTES - len(_OWN_ATTRIBUTES))) | {
-        REASON_ATTRIBUTE: _shortened(reason),
-        DETAIL_ATTRIBUTE: _shortened(detail),
+    attributes = dict(islice(kept.items(), _MAX_ATTRIBUTES - len(_OWN_ATTRIBUTES))) | {
+        _REASON: _shortened(reason),
+        _DETAIL: _shortened(detail),
         SOURCE_MESSAGE_ATTRIBUTE: message.message_id,
-        SOURCE_SUBSCRIPTION_ATTRIBUTE: source_subscription,
+        _SOURCE_SUBSCRIPTION: source_subscription,
     }
     letter = types.PubsubMessage.pb()(data=message.data, attributes=attributes)
-    return _cut_to(letter, MAX_MESSAGE_BYTES)
+    return _cut_to(letter, _MAX_MESSAGE_BYTES)
 
 
 def reduced(letter: Any) -> Any:
@@ -85,24 +87,24 @@ def reduced(letter: Any) -> Any:
     return _cut_to(smaller, _MAX_REDUCED_BODY_BYTES)
 
 
-def read_dead_letter(message: ReceivedMessage, publish_time: datetime) -> DeadLetterMessage:
+def read_dead_letter(delivery: Any) -> DeadLetterMessage:
     """Read a message of the dead-letter topic.
 
     Who may publish to the trigger topic may set any attribute, and Pub/Sub keeps them when it
     forwards a message itself: its marks come first. The trigger never passes such marks on.
     """
+    message = received_message(delivery)
     attributes = message.attributes
     reason, detail = "unknown", "not written by the trigger"
     source_message_id = message.message_id
     if _is_forwarded_by_pubsub(attributes):
         reason, detail = _PUBSUB_REASON, "never settled by the sensor; forwarded by Pub/Sub"
-    elif SOURCE_SUBSCRIPTION_ATTRIBUTE in attributes:
-        reason = attributes.get(REASON_ATTRIBUTE, reason)
-        detail = attributes.get(DETAIL_ATTRIBUTE, "")
+    elif _SOURCE_SUBSCRIPTION in attributes:
+        reason = attributes.get(_REASON, reason)
+        detail = attributes.get(_DETAIL, "")
         source_message_id = attributes.get(SOURCE_MESSAGE_ATTRIBUTE, source_message_id)
-    return DeadLetterMessage(
-        message, reason, detail, source_message_id, publish_time.astimezone(UTC)
-    )
+    published = delivery.message.publish_time.ToDatetime(UTC)
+    return DeadLetterMessage(message, reason, detail, source_message_id, published)
 
 
 def replayed_message(letter: DeadLetterMessage) -> Any:
@@ -138,7 +140,7 @@ def _publishable(attributes: Mapping[str, str], without: Collection[str]) -> dic
         for key, value in attributes.items()
         if key not in without
         and not key.startswith(("goog", _PUBSUB_PREFIX))
-        and 0 < len(key.encode()) <= MAX_ATTRIBUTE_KEY_BYTES
+        and 0 < len(key.encode()) <= _MAX_ATTRIBUTE_KEY_BYTES
         and len(value.encode()) <= MAX_ATTRIBUTE_VALUE_BYTES
     }
 
@@ -146,8 +148,8 @@ def _publishable(attributes: Mapping[str, str], without: Collection[str]) -> dic
 def _cut_to(letter: Any, max_bytes: int) -> Any:
     size = len(letter.data)
     if letter.ByteSize() > max_bytes:
-        if BODY_BYTES_ATTRIBUTE not in letter.attributes:
-            letter.attributes[BODY_BYTES_ATTRIBUTE] = str(size)
+        if _BODY_BYTES not in letter.attributes:
+            letter.attributes[_BODY_BYTES] = str(size)
         letter.data = letter.data[: size - (letter.ByteSize() - max_bytes)]
     return letter
 

@@ -11,13 +11,10 @@ from google.iam.v1 import iam_policy_pb2
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.google_cloud.check import Check, missing, passed, unknown
-from transak_drift.pubsub.connection import RETRY, PubSubClients
+from transak_drift.pubsub.connection import CALL_OPTIONS, PubSubClients
 
-_OPTIONS: dict[str, Any] = {"retry": RETRY, "timeout": 20.0}
 _APPLY = "run `terraform apply` in terraform/"
-_PUBLISHER_ROLES = frozenset(
-    {"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin"}
-)
+_PUBLISHER_ROLES = {"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin"}
 
 
 def inspect_trigger_queue(
@@ -29,53 +26,46 @@ def inspect_trigger_queue(
 ) -> list[Check]:
     """Hold topics, subscriptions and their IAM against what the trigger needs.
 
-    Args:
-        clients: the connected clients.
-        config: names them.
-        publishers: by name the IAM principals that must be able to publish to the trigger topic.
-        is_pulled: whether Dagster pulls the trigger subscription; there is none otherwise.
+    The publishers are the IAM principals that must be able to publish to the trigger topic, by
+    name. There is a trigger subscription only where Dagster pulls it.
     """
     project = config.project_id
     topic = topic_name(project, config.trigger_topic)
     subscription = subscription_name(project, config.trigger_subscription)
     dead_letters = topic_name(project, config.dead_letter_topic)
     kept = subscription_name(project, config.dead_letter_subscription)
+    publisher, subscriber = clients.publisher, clients.subscriber
     checks = [
-        _check_topic(clients, "trigger topic", topic),
-        _check_topic(clients, "dead-letter topic", dead_letters),
-        _check_subscription(clients, "dead-letter subscription", kept, dead_letters, None),
+        _check_topic(publisher, "trigger topic", topic),
+        _check_topic(publisher, "dead-letter topic", dead_letters),
+        _check_subscription(subscriber, "dead-letter subscription", kept, dead_letters, None),
         *(
-            _check_publisher(clients, f"IAM of the {name}", topic, principal)
+            _check_publisher(publisher, f"IAM of the {name}", topic, principal)
             for name, principal in publishers.items()
         ),
-        _check_own_access(
-            clients.publisher, "IAM on the dead-letter topic", dead_letters, "topics.publish"
-        ),
+        _check_own_access(publisher, "IAM on the dead-letter topic", dead_letters, "publisher"),
     ]
     if is_pulled:
         name = "trigger subscription"
         checks += [
-            _check_subscription(clients, name, subscription, topic, dead_letters),
-            _check_own_access(
-                clients.subscriber, f"IAM on the {name}", subscription, "subscriptions.consume"
-            ),
+            _check_subscription(subscriber, name, subscription, topic, dead_letters),
+            _check_own_access(subscriber, f"IAM on the {name}", subscription, "subscriber"),
         ]
     return checks
 
 
-def _check_topic(clients: PubSubClients, name: str, topic: str) -> Check:
-    def check() -> Check:
-        clients.publisher.get_topic(topic=topic, **_OPTIONS)
-        return passed(name, topic)
+def _check_topic(client: Any, name: str, topic: str) -> Check:
+    def fault() -> None:
+        client.get_topic(topic=topic, **CALL_OPTIONS)
 
-    return _answered(name, topic, "pubsub.topics.get", check)
+    return _check(name, topic, "pubsub.topics.get", fault, _APPLY)
 
 
 def _check_subscription(
-    clients: PubSubClients, name: str, subscription: str, topic: str, dead_letters: str | None
+    client: Any, name: str, subscription: str, topic: str, dead_letters: str | None
 ) -> Check:
-    def check() -> Check:
-        found = clients.subscriber.get_subscription(subscription=subscription, **_OPTIONS)
+    def fault() -> str | None:
+        found = client.get_subscription(subscription=subscription, **CALL_OPTIONS)
         faults = []
         if found.topic != topic:
             faults.append(f"it is of {found.topic}, not of {topic}")
@@ -87,50 +77,43 @@ def _check_subscription(
             faults.append(f"its dead letters go {where}, not to {dead_letters}")
         if found.filter:
             faults.append(f"its filter {found.filter!r} holds messages back")
-        if faults:
-            return missing(name, f"{subscription}: {'; '.join(faults)}", _APPLY)
-        return passed(name, subscription)
+        return f"{subscription}: {'; '.join(faults)}" if faults else None
 
-    return _answered(name, subscription, "pubsub.subscriptions.get", check)
+    return _check(name, subscription, "pubsub.subscriptions.get", fault, _APPLY)
 
 
-def _check_publisher(clients: PubSubClients, name: str, topic: str, principal: str) -> Check:
-    def check() -> Check:
+def _check_publisher(client: Any, name: str, topic: str, principal: str) -> Check:
+    def fault() -> str | None:
         request = iam_policy_pb2.GetIamPolicyRequest(resource=topic)
-        policy = clients.publisher.get_iam_policy(request=request, **_OPTIONS)
-        if any(
-            binding.role in _PUBLISHER_ROLES and principal in binding.members
-            for binding in policy.bindings
-        ):
-            return passed(name, f"{principal} may publish to {topic}")
-        return missing(
-            name,
-            f"{principal} may not publish to {topic}, so that its messages are lost",
-            f"grant roles/pubsub.publisher on the topic to it: {_APPLY}",
-        )
+        for binding in client.get_iam_policy(request=request, **CALL_OPTIONS).bindings:
+            if binding.role in _PUBLISHER_ROLES and principal in binding.members:
+                return None
+        return f"{principal} may not publish to {topic}, so that its messages are lost"
 
-    return _answered(name, topic, "pubsub.topics.getIamPolicy", check)
+    fix = f"grant roles/pubsub.publisher on the topic to it: {_APPLY}"
+    return _check(name, topic, "pubsub.topics.getIamPolicy", fault, fix)
 
 
-def _check_own_access(client: Any, name: str, resource: str, permission: str) -> Check:
-    permission = f"pubsub.{permission}"
-    role = "publisher" if permission.endswith("publish") else "subscriber"
+def _check_own_access(client: Any, name: str, resource: str, role: str) -> Check:
+    permission = f"pubsub.{'topics.publish' if role == 'publisher' else 'subscriptions.consume'}"
 
-    def check() -> Check:
+    def fault() -> str | None:
         request = iam_policy_pb2.TestIamPermissionsRequest(
             resource=resource, permissions=[permission]
         )
-        if permission in client.test_iam_permissions(request=request, **_OPTIONS).permissions:
-            return passed(name, permission)
-        fix = f"grant roles/pubsub.{role} on {resource} to Dagster"
-        return missing(name, f"missing: {permission}", fix)
+        granted = client.test_iam_permissions(request=request, **CALL_OPTIONS).permissions
+        return None if permission in granted else f"missing: {permission}"
 
-    return _answered(name, resource, permission, check)
+    fix = f"grant roles/pubsub.{role} on {resource} to Dagster"
+    return _check(name, resource, permission, fault, fix)
 
 
-def _answered(name: str, resource: str, permission: str, check: Callable[[], Check]) -> Check:
+def _check(
+    name: str, resource: str, permission: str, fault: Callable[[], str | None], fix: str
+) -> Check:
+    """Return what a look at a resource, which needs a permission, found wrong with it."""
     try:
-        return check()
+        found = fault()
     except exceptions.NotFound:
         return missing(name, f"{resource} does not exist", _APPLY)
     except exceptions.Forbidden:
@@ -139,3 +122,4 @@ def _answered(name: str, resource: str, permission: str, check: Callable[[], Che
         return passed(name, "this Pub/Sub server has no IAM: everyone may do everything")
     except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
         return unknown(name, f"{resource}: {str(error)[:200]}", "try again")
+    return passed(name, resource) if found is None else missing(name, found, fix)

@@ -5,6 +5,7 @@ Source: Cloud Pub/Sub documentation, "Exactly-once delivery".
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,16 +15,16 @@ from typing import Any
 from google.api_core import exceptions
 from google.pubsub_v1 import SubscriberClient, types
 
-from transak_drift.pubsub.connection import CALL_SECONDS, RETRY, pubsub_errors
+from transak_drift.pubsub.connection import CALL_OPTIONS, RETRY, pubsub_errors
 
 _log = logging.getLogger(__name__)
 
-MAX_PULL_SECONDS = 20.0
 MAX_PULL_MESSAGES = 1_000
-MAX_ACK_IDS = 1_000
 DELETED_TOPIC = "_deleted-topic_"
 """What a subscription names as its topic once that topic has been deleted."""
 
+_MAX_PULL_SECONDS = 20.0
+_MAX_ACK_IDS = 1_000
 _ROLE = "roles/pubsub.subscriber"
 _CONCURRENT_CALLS = 4
 _REFUSAL = "EXACTLY_ONCE_ACKID_FAILURE"
@@ -41,79 +42,55 @@ class Subscription:
     def __init__(self, client: SubscriberClient, name: str) -> None:
         self._client = client
         self.name = name
+        self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS)
+        self._settling: list[Future[None]] = []
 
-    def topic(self) -> str | None:
-        """Return the topic that it is attached to, None: there is no such subscription.
-
-        Raises:
-            google.api_core.exceptions.GoogleAPICallError: it cannot be looked at.
-        """
+    def attached_topic(self) -> str | None:
+        """Return the topic of the subscription, None: there is no such subscription."""
         try:
-            return self._client.get_subscription(
-                subscription=self.name, retry=RETRY, timeout=CALL_SECONDS
-            ).topic
+            return self._client.get_subscription(subscription=self.name, **CALL_OPTIONS).topic
         except exceptions.NotFound:
             return None
 
-    def pages(
-        self, max_messages: int, max_bytes: int, wait_seconds: float
-    ) -> Iterator[Sequence[Any]]:
+    def deliveries(self, max_messages: int, max_bytes: int, wait_seconds: float) -> Iterator[Any]:
         """Pull until nothing is left, or a bound is reached; see `TriggerQueue.pull`.
 
-        The next page is under way while the caller works on one. The messages are what protobuf
-        decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus wrap each field at each
-        look, which takes as long as the call.
+        They are what protobuf decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus
+        wrap each field at each look, which takes as long as the call.
         """
-        until = time.monotonic() + MAX_PULL_SECONDS
-        with ThreadPoolExecutor(1) as pool:
+        until = time.monotonic() + _MAX_PULL_SECONDS
+        while max_messages > 0 and max_bytes > 0 and time.monotonic() < until:
+            response = self._pull_once(min(max_messages, MAX_PULL_MESSAGES), wait_seconds)
+            if not response.received_messages:
+                return
+            max_messages -= len(response.received_messages)
+            max_bytes -= response.ByteSize()
+            yield from response.received_messages
 
-            def pull_next() -> Future[Any] | None:
-                if max_messages <= 0 or max_bytes <= 0 or time.monotonic() >= until:
-                    return None
-                wanted = min(max_messages, MAX_PULL_MESSAGES)
-                return pool.submit(self._pull_once, wanted, wait_seconds)
-
-            pending = pull_next()
-            while pending is not None:
-                response = pending.result()
-                page = response.received_messages
-                if not page:
-                    return
-                max_messages -= len(page)
-                max_bytes -= response.ByteSize()
-                pending = pull_next()
-                yield page
-
-    def start_acknowledging(self, ack_ids: Sequence[str]) -> list[Future[None]]:
+    def start_acknowledging(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again.
 
-        What one call has room for is acknowledged on return, more of them in the background.
+        What one call has room for is acknowledged on return; more of them are acknowledged in the
+        background, for which `finish` waits.
         """
-        return self._settle(
-            ack_ids,
-            lambda part: self._client.acknowledge(
-                subscription=self.name, ack_ids=part, retry=RETRY, timeout=CALL_SECONDS
-            ),
-        )
+        self._start_settling(self._client.acknowledge, ack_ids)
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries, as `start_acknowledging`, and wait until that is done."""
-        finish(self.start_acknowledging(ack_ids))
+        self.start_acknowledging(ack_ids)
+        self.finish()
 
-    def set_ack_deadline(self, ack_ids: Sequence[str], seconds: int) -> None:
-        """Let the leases of deliveries end so many seconds from now; 0 gives them back."""
-        finish(
-            self._settle(
-                ack_ids,
-                lambda part: self._client.modify_ack_deadline(
-                    subscription=self.name,
-                    ack_ids=part,
-                    ack_deadline_seconds=seconds,
-                    retry=RETRY,
-                    timeout=CALL_SECONDS,
-                ),
-            )
-        )
+    def release(self, ack_ids: Sequence[str]) -> None:
+        """Give deliveries back, so that their messages are delivered again at once."""
+        self._start_settling(self._client.modify_ack_deadline, ack_ids, ack_deadline_seconds=0)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until all is settled that can be, then raise what went wrong."""
+        settling, self._settling = self._settling, []
+        wait(settling)
+        for future in settling:
+            future.result()
 
     def _pull_once(self, max_messages: int, wait_seconds: float) -> Any:
         with pubsub_errors(self.name, _ROLE):
@@ -132,42 +109,31 @@ class Subscription:
                 response = types.PullResponse()
         return types.PullResponse.pb(response)
 
-    def _settle(
-        self, ack_ids: Sequence[str], call: Callable[[list[str]], object]
-    ) -> list[Future[None]]:
+    def _start_settling(
+        self, method: Callable[..., object], ack_ids: Sequence[str], **settings: int
+    ) -> None:
+        call = functools.partial(method, subscription=self.name, **settings, **CALL_OPTIONS)
         distinct = list(dict.fromkeys(ack_ids))
-        parts = [
-            distinct[start : start + MAX_ACK_IDS] for start in range(0, len(distinct), MAX_ACK_IDS)
-        ]
+        parts = [distinct[at : at + _MAX_ACK_IDS] for at in range(0, len(distinct), _MAX_ACK_IDS)]
 
         def settle(part: list[str]) -> None:
             with pubsub_errors(self.name, _ROLE):
-                _settle_part(part, call)
+                _settle(part, call)
 
         if len(parts) == 1:
             settle(parts[0])
-            return []
-        pool = ThreadPoolExecutor(_CONCURRENT_CALLS)
+            return
         # Where one fails the others are made as well: each part is settled for itself.
-        futures = [pool.submit(settle, part) for part in parts]
-        pool.shutdown(wait=False)
-        return futures
+        self._settling += [self._pool.submit(settle, part) for part in parts]
 
 
-def finish(settling: Sequence[Future[None]]) -> None:
-    """Wait until all is settled that can be, then raise what went wrong."""
-    wait(settling)
-    for future in settling:
-        future.result()
-
-
-def _settle_part(ack_ids: list[str], call: Callable[[list[str]], object]) -> None:
+def _settle(ack_ids: list[str], call: Callable[..., object]) -> None:
     left = ack_ids
     refused_for_now: list[str] = []
     pause = _FIRST_PAUSE_SECONDS
     for _ in range(_MAX_CALLS):
         try:
-            call(left)
+            call(ack_ids=left)
             left = []
         except exceptions.GoogleAPICallError as error:
             refused = _refused_ids(error)
@@ -183,11 +149,7 @@ def _settle_part(ack_ids: list[str], call: Callable[[list[str]], object]) -> Non
             time.sleep(pause)
             pause *= 2
             left, refused_for_now = refused_for_now, []
-    _log.warning(
-        "Pub/Sub still refuses %d ack ids after %d calls: their messages come again",
-        len(left),
-        _MAX_CALLS,
-    )
+    _log.warning("Pub/Sub still refuses %d ack ids: their messages come again", len(left))
 
 
 def _refused_ids(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from google.pubsub_v1 import types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub import trigger_queue
 from transak_drift.pubsub.connection import PubSubClients, connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.trigger.message import ReceivedMessage
 from transak_drift_tests.config.configurations import configuration
 
 # The embedded server answers an empty pull after half of so short a wait.
 WAIT_SECONDS = 0.5
+
+
+class QueueInTest(TriggerQueue):
+    """The queue, with what tests do to it."""
+
+    def take(self, most: int = 10_000) -> list[ReceivedMessage]:
+        """Pull what there is."""
+        return self.pull(most, 64_000_000, WAIT_SECONDS)
+
+    def reject(self, reason: str = "not_json", detail: str = "detail") -> None:
+        """Forward all that waits, as the sensor does."""
+        messages = self.take()
+        self.publish_dead_letters([(message, reason, detail) for message in messages])
+        self.acknowledge([message.ack_id for message in messages])
+
+    def publish_with(self, body: bytes, attributes: dict[str, str]) -> str:
+        """Publish a message with attributes, as others do."""
+        message = types.PubsubMessage(data=body, attributes=attributes)
+        response = self._clients.publisher.publish(topic=self.topic, messages=[message])
+        return response.message_ids[0]
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +46,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PubSubClients]:
-    directory: Path = tmp_path_factory.mktemp("pubsub")
-    with ensure_embedded_pubsub(directory, grace_seconds=1.0) as server:
+    with ensure_embedded_pubsub(tmp_path_factory.mktemp("pubsub"), grace_seconds=1.0) as server:
         connected = connect(server.endpoint)
         yield connected
         connected.close()
@@ -40,7 +60,7 @@ def config(request: pytest.FixtureRequest) -> MonitoringConfig:
 
 
 @pytest.fixture
-def queue(clients: PubSubClients, config: MonitoringConfig) -> TriggerQueue:
-    queue = TriggerQueue(clients, config)
+def queue(clients: PubSubClients, config: MonitoringConfig) -> QueueInTest:
+    queue = QueueInTest(clients, config)
     queue.ensure_exists()
     return queue

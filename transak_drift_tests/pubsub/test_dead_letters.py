@@ -21,27 +21,16 @@ from transak_drift.pubsub.dead_letters import (
 )
 from transak_drift.pubsub.trigger_queue import MAX_DELIVERY_ATTEMPTS, TriggerQueue
 from transak_drift.trigger.message import ReceivedMessage
-from transak_drift_tests.pubsub.conftest import WAIT_SECONDS
+from transak_drift_tests.pubsub.conftest import QueueInTest
 from transak_drift_tests.servers.exactly_once_pubsub import ExactlyOncePubSub
 
 
-def pull(queue: TriggerQueue, most: int = 10_000) -> list[ReceivedMessage]:
-    return queue.pull(most, 64_000_000, WAIT_SECONDS)
-
-
-def reject(queue: TriggerQueue, reason: str = "not_json", detail: str = "detail") -> None:
-    """Forward all that waits, as the sensor does."""
-    messages = pull(queue)
-    queue.publish_dead_letters([(message, reason, detail) for message in messages])
-    queue.acknowledge([message.ack_id for message in messages])
-
-
 def test_a_rejected_message_goes_to_the_dead_letters_whole_and_with_its_reason(
-    queue: TriggerQueue,
+    queue: QueueInTest,
 ) -> None:
-    message_id = queue.publish(b"\xff bad", {"origin": "sink", "reason": "their own"})
-    reject(queue, "not_utf8", "byte 0 — " + "é" * 5_000)
-    assert pull(queue) == []
+    message_id = queue.publish_with(b"\xff bad", {"origin": "sink", "reason": "their own"})
+    queue.reject("not_utf8", "byte 0 — " + "é" * 5_000)
+    assert queue.take() == []
     [letter] = queue.list_dead_letters()
     assert letter.message.data == b"\xff bad"
     assert letter.message.attributes["origin"] == "sink"
@@ -53,11 +42,11 @@ def test_a_rejected_message_goes_to_the_dead_letters_whole_and_with_its_reason(
     )
 
 
-def test_a_thousand_letters_of_ten_kilobytes_pass(queue: TriggerQueue) -> None:
+def test_a_thousand_letters_of_ten_kilobytes_pass(queue: QueueInTest) -> None:
     # Their bodies alone fit one request; with the details they do not.
     for _ in range(3):
         queue.publish_many([b"x" * 9_900] * 400)
-    messages = pull(queue)
+    messages = queue.take()
     assert len(messages) == 1_200
     queue.publish_dead_letters([(message, "not_json", "d" * 1_000) for message in messages])
     queue.acknowledge([message.ack_id for message in messages])
@@ -67,15 +56,15 @@ def test_a_thousand_letters_of_ten_kilobytes_pass(queue: TriggerQueue) -> None:
     last = letters[-1].source_message_id
     assert queue.replay_dead_letters(None, [last]).missing == []
     assert len(queue.replay_dead_letters().published) == 1_199
-    assert len(pull(queue)) == 1_200
+    assert len(queue.take()) == 1_200
 
 
-def test_a_message_that_fills_its_request_is_forwarded_cut(queue: TriggerQueue) -> None:
+def test_a_message_that_fills_its_request_is_forwarded_cut(queue: QueueInTest) -> None:
     attributes = {f"{'k' * 250}-{n}": "v" * 1_024 for n in range(90)}
     room = MAX_PUBLISH_BYTES - 200 - types.PubsubMessage.pb()(attributes=attributes).ByteSize()
-    queue.publish(b"x" * room, attributes)
+    queue.publish_with(b"x" * room, attributes)
     queue.publish(b"small")
-    reject(queue, "too_large")
+    queue.reject("too_large")
     large, small = queue.list_dead_letters()
     assert (small.message.data, small.reason) == (b"small", "too_large")
     assert large.reason == "too_large"
@@ -141,62 +130,58 @@ def test_batches_keep_to_the_limits_of_a_request(shapes: list[tuple[int, int, in
         assert len(batch) <= MAX_PUBLISH_MESSAGES
 
 
-def test_a_reason_of_the_publisher_is_not_believed(queue: TriggerQueue) -> None:
+def test_a_reason_of_the_publisher_is_not_believed(queue: QueueInTest) -> None:
     claims = {
         "reason": "all fine",
         "detail": "nothing to see",
         "source_message_id": "1",
         "source_subscription": queue.subscription,
     }
-    queue.publish(b"{}", claims)
+    queue.publish_with(b"{}", claims)
     for _ in range(MAX_DELIVERY_ATTEMPTS):
-        queue.release([message.ack_id for message in pull(queue, 1)])
+        queue.release([message.ack_id for message in queue.take(1)])
     [letter] = queue.list_dead_letters()
     assert letter.reason == "max_delivery_attempts"
     assert "forwarded by Pub/Sub" in letter.detail
     assert letter.source_message_id == letter.message.message_id
     [replayed] = queue.replay_dead_letters().published
-    [message] = pull(queue)
+    [message] = queue.take()
     assert message.message_id == replayed
     assert {key: message.attributes.get(key) for key in claims} == claims
     assert not any(key.startswith("CloudPubSub") for key in message.attributes)
 
 
-def test_marks_of_pubsub_that_a_publisher_sets_are_not_believed(queue: TriggerQueue) -> None:
-    message_id = queue.publish(b"{", {"CloudPubSubDeadLetterSourceDeliveryCount": "100"})
-    reject(queue, "not_json")
-    [letter] = queue.list_dead_letters()
-    assert (letter.reason, letter.source_message_id) == ("not_json", message_id)
-
-
-def test_a_letter_that_nobody_knows_is_named_so(
-    queue: TriggerQueue, clients: PubSubClients
+def test_marks_of_pubsub_that_a_publisher_sets_are_not_believed(
+    queue: QueueInTest, clients: PubSubClients
 ) -> None:
-    clients.publisher.publish(
-        topic=queue.dead_letter_topic,
-        messages=[types.PubsubMessage(data=b"by hand", attributes={"reason": "drift"})],
+    message_id = queue.publish_with(b"{", {"CloudPubSubDeadLetterSourceDeliveryCount": "100"})
+    queue.reject("not_json")
+    by_hand = types.PubsubMessage(data=b"by hand", attributes={"reason": "drift"})
+    clients.publisher.publish(topic=queue.dead_letter_topic, messages=[by_hand])
+    rejected, unknown = queue.list_dead_letters()
+    assert (rejected.reason, rejected.source_message_id) == ("not_json", message_id)
+    assert unknown.reason == "unknown"
+    assert unknown.publish_time <= datetime.now(UTC)
+
+
+def test_replay_takes_a_dead_letter_out_and_publishes_what_it_was(queue: QueueInTest) -> None:
+    kept, replayed = (
+        queue.publish_with(body, {"origin": "sink"}) for body in (b"kept", b"replayed")
     )
-    [letter] = queue.list_dead_letters()
-    assert letter.reason == "unknown"
-    assert letter.publish_time <= datetime.now(UTC)
-
-
-def test_replay_takes_a_dead_letter_out_and_publishes_what_it_was(queue: TriggerQueue) -> None:
-    kept, replayed = (queue.publish(body, {"origin": "sink"}) for body in (b"kept", b"replayed"))
-    reject(queue)
+    queue.reject()
     replay = queue.replay_dead_letters(None, [replayed, "no-such-id"])
     assert replay.missing == ["no-such-id"]
-    [message] = pull(queue)
+    [message] = queue.take()
     assert [message.message_id] == replay.published
     assert (message.data, dict(message.attributes)) == (b"replayed", {"origin": "sink"})
     assert [letter.source_message_id for letter in queue.list_dead_letters()] == [kept]
 
 
 def test_a_letter_that_cannot_be_replayed_stays_a_dead_letter(
-    queue: TriggerQueue, clients: PubSubClients
+    queue: QueueInTest, clients: PubSubClients
 ) -> None:
     message_id = queue.publish(b"kept")
-    reject(queue)
+    queue.reject()
     clients.publisher.delete_topic(topic=queue.topic)
     with pytest.raises(PlatformError, match="does not exist"):
         queue.replay_dead_letters()
