@@ -15,27 +15,23 @@ The function keeps no state, which bounds what it honours:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from typing import Any
 
 from cloudevents.http import CloudEvent
 
-from transak_drift.cloud_function.pubsub_event import (
-    PushedMessage,
-    UnexpectedEventError,
-    read_pushed_message,
-)
-from transak_drift.cloud_function.structured_log import with_fields
+from transak_drift.cloud_function.pubsub_event import PushedMessage, read_pushed_message
+from transak_drift.cloud_function.structured_log import write_entry
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.platform import MonitoringJobs, PlatformError, TrainingRequest
+from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
+from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.decision import TrainingHistory, hold_back
 from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.training_launch import launch_training
 
 UNEXPECTED_EVENT = "unexpected_event"
@@ -45,135 +41,95 @@ NOT_SETTLED = "not_settled_in_time"
 MAX_AGE = timedelta(hours=20)
 
 
-class Disposition(StrEnum):
-    """How a message ended."""
-
-    LAUNCHED = "launched"
-    ADOPTED = "adopted"
-    HELD = "held"
-    NOT_DRIFT = "not_drift"
-    DEAD_LETTERED = "dead_lettered"
-
-
 class NotReadyError(Exception):
     """The monitoring job has not ended, or cannot be read now."""
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedModel:
-    """A monitored model, what reads its monitoring jobs, and what trains it."""
-
-    config: MonitoringConfig
-    jobs: MonitoringJobs
-    connection: VertexConnection
-
-
-@dataclass(frozen=True, slots=True)
 class DriftMessageHandler:
-    """Settles the messages of the models, at least one, that share a trigger topic."""
+    """Settles the messages of the models, at least one, that share a trigger topic.
 
-    models: Sequence[TrainedModel]
+    Each model has the connection by which its jobs are read and its training is started.
+    """
+
+    models: Sequence[tuple[MonitoringConfig, VertexConnection]]
     queue: TriggerQueue
-    logger: logging.Logger
 
-    def handle(self, event: CloudEvent) -> Disposition:
-        """Settle one event from Eventarc.
-
-        Returns:
-            How it ended. The event is then done with: a final failure is in the dead-letter topic.
+    def handle(self, event: CloudEvent) -> None:
+        """Settle one event from Eventarc; a final failure is in the dead-letter topic.
 
         Raises:
             Exception: it could not be settled; Eventarc delivers the event again.
         """
+        pushed = read_pushed_message(event, self.queue.topic)
+        if pushed.problem:
+            self._dead_letter(pushed, UNEXPECTED_EVENT, pushed.problem)
+            return
         try:
-            pushed = read_pushed_message(event, self.queue.topic)
-        except UnexpectedEventError as error:
-            pushed = PushedMessage(error.event_as_message, None)
-            return self._dead_letter(pushed, UNEXPECTED_EVENT, str(error))
-        try:
-            return self._settle(pushed)
+            self._settle(pushed)
         except Exception as error:
             if pushed.publish_time is not None and _now() - pushed.publish_time > MAX_AGE:
-                return self._dead_letter(pushed, NOT_SETTLED, str(error), logging.ERROR)
-            self.logger.log(
-                logging.WARNING if isinstance(error, NotReadyError) else logging.ERROR,
-                "%s; the message is delivered again",
-                error,
-                exc_info=not isinstance(error, NotReadyError | PlatformError),
-                extra=_fields(pushed),
+                self._dead_letter(pushed, NOT_SETTLED, str(error), "ERROR")
+                return
+            write_entry(
+                "WARNING" if isinstance(error, NotReadyError) else "ERROR",
+                f"{error}; the message is delivered again",
+                error=None if isinstance(error, NotReadyError | PlatformError) else error,
+                message_id=pushed.message.message_id,
             )
             raise
 
-    def _settle(self, pushed: PushedMessage) -> Disposition:
-        models = [(model.config, model.jobs) for model in self.models]
-        assessment = Assessor(models, _now()).assess(pushed.message.data)
-        match assessment:
-            case Assessment(Verdict.DRIFT, event=DriftEvent() as event):
-                (model,) = (model for model in self.models if model.config is assessment.config)
-                return self._train(pushed, model, event)
-            case Assessment(Verdict.NOT_DRIFT):
-                return self._log(pushed, Disposition.NOT_DRIFT, assessment.reason)
-            case Assessment(Verdict.REJECTED):
-                return self._dead_letter(pushed, str(assessment.rejection), assessment.reason)
-            case _:
-                raise NotReadyError(assessment.reason)
+    def _settle(self, pushed: PushedMessage) -> None:
+        jobs = [(config, VertexMonitoringJobs(connection)) for config, connection in self.models]
+        found = Assessor(jobs, _now()).assess(pushed.message.data)
+        if found.event is not None:
+            (model,) = (model for model in self.models if model[0] is found.config)
+            self._train(pushed, *model, found.event)
+        elif found.verdict is Verdict.NOT_DRIFT:
+            _log(pushed, "not_drift", found.reason)
+        elif found.verdict is Verdict.REJECTED:
+            self._dead_letter(pushed, str(found.rejection), found.reason)
+        else:
+            raise NotReadyError(found.reason)
 
-    def _train(self, pushed: PushedMessage, model: TrainedModel, event: DriftEvent) -> Disposition:
-        policy = model.config.retrain_policy
-        hold = hold_back(len(event.features), policy, TrainingHistory(), _now())
-        if hold is not None:
-            return self._log(pushed, Disposition.HELD, hold, logging.WARNING, event)
-        order = TrainingRequest(event.key, event.window_end)
-        # A job that failed is not followed by another, since a message may come again at any time.
-        training = launch_training(model.connection, model.config, order, retry_failed=False)
-        return self._log(
-            pushed,
-            Disposition.ADOPTED if training.adopted else Disposition.LAUNCHED,
-            f"{training.job_name} {'was started before' if training.adopted else 'started'}",
-            event=event,
-            pipeline_job=training.job_name,
-        )
-
-    def _dead_letter(
-        self, pushed: PushedMessage, reason: str, detail: str, level: int = logging.WARNING
-    ) -> Disposition:
-        letter = (pushed.message, reason, detail)
-        (dead_letter,) = self.queue.publish_dead_letters([letter], pushed.subscription)
-        return self._log(
-            pushed,
-            Disposition.DEAD_LETTERED,
-            f"{reason}: {detail}",
-            level,
-            reason=reason,
-            dead_letter=dead_letter,
-        )
-
-    def _log(
+    def _train(
         self,
         pushed: PushedMessage,
-        disposition: Disposition,
-        sentence: str,
-        level: int = logging.INFO,
-        event: DriftEvent | None = None,
-        **fields: str,
-    ) -> Disposition:
-        extra = _fields(pushed, event, outcome=str(disposition), **fields)
-        self.logger.log(level, "%s: %s", disposition, sentence, extra=extra)
-        return disposition
+        config: MonitoringConfig,
+        connection: VertexConnection,
+        event: DriftEvent,
+    ) -> None:
+        fields: dict[str, Any] = {
+            "model_monitor": event.model_monitor_id,
+            "drift_event": event.key,
+            "features": {item.feature: item.distance for item in event.features},
+        }
+        hold = hold_back(len(event.features), config.retrain_policy, TrainingHistory(), _now())
+        if hold is not None:
+            _log(pushed, "held", hold, "WARNING", **fields)
+            return
+        order = TrainingRequest(event.key, event.window_end)
+        # A job that failed is not followed by another, since a message may come again at any time.
+        training = launch_training(connection, config, order, retry_failed=False)
+        outcome = "adopted" if training.adopted else "launched"
+        told = f"{training.job_name} {'was started before' if training.adopted else 'started'}"
+        _log(pushed, outcome, told, pipeline_job=training.job_name, **fields)
+
+    def _dead_letter(
+        self, pushed: PushedMessage, reason: str, detail: str, severity: str = "WARNING"
+    ) -> None:
+        letter = (pushed.message, reason, detail)
+        (sent,) = self.queue.publish_dead_letters([letter], pushed.subscription)
+        told = f"{reason}: {detail}"
+        _log(pushed, "dead_lettered", told, severity, reason=reason, dead_letter=sent)
+
+
+def _log(
+    pushed: PushedMessage, outcome: str, told: str, severity: str = "INFO", **fields: Any
+) -> None:
+    message_id = pushed.message.message_id
+    write_entry(severity, f"{outcome}: {told}", message_id=message_id, outcome=outcome, **fields)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _fields(
-    pushed: PushedMessage, event: DriftEvent | None = None, **fields: str
-) -> dict[str, dict[str, object]]:
-    features = None if event is None else {item.feature: item.distance for item in event.features}
-    return with_fields(
-        message_id=pushed.message.message_id,
-        model_monitor=None if event is None else event.model_monitor_id,
-        drift_event=None if event is None else event.key,
-        features=features,
-        **fields,
-    )

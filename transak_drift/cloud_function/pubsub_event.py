@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -21,24 +20,18 @@ from transak_drift.trigger.message import ReceivedMessage
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 
 
-class UnexpectedEventError(ValueError):
-    """An event that carries no Pub/Sub message of our topic, and the whole event as a message."""
-
-    def __init__(self, detail: str, event_as_message: ReceivedMessage) -> None:
-        self.event_as_message = event_as_message
-        super().__init__(detail)
-
-
 @dataclass(frozen=True, slots=True)
 class PushedMessage:
     """A message as Eventarc delivers it, and the subscription that it made for the function.
 
-    There is no ack id: the function's answer acknowledges the message.
+    There is no ack id: the function's answer acknowledges the message. Of an event that carries no
+    message of our topic, `problem` says why, and the message is the whole event.
     """
 
     message: ReceivedMessage
-    subscription: str | None
+    subscription: str | None = None
     publish_time: datetime | None = None
+    problem: str = ""
 
 
 def _decoded(value: Any) -> bytes:
@@ -61,33 +54,21 @@ class _MessagePublished(BaseModel):
 
 
 def read_pushed_message(event: CloudEvent, topic: str) -> PushedMessage:
-    """Take the message out of an event of the trigger topic.
-
-    Raises:
-        UnexpectedEventError: the event is of another type or topic, or its data has another form.
-    """
+    """Take the message out of an event of the trigger topic."""
+    data = event.data
+    whole = data if isinstance(data, bytes) else json.dumps(data, default=str).encode()
+    unread = ReceivedMessage(message_id=str(event["id"])[:200], ack_id="", data=whole)
     expected = {"type": MESSAGE_PUBLISHED, "source": f"//pubsub.googleapis.com/{topic}"}
     for attribute, value in expected.items():
         if event[attribute] != value:
-            detail = f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}"
-            raise UnexpectedEventError(detail, _whole_event(event))
+            problem = f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}"
+            return PushedMessage(unread, problem=problem)
     try:
-        published = _MessagePublished.model_validate(event.data)
+        published = _MessagePublished.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(map(str, ("data", *first["loc"])))
-        raise UnexpectedEventError(f"{path}: {first['msg']}", _whole_event(event)) from None
+        return PushedMessage(unread, problem=f"{path}: {first['msg']}")
     found = published.message
     message = ReceivedMessage(found.message_id, "", found.data, found.attributes)
     return PushedMessage(message, published.subscription, found.publish_time)
-
-
-def _whole_event(event: CloudEvent) -> ReceivedMessage:
-    data = event.data
-    if isinstance(data, bytes):
-        body = data
-    elif isinstance(data, Mapping | list):
-        body = json.dumps(data, default=str).encode()
-    else:
-        body = str(data).encode(errors="backslashreplace")
-    return ReceivedMessage(message_id=str(event["id"])[:200], ack_id="", data=body)

@@ -20,38 +20,21 @@ ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
 _BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredictionJobs/[^/]+")
 
 
-class MonitoringStepError(ValueError):
-    """The step was given something else than it needs; the message names it and the fix."""
-
-
 def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, Any]) -> str:
     """Start the monitoring run of a day's predictions, as the pipeline's service account.
 
-    TRANSAK_DRIFT_VERTEX_ENDPOINT (`host:port`) takes the place of the region's own endpoint.
-
-    Args:
-        config_text: text of the monitoring configuration.
-        day_text: the day, YYYY-MM-DD.
-        prediction: metadata of the prediction step's artifact `google.VertexBatchPredictionJob`.
-
-    Returns:
-        Resource name of the ModelMonitoringJob, within seconds; nothing waits for its end.
-
-    Raises:
-        ConfigError: the configuration is wrong.
-        MonitoringStepError: the day or the artifact is.
-        PlatformError: the monitor is missing, or a call is refused.
+    `prediction` is the metadata of the prediction step's BatchPredictionJob. Returned is the name
+    of the ModelMonitoringJob; nothing waits for its end. TRANSAK_DRIFT_VERTEX_ENDPOINT
+    (`host:port`) takes the place of the region's own endpoint.
     """
     config = parse_config(config_text, "monitoring_config")
     try:
         day = date.fromisoformat(day_text)
     except ValueError:
-        raise MonitoringStepError(
-            f"day = {day_text!r}: is no day of the calendar; fix: write it as YYYY-MM-DD"
-        ) from None
-    job = prediction.get("resourceName")
-    if not isinstance(job, str) or _BATCH_PREDICTION_JOB.fullmatch(job) is None:
-        raise MonitoringStepError(
+        raise ValueError(f"day = {day_text!r}: is no day; fix: write it as YYYY-MM-DD") from None
+    job = str(prediction.get("resourceName"))
+    if _BATCH_PREDICTION_JOB.fullmatch(job) is None:
+        raise ValueError(
             f"batch_prediction_job.resourceName = {job!r}: is not "
             "projects/*/locations/*/batchPredictionJobs/*; fix: pass on the prediction step's "
             "output batchpredictionjob"

@@ -6,11 +6,9 @@ from kfp import dsl
 from transak_drift.pipelines.components.google_launchers import batch_predict_op
 from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
 
-PIPELINE_NAME = "pipeline-predict"
-
 
 @dsl.pipeline(
-    name=PIPELINE_NAME,
+    name="pipeline-predict",
     description="Predicts a day's transactions, then starts the monitoring of their drift.",
 )
 def pipeline_predict(

@@ -17,16 +17,12 @@ from sklearn.pipeline import Pipeline
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
-from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
+from transak_drift.local.file_transactions import monitored_kinds, own_transactions
 from transak_drift.local.trainer import Challenger, train_classifier
 from transak_drift.training.training_window import select_training_days
 
 # The name that Vertex AI's own scikit-learn serving images look for.
 MODEL_FILE = "model.joblib"
-
-
-class TrainingStepError(ValueError):
-    """The step cannot train; the message names the parameter, its value and the fix."""
 
 
 def train_challenger(
@@ -39,46 +35,40 @@ def train_challenger(
 ) -> tuple[Challenger, list[date]]:
     """Train on the present regime's days, and compare with the present model.
 
-    Args:
-        config: the monitored model; its thresholds tell which days are of one regime.
-        transactions: where the days lie, as `FileTransactions` takes it, or the same in a bucket.
-        first_day: earliest day that may be used.
-        last_day: the day whose data drifted, which is always used.
-        champion_directory: of the present version's files; empty where it has none.
-        seed: of sampling and splitting; 0 or more.
-
-    Returns:
-        The challenger, and the days it learned from, ascending.
-
-    Raises:
-        TrainingStepError: a day is missing, or the present version's files are not there.
-        TransactionsError: the transactions cannot be read.
-        TrainingDataError: no classifier can learn from them.
+    The days lie where `FileTransactions` takes them, or in a bucket, and `last_day`, whose data
+    drifted, is always used. `champion_directory` has the present version's files; it is empty where
+    there is none. Returned are the challenger, and the days it learned from, ascending.
     """
-    source = FileTransactions(
-        mounted_path(transactions),
-        date_column=config.date_column,
-        required_columns=tuple(config.drift_thresholds),
-        csv_format=config.csv,
-    )
+    mounted = config.model_copy(update={"transactions": mounted_path(transactions)})
+    source = own_transactions(mounted)
     candidates = [day for day in source.days() if first_day <= day <= last_day]
     if last_day not in candidates:
-        raise TrainingStepError(
+        raise ValueError(
             f"last_day = {last_day}: {transactions} has no transactions of that day; "
             "fix: write them first, or name another day"
         )
     champion = _load_champion(champion_directory) if champion_directory else None
+    kinds = monitored_kinds(config)
     with TemporaryDirectory() as directory:
-        days = _Days(source, config, Path(directory))
-        chosen = select_training_days(
-            last_day,
-            candidates,
-            days.statistics,
-            config.drift_thresholds,
-            (last_day - first_day).days + 1,
+
+        def file_of(day: date) -> Path:
+            path = Path(directory) / f"{day}.parquet"
+            if not path.exists():
+                source.write_day(day, path)
+            return path
+
+        def statistics_of(day: date) -> DatasetStatistics:
+            found = scan_statistics([file_of(day)], kinds, csv_format=config.csv)
+            # The event's day is scanned first, and decides how a feature is measured on all others.
+            kinds.update({name: item.kind for name, item in found.features.items()})
+            return found
+
+        max_days = (last_day - first_day).days + 1
+        days = select_training_days(
+            last_day, candidates, statistics_of, config.drift_thresholds, max_days
         )
-        files = [days.file(day) for day in chosen]
-        return train_classifier(files, config.label_column, seed, champion), chosen
+        files = [file_of(day) for day in days]
+        return train_classifier(files, config.label_column, seed, champion), days
 
 
 def save_model(challenger: Challenger, directory: str) -> None:
@@ -110,31 +100,9 @@ def mounted_path(location: str) -> str:
 def _load_champion(directory: str) -> Pipeline:
     path = Path(mounted_path(directory)) / MODEL_FILE
     if not path.is_file():
-        raise TrainingStepError(
+        raise ValueError(
             f"the present version's directory {directory!r} holds no {MODEL_FILE}, so that the "
             "challenger cannot be compared with it; fix: make a version of this pipeline the "
             "default version first"
         )
     return joblib.load(path)
-
-
-class _Days:
-    """The days of a source, each written once, when it is needed."""
-
-    def __init__(self, source: FileTransactions, config: MonitoringConfig, directory: Path) -> None:
-        self._source = source
-        self._csv_format = config.csv
-        self._kinds = monitored_kinds(config)
-        self._directory = directory
-
-    def file(self, day: date) -> Path:
-        path = self._directory / f"{day}.parquet"
-        if not path.exists():
-            self._source.write_day(day, path)
-        return path
-
-    def statistics(self, day: date) -> DatasetStatistics:
-        found = scan_statistics([self.file(day)], self._kinds, csv_format=self._csv_format)
-        # The event's day is scanned first, and decides how a feature is measured on all others.
-        self._kinds = {name: item.kind for name, item in found.features.items()}
-        return found

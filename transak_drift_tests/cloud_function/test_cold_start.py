@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from transak_drift.cloud_function.cold_start import build_handler
-from transak_drift.cloud_function.structured_log import StructuredFormatter, structured_logger
+from transak_drift.cloud_function.structured_log import write_entry
 from transak_drift.config.errors import ConfigError
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import ENTRY_POINT
+from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import REPOSITORY, document
 
-_START = f"""
-import importlib, pathlib, sys
-root = pathlib.Path(sys.argv[1])
-sys.path.insert(0, str(root))
-import main
-assert callable(main.{ENTRY_POINT})
-for file in root.rglob("*.py"):
-    name = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-    if not name.endswith(".main"):
-        importlib.import_module(name)
-own = {{n: m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "transak_drift"}}
-strays = {{n: f for n, f in own.items() if not f.startswith(sys.argv[1])}}
-assert not strays, strays
-assert not {{"dagster", "kfp"}} & set(sys.modules)
-"""
 
+def test_the_archive_holds_what_it_imports_and_installs_the_rest(tmp_path: Path) -> None:
+    unpack_archive(tmp_path, "{}")
+    lines = (tmp_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
 
-def test_the_archive_alone_starts_the_function_and_each_module_finds_what_it_imports(
-    deployment: Deployment,
-) -> None:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRANSAK_DRIFT_")}
-    ended = subprocess.run(
-        # Isolated: the repository itself is not importable, as in the deployed function.
-        [sys.executable, "-I", "-B", "-c", _START, str(deployment.archive)],
-        cwd=deployment.archive,
-        env={**inherited, **deployment.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    imports = check_imports(tmp_path, [requirement.name for requirement in pinned])
+
+    assert {"pydantic", "google", "yaml", "functions_framework"} <= imports
+    assert not {"dagster", "kfp"} & imports
+    # The function is built with the versions that the tests run with.
+    for requirement in pinned:
+        assert str(requirement.specifier) == f"=={version(requirement.name)}", requirement.name
 
 
 @pytest.fixture
@@ -64,74 +43,61 @@ def archive(tmp_path: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPa
     return tmp_path
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """What the function logs."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(StructuredFormatter())
-    structured_logger().addHandler(handler)
-    yield stream
-    structured_logger().removeHandler(handler)
+def first_entry(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return json.loads(capsys.readouterr().out.splitlines()[0])
 
 
-def first_entry(log: io.StringIO) -> dict[str, Any]:
-    return json.loads(log.getvalue().splitlines()[0])
-
-
-def critical_message(log: io.StringIO) -> str:
-    """Start the function, which fails; return what it logs."""
-    with pytest.raises(ConfigError):
-        build_handler()
-    entry = first_entry(log)
-    assert entry["severity"] == "CRITICAL"
-    return entry["message"]
+# Changes of the second model's configuration; None takes a key out.
+WITHOUT_A_TEMPLATE = {"vertex": None}
+OTHER_TOPIC = {
+    "trigger_topic": "ps-transak-i2-train-trigger",
+    **dict.fromkeys(("trigger_subscription", "dead_letter_topic", "dead_letter_subscription")),
+}
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("first", "second", "told"),
     [
-        ("{", ["is not valid JSON"]),
-        (json.dumps(document(model_name="", surplus=1)), ["model_name", "surplus"]),
-        (json.dumps(document()), ["vertex.pipeline_template", "is not set"]),
+        ("{", {}, ["is not valid JSON"]),
+        (json.dumps(document(model_name="", surplus=1)), {}, ["model_name", "surplus"]),
+        (json.dumps(document()), {}, ["vertex.pipeline_template", "is not set"]),
         (
             json.dumps(document(vertex={"pipeline_template": "compiled/pipeline-train.yaml"})),
+            {},
             ["vertex.pipeline_template", "is not packed into the function"],
         ),
+        (None, WITHOUT_A_TEMPLATE, ["monitoring_configs/second.json", "vertex.pipeline_template"]),
+        (
+            None,
+            OTHER_TOPIC,
+            [
+                "monitoring_configs/second.json",
+                'trigger_subscription = "ps-transak-i2-train-trigger-subscription"',
+            ],
+        ),
     ],
-    ids=["no json", "wrong values", "no template", "a template that is not there"],
+    ids=["no json", "wrong", "no template", "not packed", "second without", "another topic"],
 )
 def test_a_configuration_that_cannot_work_ends_the_start(
-    archive: Path, log: io.StringIO, config: str, told: list[str]
+    archive: Path,
+    deployment: Deployment,
+    capsys: pytest.CaptureFixture[str],
+    first: str | None,
+    second: dict[str, Any],
+    told: list[str],
 ) -> None:
-    unpack_archive(archive, config)
-    message = critical_message(log)
-    assert all(text in message for text in told)
+    changed = {**deployment.second_config.model_dump(mode="json", exclude_defaults=True), **second}
+    kept = {key: value for key, value in changed.items() if value is not None}
+    further = {"second.json": json.dumps(kept)} if second else {}
+    first = first or deployment.config.model_dump_json(exclude_defaults=True)
+    unpack_archive(archive, first, further)
 
+    with pytest.raises(ConfigError):
+        build_handler()
 
-def test_models_of_another_topic_end_the_start(
-    archive: Path, deployment: Deployment, log: io.StringIO
-) -> None:
-    other = deployment.second_config.model_dump(mode="json", exclude_defaults=True)
-    names = ("trigger_subscription", "dead_letter_topic", "dead_letter_subscription")
-    own_queue = {key: value for key, value in other.items() if key not in names}
-    own_queue["trigger_topic"] = "ps-transak-i2-train-trigger"
-    first = deployment.config.model_dump_json(exclude_defaults=True)
-    unpack_archive(archive, first, {"transak-i2.json": json.dumps(own_queue)})
-    message = critical_message(log)
-    assert "monitoring_configs/transak-i2.json" in message
-    assert 'trigger_subscription = "ps-transak-i2-train-trigger-subscription"' in message
-
-
-def test_a_further_model_without_a_template_ends_the_start(
-    archive: Path, deployment: Deployment, log: io.StringIO
-) -> None:
-    lacking = document(model_name="m2", monitoring_job_display_name="second monitor")
-    first = deployment.config.model_dump_json(exclude_defaults=True)
-    unpack_archive(archive, first, {"second.json": json.dumps(lacking)})
-    message = critical_message(log)
-    assert "monitoring_configs/second.json" in message
-    assert "vertex.pipeline_template" in message
+    entry = first_entry(capsys)
+    assert entry["severity"] == "CRITICAL"
+    assert all(text in entry["message"] for text in told)
 
 
 def test_a_function_of_further_models_alone_starts(
@@ -141,18 +107,29 @@ def test_a_function_of_further_models_alone_starts(
     unpack_archive(archive, None, {"transak-i2.json": second})
     monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", "monitoring_configs")
     handler = build_handler()
-    assert [model.config for model in handler.models] == [deployment.second_config]
+    assert [config for config, _ in handler.models] == [deployment.second_config]
     handler.queue.close()
 
 
 def test_what_only_the_sensor_honours_is_said_at_the_start(
-    archive: Path, deployment: Deployment, log: io.StringIO
+    archive: Path, deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = deployment.config.model_dump(mode="json", exclude_defaults=True)
     unpack_archive(archive, json.dumps({**config, "retrain_policy": {"cooldown_minutes": 60}}))
     build_handler().queue.close()
-    entry = first_entry(log)
+    entry = first_entry(capsys)
     assert (entry["severity"], entry["cooldown_minutes"]) == ("WARNING", 60)
+
+
+def test_a_log_entry_is_one_line_whatever_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError("two\nlines")
+
+    write_entry("ERROR", 'two\nlines "\u2028é"', error=error, reason="a\nb", nothing=None)
+
+    [line] = capsys.readouterr().out.splitlines()
+    entry = json.loads(line)
+    assert entry.pop("message").startswith('two\nlines "\u2028é"\nValueError: two')
+    assert entry == {"severity": "ERROR", "reason": "a\nb"}
 
 
 def test_terraform_names_the_entry_point() -> None:

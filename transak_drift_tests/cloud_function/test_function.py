@@ -1,4 +1,7 @@
-"""The function, served by the functions framework, given real CloudEvents over HTTP."""
+"""The function, served by the functions framework, given real CloudEvents over HTTP.
+
+Two models share its topic.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ import pytest
 from cloudevents.http import CloudEvent
 from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState
 
-from transak_drift.config.monitoring_config import parse_config
+from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
+from transak_drift.config.monitoring_config import MonitoringConfig, parse_config
 from transak_drift.drift.drift_event import DriftEvent, pipeline_job_id
+from transak_drift.platform import PlatformError
+from transak_drift.pubsub.connection import connect as connect_pubsub
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
@@ -21,6 +28,7 @@ from transak_drift_tests.cloud_function.pubsub_events import (
     event_with_data,
     pubsub_event,
 )
+from transak_drift_tests.servers.clients import connect
 from transak_drift_tests.servers.grpc_server import RefusedError
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body
 
@@ -114,9 +122,10 @@ def test_a_notice_that_a_job_has_started_is_taken(
         (b"x" * (1024 * 1024 + 1), "too_large"),
         (message_body(drift_event("foreign", project="elsewhere")), "other_project"),
         (message_body(drift_event("other", monitor="4412345678901234567")), "other_monitor"),
+        (message_body(drift_event("third", monitor="transak-i3-monitor")), "other_monitor"),
         (message_body(drift_event("deleted")), "job_missing"),
     ],
-    ids=["empty", "no job", "too large", "other project", "other monitor", "deleted"],
+    ids=["empty", "no job", "too large", "other project", "by number", "third model", "deleted"],
 )
 def test_a_rejected_message_is_taken_and_kept_with_its_reason(
     function: FunctionServer, deployment: Deployment, body: bytes, reason: str
@@ -277,3 +286,71 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
     for message in messages:
         assert function.post(pubsub_event(message.data, message_id=message.message_id)) == TAKEN
     assert [len(deployment.jobs(job_of(drift))) for drift in (refused, unfinished)] == [1, 1]
+
+
+def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
+    deployment: Deployment,
+) -> None:
+    missing = {"dead_letter_topic": "missing", "dead_letter_subscription": "missing-sub"}
+    config = MonitoringConfig.model_validate({**deployment.config.model_dump(), **missing})
+    connection = connect(deployment.vertex.endpoint)
+    queue = TriggerQueue(connect_pubsub(deployment.pubsub_endpoint), config)
+    handler = DriftMessageHandler([(config, connection)], queue)
+
+    with pytest.raises(PlatformError, match="missing"):
+        handler.handle(pubsub_event(b"no json"))
+
+    connection.close()
+    queue.close()
+
+
+def test_drift_of_the_second_model_trains_it_alone(
+    function: FunctionServer, deployment: Deployment
+) -> None:
+    before = len(deployment.jobs())
+    both = {"description": 0.6, "type": 0.5}
+    drift = deployment.finished_job("second-drifts", both, deployment.second_config)
+    event = pubsub_event(message_body(drift))
+
+    assert function.post(event) == TAKEN
+
+    assert len(deployment.jobs()) == before + 1
+    (job,) = deployment.jobs(pipeline_job_id("pipeline-train-i2", drift.key))
+    parameters = dict(job.runtime_config.parameter_values)
+    assert parameters["champion_uri"] == "gs://transak-i2/models/1"
+    assert parse_config(parameters["monitoring_config"], "test") == deployment.second_config
+    assert job.runtime_config.gcs_output_directory.startswith("gs://transak-i2/")
+    (entry,) = entries_of(function, event)
+    assert (entry["outcome"], entry["model_monitor"]) == (
+        "launched",
+        "transak-i2-data-drift-monitor",
+    )
+
+
+@pytest.mark.parametrize(
+    ("distance", "outcome", "severity", "told"),
+    [
+        (0.4, "not_drift", "INFO", "description 0.4"),
+        (0.6, "held", "WARNING", "the policy asks for 2"),
+    ],
+)
+def test_each_model_has_its_own_thresholds_and_policy(
+    function: FunctionServer,
+    deployment: Deployment,
+    distance: float,
+    outcome: str,
+    severity: str,
+    told: str,
+) -> None:
+    for config, expected in (
+        (deployment.config, "launched"),
+        (deployment.second_config, outcome),
+    ):
+        job = deployment.finished_job(f"at-{distance}", {"description": distance}, config)
+        event = pubsub_event(message_body(job))
+        assert function.post(event) == TAKEN
+        (entry,) = entries_of(function, event)
+        assert entry["outcome"] == expected
+        assert not deployment.is_dead_letter(event["id"])
+    assert entry["severity"] == severity
+    assert told in entry["message"]

@@ -124,8 +124,9 @@ class GcpLoop:
         self.queue.close()
         self.pubsub.close()
 
-    def write_day(self, day: date, uri: str) -> None:
-        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=DRIFT_DAY)
+    def write_day(self, day: date, uri: str, *, drifts: bool = False) -> None:
+        drift_from = day if drifts else DRIFT_DAY
+        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=drift_from)
         path = self.vertex.buckets.path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         csv.write_csv(generate_day(day, settings), path)

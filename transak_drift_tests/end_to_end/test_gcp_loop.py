@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -36,13 +36,13 @@ from transak_drift_tests.servers.pushes import Push, body, channel_message, log_
 @pytest.fixture
 def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcpLoop]:
     made = GcpLoop(tmp_path, monkeypatch)
+    made.prepare()
     yield made
     made.close()
 
 
 def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) -> None:
     vertex, config = loop.vertex, loop.config
-    loop.prepare()
     vertex.pushes = tuple(Push)
     # No job ends while the run that started it reads it, however often the sensor does meanwhile:
     # the run never waits, and the report comes from the sensor.
@@ -127,55 +127,67 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     assert all(call.deadline_seconds is not None for call in vertex.recorder.calls())
 
 
-@pytest.fixture
-def prepared(loop: GcpLoop) -> GcpLoop:
-    loop.prepare()
-    loop.platform.open(loop.config).apply_model_monitor(loop.config)
-    return loop
-
-
 def key_of(job: types.ModelMonitoringJob) -> str:
     _, _, _, _, _, monitor_id, _, job_id = job.name.split("/")
     return f"{monitor_id}/{job_id}"
 
 
-def assert_trained_once(loop: GcpLoop, key: str) -> None:
-    """Check the end, and that nothing comes of whatever is still on its way."""
-    loop.tick_results()
-    assert loop.tick_messages() == []
-    assert len(loop.vertex.pipelines.jobs()) == 1
-    assert loop.has_trained()
-    assert loop.everything_is_acknowledged()
+READ_JOB = "GetModelMonitoringJob"
+EVERYTHING = ("ListModels", "ListModelMonitors", READ_JOB, "ListModelMonitoringJobs")
+
+
+def test_any_message_or_none_closes_the_loop_and_an_outage_loses_nothing(loop: GcpLoop) -> None:
+    everyone = tuple(Push)
+    for number, (pushes, refused) in enumerate(
+        [
+            *(((push,), ()) for push in Push),
+            ((), ()),
+            (everyone, EVERYTHING),
+            (everyone, (READ_JOB,)),
+            (everyone, ("SearchModelMonitoringStats",)),
+        ],
+        start=1,
+    ):
+        loop.vertex.pushes = pushes
+        # Each training makes its day the baseline: the next day drifts by being as before.
+        day = DRIFT_DAY - timedelta(days=20 - number)
+        loop.write_day(day, f"gs://transak-i1/predictions/{day}.csv", drifts=number % 2 == 1)
+        loop.platform.open(loop.config).apply_model_monitor(loop.config)
+        job = loop.monitor(day)
+        for method in refused:
+            loop.vertex.faults.refuse(method, grpc.StatusCode.UNAVAILABLE, 1_000)
+        if refused or not pushes:
+            waited = waiting_messages(loop)
+            assert loop.tick_messages() == []
+            loop.tick_results()
+            if refused:
+                assert loop.tick_messages() == []
+            assert waiting_messages(loop) - waited == len(pushes)
+            assert loop.everything_is_acknowledged()
+        for method in refused:
+            loop.vertex.faults.clear(method)
+        assert loop.tick_messages() == [key_of(job)]
+
+        # Nothing comes of whatever is still on its way.
+        loop.tick_results()
+        assert loop.tick_messages() == []
+        assert len(loop.vertex.pipelines.jobs()) == number
+        assert loop.has_trained()
+        assert loop.everything_is_acknowledged()
+        started = [item.key for item in loop.records() if item.kind == OutcomeKind.TRAINING_STARTED]
+        assert started.count(key_of(job)) == 1
     assert loop.queue.list_dead_letters(10) == []
-    assert OutcomeKind.TRAINING_STARTED in [
-        record.kind for record in loop.records() if record.key == key
-    ]
 
 
-@pytest.mark.parametrize(
-    "pushes",
-    [*((push,) for push in Push), tuple(Push)],
-    ids=lambda pushes: "-".join(push.name for push in pushes),
-)
-def test_any_message_closes_the_loop(prepared: GcpLoop, pushes: Sequence[Push]) -> None:
-    prepared.vertex.pushes = pushes
-    job = prepared.monitor(DRIFT_DAY)
-    assert prepared.tick_messages() == [key_of(job)]
-    assert_trained_once(prepared, key_of(job))
+def waiting_messages(loop: GcpLoop) -> int:
+    waiting = [item for item in loop.records() if item.kind == OutcomeKind.WAITING]
+    return sum(item.messages for item in waiting)
 
 
-def test_the_loop_closes_without_a_message(prepared: GcpLoop) -> None:
-    prepared.vertex.pushes = ()
-    job = prepared.monitor(DRIFT_DAY)
-    assert prepared.tick_messages() == []
-    prepared.tick_results()
-    assert prepared.tick_messages() == [key_of(job)]
-    assert_trained_once(prepared, key_of(job))
-
-
-def test_what_is_no_drift_of_ours_trains_nothing(prepared: GcpLoop) -> None:
-    vertex, location = prepared.vertex, prepared.vertex.location
-    quiet = prepared.monitor(QUIET_DAY)
+def test_what_is_no_drift_of_ours_trains_nothing(loop: GcpLoop) -> None:
+    vertex, location = loop.vertex, loop.vertex.location
+    loop.platform.open(loop.config).apply_model_monitor(loop.config)
+    quiet = loop.monitor(QUIET_DAY)
     [monitor] = vertex.monitoring.monitors()
     lies = [replace(item, distance=0.99) for item in vertex.monitoring.analyses[quiet.name]]
     foreign_model = vertex.models.upload("another-model")
@@ -192,15 +204,15 @@ def test_what_is_no_drift_of_ours_trains_nothing(prepared: GcpLoop) -> None:
             location, monitor, _renamed(quiet, quiet.name.replace(PROJECT_NUMBER, "210987654321"))
         ),
     ):
-        prepared.queue.publish(body(message))
+        loop.queue.publish(body(message))
 
     for _ in range(2):
-        assert prepared.tick_messages() == []
-        prepared.tick_results()
-    assert prepared.everything_is_acknowledged()
-    letters = prepared.queue.list_dead_letters(10)
+        assert loop.tick_messages() == []
+        loop.tick_results()
+    assert loop.everything_is_acknowledged()
+    letters = loop.queue.list_dead_letters(10)
     assert sorted(letter.reason for letter in letters) == ["other_monitor", "other_project"]
-    not_drift = [item for item in prepared.records() if item.kind == OutcomeKind.NOT_DRIFT]
+    not_drift = [item for item in loop.records() if item.kind == OutcomeKind.NOT_DRIFT]
     assert [(item.key, item.messages) for item in not_drift] == [(key_of(quiet), 2)]
     assert vertex.pipelines.jobs() == []
 
@@ -209,30 +221,3 @@ def _renamed(job: types.ModelMonitoringJob, name: str) -> types.ModelMonitoringJ
     renamed = types.ModelMonitoringJob(job)
     renamed.name = name
     return renamed
-
-
-@pytest.mark.parametrize(
-    "methods",
-    [
-        ["ListModels", "ListModelMonitors", "GetModelMonitoringJob", "ListModelMonitoringJobs"],
-        ["GetModelMonitoringJob"],
-        ["SearchModelMonitoringStats"],
-    ],
-    ids=lambda methods: methods[-1],
-)
-def test_an_outage_loses_nothing(prepared: GcpLoop, methods: Sequence[str]) -> None:
-    prepared.vertex.pushes = tuple(Push)
-    job = prepared.monitor(DRIFT_DAY)
-    for method in methods:
-        prepared.vertex.faults.refuse(method, grpc.StatusCode.UNAVAILABLE, 1_000)
-    for _ in range(2):
-        assert prepared.tick_messages() == []
-        prepared.tick_results()
-    waiting = [item for item in prepared.records() if item.kind == OutcomeKind.WAITING]
-    assert sum(item.messages for item in waiting) == len(Push)
-    assert prepared.everything_is_acknowledged()
-
-    for method in methods:
-        prepared.vertex.faults.clear(method)
-    assert prepared.tick_messages() == [key_of(job)]
-    assert_trained_once(prepared, key_of(job))

@@ -5,33 +5,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from transak_drift.cli.main import main
 from transak_drift_tests.warm_processes import REPOSITORY, WarmProcess, run_dagster
 
 
-def run(
-    tmp_path: Path, target: Callable[..., object], *arguments: str, **variables: str
-) -> tuple[int | None, str]:
-    """Run a command as a user does; returns its exit status and what it printed."""
+def validate_definitions(tmp_path: Path, **variables: str) -> tuple[int | None, str]:
+    """Load the definitions as a user does; returns Dagster's exit status and what it printed."""
     output = tmp_path / "output.txt"
     environment = {**os.environ, "TRANSAK_DRIFT_HOME": str(tmp_path / "state"), **variables}
-    process = WarmProcess(target, *arguments, environment=environment, log_file=output)
+    command = (run_dagster, "definitions", "validate")
+    process = WarmProcess(*command, environment=environment, log_file=output)
     return process.wait(), output.read_text()
 
 
-def run_status() -> None:
-    from transak_drift.cli import main
-
-    sys.argv = ["transak-drift", "status"]
-    main.main()
-
-
 def test_a_fresh_checkout_loads_and_makes_nothing(tmp_path: Path) -> None:
-    status, output = run(tmp_path, run_dagster, "definitions", "validate")
+    status, output = validate_definitions(tmp_path)
     assert status == 0, output
     assert not (tmp_path / "state").exists()
 
@@ -43,8 +35,7 @@ def test_a_wrong_configuration_names_every_fault(tmp_path: Path) -> None:
     document["log_anomalys"] = document.pop("log_anomalies")
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps(document))
-    variables = {"TRANSAK_DRIFT_CONFIG": str(wrong)}
-    status, text = run(tmp_path, run_dagster, "definitions", "validate", **variables)
+    status, text = validate_definitions(tmp_path, TRANSAK_DRIFT_CONFIG=str(wrong))
 
     assert status == 1
     assert "drift_thresholds.type = -0.3" in text
@@ -66,10 +57,19 @@ def test_a_wrong_configuration_names_every_fault(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_named_without_a_traceback(
-    tmp_path: Path, variables: dict[str, str], named: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    named: str,
 ) -> None:
-    status, output = run(tmp_path, run_status, **variables)
-    assert status == 2
+    monkeypatch.setattr(sys, "argv", ["transak-drift", "status"])
+    for name, value in {"TRANSAK_DRIFT_HOME": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    output = "".join(capsys.readouterr())
+    assert ended.value.code == 2
     assert named in output
     assert "fix: " in output
     assert "Traceback" not in output

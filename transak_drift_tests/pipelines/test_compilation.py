@@ -25,10 +25,11 @@ from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.embedded_component import (
     MAX_SOURCE_BYTES,
-    ComponentTooLargeError,
     component_with_source,
+    copy_with_imports,
 )
 from transak_drift.platform import PlatformError
+from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import CONFIG_FILE, configuration, document
 
 # Its classes are made as the module is loaded, where type checkers do not see them.
@@ -53,9 +54,7 @@ def read_spec(directory: Path, name: str) -> Any:
     return json_format.ParseDict(yaml.safe_load(text), protos.PipelineSpec())
 
 
-def executors(
-    spec: Any,
-) -> dict[str, Any]:
+def executors(spec: Any) -> dict[str, Any]:
     """Return how each component is run."""
     deployment = json_format.ParseDict(
         json_format.MessageToDict(spec.deployment_spec),
@@ -192,14 +191,35 @@ def test_images_and_packages_are_pinned(directory: Path, name: str) -> None:
     assert containers
     for container in containers:
         assert re.search(r"@sha256:[0-9a-f]{64}$|:\d+\.\d+\.\d+$", container.image)
-        for command in container.command:
-            if "pip install" in command:
-                requirements = [Requirement(text) for text in _PIP_ARGUMENT.findall(command)]
-                assert len(requirements) >= 3
-                for requirement in requirements:
-                    if requirement.marker is None or requirement.marker.evaluate():
-                        assert str(requirement.specifier) == f"=={version(requirement.name)}"
-            assert len(command.encode()) <= MAX_SOURCE_BYTES
+        assert all(len(command.encode()) <= MAX_SOURCE_BYTES for command in container.command)
+        for requirement in requirements_of(container):
+            assert str(requirement.specifier) == f"=={version(requirement.name)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("run-monitoring", "monitoring_step"), ("train-transak", "training_step")]
+)
+def test_a_component_takes_along_what_it_imports_and_installs_the_rest(
+    directory: Path, tmp_path: Path, name: str, step: str
+) -> None:
+    copied = copy_with_imports(f"transak_drift.pipelines.{step}", tmp_path)
+
+    assert f"transak_drift.pipelines.{step}" in copied
+    assert len(list(tmp_path.rglob("*.py"))) == len(copied)
+    [container] = [
+        executor.container
+        for label, executor in executors(read_spec(directory, name)).items()
+        if label in ("exec-run-monitoring", "exec-train-classifier")
+    ]
+    imports = check_imports(tmp_path, [item.name for item in requirements_of(container)])
+    assert not {"dagster", "kfp", "typer"} & imports
+
+
+def requirements_of(container: Any) -> list[Requirement]:
+    """Return what a component installs here, from the command that does."""
+    texts = [text for command in container.command for text in _PIP_ARGUMENT.findall(command)]
+    found = [Requirement(text) for text in texts if "==" in text]
+    return [item for item in found if item.marker is None or item.marker.evaluate()]
 
 
 def test_the_configuration_is_the_default_of_the_parameters(directory: Path) -> None:
@@ -219,8 +239,8 @@ def test_a_source_too_long_for_a_container_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transak_drift.pipelines.embedded_component.MAX_SOURCE_BYTES", 10_000)
-    with pytest.raises(ComponentTooLargeError, match="at most 10000"):
-        component_with_source(run_monitoring, ["transak_drift.config.monitoring_config"], [])
+    with pytest.raises(ValueError, match="at most 10000"):
+        component_with_source(run_monitoring, "transak_drift.config.monitoring_config", [])
 
 
 def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:

@@ -68,21 +68,6 @@ def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
     assert not monitored.recorder.requests("GetModelMonitoringJob")
 
 
-@pytest.mark.usefixtures("local_runner")
-def test_in_the_local_runner_a_failure_never_fails_the_predictions(
-    vertex: LoopbackVertex, capfd: pytest.CaptureFixture[str]
-) -> None:
-    pipeline = predict_and_monitor(
-        monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
-    )
-
-    assert pipeline.output == "predicted"
-    assert vertex.monitoring.jobs() == []
-    written = "".join(capfd.readouterr())
-    assert "the predictions are there, but their monitoring was not started" in written
-    assert "no model is named 'transak-i1-train-model'" in written
-
-
 def test_dagster_and_a_repetition_find_the_run_that_was_started(
     monitored: LoopbackVertex,
 ) -> None:
@@ -98,12 +83,20 @@ def test_dagster_and_a_repetition_find_the_run_that_was_started(
     assert len(monitored.monitoring.jobs()) == 1
 
 
+def test_without_a_model_the_step_succeeds_and_says_so(vertex: LoopbackVertex) -> None:
+    outcome = _run()
+
+    assert (outcome["state"], outcome["monitoring_job"]) == ("failed", "")
+    assert "no model is named 'transak-i1-train-model'" in outcome["message"]
+    assert vertex.monitoring.jobs() == []
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"monitoring_config": "{"}, "is not valid JSON"),
         ({"day": "yesterday"}, "day = 'yesterday'"),
-        ({"metadata": {}}, "batch_prediction_job.resourceName = None"),
+        ({"metadata": {}}, "batch_prediction_job.resourceName = 'None'"),
         ({"metadata": {"resourceName": "projects/p/models/1"}}, "fix: pass on the prediction"),
     ],
 )

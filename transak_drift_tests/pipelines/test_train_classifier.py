@@ -30,7 +30,6 @@ from transak_drift.pipelines.components.train_classifier import (
     train_classifier_op,
 )
 from transak_drift.pipelines.training_step import (
-    TrainingStepError,
     mounted_path,
     save_model,
     scores_of,
@@ -191,11 +190,11 @@ def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingStepError, match=r"last_day = 2026-05-09.*fix"):
+    with pytest.raises(ValueError, match=r"last_day = 2026-05-09.*fix"):
         train_challenger(
             configuration(), str(transactions), FIRST_DAY, date(2026, 5, 9), "", seed=7
         )
-    with pytest.raises(TrainingStepError, match=r"holds no model\.joblib.*fix"):
+    with pytest.raises(ValueError, match=r"holds no model\.joblib.*fix"):
         train_challenger(
             configuration(), str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
         )

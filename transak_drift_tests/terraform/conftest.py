@@ -14,26 +14,66 @@ from transak_drift_tests.terraform.terraform_command import (
     further_model,
 )
 
+CHANNEL = "projects/af-finanzen/notificationChannels/1"
+PIPELINE_ACCOUNT = "pipelines@af-finanzen.iam.gserviceaccount.com"
+
 
 @pytest.fixture
 def copied(tmp_path: Path) -> TerraformCopy:
-    """A copy with the repository's configuration."""
+    """A copy with one model."""
     return TerraformCopy(tmp_path / "repository")
 
 
 @pytest.fixture(scope="session")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The plan of the repository's configuration."""
-    return TerraformCopy(tmp_path_factory.mktemp("one_model") / "repository").plan()
+def one_model(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
+    """A copy with one model, of which `plan` is the plan."""
+    return TerraformCopy(tmp_path_factory.mktemp("one_model") / "repository")
+
+
+@pytest.fixture(scope="session")
+def plan(one_model: TerraformCopy) -> dict[str, Any]:
+    """The plan of one model."""
+    return one_model.plan()
+
+
+@pytest.fixture(scope="session")
+def optional(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The plan of one model with what can be set besides, and without the trigger channel."""
+    copied = TerraformCopy(tmp_path_factory.mktemp("optional") / "repository")
+    copied.write_config({**DEPLOYABLE_CONFIG, "notification_channels": [CHANNEL]})
+    return copied.plan(
+        pipeline_root_bucket="af-pipelines",
+        pipeline_service_account=PIPELINE_ACCOUNT,
+        dagster_impersonators=["group:data@example.org"],
+        trigger_channel=False,
+        unacknowledged_age_minutes=30,
+    )
+
+
+@pytest.fixture(scope="session")
+def one_function(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
+    """One model of the longest name, of which `function_plan` is the plan."""
+    directory = tmp_path_factory.mktemp("one_function") / "repository"
+    return TerraformCopy(directory, {**DEPLOYABLE_CONFIG, "model_name": "m" * 128})
+
+
+@pytest.fixture(scope="session")
+def function_plan(one_function: TerraformCopy) -> dict[str, Any]:
+    """The plan of one model with the Cloud Function as its trigger."""
+    return one_function.plan(trigger="cloud_function")
 
 
 @pytest.fixture(scope="session")
 def three_models(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
     """The first model; a second that shares its queue; a third with a queue of its own."""
-    directory = tmp_path_factory.mktemp("three_models") / "repository"
-    copied = TerraformCopy(directory, DEPLOYABLE_CONFIG)
-    copied.write_further_config("transak-i2.json", further_model(2))
-    copied.write_further_config("transak-i3.json", further_model(3, trigger_topic=OWN_TOPIC))
+    copied = TerraformCopy(tmp_path_factory.mktemp("three_models") / "repository")
+    for number, output, changes in (
+        (2, "gs://af-monitoring/drift", {}),
+        (3, "gs://af-monitoring", {"trigger_topic": OWN_TOPIC}),
+    ):
+        model = further_model(number, **changes)
+        model["vertex"] = {**model["vertex"], "monitoring_output": output}
+        copied.write_further_config(f"transak-i{number}.json", model)
     return copied
 
 

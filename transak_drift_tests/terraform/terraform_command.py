@@ -25,8 +25,7 @@ needs_terraform = pytest.mark.skipif(
     TERRAFORM is None, reason="terraform is not installed, so nothing was planned with it"
 )
 
-CONFIG = document()
-DEPLOYABLE_CONFIG = {**CONFIG, "vertex": {"pipeline_template": "gs://bucket/pipeline-train.yaml"}}
+DEPLOYABLE_CONFIG = document(vertex={"pipeline_template": "gs://bucket/pipeline-train.yaml"})
 """The repository's configuration with what a deployed Cloud Function needs besides."""
 VARIABLES_FILE = "models.auto.tfvars.json"
 TOPIC = "ps-transak-i1-train-trigger"
@@ -48,7 +47,7 @@ def further_model(number: int, **changes: Any) -> dict[str, Any]:
 class TerraformCopy:
     """A copy of the configuration, and what it reads, in a directory of its own."""
 
-    def __init__(self, directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
+    def __init__(self, directory: Path, config: Mapping[str, Any] = DEPLOYABLE_CONFIG) -> None:
         self.repository = directory
         self.directory = directory / "terraform"
         self.config_file = directory / "monitoring_config.json"
@@ -91,9 +90,7 @@ class TerraformCopy:
     ) -> subprocess.CompletedProcess[str]:
         """Write the models' values as a user does, plan, and return the process however it ended.
 
-        Args:
-            config: the configuration, or the folder of them, in the copied repository.
-            variables: values of the configuration's other variables.
+        `config` is the configuration, or the folder of them, in the copied repository.
         """
         write_variables(self.repository / config, self.directory / VARIABLES_FILE)
         return self.plan_as_written(**variables)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from transak_drift_tests.terraform.terraform_command import (
-    DEPLOYABLE_CONFIG,
     TERRAFORM,
     TERRAFORM_DIRECTORY,
     TerraformCopy,
@@ -71,18 +67,19 @@ def _state(addresses: set[str]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("trigger", ["dagster", "cloud_function"])
-def test_the_commands_of_the_readme_move_every_resource(tmp_path: Path, trigger: str) -> None:
+def test_the_commands_of_the_readme_move_every_resource(
+    copied: TerraformCopy,
+    plan: dict[str, Any],
+    optional: dict[str, Any],
+    function_plan: dict[str, Any],
+) -> None:
     readme = (TERRAFORM_DIRECTORY / "README.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"### A state from before\n.*?```\n(.*?)```", readme, re.DOTALL)
-    copied = TerraformCopy(tmp_path / "repository", DEPLOYABLE_CONFIG)
-    variables: dict[str, Any] = {
-        "pipeline_root_bucket": "bucket",
-        "dagster_impersonators": ["group:a@b.org"],
-    }
+    # All that a state may hold, whichever trigger it was made with.
     planned = {
         address
-        for address in planned_resources(copied.plan(trigger=trigger, **variables))
+        for every in (plan, optional, function_plan)
+        for address in planned_resources(every)
         if not address.startswith("terraform_data.")
     }
     before = {_before(address) for address in planned}

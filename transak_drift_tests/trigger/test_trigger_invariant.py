@@ -280,7 +280,7 @@ class TriggerMachine(RuleBasedStateMachine):
 
 
 TestTriggerInvariant = TriggerMachine.TestCase
-TestTriggerInvariant.settings = settings(deadline=None, max_examples=200, stateful_step_count=40)
+TestTriggerInvariant.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
 
 
 @pytest.mark.parametrize("promotes", [True, False])

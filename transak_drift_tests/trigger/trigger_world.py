@@ -197,6 +197,7 @@ class TriggerWorld:
     log: list[list[TriggerRecord]] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     trained_until: datetime | None = None
+    evaluated_until: datetime | None = None
     fault: Fault = Fault()
     writes: Counter[Write] = field(default_factory=Counter)
     deaths: int = 0
@@ -221,6 +222,7 @@ class TriggerWorld:
             in_flight=len(unfinished),
             last_start=max((run.created for run in self.runs.values()), default=None),
             baseline_until=self.trained_until,
+            evaluated_until=self.evaluated_until,
         )
 
     def poll(self, job_id: str) -> None:

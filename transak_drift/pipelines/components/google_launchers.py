@@ -17,29 +17,21 @@ GOOGLE_CLOUD_IMAGE = "gcr.io/ml-pipeline/google-cloud-pipeline-components:2.22.0
 
 
 class VertexModel(dsl.Artifact):
-    """A Vertex AI Model; `resourceName` in its metadata names it."""
-
     schema_title = "google.VertexModel"
     schema_version = "0.0.1"
 
 
 class VertexBatchPredictionJob(dsl.Artifact):
-    """A Vertex AI BatchPredictionJob; `resourceName` in its metadata names it."""
-
     schema_title = "google.VertexBatchPredictionJob"
     schema_version = "0.0.1"
 
 
 class BigQueryTable(dsl.Artifact):
-    """A BigQuery table; `projectId`, `datasetId` and `tableId` in its metadata name it."""
-
     schema_title = "google.BQTable"
     schema_version = "0.0.1"
 
 
 class UnmanagedContainerModel(dsl.Artifact):
-    """Files of a model; `containerSpec` in its metadata tells the image that serves them."""
-
     schema_title = "google.UnmanagedContainerModel"
     schema_version = "0.0.1"
 
@@ -85,22 +77,9 @@ def batch_predict_op(
     batchpredictionjob: dsl.Output[VertexBatchPredictionJob],
     bigquery_output_table: dsl.Output[BigQueryTable],
 ):
-    """Predict each row of a table, and follow the job to its end.
+    """Predict each row of a `bq://project.dataset.table` into a new table of `bq://project.dataset`.
 
-    Args:
-        project: Google Cloud project id.
-        location: region, e.g. europe-west6.
-        job_display_name: name of the job, for people.
-        model: resource name of the model, projects/*/locations/*/models/*.
-        source_table: `bq://project.dataset.table`.
-        destination: `bq://project.dataset`; the predictions become a new table in it.
-        machine_type: Compute Engine machine type, e.g. n1-standard-4.
-        replicas: machines at least and at most.
-
-    Returns:
-        gcp_resources: the job, as JSON of the proto GcpResources.
-        batchpredictionjob: the job; its metadata has the resource name.
-        bigquery_output_table: the table of predictions.
+    The launcher follows the job to its end; `batchpredictionjob` has its name in the metadata.
     """
     payload = [
         '{"display_name": "',
@@ -136,20 +115,9 @@ def upload_model_op(
     gcp_resources: dsl.OutputPath(str),  # ty: ignore[invalid-type-form]
     model: dsl.Output[VertexModel],
 ):
-    """Upload a version.
+    """Upload a version of `parent_model`; `description` must have no quotes.
 
-    Args:
-        project: Google Cloud project id.
-        location: region, e.g. europe-west6.
-        display_name: display name of the model.
-        description: what the version is and why it got its aliases; without quotes.
-        version_aliases: e.g. ["default"]: the version that predicts from now on.
-        parent_model: resource name of the model that gets the version.
-        unmanaged_container_model: the files, and in the metadata the image that serves them.
-
-    Returns:
-        gcp_resources: the upload, as JSON of the proto GcpResources.
-        model: the version; its metadata has the resource name with @version.
+    The metadata of `unmanaged_container_model` tell the image that serves the files.
     """
     payload = [
         '{"display_name": "',

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from transak_drift.pipelines.embedded_component import component_with_source, pinned
+from transak_drift.pipelines.embedded_component import component_with_source
 
 
 def run_monitoring(
@@ -52,6 +52,6 @@ def run_monitoring(
 
 run_monitoring_op = component_with_source(
     run_monitoring,
-    modules=["transak_drift.pipelines.monitoring_step"],
-    packages=pinned("google-cloud-aiplatform", "pydantic"),
+    "transak_drift.pipelines.monitoring_step",
+    ["google-cloud-aiplatform", "pydantic"],
 )

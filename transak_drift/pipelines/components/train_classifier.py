@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from transak_drift.pipelines.embedded_component import component_with_source, pinned
+from transak_drift.pipelines.embedded_component import component_with_source
 
 
 def train_classifier(
@@ -23,21 +23,9 @@ def train_classifier(
 ):  # ty: ignore[invalid-type-form]
     """Train a classifier on the days of the present regime.
 
-    Args:
-        monitoring_config: text of the monitoring configuration.
-        transactions: gs://bucket/directory of days, as Parquet or CSV.
-        first_day: earliest day that may be used, YYYY-MM-DD.
-        last_day: the day whose data drifted, YYYY-MM-DD.
-        champion_uri: gs://bucket/directory of the present version's files; empty where it has
-            none.
-        seed: of sampling and splitting.
-
-    Returns:
-        model: directory of the model's file.
-        metrics: scores on held-out recent rows.
-        model_uri: the directory's gs:// address.
-        version_aliases: the monitored alias where the challenger replaces the present version.
-        description: why it does or does not.
+    The model's directory, `model_uri`, is compared with that of the present version,
+    `champion_uri`, which is empty where there is none. `version_aliases` has the monitored alias
+    where the challenger replaces it, and `description` says why it does or does not.
     """
     from datetime import date
 
@@ -63,6 +51,6 @@ def train_classifier(
 
 train_classifier_op = component_with_source(
     train_classifier,
-    modules=["transak_drift.config.monitoring_config", "transak_drift.pipelines.training_step"],
-    packages=pinned("duckdb", "joblib", "numpy", "pyarrow", "pydantic", "scikit-learn"),
+    "transak_drift.pipelines.training_step",
+    ["duckdb", "joblib", "numpy", "pyarrow", "pydantic", "scikit-learn"],
 )
