@@ -33,7 +33,7 @@ class SensorTicks:
         return result
 
 
-def summary(result: dg.SensorResult) -> str:
+def sentence(result: dg.SensorResult) -> str:
     """Return the sentence that a tick shows to people."""
     assert isinstance(result.skip_reason, dg.SkipReason)
     return str(result.skip_reason.skip_message)

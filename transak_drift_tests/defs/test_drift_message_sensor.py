@@ -42,6 +42,7 @@ from transak_drift.trigger.decision import TrainingHistory
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord, read_cursor
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.defs.sensor_ticks import SensorTicks, sentence
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body, store_job
 
 NAMES = ModelNames()
@@ -50,8 +51,8 @@ CONFIG = configuration()
 MONITOR = CONFIG.model_monitor_id
 
 
-class Ticks:
-    """The sensor with its memory from tick to tick."""
+class Ticks(SensorTicks):
+    """The sensor with its memory from tick to tick, its queue and its platform."""
 
     def __init__(
         self,
@@ -60,27 +61,14 @@ class Ticks:
         bounds: TickBounds | None = None,
         config: MonitoringConfig = CONFIG,
     ) -> None:
-        self.instance = instance
         self.config = config
         self.home = directory / "home"
         self.queue = LocalTriggerQueueResource(state_directory=str(directory / "pubsub"))
-        self.platform = LocalPlatformResource(
+        platform = LocalPlatformResource(
             trigger_queue=self.queue, state_directory=str(self.home), seed=7, rows_per_day=100
         )
-        self.sensor = build_drift_message_sensor([config], [retrain_job(config)], 1, bounds)
-        self.cursor: str | None = None
-
-    def tick(self) -> dg.SensorResult:
-        with dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursor,
-            resources={"trigger_queue": self.queue, "platform": self.platform},
-            sensor_name=self.sensor.name,
-        ) as context:
-            result = self.sensor(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        return result
+        sensor = build_drift_message_sensor([config], [retrain_job(config)], 1, bounds)
+        super().__init__(instance, sensor, {"trigger_queue": self.queue, "platform": platform})
 
     def requested(self) -> list[str]:
         """Tick once; return the run keys that it asks for."""
@@ -109,6 +97,13 @@ class Ticks:
         with self.queue.open(self.config) as queue:
             return sorted(letter.reason for letter in queue.list_dead_letters(100))
 
+    def train(self, job: str) -> dg.RunRequest:
+        """Publish a message of a job's drift, and launch the training that is requested."""
+        self.publish(self.message(job))
+        [request] = self.tick().run_requests or []
+        self.launch(request)
+        return request
+
     def launch(self, request: dg.RunRequest) -> None:
         """Do what the daemon does with a request."""
         self.instance.add_run(
@@ -130,19 +125,8 @@ class Ticks:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
 def ticks(tmp_path: Path, instance: dg.DagsterInstance) -> Ticks:
     return Ticks(tmp_path, instance)
-
-
-def sentence(result: dg.SensorResult) -> str:
-    assert isinstance(result.skip_reason, dg.SkipReason)
-    return str(result.skip_reason.skip_message)
 
 
 def test_a_drift_event_is_recorded_acknowledged_and_requested_in_one_tick(ticks: Ticks) -> None:
@@ -233,40 +217,22 @@ def test_a_burst_drains_over_ticks_and_a_poison_message_stops_nobody(
     assert sentence(ticks.tick()) == "0 messages"
 
 
-def test_a_second_event_is_held_while_a_training_is_in_flight(ticks: Ticks) -> None:
-    ticks.publish(ticks.message("job-1"))
-    [request] = ticks.tick().run_requests or []
-    ticks.launch(request)
+@pytest.mark.parametrize("lost", ["nothing", "cursor", "cursor of another form", "records"])
+def test_a_second_event_is_held_while_a_training_is_in_flight_whatever_is_lost(
+    ticks: Ticks, lost: str
+) -> None:
+    ticks.train("job-1")
     ticks.publish(ticks.message("job-2"))
     assert "1 held" in sentence(ticks.tick())
     held = next(record for record in ticks.records() if record.kind == OutcomeKind.HELD)
     assert (held.key, held.detail) == (f"{MONITOR}/job-2", "1 training(s) in flight")
     assert held.event == drift_event("job-2")
 
-    ticks.instance.delete_run("run-of-job-1")
-    assert ticks.requested() == [f"{MONITOR}/job-2"]
-
-
-def test_a_reset_cursor_loses_no_open_event_and_trains_none_again(ticks: Ticks) -> None:
-    ticks.publish(ticks.message("job-1"))
-    [request] = ticks.tick().run_requests or []
-    ticks.launch(request)
-    ticks.publish(ticks.message("job-2"))
-    ticks.tick()
-    ticks.cursor = None
-    assert "1 held" in sentence(ticks.tick())
-    ticks.instance.delete_run("run-of-job-1")
-    ticks.cursor = '{"of": "something else"}'
-    assert ticks.requested() == [f"{MONITOR}/job-2"]
-
-
-def test_wiped_records_stop_nobody(ticks: Ticks) -> None:
-    ticks.publish(ticks.message("job-1"))
-    [request] = ticks.tick().run_requests or []
-    ticks.launch(request)
-    ticks.publish(ticks.message("job-2"))
-    assert "1 held" in sentence(ticks.tick())
-    ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
+    if lost == "records":
+        ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
+    elif lost != "nothing":
+        ticks.cursor = None if lost == "cursor" else '{"of": "something else"}'
+        assert "1 held" in sentence(ticks.tick())
     ticks.instance.delete_run("run-of-job-1")
     assert ticks.requested() == [f"{MONITOR}/job-2"]
 
@@ -275,15 +241,8 @@ def test_a_record_that_a_database_shows_late_is_not_overlooked(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # PostgreSQL numbers a row as it is written and shows it once its transaction has ended.
-    for job in ("begun-first", "ended-first"):
-        record = TriggerRecord(
-            kind=OutcomeKind.DRIFT,
-            key=f"{MONITOR}/{job}",
-            detail="found",
-            at=datetime.now(UTC),
-            event=drift_event(job),
-        )
-        write_records(ticks.instance, NAMES.asset(DRIFT_EVENT), [record])
+    ticks.find_by_polling("begun-first")
+    ticks.find_by_polling("ended-first")
     fetch = dg.DagsterInstance.fetch_observations
 
     def fetch_without_first(*args: Any, **kwargs: Any) -> dg.EventRecordsResult:

@@ -29,6 +29,7 @@ from transak_drift.notifications.state import NotificationState, Pause
 from transak_drift.settings import Settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.defs.sensor_ticks import SensorTicks, sentence
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
 from transak_drift_tests.trigger.drift_messages import drift_event as a_drift_event
@@ -91,17 +92,11 @@ class World:
     ) -> str:
         """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
         sensor = build_drift_notification_sensor(config, self.settings, bounds)
-        with dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursors.get(sensor.name),
-            sensor_name=sensor.name,
-        ) as context:
-            result = sensor(context)
-        assert isinstance(result, dg.SensorResult)
+        ticks = SensorTicks(self.instance, sensor, cursor=self.cursors.get(sensor.name))
+        result = ticks.tick()
         assert not result.run_requests and not result.asset_events
-        self.cursors[sensor.name] = result.cursor
-        assert isinstance(result.skip_reason, dg.SkipReason)
-        return str(result.skip_reason.skip_message)
+        self.cursors[sensor.name] = ticks.cursor
+        return sentence(result)
 
     def state(self, config: MonitoringConfig = BOTH) -> NotificationState:
         name = ModelNames.of(config).name(SENSOR_NAME)
@@ -142,13 +137,12 @@ def servers() -> Iterator[tuple[SlackServer, MailServer]]:
 
 
 @pytest.fixture
-def world(servers: tuple[SlackServer, MailServer]) -> Iterator[World]:
+def world(servers: tuple[SlackServer, MailServer], instance: dg.DagsterInstance) -> World:
     slack, mail = servers
     for kept in (slack.messages, slack.answers, mail.messages, mail.replies):
         kept.clear()
     slack.calls = 0
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield World(instance, slack, mail)
+    return World(instance, slack, mail)
 
 
 HEAD = "Drift of transak-i1-train-model on 2026-05-04:"
