@@ -34,16 +34,15 @@ from transak_drift.defs.keys import (
 )
 from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
 from transak_drift.defs.training import retrain_job
-from transak_drift.drift.monitoring_job import JobState, MonitoringJob
+from transak_drift.drift.monitoring_job import MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.decision import TrainingHistory
-from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord, read_cursor
-from transak_drift.trigger.log_entry import MessageShape, drift_message
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.defs.sensor_ticks import SensorTicks, sentence
-from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body, store_job
+from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, store_job
 
 NAMES = ModelNames()
 CONSOLE = "https://console.cloud.google.com/vertex-ai/model-monitoring"
@@ -148,21 +147,6 @@ def test_a_drift_event_is_recorded_acknowledged_and_requested_in_one_tick(ticks:
     assert ticks.requested() == []
     assert ticks.steps("job-1")[2:] == [OutcomeKind.TRAINING_STARTED]
     assert sentence(ticks.tick()) == "0 messages"
-
-
-@pytest.mark.parametrize("shape", MessageShape)
-def test_any_shape_of_a_message_will_do(ticks: Ticks, shape: MessageShape) -> None:
-    ticks.message("job-1")
-    ticks.publish(json.dumps(drift_message(drift_event("job-1"), shape, MAY_1)).encode())
-    assert ticks.requested() == [f"{MONITOR}/job-1"]
-
-
-def test_a_message_cannot_lie(ticks: Ticks) -> None:
-    ticks.message("quiet", description=0.01)
-    ticks.publish(message_body(drift_event("quiet", {"description": 0.99})))
-    assert ticks.requested() == []
-    assert ticks.steps("quiet") == [OutcomeKind.NOT_DRIFT]
-    assert ticks.dead_letters() == []
 
 
 def test_drift_that_polling_found_trains_without_a_message_and_once_with_one(ticks: Ticks) -> None:
@@ -332,32 +316,6 @@ def test_what_cannot_be_read_waits_visibly_and_goes_on_by_itself(
     assert ticks.requested() == [f"{MONITOR}/job-1"]
 
 
-def test_a_job_without_an_end_waits_and_a_failed_one_is_a_dead_letter(
-    ticks: Ticks, outage: Outage
-) -> None:
-    outage.answer = MonitoringJob("name", MONITOR, "job-1", JobState.UNFINISHED)
-    ticks.publish(ticks.message("job-1"), ticks.message("job-1"))
-    assert "2 waiting" in sentence(ticks.tick())
-    outage.answer = MonitoringJob("name", MONITOR, "job-1", JobState.FAILED, "no baseline")
-    ticks.tick()
-    assert ticks.dead_letters() == ["job_failed"]
-    assert "waiting" not in sentence(ticks.tick())
-    assert ticks.steps("job-1") == [OutcomeKind.WAITING, OutcomeKind.DEAD_LETTERED]
-
-
-def test_a_window_that_cannot_be_is_a_dead_letter_and_the_next_one_trains(ticks: Ticks) -> None:
-    for job, end in (
-        ("future", datetime.now(UTC) + timedelta(days=2)),
-        ("year-9999", datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
-        ("before", datetime(2025, 12, 31, tzinfo=UTC)),
-        ("year-1", datetime(1, 1, 2, tzinfo=UTC)),
-    ):
-        ticks.publish(store_job(ticks.home, CONFIG, job, end=end))
-    ticks.publish(ticks.message("good", description=1.0000000000000002))
-    assert ticks.requested() == [f"{MONITOR}/good"]
-    assert ticks.dead_letters() == ["window_out_of_range"] * 4
-
-
 def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -408,14 +366,6 @@ def test_dead_letters_that_cannot_be_forwarded_hold_up_nothing_and_are_not_lost(
     ]
     with ticks.queue.open(CONFIG) as queue:
         assert queue.list_dead_letters() == []
-
-
-def test_many_open_events_keep_the_cursor_bounded(ticks: Ticks) -> None:
-    ticks.publish(*[ticks.message(f"job-{number}") for number in range(600)])
-    ticks.tick()
-    [inbox] = read_cursor(ticks.cursor).values()
-    assert len(inbox.open) == 500
-    assert len(ticks.cursor or "") < 250_000
 
 
 def test_the_queue_is_the_one_the_user_names(

@@ -32,37 +32,40 @@ PAGE = drift_report_page(DRIFTED)
 
 
 @pytest.fixture
-def buckets(tmp_path: Path) -> Buckets:
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
     (tmp_path / "transak-i1").mkdir()
-    return Buckets(tmp_path)
-
-
-@pytest.fixture
-def storage(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
-    with LoopbackStorage(buckets) as server:
+    with LoopbackStorage(Buckets(tmp_path)) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
 
 
 def test_on_gcp_the_page_is_an_object_that_a_browser_opens(
-    buckets: Buckets, storage: LoopbackStorage
+    tmp_path: Path, storage: LoopbackStorage
 ) -> None:
+    # A failure that passes is overcome.
+    storage.failures = 1
     page = report_metadata(CONFIG, PLATFORM, DRIFTED)[PAGE_METADATA]
+    assert storage.failures == 0
     assert isinstance(page, dg.UrlMetadataValue)
     assert page.url == f"https://storage.cloud.google.com/transak-i1/{quote(OBJECT)}"
-    assert (buckets.directory / "transak-i1" / OBJECT).read_text(encoding="utf-8") == PAGE
+    assert (tmp_path / "transak-i1" / OBJECT).read_text(encoding="utf-8") == PAGE
     assert storage.content_types == {f"gs://transak-i1/{OBJECT}": "text/html; charset=utf-8"}
 
 
 def test_on_gcp_the_history_lies_beside_the_reports_one_a_model(
-    buckets: Buckets, storage: LoopbackStorage
+    tmp_path: Path, storage: LoopbackStorage
 ) -> None:
     address = PLATFORM.store_history(CONFIG, "<p>all days</p>")
     name = f"monitoring-é/drift_reports/history-{CONFIG.model_monitor_id}.html"
     assert address == f"https://storage.cloud.google.com/transak-i1/{quote(name)}"
-    path = buckets.directory / "transak-i1" / name
-    assert path.read_text(encoding="utf-8") == "<p>all days</p>"
-    assert PLATFORM.store_history(monitored_config(vertex={}), "") is None
+    assert (tmp_path / "transak-i1" / name).read_text(encoding="utf-8") == "<p>all days</p>"
+
+
+def test_on_gcp_without_a_place_nothing_is_written(storage: LoopbackStorage) -> None:
+    config = monitored_config(vertex={})
+    assert PAGE_METADATA not in report_metadata(config, PLATFORM, DRIFTED)
+    assert PLATFORM.store_history(config, "") is None
+    assert storage.paths == []
 
 
 def test_on_gcp_a_report_links_to_the_console() -> None:
@@ -76,13 +79,6 @@ def test_on_gcp_a_report_links_to_the_console() -> None:
         assert page.endswith(f"featureName={feature.feature}")
 
 
-def test_a_failure_that_passes_is_overcome(buckets: Buckets, storage: LoopbackStorage) -> None:
-    storage.failures = 1
-    assert PLATFORM.store_report(CONFIG, DRIFTED, PAGE) is not None
-    assert storage.failures == 0
-    assert (buckets.directory / "transak-i1" / OBJECT).is_file()
-
-
 def test_a_missing_role_is_named_and_the_report_stands(storage: LoopbackStorage) -> None:
     storage.denied.add("transak-i1")
     metadata = report_metadata(CONFIG, PLATFORM, DRIFTED)
@@ -93,12 +89,6 @@ def test_a_missing_role_is_named_and_the_report_stands(storage: LoopbackStorage)
     assert text.startswith("not written: ")
     assert "storage.objects.create" in text
     assert "roles/storage.objectUser" in text
-
-
-def test_without_a_place_nothing_is_written(storage: LoopbackStorage) -> None:
-    config = monitored_config(vertex={})
-    assert PAGE_METADATA not in report_metadata(config, PLATFORM, DRIFTED)
-    assert storage.paths == []
 
 
 def test_on_local_the_page_lies_beside_the_result(tmp_path: Path) -> None:
