@@ -24,8 +24,7 @@ from benchmarks.environments import EnvironmentUnavailableError, peer_python
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
 from benchmarks.transactions_file import write_transactions
-from transak_drift.local.baseline_statistics import save_statistics
-from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.dataset_statistics import save_statistics, scan_statistics
 
 REPOSITORY = Path(__file__).parents[1]
 BASELINE_ROWS = 1_000_000

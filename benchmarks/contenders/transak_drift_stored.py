@@ -7,8 +7,7 @@ from pathlib import Path
 from benchmarks.contenders.measurement import CATEGORICAL, FEATURES, NUMERICAL, run_contender
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
-from transak_drift.local.baseline_statistics import load_statistics
-from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.dataset_statistics import load_statistics, scan_statistics
 
 KINDS: dict[str, FeatureKind | None] = {
     **dict.fromkeys(CATEGORICAL, FeatureKind.CATEGORICAL),

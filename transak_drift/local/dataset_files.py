@@ -11,7 +11,6 @@ from pathlib import Path
 
 from transak_drift.platform import PlatformError
 
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 _KNOWN = ".parquet, .csv or .csv.gz"
 _DATE = "{date}"
 _ISO_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
@@ -23,12 +22,7 @@ _LAYOUTS = (
 
 
 class DatasetError(PlatformError):
-    """A dataset that cannot be read or measured.
-
-    Args:
-        problem: what is wrong, with the file, the line and the value where they are known.
-        fix: what to do.
-    """
+    """A dataset that cannot be read or measured: what is wrong and where, and what to do."""
 
     def __init__(self, problem: str, fix: str) -> None:
         self.problem = problem
@@ -84,7 +78,7 @@ def _files_of(source: str, missing_fix: str = "correct the path") -> tuple[Path,
     text = _local(source)
     path = Path(text)
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_data(file, path)]
+        files = _data_in(path, "**/*")
         if not files:
             raise DatasetError(f"{source} has no {_KNOWN} file in it", "name another directory")
         return tuple(file.resolve() for file in files)
@@ -108,14 +102,18 @@ def _glob(pattern: str) -> list[Path]:
 
 
 def _has_known_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(_SUFFIXES)
+    return path.name.lower().endswith((".parquet", ".csv", ".csv.gz"))
 
 
-def _is_data(path: Path, directory: Path) -> bool:
-    """Leave out what systems write beside data: ._part-0.csv, _temporary/, _SUCCESS."""
-    parts = path.relative_to(directory).parts
-    hidden = any(part.startswith((".", "_")) for part in parts)
-    return _has_known_suffix(path) and not hidden and path.is_file()
+def _data_in(directory: Path, pattern: str) -> list[Path]:
+    """Find files, but those that systems write beside data: ._part-0.csv, _temporary/, _SUCCESS."""
+    return [
+        path
+        for path in sorted(directory.glob(pattern))
+        if _has_known_suffix(path)
+        and path.is_file()
+        and not any(part.startswith((".", "_")) for part in path.relative_to(directory).parts)
+    ]
 
 
 def _require_known_suffix(path: Path) -> None:
@@ -146,17 +144,18 @@ def _as_date(text: str) -> date | None:
 
 
 def _files_by_name(directory: Path) -> DailyFiles:
+    named: list[tuple[str, tuple[Path, ...]]] = [
+        (re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name, flags=re.I), (path,))
+        for path in _data_in(directory, "*")
+    ]
+    named += [
+        (path.name.removeprefix("date="), tuple(_data_in(path, "*")))
+        for path in sorted(directory.glob("date=*"))
+    ]
     found: dict[date | str, tuple[Path, ...]] = {}
-    for path in sorted(directory.iterdir()):
-        key: date | str | None = None
-        files: tuple[Path, ...] = ()
-        if path.is_dir() and path.name.startswith("date="):
-            key = _as_date(path.name.removeprefix("date="))
-            files = tuple(file for file in sorted(path.iterdir()) if _is_data(file, directory))
-        elif _is_data(path, directory):
-            stem, files = re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name, flags=re.I), (path,)
-            key = stem if stem == "baseline" else _as_date(stem)
-        if not files or key is None:
+    for name, files in named:
+        key = _as_date(name) or (name == "baseline" and name)
+        if not files or not key:
             continue
         if key in found:
             problem = f"{directory} has {key} twice: {found[key][0]} and {files[0]}"

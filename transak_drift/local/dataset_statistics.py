@@ -1,15 +1,23 @@
-"""Statistics of a dataset in Parquet or CSV files, exact, by DuckDB.
+"""Statistics of datasets in Parquet or CSV files, exact, by DuckDB.
 
 Only grouped counts come to Python, and DuckDB spills to disk what does not fit its memory, so the
 memory does not grow with the rows. A numerical column is read again for its histogram, whose edges
 are known then.
+
+Of a baseline they are stored, so that a run scans only its new data: in a gzip stream (RFC 1952),
+whose checksum tells a damaged file, of two lines of JSON: the configuration that they were computed
+with, and what `DatasetStatistics.to_json` writes.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -24,6 +32,7 @@ from transak_drift.drift.feature_statistics import (
     NumericalStatistics,
 )
 from transak_drift.drift.histogram import equal_width_edges
+from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.column_checks import decide_kind, raise_for_number
 from transak_drift.local.dataset_files import DatasetError, find_files
 from transak_drift.local.tabular_files import Column, TabularFiles, open_reader
@@ -35,19 +44,16 @@ def scan_statistics(
     *,
     csv_format: CsvFormat | None = None,
 ) -> DatasetStatistics:
-    """Compute the statistics of a dataset.
+    """Compute the statistics of a dataset, in the order of its features.
 
     Args:
         sources: Parquet or CSV files (.parquet, .csv, .csv.gz), directories of them, or glob
             patterns; formats and orders of columns may be mixed.
         features: how each feature is measured; None decides it by the column, as for a baseline,
-            see `transak_drift.local.column_checks.decide_kind`.
+            see `transak_drift.local.column_checks.decide_kind`. Categories are counted by their
+            canonical text; the buckets of a numerical feature are those of
+            numpy.histogram(values, bins=10) over its finite values as 64-bit floats.
         csv_format: the form of CSV files; by default RFC 4180 in UTF-8.
-
-    Returns:
-        The statistics of the features, in their order. Categories are counted by their
-        `transak_drift.drift.canonical_text.canonical_text`. The buckets of a numerical feature are
-        those of numpy.histogram(values, bins=10) over its finite values as 64-bit floats.
 
     Raises:
         DatasetError: a source is missing or unreadable, lacks a column, or has a cell that is no
@@ -143,3 +149,53 @@ def _numerical_statistics(
         nan=present - finite - below - above,
         missing=rows - present,
     )
+
+
+def baseline_statistics(
+    path: Path,
+    features: Mapping[str, FeatureKind | None],
+    csv_format: CsvFormat,
+    find_rows: Callable[[], Sequence[Path]],
+) -> DatasetStatistics:
+    """Return the statistics of a baseline, computed once for each configuration of it.
+
+    They are computed from the files of `find_rows` where none are stored, where the file is
+    damaged, or where another feature, declared kind or form of CSV was configured.
+    """
+    configuration = json.dumps({"features": features, "csv": csv_format.model_dump()})
+    try:
+        found = path.stat()
+        stored, statistics = _read_once(path, found.st_ino, found.st_mtime_ns, found.st_size)
+        if stored == configuration:
+            return statistics
+    except (OSError, EOFError, zlib.error, ValueError):
+        # Damaged or missing: the rows are kept, so that nothing is lost.
+        pass
+    statistics = scan_statistics(find_rows(), features, csv_format=csv_format)
+    save_statistics(path, statistics, configuration)
+    return statistics
+
+
+def save_statistics(path: Path, statistics: DatasetStatistics, configuration: str = "{}") -> None:
+    """Store statistics durably: the file has either its old content or all of the new one."""
+    content = f"{configuration}\n{statistics.to_json()}"
+    with replace_file(path) as temporary:
+        temporary.write_bytes(gzip.compress(content.encode(), mtime=0))
+
+
+def load_statistics(path: Path) -> DatasetStatistics:
+    """Read what `save_statistics` stored; gzip, or ValueError, tells a damaged file."""
+    return _read(path)[1]
+
+
+@lru_cache(maxsize=4)
+def _read_once(
+    path: Path, _inode: int, _modified: int, _size: int
+) -> tuple[str, DatasetStatistics]:
+    """Read a file once in a process that monitors many days with the same baseline."""
+    return _read(path)
+
+
+def _read(path: Path) -> tuple[str, DatasetStatistics]:
+    configuration, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
+    return configuration, DatasetStatistics.from_json(text)

@@ -54,15 +54,8 @@ class FileTransactions:
     - a file or glob with a date column (DATE, TIMESTAMP or text): rows are chosen by the day that
       stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
 
-    Each value is kept as it stands in its file, those of CSV as text; a kept day notes which
-    columns are such text, and which files it came from. What cannot be read as the location says
-    is a TransactionsError.
-
-    Args:
-        location: where the transactions are.
-        required_columns: the monitored features; every file must have them.
-        date_column: column with the day, where the files' names do not give it.
-        csv_format: the form of CSV files.
+    Every file must have the required columns. Each value is kept as it stands in its file, those of
+    CSV as text. What cannot be read as the location says is a TransactionsError.
     """
 
     location: str
@@ -76,30 +69,22 @@ class FileTransactions:
             found = find_days(self.location)
             if isinstance(found, DailyFiles):
                 return list(found.files)
-            query = self._rows(self._open(reader, found, with_day=True), with_day=True)
+            _, query = self._rows(reader, found, with_day=True)
             days = f"SELECT DISTINCT {_DAY} FROM ({query}) WHERE {_DAY} IS NOT NULL ORDER BY 1"
             return [day for (day,) in reader.connection.execute(days).fetchall()]
 
     def write_day(self, day: date, destination: Path) -> int:
         """Write a day's transactions to a Parquet file, which appears whole or not at all.
 
-        Args:
-            day: the booking day.
-            destination: the file; replaced where it exists, its directory made where missing.
-
-        Returns:
-            The number of rows; 0 of a day without bookings, such as a Sunday.
-
-        Raises:
-            TransactionsError: the transactions cannot be read, begin on a later day, or end
-                before the day, a weekday.
+        Returned are its rows; 0 of a day without bookings, such as a Sunday. A TransactionsError
+        tells that the data begin on a later day, or end before the day, a weekday.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
             found = find_days(self.location)
             if not isinstance(found, DailyFiles):
-                return self._write_rows_of_day(reader, found, day, temporary)
+                return self._write(reader, found, temporary, day)
             if day in found.files:
-                return self._write_files(reader, found.files[day], temporary)
+                return self._write(reader, found.files[day], temporary, None)
             _require_arrived(day, min(found.files, default=None), max(found.files, default=None))
             columns = dict.fromkeys(self.required_columns, pa.array([], pa.string()))
             pq.write_table(pa.table(columns), temporary)
@@ -112,7 +97,7 @@ class FileTransactions:
             if not isinstance(found, DailyFiles) or found.baseline is None:
                 return None
             with replace_file(destination) as temporary:
-                rows = self._write_files(reader, found.baseline, temporary)
+                rows = self._write(reader, found.baseline, temporary, None)
                 if not rows:
                     problem = f"{found.baseline[0]} has no rows"
                     raise DatasetError(problem, "fill it, or remove it to go without")
@@ -127,47 +112,50 @@ class FileTransactions:
         except DatasetError as error:
             raise TransactionsError(self.location, error) from error
 
-    def _write_files(self, reader: DatasetReader, paths: Sequence[Path], destination: Path) -> int:
-        files = self._open(reader, paths, with_day=False)
-        return reader.write_rows(self._rows(files, with_day=False), files, destination)
-
-    def _write_rows_of_day(
-        self, reader: DatasetReader, paths: Sequence[Path], day: date, destination: Path
+    def _write(
+        self, reader: DatasetReader, paths: Sequence[Path], destination: Path, day: date | None
     ) -> int:
+        """Write the rows of files, or of a day in files that have several."""
+
         def no_day(column: Column) -> str:
             return f"({self._day(column)}) IS NULL"
 
-        files = self._open(reader, paths, with_day=True)
-        query = self._rows(files, with_day=True)
-        ((dateless, first, last, rows),) = reader.connection.execute(
-            f"SELECT count(*) - count({_DAY}), min({_DAY}), max({_DAY}), "
-            f"count(*) FILTER ({_DAY} = DATE '{day}') FROM ({query})"
-        ).fetchall()
-        if dateless:
-            # Passing over a row would lose it without a word.
-            fix = "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
-            fix += '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
-            if form := self.csv_format.date_format:
-                fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
-            for group in files:
-                raise_for_value(reader, group, self.date_column, no_day, "which is no day", fix)
-        if not rows:
-            _require_arrived(day, first, last)
-        chosen = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
-        return reader.write_rows(chosen, files, destination)
+        files, query = self._rows(reader, paths, with_day=day is not None)
+        if day is not None:
+            ((dateless, first, last, rows),) = reader.connection.execute(
+                f"SELECT count(*) - count({_DAY}), min({_DAY}), max({_DAY}), "
+                f"count(*) FILTER ({_DAY} = DATE '{day}') FROM ({query})"
+            ).fetchall()
+            if dateless:
+                # Passing over a row would lose it without a word.
+                fix = "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
+                fix += '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
+                if form := self.csv_format.date_format:
+                    fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
+                for group in files:
+                    raise_for_value(reader, group, self.date_column, no_day, "which is no day", fix)
+            if not rows:
+                _require_arrived(day, first, last)
+            query = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
+        return reader.write_rows(query, files, destination)
 
-    def _open(
+    def _rows(
         self, reader: DatasetReader, paths: Sequence[Path], *, with_day: bool
-    ) -> tuple[TabularFiles, ...]:
+    ) -> tuple[Sequence[TabularFiles], str]:
+        """Open files, and return them with the query of their rows."""
         files = reader.open_files(paths, self.required_columns)
         if not files:
-            columns = ", ".join(self.required_columns)
-            raise DatasetError(f"{paths[0]} has no header line", f"write one with {columns}")
+            names = ", ".join(self.required_columns)
+            raise DatasetError(f"{paths[0]} has no header line", f"write one with {names}")
+        queries = []
         for group in files:
             _require_distinct(group)
+            columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
             if with_day:
                 self._require_days(group)
-        return files
+                columns.append(f"{self._day(group.column(self.date_column))} AS {_DAY}")
+            queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
+        return files, " UNION ALL BY NAME ".join(queries)
 
     def _require_days(self, files: TabularFiles) -> None:
         column = next((item for item in files.columns if item.name == self.date_column), None)
@@ -185,15 +173,6 @@ class FileTransactions:
                 "store it as DATE, TIMESTAMP or text YYYY-MM-DD, or name another column "
                 "(date_column)",
             )
-
-    def _rows(self, files: Sequence[TabularFiles], *, with_day: bool) -> str:
-        queries = []
-        for group in files:
-            columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
-            if with_day:
-                columns.append(f"{self._day(group.column(self.date_column))} AS {_DAY}")
-            queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
-        return " UNION ALL BY NAME ".join(queries)
 
     def _day(self, column: Column) -> str:
         """Return the SQL of a row's day, DATE, or null where the value is no day."""

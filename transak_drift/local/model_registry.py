@@ -51,11 +51,7 @@ class ModelRegistryError(PlatformError):
 
 
 class ModelVersion(BaseModel, frozen=True):
-    """One registered version of the model; numbers are without gaps.
-
-    `training_days` are the first and the last day of the training window, `rows` its rows.
-    `is_champion` holds as of reading.
-    """
+    """One registered version of the model, with its training window's first and last day."""
 
     number: int
     created: datetime
@@ -106,10 +102,9 @@ class ModelRegistry:
         drift_event_key: str | None,
         promote: bool = False,
     ) -> ModelVersion:
-        """Make a trained model a version, once for each drift event.
+        """Make a trained model a version, and by `promote` the champion, in one step.
 
-        `promote` makes it the champion in the same step. Where the drift event has a version
-        already, that one is returned unchanged.
+        Where the drift event has a version already, that one is returned unchanged.
         """
         file = io.BytesIO()
         joblib.dump(pipeline, file, compress=1)

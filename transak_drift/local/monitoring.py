@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from transak_drift.config.resource_names import model_monitor_name, monitoring_job_name
 from transak_drift.drift.drift_event import DriftEvent
@@ -48,18 +47,16 @@ def apply_model_monitor(state: StateDirectory) -> AppliedModelMonitor:
         "notification.channels": list(config.notification_channels),
         "notification.userEmails": list(config.user_emails),
     }
-    state.model.mkdir(parents=True, exist_ok=True)
-    with FileLock(state.model_monitor.with_suffix(".lock")):
-        exists = state.model_monitor.exists()
-        before = _stored_settings(state.model_monitor) if exists else {}
-        changes = tuple(
-            Change(path, before.get(path), desired.get(path))
-            for path in sorted({*before, *desired})
-            if before.get(path) != desired.get(path)
-        )
-        if changes:
-            document = {"name": name, "settings": desired}
-            write_text(state.model_monitor, json.dumps(document, indent=2))
+    exists = state.model_monitor.exists()
+    before = _stored_settings(state.model_monitor) if exists else {}
+    changes = tuple(
+        Change(path, before.get(path), desired.get(path))
+        for path in sorted({*before, *desired})
+        if before.get(path) != desired.get(path)
+    )
+    if changes:
+        document = {"name": name, "settings": desired}
+        write_text(state.model_monitor, json.dumps(document, indent=2))
     return AppliedModelMonitor(name, created=not exists, changes=changes)
 
 

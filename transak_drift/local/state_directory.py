@@ -26,7 +26,6 @@ class StateDirectory:
 
     @property
     def model_monitor(self) -> Path:
-        """The ModelMonitor as applied, JSON."""
         return self.model / "model_monitor.json"
 
     @property

@@ -7,14 +7,13 @@ kept in (see `write_rows`), which also name the files that their rows came from.
 from __future__ import annotations
 
 import atexit
-import difflib
 import glob
 import json
 import os
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,9 @@ def sql_text(text: str) -> str:
 class Column:
     """A column of a file, and the SQL of its values as texts and as numbers.
 
-    `reference` names it in the file's relation; `type_id` is DuckDB's name of its type in lower
-    case, without parameters, and `type_name` the type in full, for people. The text of an untyped
-    column came from a CSV, where numbers are text too, with the decimal mark of the configuration.
+    `reference` names it in the file's relation; `type_name` is DuckDB's type in full, for people,
+    and `type_id` without parameters. The text of an untyped column came from a CSV, where numbers
+    are text too, with the decimal mark of the configuration.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether cells are text, so that reading them as numbers or dates may fail."""
         return self.type_id == _TEXT
 
     def as_text(self, value: str) -> str:
@@ -78,10 +76,7 @@ class Column:
         return value if self.is_text else f"CAST({value} AS VARCHAR)"
 
     def as_number(self, cast: str = "CAST") -> str:
-        """Return the SQL of a numerical value: a DOUBLE, to which larger integers are rounded.
-
-        With `TRY_CAST` it is null where the text is no number.
-        """
+        """Return the SQL of a numerical value, DOUBLE; with `TRY_CAST` null where it is none."""
         if not self.is_text:
             return f"{cast}({self.reference} AS DOUBLE)"
         # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
@@ -130,42 +125,36 @@ class TabularFiles:
         if len(found) == 1:
             return found[0]
         if found:
-            raise DatasetError(
-                f"{self.source}: column {name!r} is there {len(found)} times", "rename one"
-            )
-        names = [column.name for column in self.columns]
-        by_folded_name = {known.casefold(): known for known in names}
-        close = difflib.get_close_matches(name.casefold(), by_folded_name, n=1)
-        hint = f" (did you mean {by_folded_name[close[0]]!r}?)" if close else ""
+            problem = f"{self.source}: column {name!r} is there {len(found)} times"
+            raise DatasetError(problem, "rename one")
+        names = ", ".join(repr(column.name) for column in self.columns)
         raise DatasetError(
-            f"{self.source}: has no column {name!r}; its columns are "
-            f"{', '.join(map(repr, names))}{hint}",
+            f"{self.source}: has no column {name!r}; its columns are {names}",
             "correct the name; upper and lower case count",
         )
 
     def measured_column(self, name: str, kind: FeatureKind) -> Column:
         """Return the column of a feature, if its type can be measured in that way."""
         column = self.column(name)
+        place = f"{self.source}: column {name!r} is of type {column.type_name}, which"
         if column.type_id in _NESTED:
-            problem, fix = "holds several values in a row", "write them to columns of their own"
-        elif kind is FeatureKind.NUMERICAL and column.type_id not in _MAY_BE_NUMBERS:
-            problem, fix = "is not numerical", f"write numbers, or {declare_kind(name)}"
-        else:
-            return column
-        place = f"{self.source}: column {name!r} is of type {column.type_name}"
-        raise DatasetError(f"{place}, which {problem}", fix)
+            problem = f"{place} holds several values in a row"
+            raise DatasetError(problem, "write them to columns of their own")
+        if kind is FeatureKind.NUMERICAL and column.type_id not in _MAY_BE_NUMBERS:
+            raise DatasetError(
+                f"{place} is not numerical", f"write numbers, or {declare_kind(name)}"
+            )
+        return column
 
 
+@dataclass(frozen=True, slots=True)
 class DatasetReader:
     """Opens files with one DuckDB connection; see `open_reader`."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, csv_format: CsvFormat, directory: Path
-    ) -> None:
-        self.connection = connection
-        self.csv_format = csv_format
-        self._directory = directory
-        self._opened: list[Path] = []
+    connection: duckdb.DuckDBPyConnection
+    csv_format: CsvFormat
+    directory: Path
+    opened: list[Path] = field(default_factory=list)
 
     def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
         """Put files of the same schema together; each must have the columns of the names.
@@ -174,12 +163,12 @@ class DatasetReader:
         """
         groups: dict[tuple[Column, ...], list[tuple[Path, Path]]] = {}
         for path in paths:
-            self._opened.append(path)
+            self.opened.append(path)
             readable = path
             if path.suffix.lower() == ".parquet":
                 columns = self._parquet_columns(path)
             else:
-                readable = self._directory / f"{len(self._opened)}.parquet"
+                readable = self.directory / f"{len(self.opened)}.parquet"
                 header = convert_csv(path, self.csv_format, names, readable)
                 if header is None:
                     continue
@@ -229,15 +218,6 @@ class DatasetReader:
         )
         return pq.read_metadata(destination).num_rows
 
-    def explain(self, error: duckdb.Error) -> DatasetError:
-        """Return what DuckDB failed of, in a sentence."""
-        more = f" and {len(self._opened) - 1} more file(s)" if len(self._opened) > 1 else ""
-        no_room = isinstance(error, duckdb.OutOfMemoryException)
-        return DatasetError(
-            f"{self._opened[0]}{more} cannot be read: {_short_reason(error)}",
-            "free memory or disk space" if no_room else "correct the file at that place",
-        )
-
 
 @contextmanager
 def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
@@ -252,7 +232,11 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
         except duckdb.Error as error:
             if isinstance(error, duckdb.FatalException | duckdb.InternalException):
                 _database.cache_clear()
-            raise reader.explain(error) from error
+            fix = "correct the file at that place"
+            if isinstance(error, duckdb.OutOfMemoryException):
+                fix = "free memory or disk space"
+            files = ", ".join(map(str, reader.opened))
+            raise DatasetError(f"{files} cannot be read: {_short_reason(error)}", fix) from error
 
 
 @cache

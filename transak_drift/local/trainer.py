@@ -77,22 +77,12 @@ def train_classifier(
     seed: int,
     champion: Pipeline | None = None,
 ) -> Challenger:
-    """Train a classifier and compare it with the present one on held-out recent rows.
+    """Train a classifier and compare it with the champion on held-out recent rows.
 
-    The model is a multinomial logistic regression (limited-memory BFGS) over TF-IDF weights of
-    the description's words and word pairs and the one-hot booking type (scikit-learn user guide,
-    "Text feature extraction" and "Logistic regression"). The same files and seed give the same
-    sample, split and model.
-
-    Args:
-        training_files: one Parquet file for each day, oldest first, with the columns
-            `description`, `type` and `label_column`.
-        label_column: column to predict; a row without a label is left out.
-        seed: of the sample and the split; 0 or more.
-        champion: the present model, or None. A label that it does not know counts as wrong.
-
-    Raises:
-        TrainingDataError: the files cannot be trained on; names the file, the column and a fix.
+    The model is a multinomial logistic regression over TF-IDF weights of the description's words
+    and word pairs and the one-hot booking type. The same files (one for each day, oldest first) and
+    seed give the same sample, split and model. A label that the champion does not know counts as
+    wrong. A TrainingDataError names the file, the column and a fix.
     """
     if seed < 0:
         raise TrainingDataError(f"seed = {seed} is negative; fix: write 0 or more")
@@ -129,8 +119,7 @@ def evaluate_probabilities(
     """Score predicted probabilities, of shape (rows, known labels), against the true labels.
 
     Only labels that occur among the true ones count in the macro average, so that two models
-    with different label sets are compared over the same labels. Definitions: scikit-learn user
-    guide, "Metrics and scoring"; F1 without a prediction is 0.
+    with different label sets are compared over the same labels.
     """
     predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
     macro_f1 = f1_score(

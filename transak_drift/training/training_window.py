@@ -25,9 +25,7 @@ def select_training_days(
     Args:
         event_day: the day whose data drifted; it is always part of the result.
         candidates: the days that have data, in any order; days after `event_day` are ignored.
-        statistics_of: the statistics of a day. They cost a scan: it is asked for the event's day
-            first, then for each earlier day at most once, newest first, and not beyond the first
-            that differs.
+        statistics_of: the statistics of a day, each asked for at most once, newest first.
         thresholds: greatest allowed distance by feature. Days that cannot be compared differ.
         max_days: calendar days that the run spans at most, the event's day included; at least 1.
     """

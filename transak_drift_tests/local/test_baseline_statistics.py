@@ -19,12 +19,12 @@ from transak_drift.drift.feature_statistics import (
     DatasetStatistics,
     NumericalStatistics,
 )
-from transak_drift.local.baseline_statistics import (
+from transak_drift.local.dataset_statistics import (
     baseline_statistics,
     load_statistics,
     save_statistics,
+    scan_statistics,
 )
-from transak_drift.local.dataset_statistics import scan_statistics
 
 STATISTICS = DatasetStatistics(
     4,
@@ -106,7 +106,7 @@ def test_a_write_that_fails_leaves_the_old_statistics(tmp_path: Path) -> None:
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
         "from transak_drift.drift.feature_statistics import *\n"
-        "from transak_drift.local.baseline_statistics import save_statistics\n"
+        "from transak_drift.local.dataset_statistics import save_statistics\n"
         "counts = {f'{index * 7919 % 100_003}': 1 for index in range(50_000)}\n"
         "large = DatasetStatistics(50_000, {'description': CategoricalStatistics(counts)})\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
