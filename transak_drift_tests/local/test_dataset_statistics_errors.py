@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from datetime import date
 from pathlib import Path
 
@@ -92,31 +91,6 @@ def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
     path = _csv(tmp_path / "a.csv", "v,v,w\n1,2,3\n")
     assert "column 'v' is there 2 times" in _told([path], {"v": CATEGORICAL})
     assert scan_statistics([path], {"w": CATEGORICAL}).rows == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        (
-            "a.csv.gz",
-            gzip.compress(b"v\n" + bytes(range(32, 127)) * 50, mtime=0)[:40],
-            "cannot be read",
-        ),
-        (
-            "a.xlsx",
-            b"",
-            "is neither Parquet nor CSV by its name; fix: name a .parquet, .csv or .csv.gz file",
-        ),
-    ],
-)
-def test_files_that_are_not_what_they_say_are_told(
-    tmp_path: Path, name: str, content: bytes, told: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    message = _told([path], {"v": CATEGORICAL})
-    assert str(path) in message
-    assert told in message
 
 
 def test_a_cell_that_is_not_utf_8_far_into_the_file_is_told(tmp_path: Path) -> None:

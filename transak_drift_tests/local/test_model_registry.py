@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
-import signal
 import sqlite3
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +25,6 @@ from transak_drift.local.model_registry import (
 
 NAME = "transak-i1-train-model"
 DAYS = (date(2026, 1, 1), date(2026, 1, 28))
-SECONDS_FOR_A_PROCESS = 60
-# Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
-clean = multiprocessing.get_context("forkserver")
-clean.set_forkserver_preload(["transak_drift.local.model_registry"])
 
 
 def fitted(slope: float = 1.0) -> Pipeline:
@@ -170,45 +162,3 @@ def test_threads_register_at_once(tmp_path: Path) -> None:
     assert len(set(zip(numbers, (n % 3 for n in range(12)), strict=True))) == 3
     assert [version.number for version in registry.versions()] == [1, 2, 3]
     assert registry.champion() == registry.versions()[2]
-
-
-class _StopsInThePickle:
-    """Tells when half of the model is written, and waits there."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-
-    def __getstate__(self) -> dict[str, object]:
-        self.connection.send("half written")
-        self.connection.recv()
-        return {}
-
-
-def _stop_in_the_pickle(directory: Path, connection: Connection) -> None:
-    register(
-        ModelRegistry(directory, NAME),
-        "monitor/1",
-        Pipeline([("stop", _StopsInThePickle(connection))]),
-    )
-
-
-def test_a_process_killed_while_registering_leaves_a_clean_registry(tmp_path: Path) -> None:
-    watching = ModelRegistry(tmp_path, NAME)
-    earlier = register(watching, "monitor/0", promote=True)
-    ours, theirs = clean.Pipe()
-    process = clean.Process(target=_stop_in_the_pickle, args=(tmp_path, theirs))
-    process.start()
-    assert process.pid is not None
-    try:
-        assert ours.poll(SECONDS_FOR_A_PROCESS)
-        assert ours.recv() == "half written"
-        # Opening meanwhile does not wait for the writer.
-        assert ModelRegistry(tmp_path, NAME).versions() == [earlier]
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join(SECONDS_FOR_A_PROCESS)
-    assert process.exitcode == -signal.SIGKILL
-    assert watching.versions() == [earlier]
-    again = register(ModelRegistry(tmp_path, NAME), "monitor/1")
-    assert again.number == 2
-    assert watching.load(again).predict([[1.0]]) == [True]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.spatial.distance import jensenshannon
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.file_transactions import monitored_kinds
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.transaction_generator import GeneratorSettings
 from transak_drift.platform import PlatformError
 
 FIRST_DAY = date(2026, 5, 4)
+# Metric and distance by feature.
+Distances = dict[str, tuple[str, Any]]
 
 
 def own_config(location: Path | str, **changes: Any) -> MonitoringConfig:
@@ -68,28 +73,20 @@ def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[Monito
     return result, published
 
 
-def distances(
-    tmp_path: Path, config: MonitoringConfig, day: date = FIRST_DAY
-) -> dict[str, tuple[str, float | None]]:
-    result, _ = monitor(tmp_path, config, day)
+def distances(result: MonitoringResult) -> Distances:
     return {item.feature: (item.metric, item.distance) for item in result.features}
 
 
-def l_infinity(baseline: pd.Series, target: pd.Series) -> float:
-    before = baseline.value_counts(normalize=True)
-    now = target.value_counts(normalize=True)
-    return float(now.sub(before, fill_value=0.0).abs().max())
-
-
-def jensen_shannon(baseline: pd.Series, target: pd.Series) -> float:
-    """Both histograms of ten equal buckets, spread over the union of their edges."""
-    histograms = [np.histogram(side.dropna(), bins=10) for side in (baseline, target)]
-    edges = np.union1d(histograms[0][1], histograms[1][1])
-    shares = []
-    for counts, own in histograms:
-        cumulative = np.concatenate([[0.0], np.cumsum(counts / counts.sum())])
-        shares.append(np.diff(np.interp(edges, own, cumulative)))
-    return float(jensenshannon(shares[0], shares[1], base=2) ** 2)
+def compared(config: MonitoringConfig, baseline: pd.DataFrame, target: pd.DataFrame) -> Distances:
+    """Compare the rows themselves, without files of days, platform and training."""
+    with TemporaryDirectory() as directory:
+        files = [Path(directory) / name for name in ("baseline.parquet", "target.parquet")]
+        baseline.to_parquet(files[0])
+        target.to_parquet(files[1])
+        kinds = monitored_kinds(config)
+        before, now = (scan_statistics([file], kinds) for file in files)
+    found = compare_features(before, now, config.drift_thresholds)
+    return {item.feature: (item.metric, pytest.approx(item.distance, abs=1e-12)) for item in found}
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
@@ -107,16 +104,9 @@ def test_a_directory_of_days_with_its_own_baseline_and_no_labels(
     baseline, target = own_rows(1), own_rows(2, rows=700)
     write(baseline, tmp_path / "data" / f"baseline.{ending}")
     write(target, tmp_path / "data" / f"{FIRST_DAY}.{ending}")
-    result, published = monitor(tmp_path, own_config(tmp_path / "data"), FIRST_DAY)
-
-    found = {feature.feature: feature.distance for feature in result.features}
-    assert found == {
-        "description": pytest.approx(
-            l_infinity(baseline.description, target.description), abs=1e-9
-        ),
-        "type": pytest.approx(l_infinity(baseline["type"], target["type"]), abs=1e-9),
-        "amount": pytest.approx(jensen_shannon(baseline.amount, target.amount), abs=1e-9),
-    }
+    config = own_config(tmp_path / "data")
+    result, published = monitor(tmp_path, config, FIRST_DAY)
+    assert distances(result) == compared(config, baseline, target)
     assert (result.baseline_rows, result.target_rows) == (900, 700)
     drifted = [feature.feature for feature in result.drifted]
     assert [entry["jsonPayload"]["totalAnomaliesCount"] for entry in published] == (
@@ -134,14 +124,9 @@ def test_one_file_with_dates_and_labels_trains_and_is_monitored(
         part["date"] = str(day)
         part["category"] = np.where(part.description.fillna("").str.len() > 5, "shop", "other")
     write(pd.concat(parts), tmp_path / f"all.{ending}")
-    result, _ = monitor(tmp_path, own_config(tmp_path / f"all.{ending}"), days[-1])
-
-    before, now = pd.concat(parts[:3]), parts[-1]
-    found = {feature.feature: feature.distance for feature in result.features}
-    assert found["description"] == pytest.approx(
-        l_infinity(before.description, now.description), abs=1e-9
-    )
-    assert found["amount"] == pytest.approx(jensen_shannon(before.amount, now.amount), abs=1e-9)
+    config = own_config(tmp_path / f"all.{ending}")
+    result, _ = monitor(tmp_path, config, days[-1])
+    assert distances(result) == compared(config, pd.concat(parts[:3]), parts[-1])
     assert result.baseline_name == "training data of model 1"
 
 
@@ -150,18 +135,6 @@ def in_files(tmp_path: Path, baseline: pd.DataFrame, target: pd.DataFrame, **for
     baseline.to_csv(tmp_path / "data" / "baseline.csv", index=False, **form)  # ty: ignore
     target.to_csv(tmp_path / "data" / f"{FIRST_DAY}.csv", index=False, **form)  # ty: ignore
     return tmp_path / "data"
-
-
-def test_the_decimal_comma_is_refused_until_it_is_configured(tmp_path: Path) -> None:
-    baseline, target = own_rows(1), own_rows(9, rows=700)
-    data = in_files(tmp_path, baseline, target, sep=";", decimal=",")
-    with pytest.raises(PlatformError) as caught:
-        monitor(tmp_path, own_config(data), FIRST_DAY)
-    assert f"{data / 'baseline.csv'}, line 2: column 'amount' holds '" in str(caught.value)
-    assert '"csv": {"decimal": ","}' in str(caught.value)
-    found = distances(tmp_path, own_config(data, csv={"decimal": ","}))
-    expected = jensen_shannon(baseline.amount, target.amount)
-    assert found["amount"] == ("jensen_shannon_divergence", pytest.approx(expected, abs=1e-9))
 
 
 def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path: Path) -> None:
@@ -180,13 +153,13 @@ def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path
 def test_an_empty_column_of_the_baseline_breaks_no_day(tmp_path: Path) -> None:
     baseline, target = own_rows(1), own_rows(2)
     data = in_files(tmp_path, baseline.assign(amount=None), target)
-    result, _ = monitor(tmp_path, own_config(data), FIRST_DAY)
+    config = own_config(data)
+    result, _ = monitor(tmp_path, config, FIRST_DAY)
     by_name = {item.feature: item for item in result.features}
     assert by_name["amount"].distance is None
     assert "no value in the baseline dataset (all 900 rows are null)" in by_name["amount"].note
-    assert by_name["description"].distance == pytest.approx(
-        l_infinity(baseline.description, target.description), abs=1e-9
-    )
+    expected = compared(config, baseline, target)["description"]
+    assert distances(result)["description"] == expected
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -196,22 +169,24 @@ def test_the_stored_baseline_follows_the_configuration(tmp_path: Path, labels: b
         baseline["category"] = np.where(baseline.amount > -30, "shop", "other")
     target["other"] += 450
     data = in_files(tmp_path, baseline, target)
-    assert distances(tmp_path, own_config(data))["amount"][0] == "jensen_shannon_divergence"
+
+    def monitored(config: MonitoringConfig) -> Distances:
+        return distances(monitor(tmp_path, config, FIRST_DAY)[0])
+
+    assert monitored(own_config(data))["amount"][0] == "jensen_shannon_divergence"
     declared = own_config(data, feature_types={"amount": "categorical"})
-    assert distances(tmp_path, declared)["amount"] == (
-        "l_infinity",
-        pytest.approx(l_infinity(baseline.amount, target.amount), abs=1e-9),
-    )
+    expected = compared(declared, baseline, target)
+    assert expected["amount"][0] == "l_infinity"
+    assert monitored(declared) == expected
     further = own_config(data, drift_thresholds={"other": 0.2})
-    expected = pytest.approx(jensen_shannon(baseline.other, target.other), abs=1e-9)
-    assert distances(tmp_path, further) == {"other": ("jensen_shannon_divergence", expected)}
+    assert monitored(further) == compared(further, baseline, target)
     # The rows are found again where those that were kept are gone.
     for path in (tmp_path / "state").rglob("transactions.parquet"):
         path.unlink()
-    assert distances(tmp_path, declared)["amount"][0] == "l_infinity"
+    assert monitored(declared) == expected
     (stored,) = (tmp_path / "state").rglob("*.statistics")
     stored.write_bytes(stored.read_bytes()[:50])
-    assert distances(tmp_path, declared)["amount"][0] == "l_infinity"
+    assert monitored(declared) == expected
 
 
 def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None:

@@ -68,17 +68,6 @@ def test_a_model_learns_the_categories(trainings: Trainings) -> None:
     assert trainings.champion.champion is None
 
 
-def test_after_drift_a_retrained_challenger_beats_the_champion(trainings: Trainings) -> None:
-    champion, challenger = trainings.challenger.champion, trainings.challenger.evaluation
-    assert champion is not None
-    assert champion.accuracy < 0.6
-    assert challenger.accuracy > champion.accuracy + 0.3
-    assert challenger.macro_f1 > champion.macro_f1 + 0.1
-    assert challenger.log_loss < champion.log_loss
-    assert champion.rows == challenger.rows
-    assert trainings.challenger.decision.promote
-
-
 def test_the_same_files_and_seed_give_the_same_model(trainings: Trainings) -> None:
     again = train_classifier([trainings.drifted_file], "category", 0)
     table = pq.read_table(trainings.drifted_file)

@@ -332,18 +332,6 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
         FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
 
 
-def test_a_failed_write_leaves_the_former_day_untouched(tmp_path: Path) -> None:
-    data = tmp_path / "2026-01-02.csv"
-    data.write_text(f"{HEADER}a,1\n")
-    source = FileTransactions(str(tmp_path))
-    before = written(source, DAY, tmp_path)
-    data.write_text(f"{HEADER}a\n")
-    with pytest.raises(TransactionsError):
-        source.write_day(DAY, tmp_path / "out" / "day.parquet")
-    assert pq.read_table(tmp_path / "out" / "day.parquet").to_pylist() == before
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["day.parquet"]
-
-
 def test_places_that_are_no_transactions_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")

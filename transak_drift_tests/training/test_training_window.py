@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -22,34 +22,9 @@ def of_kind(kind: str, rows: int = 10) -> DatasetStatistics:
     return DatasetStatistics(rows, {"type": CategoricalStatistics({kind: rows} if rows else {})})
 
 
-def select(
-    candidates: Collection[date], different: Container[date] = (), max_days: int = 28
-) -> list[date]:
-    return select_training_days(
-        max(day for day in candidates if day <= EVENT),
-        candidates,
-        lambda day: of_kind("other" if day in different else "usual"),
-        {"type": 0.3},
-        max_days,
-    )
-
-
-def test_an_abrupt_change_leaves_the_events_day_alone() -> None:
-    assert select(days_before(*range(40)), days_before(*range(1, 40))) == [EVENT]
-
-
-def test_a_change_some_days_ago_gives_the_days_since() -> None:
-    selected = select(days_before(*range(40)), days_before(*range(5, 40)))
-    assert selected == days_before(4, 3, 2, 1, 0)
-
-
-def test_quiet_times_give_the_whole_window() -> None:
-    assert select(days_before(*range(40))) == days_before(*range(27, -1, -1))
-
-
 def test_the_calendar_may_begin_within_the_window() -> None:
-    candidates = [date.min, date.min + timedelta(days=1)]
-    assert select(candidates) == candidates
+    days = [date.min, date.min + timedelta(days=1)]
+    assert select_training_days(days[1], days, lambda _: of_kind("a"), {"type": 0.3}, 28) == days
 
 
 def test_days_without_bookings_end_no_regime_and_days_that_cannot_be_compared_do() -> None:
