@@ -32,10 +32,7 @@ def newest_entries(
 
     Only the type of the resource, which is published, is asked for: the monitor may be named
     anywhere in the entry, so that the sink's filter can be held against what is really there.
-
-    Raises:
-        PlatformError: the call was refused, which needs `logging.logEntries.list` on the project,
-            or there was no answer in time.
+    The call needs `logging.logEntries.list` on the project.
     """
     if not monitor_ids:
         return []
@@ -77,10 +74,9 @@ def check_log_entries(
         if not entries and drifted_job is None:
             return passed(name, f"none since {since:%Y-%m-%d}, and no job found drift")
         if not entries:
-            detail = f"{drifted_job} found drift, but no entry mentions a monitor of ours"
             return missing(
                 name,
-                detail,
+                f"{drifted_job} found drift, but no entry mentions a monitor of ours",
                 "materialize model_monitor with log_anomalies = true; does the bucket _Default "
                 "exclude the entries? Without them only the notification channel and Dagster's "
                 "polling start a training",

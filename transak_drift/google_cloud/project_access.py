@@ -83,12 +83,11 @@ def check_permissions(
         lacking = [item for item in needed if item not in answer.get("permissions", [])]
         if not lacking:
             return passed(name, f"{len(needed)} permissions on {config.project_id}")
-        return missing(
-            name,
-            f"missing: {', '.join(lacking)}",
+        fix = (
             f"grant roles/aiplatform.user on the project {config.project_id}, or a custom role "
-            "with them as terraform/ makes it",
+            "with them as terraform/ makes it"
         )
+        return missing(name, f"missing: {', '.join(lacking)}", fix)
 
     return answered(name, _RESOURCE_MANAGER, check)
 

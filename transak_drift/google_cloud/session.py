@@ -24,7 +24,8 @@ class RestSession:
 
     The base URL `http://127.0.0.1:port` is spoken to in place of Google, without credentials. A
     call, which only reads, is made `attempts` times at most, each of them for so many seconds.
-    `PlatformError` is raised where there are no credentials, or the URL is not of this machine.
+    `PlatformError` is raised where there are no credentials, the URL is not of this machine, a
+    call is refused, or there is no answer in time.
     """
 
     def __init__(
@@ -57,11 +58,7 @@ class RestSession:
     def call(
         self, method: str, service: str, path: str, parameters: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Make a call that reads, e.g. `GET`, `logging`, `/v2/projects/p/sinks/s`.
-
-        Raises:
-            PlatformError: the call was refused, or there was no answer in time.
-        """
+        """Make a call that reads, e.g. `GET`, `logging`, `/v2/projects/p/sinks/s`."""
         base = self._base_url or f"https://{service}.googleapis.com"
         sent = {"params" if method == "GET" else "json": parameters}
         try:

@@ -53,9 +53,8 @@ def ensure_embedded_pubsub(state_directory: Path, *, grace_seconds: float = 15.0
     of its own session: it outlives the one that started it as long as others use it. Its port stays
     the same across restarts as long as no other program takes it.
 
-    Args:
-        state_directory: holds the server's data, log and locks; created when missing.
-        grace_seconds: how long a server started by this call stays without users.
+    The directory, made when missing, holds the server's data, log and locks. A server started by
+    this call stays for the grace period without users.
 
     Raises:
         PlatformError: the server did not start in time; the message has the end of its log.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.api_core import exceptions, retry
@@ -73,8 +72,7 @@ def pubsub_errors(resource: str, role: str) -> Generator[None]:
         raise kind(problem) from error
 
 
-@dataclass(frozen=True, slots=True)
-class PubSubClients:
+class PubSubClients(NamedTuple):
     """The two clients of one server, each call of which returns when the server has answered."""
 
     publisher: PublisherClient

@@ -34,7 +34,7 @@ def inspect_trigger_queue(
     subscription = subscription_name(project, config.trigger_subscription)
     dead_letters = topic_name(project, config.dead_letter_topic)
     kept = subscription_name(project, config.dead_letter_subscription)
-    publisher, subscriber = clients.publisher, clients.subscriber
+    publisher, subscriber = clients
     checks = [
         _check_topic(publisher, "trigger topic", topic),
         _check_topic(publisher, "dead-letter topic", dead_letters),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,7 +25,6 @@ MAX_PULL_MESSAGES = 1_000
 DELETED_TOPIC = "_deleted-topic_"
 """What a subscription names as its topic once that topic has been deleted."""
 
-_MAX_PULL_SECONDS = 20.0
 _MAX_ACK_IDS = 1_000
 _ROLE = "roles/pubsub.subscriber"
 _CONCURRENT_CALLS = 4
@@ -52,13 +53,19 @@ class Subscription:
         except exceptions.NotFound:
             return None
 
-    def deliveries(self, max_messages: int, max_bytes: int, wait_seconds: float) -> Iterator[Any]:
+    def deliveries(
+        self,
+        wait_seconds: float,
+        max_messages: int = sys.maxsize,
+        max_bytes: int = sys.maxsize,
+        max_seconds: float = math.inf,
+    ) -> Iterator[Any]:
         """Pull until nothing is left, or a bound is reached; see `TriggerQueue.pull`.
 
         They are what protobuf decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus
         wrap each field at each look, which takes as long as the call.
         """
-        until = time.monotonic() + _MAX_PULL_SECONDS
+        until = time.monotonic() + max_seconds
         while max_messages > 0 and max_bytes > 0 and time.monotonic() < until:
             response = self._pull_once(min(max_messages, MAX_PULL_MESSAGES), wait_seconds)
             if not response.received_messages:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from google.api_core import exceptions
@@ -35,7 +36,7 @@ RETENTION_SECONDS = 7 * 24 * 3600
 # resort for a message that nobody ever settles.
 MAX_DELIVERY_ATTEMPTS = 100
 _PUBLISHER = "roles/pubsub.publisher"
-_MAX_PAGE_BYTES = 64_000_000
+_MAX_PULL_SECONDS = 20.0
 _PAGE_WAIT_SECONDS = 2.0
 
 
@@ -97,8 +98,8 @@ class TriggerQueue(Subscription):
         Raises:
             PlatformError: also where nothing will ever come, since the topic was deleted.
         """
-        deliveries = self.deliveries(maximum_messages, maximum_bytes, wait_seconds)
-        messages = [received_message(delivery) for delivery in deliveries]
+        bounds = (maximum_messages, maximum_bytes, _MAX_PULL_SECONDS)
+        messages = [received_message(item) for item in self.deliveries(wait_seconds, *bounds)]
         # Where the pull went well, looking at the subscription may need another permission.
         with suppress(exceptions.GoogleAPICallError, exceptions.RetryError):
             if not messages and self.attached_topic() == DELETED_TOPIC:
@@ -158,47 +159,42 @@ class TriggerQueue(Subscription):
     def _ensure(
         self, subscription: Subscription, topic: str, policy: types.DeadLetterPolicy | None
     ) -> None:
-        wanted = types.Subscription(
-            name=subscription.name,
-            topic=topic,
-            ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-            message_retention_duration=timedelta(seconds=RETENTION_SECONDS),
-            dead_letter_policy=policy,
-        )
-        with pubsub_errors(wanted.name, "roles/pubsub.editor"):
+        name, (publisher, subscriber) = subscription.name, self._clients
+        with pubsub_errors(name, "roles/pubsub.editor"):
             found = subscription.attached_topic()
-            if found is None:
-                self._create(wanted)
-            elif found == DELETED_TOPIC:
-                self._replace(subscription, wanted)
-            elif found != topic:
+            if found == topic:
+                return
+            if found not in (None, DELETED_TOPIC):
                 raise PlatformError(
-                    f"{wanted.name} is a subscription of {found}, not of {topic}: name another "
+                    f"{name} is a subscription of {found}, not of {topic}: name another "
                     "subscription in the configuration, or delete this one"
                 )
-
-    def _create(self, wanted: types.Subscription) -> None:
-        with suppress(exceptions.AlreadyExists):
-            self._clients.publisher.create_topic(name=wanted.topic, **CALL_OPTIONS)
-        with suppress(exceptions.AlreadyExists):
-            self._clients.subscriber.create_subscription(request=wanted, **CALL_OPTIONS)
-
-    def _replace(self, subscription: Subscription, wanted: types.Subscription) -> None:
-        waiting: list[Any] = []
-        while found := list(subscription.deliveries(10_000, _MAX_PAGE_BYTES, _PAGE_WAIT_SECONDS)):
-            waiting += [delivery.message for delivery in found]
-        if subscription.attached_topic() != DELETED_TOPIC:
-            # Another process was faster.
-            return
-        with suppress(exceptions.NotFound):
-            self._clients.subscriber.delete_subscription(subscription=wanted.name, **CALL_OPTIONS)
-        self._create(wanted)
-        self._publish(wanted.topic, waiting)
-        _log.warning(
-            f"{wanted.topic} had been deleted, so that {wanted.name} received nothing more: both "
-            f"were created again, and {len(waiting)} waiting messages published to the new topic; "
-            "a message that was published in between is lost"
-        )
+            waiting = []
+            if found == DELETED_TOPIC:
+                waiting = [item.message for item in subscription.deliveries(_PAGE_WAIT_SECONDS)]
+                if subscription.attached_topic() != DELETED_TOPIC:
+                    # Another process was faster.
+                    return
+                with suppress(exceptions.NotFound):
+                    subscriber.delete_subscription(subscription=name, **CALL_OPTIONS)
+            with suppress(exceptions.AlreadyExists):
+                publisher.create_topic(name=topic, **CALL_OPTIONS)
+            wanted = types.Subscription(
+                name=name,
+                topic=topic,
+                ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+                message_retention_duration=timedelta(seconds=RETENTION_SECONDS),
+                dead_letter_policy=policy,
+            )
+            with suppress(exceptions.AlreadyExists):
+                subscriber.create_subscription(request=wanted, **CALL_OPTIONS)
+        if found == DELETED_TOPIC:
+            self._publish(topic, waiting)
+            _log.warning(
+                f"{topic} had been deleted, so that {name} received nothing more: both were "
+                f"created again, and {len(waiting)} waiting messages published to the new topic; "
+                "a message that was published in between is lost"
+            )
 
     def _publish(
         self, topic: str, messages: Sequence[Any], *, reduces_refused: bool = False
@@ -223,25 +219,18 @@ class TriggerQueue(Subscription):
         halves = (batch[:middle], batch[middle:])
         return [i for half in halves for i in self._publish_batch(topic, half, True)]
 
-    def _dead_letter_pages(
-        self, maximum: int | None
-    ) -> Generator[list[DeadLetterMessage], None, None]:
+    def _dead_letter_pages(self, maximum: int | None) -> Generator[list[DeadLetterMessage]]:
         """Pull dead letters; what the caller leaves in the pages is given back at the end."""
         kept: list[list[DeadLetterMessage]] = []
+        # One whose lease ends while the others are read comes twice.
         seen: set[str] = set()
+        deliveries = self._dead_letters.deliveries(_PAGE_WAIT_SECONDS, maximum or sys.maxsize)
         try:
-            while maximum is None or len(seen) < maximum:
-                wanted = min(MAX_PULL_MESSAGES, (maximum or sys.maxsize) - len(seen))
-                # One whose lease ended while the others were read comes twice.
-                page = [
-                    read_dead_letter(delivery)
-                    for delivery in self._dead_letters.deliveries(
-                        wanted, _MAX_PAGE_BYTES, _PAGE_WAIT_SECONDS
-                    )
-                    if delivery.message.message_id not in seen
-                ]
-                if not page:
-                    return
+            while page := [
+                read_dead_letter(delivery)
+                for delivery in islice(deliveries, MAX_PULL_MESSAGES)
+                if delivery.message.message_id not in seen
+            ]:
                 seen.update(letter.message.message_id for letter in page)
                 kept.append(page)
                 yield page

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from transak_drift_tests.faults.broken_loop import (
     LONGER_THAN_A_LEASE,
     BrokenLoop,
@@ -13,12 +11,17 @@ from transak_drift_tests.faults.broken_loop import (
 from transak_drift_tests.faults.sensor_process import CALLS
 
 
-def kill_at_every_boundary(loop: BrokenLoop, prepare: Callable[[int], None]) -> list[str]:
-    """Kill ticks that have the same work, each at the boundary after the last; return them all."""
+def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> None:
     killed_at: list[str] = []
     while True:
         number = len(killed_at)
-        prepare(number)
+        # Each tick has the same work: messages that wait for their job, and new ones.
+        loop.platform_answers = False
+        loop.publish(Kind.TRAINS, f"waits-{number}")
+        loop.publish(Kind.NO_JOB, f"waits-for-nothing-{number}")
+        assert loop.tick()
+        loop.platform_answers = True
+        loop.publish_one_of_each(f"kill-{number}")
         passed: list[str] = []
 
         def at(name: str, passed: list[str] = passed, number: int = number) -> bool:
@@ -35,26 +38,8 @@ def kill_at_every_boundary(loop: BrokenLoop, prepare: Callable[[int], None]) -> 
         loop.check()
     loop.settle()
     assert killed_at[-1] == "before return"
-    return killed_at
-
-
-def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> None:
-    killed_at = kill_at_every_boundary(
-        loop, lambda number: loop.publish_one_of_each(f"kill-{number}")
-    )
     for _, call in CALLS:
         assert f"before {call}" in killed_at, call
-
-
-def test_the_sensor_is_killed_as_it_reads_the_job_of_a_waiting_message(loop: BrokenLoop) -> None:
-    def prepare(number: int) -> None:
-        loop.platform_answers = False
-        loop.publish(Kind.TRAINS, f"waits-{number}")
-        loop.publish(Kind.NO_JOB, f"waits-for-nothing-{number}")
-        assert loop.tick()
-        loop.platform_answers = True
-
-    kill_at_every_boundary(loop, prepare)
 
 
 def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:

@@ -92,26 +92,6 @@ def test_given_up_message_goes_behind_the_waiting_ones(server: Server) -> None:
     assert [lease.message.message_id for lease in server.lease(max_messages=1)] == good
 
 
-def test_dead_letters_are_forwarded_without_a_pull_when_the_last_lease_ends(
-    server: Server,
-) -> None:
-    server.create(
-        dead_letter_policy=types.DeadLetterPolicy(
-            dead_letter_topic=DEAD_LETTER_TOPIC, max_delivery_attempts=5
-        )
-    )
-    server.publish(b"poison")
-    for _ in range(5):
-        server.move(10)
-        assert len(server.lease()) == 1
-    server.deliveries.forward_dead_letters()
-    assert server.lease(DEAD_LETTERS) == []
-    server.move(10)
-    server.deliveries.forward_dead_letters()
-    assert len(server.lease(DEAD_LETTERS)) == 1
-    assert server.lease() == []
-
-
 def test_messages_are_dropped_after_their_retention(server: Server) -> None:
     server.create(message_retention_duration=timedelta(minutes=10))
     server.publish(b"old")

@@ -69,16 +69,14 @@ def check_range(
 
 def check_publish_request(request: Any) -> None:
     """Refuse a publish request that breaks a limit; the error names the first one."""
-    if not request.messages:
+    count, size = len(request.messages), request.ByteSize()
+    if not count:
         raise InvalidArgument("No messages to publish")
-    if len(request.messages) > _MAX_PUBLISH_MESSAGES:
-        raise InvalidArgument(
-            f"Too many messages to publish: {len(request.messages)} of {_MAX_PUBLISH_MESSAGES}"
-        )
-    if (size := request.ByteSize()) > MAX_PUBLISH_BYTES:
-        raise InvalidArgument(
-            f"The publish request has {size} bytes, the limit is {MAX_PUBLISH_BYTES}"
-        )
+    if count > _MAX_PUBLISH_MESSAGES:
+        limit = _MAX_PUBLISH_MESSAGES
+        raise InvalidArgument(f"Too many messages to publish: {count}, the limit is {limit}")
+    if size > MAX_PUBLISH_BYTES:
+        raise InvalidArgument(f"The request has {size} bytes, the limit is {MAX_PUBLISH_BYTES}")
     for position, message in enumerate(request.messages):
         if not message.data and not message.attributes:
             raise InvalidArgument(

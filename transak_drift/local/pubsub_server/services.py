@@ -90,8 +90,7 @@ class PubSubServices:
                     self._deliveries.drop_outdated()
             except sqlite3.Error as error:
                 _log.error("dead letters or outdated messages are left for now: %s", error)
-            # Leases may have ended as well.
-            self._wake_pulls()
+            self._wake_pulls()  # Leases may have ended as well.
             await asyncio.sleep(_MAINTENANCE_SECONDS)
 
     def _create_topic(self, request: Any, _: object) -> Any:
@@ -115,8 +114,7 @@ class PubSubServices:
 
     def _delete_subscription(self, request: Any, _: object) -> None:
         self._storage.delete_subscription(request.subscription)
-        # The pulls that wait on it get NOT_FOUND.
-        self._wake_pulls()
+        self._wake_pulls()  # Those that wait on it get NOT_FOUND.
 
     async def _pull(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Lease messages; without one, wait for it and answer empty a second before the deadline.
@@ -143,7 +141,6 @@ class PubSubServices:
         seconds = request.ack_deadline_seconds
         check_range("ack_deadline_seconds", seconds, 0, _MAX_ACK_DEADLINE_SECONDS)
         self._deliveries.modify_ack_deadlines(request.subscription, request.ack_ids, seconds)
-        # What is given back is due, or a dead letter.
         self._deliveries.forward_dead_letters()
         self._wake_pulls()
 
