@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,10 +29,11 @@ def command_line(words: list[str], port: int) -> list[str]:
     return [found, *(changed.get(word, word) for word in words[1:])]
 
 
-def wait_until(look: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
-        if look():
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
             return
         time.sleep(0.2)
     raise AssertionError(f"not in {LIMIT_SECONDS} s:\n{log.read_text(errors='replace')[-3_000:]}")
@@ -71,7 +72,8 @@ def test_the_code_location_serves_the_project_and_answers_its_health_check(
             start_new_session=True,
         )
         try:
-            wait_until(is_healthy, server, log)
+            wait_for_port(port, server, log)
+            assert is_healthy()
             # The daemon's and webserver's workspace, with this server's address.
             workspace = (REPOSITORY / "deployment" / "workspace.yaml").read_text(encoding="utf-8")
             (tmp_path / "workspace.yaml").write_text(

@@ -27,10 +27,12 @@ def storage(
 def test_killed_at_every_point_each_drift_event_trains_exactly_once(
     storage: str, tmp_path: Path
 ) -> None:
+    # What a storage may differ in is the moment between the run's creation and its launch.
+    points = CRASH_POINTS if storage == "sqlite" else ("RUN_CREATED",)
     policy = {"maximum_trainings_in_flight": 100}
     with RunningLoop(tmp_path, {"retrain_policy": policy}) as loop:
         assert storage in type(loop.instance.run_storage).__name__.lower()
-        for point in CRASH_POINTS:
+        for point in points:
             loop.queue.publish(loop.message(_job(point)))
             loop.start_daemon(point, loop.event_key(_job(point)))
             daemon = loop.dagster.daemon
@@ -38,13 +40,13 @@ def test_killed_at_every_point_each_drift_event_trains_exactly_once(
             loop.wait_for(f"the crash at {point}", lambda daemon=daemon: daemon.exit_status)
             assert daemon.exit_status == -signal.SIGKILL
         recorded = {record.key for record in loop.records()}
-        assert recorded >= {loop.event_key(_job(point)) for point in CRASH_POINTS}
+        assert recorded >= {loop.event_key(_job(point)) for point in points}
         loop.start_daemon()
-        for point in CRASH_POINTS:
+        for point in points:
             loop.wait_for(f"the training after {point}", lambda p=point: loop.trained(_job(p)))
         loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
 
-        for point in CRASH_POINTS:
+        for point in points:
             # A run that the dying daemon handed to nobody never starts, and is launched again.
             assert loop.started_trainings(_job(point)) == 1, f"after the crash at {point}"
         loop.wait_for("a cursor that waits for nothing", loop.nothing_waits)

@@ -18,7 +18,7 @@ def test_the_demo_closes_the_loop_and_tells_what_happened(tmp_path: Path) -> Non
         env={
             **os.environ,
             "TRANSAK_DRIFT_HOME": str(tmp_path / "state"),
-            "TRANSAK_DRIFT_ROWS_PER_DAY": "1000",
+            "TRANSAK_DRIFT_ROWS_PER_DAY": "400",
         },
         capture_output=True,
         text=True,

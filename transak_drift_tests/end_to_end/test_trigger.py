@@ -72,25 +72,3 @@ def _year_1(body: bytes) -> bytes:
     entry = json.loads(body)
     entry["jsonPayload"]["endTime"] = "0001-01-01T00:00:00Z"
     return json.dumps(entry).encode()
-
-
-def test_an_event_held_while_a_training_runs_trains_afterwards_if_drift_still_stands(
-    tmp_path: Path,
-) -> None:
-    with RunningLoop(tmp_path) as loop:
-        loop.queue.publish(loop.message("older", days_ago=3))
-        loop.queue.publish(loop.message("same-window", days_ago=3))
-        loop.queue.publish(loop.message("newer", days_ago=1))
-        loop.start_daemon()
-
-        loop.wait_for("the first training", lambda: loop.trained("older"))
-        loop.wait_for("the later window's training", lambda: loop.trained("newer"))
-        loop.wait_for("every acknowledgement", lambda: loop.unacknowledged() == 0)
-
-        # The first training's data reach the end of that window: nothing is left to answer.
-        assert loop.trainings("same-window") == []
-        details = {(record.key, record.kind): record.detail for record in loop.records()}
-        same_window = loop.event_key("same-window")
-        assert "in flight" in details[same_window, OutcomeKind.HELD]
-        assert "made it the baseline" in details[same_window, OutcomeKind.SUPERSEDED]
-        assert (loop.event_key("newer"), OutcomeKind.TRAINING_REQUESTED) in details

@@ -5,6 +5,9 @@ provider that answers with the extracted schema, takes every configuration that 
 what the configuration says, with attributes that only Google knows as "known after apply". So
 Terraform's own checks of types, references, expressions, validations and preconditions are real;
 the provider's further checks of values, and Google's, are not made.
+
+`provider_schema.json` is what HashiCorp published of the types in use in the packages of PyPI that
+it names: each resource's arguments, blocks and attributes in the package's jsii assembly.
 """
 
 from __future__ import annotations
