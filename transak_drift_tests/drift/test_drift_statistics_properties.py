@@ -1,9 +1,8 @@
-"""Properties that the distances have for all datasets, and a computation of its own beside them."""
+"""Properties that the distances have for all datasets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.spatial.distance import jensenshannon
 
 from transak_drift.drift.drift_statistics import top_contributors
 from transak_drift.drift.feature_statistics import (
@@ -31,6 +29,7 @@ value_counts = st.dictionaries(values, st.integers(1, 10**12), min_size=1, max_s
 categoricals = st.builds(CategoricalStatistics, value_counts, st.integers(0, 10**12))
 finite = st.floats(allow_nan=False, allow_infinity=False)
 finites = st.lists(finite, min_size=1).map(numerical)
+moderate = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 cells = st.none() | st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1.0])
 numericals = st.lists(cells).map(numerical).filter(lambda found: found.present > 0)
 
@@ -88,49 +87,6 @@ def test_divergence_is_symmetric_and_alignment_loses_no_mass(
 @given(finites)
 def test_divergence_of_finite_values_to_themselves_is_0(statistics: NumericalStatistics) -> None:
     assert distance(statistics, statistics) == 0
-
-
-moderate = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
-rows = st.lists(moderate | st.sampled_from([math.nan, math.inf, -math.inf]), min_size=1)
-
-
-@given(rows, rows)
-def test_divergence_is_that_of_cumulative_distributions(
-    baseline: list[float], target: list[float]
-) -> None:
-    found = distance(numerical(baseline), numerical(target))
-    assert found == pytest.approx(_independent_divergence(baseline, target), abs=TOLERANCE)
-
-
-def _independent_divergence(baseline: Sequence[float], target: Sequence[float]) -> float:
-    """Return scipy's divergence over the piecewise linear cumulative counts of both sides.
-
-    Mass that lies evenly in a bucket is a straight piece of the cumulative count, so its values at
-    the union of the edges give the aligned buckets by interpolation and differences.
-    """
-    ranged: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    points: list[dict[float, int]] = [{}, {}]
-    unmatched: list[list[int]] = [[], []]
-    for side, cells in enumerate((baseline, target)):
-        array = np.array(cells)
-        unmatched[side] = [int(np.isnan(array).sum()), int(np.isinf(array).sum())]
-        kept = array[np.isfinite(array)]
-        if kept.size and kept.min() == kept.max():
-            points[side] = {float(kept[0]): kept.size}
-        elif kept.size:
-            counts, edges = np.histogram(kept, bins=10)
-            ranged[side] = (edges, np.concatenate([[0], np.cumsum(counts)]))
-    grid = np.unique(np.concatenate([edges for edges, _ in ranged.values()] or [np.array([])]))
-    masses = []
-    for side in (0, 1):
-        wide = (
-            np.diff(np.interp(grid, *ranged[side])) if side in ranged else np.zeros(grid.size)[1:]
-        )
-        at_points = [points[side].get(point, 0) for point in sorted({*points[0], *points[1]})]
-        own, other = unmatched[side], [0] * len(unmatched[1 - side])
-        alone = [*own, *other] if side == 0 else [*other, *own]
-        masses.append(np.concatenate([wide, at_points, alone]))
-    return float(jensenshannon(masses[0], masses[1], base=2) ** 2)
 
 
 @given(finite, finite)

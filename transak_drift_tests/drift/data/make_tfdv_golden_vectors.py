@@ -28,6 +28,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2  # ty: ig
 
 DIRECTORY = Path(__file__).parent
 FEATURE = "feature"
+SIDES = ("baseline", "target")
 # Far above the vectors' distinct values, so that TFDV leaves none of them out.
 RANK_HISTOGRAM_BUCKETS = 100_000
 
@@ -46,10 +47,7 @@ def categorical_vectors() -> dict[str, tuple[list[str | None], list[str | None]]
     return {
         "identical": (["a", "b", "b"], ["a", "b", "b"]),
         "one value moves": (["a"] * 6 + ["b"] * 4, ["a"] * 3 + ["b"] * 7),
-        "nulls do not count": (
-            ["a", None, "b", None, None, "b"],
-            ["a", "a", "b", None],
-        ),
+        "nulls do not count": (["a", None, "b", None, None, "b"], ["a", "a", "b", None]),
         "unseen on both sides": (["a", "b", "c"], ["c", "d", "e", "e"]),
         "disjoint": (["a", "b"], ["c"]),
         "several maxima": (["a", "b", "c", "d"], ["b", "b", "d", "d"]),
@@ -57,10 +55,7 @@ def categorical_vectors() -> dict[str, tuple[list[str | None], list[str | None]]
             ["Zürich", "Genève", "Zürich", "東京", "😀"],
             ["Zürich", "Genève", "Genève", "😀", "😀", "\uffff"],
         ),
-        "quotes and spaces": (
-            ['a "b"', " a", "a ", "a,b", "a\tb"],
-            ['a "b"', " a", " a", "a;b"],
-        ),
+        "quotes and spaces": (['a "b"', " a", "a ", "a,b", "a\tb"], ['a "b"', " a", " a", "a;b"]),
         "numbers as text": (["001", "1", "1.0", "1"], ["1", "1", "001"]),
         "different sizes": (draw(50, ["a", "b", "c"]), draw(700, ["a", "b", "c"])),
         "long tail": (draw(900, merchants), draw(700, merchants[40:])),
@@ -160,12 +155,6 @@ def standard_histogram(
     }
 
 
-def value_counts(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, float]:
-    """Return TFDV's counts of the feature's values."""
-    buckets = statistics.datasets[0].features[0].string_stats.rank_histogram.buckets
-    return {bucket.label: bucket.sample_count for bucket in buckets}
-
-
 def _json_float(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
@@ -179,36 +168,26 @@ def _write(name: str, vectors: Sequence[Mapping[str, object]]) -> None:
 def main() -> None:
     """Write both files."""
     categorical = []
-    for name, (baseline, target) in categorical_vectors().items():
-        found = [statistics_of(rows, pa.string()) for rows in (baseline, target)]
+    for name, sides in categorical_vectors().items():
+        found = [statistics_of(rows, pa.string()) for rows in sides]
         distance, description = reported_drift(*found, "infinity_norm")
         value = re.search(r"maximum difference is: (.*)$", description, re.DOTALL)
-        categorical.append(
-            {
-                "name": name,
-                "baseline_rows": baseline,
-                "target_rows": target,
-                "baseline_counts": value_counts(found[0]),
-                "target_counts": value_counts(found[1]),
-                "distance": distance,
-                "value": value.group(1) if value else None,
-            }
-        )
+        vector = {"name": name, "distance": distance, "value": value.group(1) if value else None}
+        for side, rows, statistics in zip(SIDES, sides, found, strict=True):
+            counted = statistics.datasets[0].features[0].string_stats.rank_histogram.buckets
+            vector[f"{side}_rows"] = rows
+            vector[f"{side}_counts"] = {bucket.label: bucket.sample_count for bucket in counted}
+        categorical.append(vector)
     _write("tfdv_l_infinity.json", categorical)
     numerical = []
-    for name, (baseline, target) in numerical_vectors().items():
-        found = [statistics_of(rows, pa.float64()) for rows in (baseline, target)]
+    for name, sides in numerical_vectors().items():
+        found = [statistics_of(rows, pa.float64()) for rows in sides]
         distance, _ = reported_drift(*found, "jensen_shannon_divergence")
-        numerical.append(
-            {
-                "name": name,
-                "baseline_rows": [_json_float(row) for row in baseline],
-                "target_rows": [_json_float(row) for row in target],
-                "baseline_histogram": standard_histogram(found[0]),
-                "target_histogram": standard_histogram(found[1]),
-                "distance": distance,
-            }
-        )
+        vector = {"name": name, "distance": distance}
+        for side, rows, statistics in zip(SIDES, sides, found, strict=True):
+            vector[f"{side}_rows"] = [_json_float(row) for row in rows]
+            vector[f"{side}_histogram"] = standard_histogram(statistics)
+        numerical.append(vector)
     _write("tfdv_jensen_shannon_divergence.json", numerical)
 
 
