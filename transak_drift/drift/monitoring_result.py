@@ -98,8 +98,7 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
         features: one entry for each monitored feature, in the order of the configuration.
         alerts: alerts that the platform itself raised, for people.
         method: who computed the distances and how, for people; empty where that is not known.
-        window_start: start of the target dataset's time window, UTC; None where only its end is
-            known, or where the window is the whole day.
+        window_start: start of the target dataset's window, UTC; None where it is not known.
         window_end: end (exclusive) of the window, UTC; None where the window is the whole day.
     """
 

@@ -27,20 +27,12 @@ TIMEOUT_SECONDS = 8
 TOKEN_VARIABLE = "TRANSAK_DRIFT_SLACK_TOKEN"
 
 # Error codes as in the Slack API documentation of chat.postMessage.
-_TEMPORARY = (
-    "fatal_error",
-    "internal_error",
-    "request_timeout",
-    "service_unavailable",
-    "team_added_to_org",
-)
-_WRITE_FIX = "name a channel that the bot may write to"
+_TEMPORARY = ("fatal_error", "internal_error", "request_timeout", "service_unavailable")
 _CHANNEL_FIXES = {
     "channel_not_found": "name a channel that exists, and invite the bot to it",
     "not_in_channel": "invite the bot to the channel with /invite",
     "is_archived": "name a channel that is not archived",
-    "restricted_action": _WRITE_FIX,
-    "restricted_action_read_only_channel": _WRITE_FIX,
+    "restricted_action": "name a channel that the bot may write to",
 }
 _TOKEN_FIX = "set it to the bot token (xoxb-...) of a Slack app that is installed"
 _SCOPE_FIX = "give the Slack app the scope chat:write, and install it again"
