@@ -1,45 +1,98 @@
-"""A loopback Vertex AI and a connection to it, for these tests."""
+"""A loopback Vertex AI with the gcp platform connected to it, for these tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.platform import Dataset
+from transak_drift.vertex.platform import VertexPlatform
+from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
+DAY = date(2026, 5, 1)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+BASELINE = "gs://transak-i1/training/1.csv"
+TARGET = "gs://transak-i1/predictions/2026-05-01.csv"
+MODEL = "projects/123456789012/locations/europe-west6/models/1001"
+MODEL_NAME = "transak-i1-train-model"
+TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
+
+
+def cloud_config(vertex: dict[str, Any] | None = None, **changes: Any) -> MonitoringConfig:
+    places = {"pipeline_template": str(TEMPLATE), "pipeline_root": "gs://transak-i1/pipelines"}
+    return monitored_config(vertex={**places, **(vertex or {})}, **changes)
+
+
+CONFIG = cloud_config()
+
+
+class Cloud(LoopbackVertex):
+    """A server with a model of one version and a day that drifted, and the platform on it.
+
+    Attributes:
+        published: the bodies of the messages that have reached the topic.
+        asked: the addresses of data that were looked for, each with its date column.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.published: list[bytes] = []
+        self.asked: list[tuple[str, str | None]] = []
+        super().__init__(directory, publish=self.published.append)
+        self.models.upload(MODEL_NAME, artifact_uri="gs://transak-i1/models/1")
+        self.buckets.write_csv(BASELINE, rows(coop=50, card=80))
+        self.buckets.write_csv(TARGET, rows(coop=90, card=75))
+
+    @cached_property
+    def platform(self) -> VertexPlatform:
+        return self.connect()
+
+    def connect(self, endpoint: str | None = None, **limits: float) -> VertexPlatform:
+        connection = connect(endpoint or self.endpoint, replace(QUICK_LIMITS, **limits))
+        return VertexPlatform(connection, self._find_data)
+
+    def promote(self) -> None:
+        """Upload a version that predicts from now on."""
+        self.models.upload(MODEL_NAME, parent_model=MODEL)
+
+    def monitor_day(self, config: MonitoringConfig = CONFIG) -> MonitoringResult:
+        """Monitor the day to its end."""
+        self.platform.apply_model_monitor(config)
+        job_name = self.platform.start_monitoring_run(config, DAY).job_name
+        result = self.platform.monitoring_result(config, job_name)
+        assert result is not None
+        return result
+
+    def _find_data(self, address: str, day: date, date_column: str | None) -> Dataset:
+        self.asked.append((address, date_column))
+        return Dataset(address, 7)
+
 
 @pytest.fixture
-def published() -> list[bytes]:
-    """The bodies of the messages that have reached the topic."""
-    return []
-
-
-@pytest.fixture
-def vertex(tmp_path: Path, published: list[bytes]) -> Iterator[LoopbackVertex]:
-    """A server with one model of one version."""
-    with LoopbackVertex(tmp_path / "buckets", publish=published.append) as server:
-        server.models.upload("transak-i1-train-model")
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    with Cloud(tmp_path / "buckets") as server:
         yield server
+        server.platform.connection.close()
 
 
-@pytest.fixture
-def connection(vertex: LoopbackVertex) -> Iterator[VertexConnection]:
-    """The project's own clients, connected to the server."""
-    connected = connect(vertex.endpoint)
-    yield connected
-    connected.close()
-
-
-@pytest.fixture
-def config() -> MonitoringConfig:
-    """A configuration for the gcp platform."""
-    return monitored_config()
+def rows(coop: int, card: int) -> list[dict[str, object]]:
+    """Return 100 rows, so many of them of one description and of one type."""
+    return [
+        {
+            "description": "Coop" if number < coop else "Migros",
+            "type": "Card" if number < card else "Twint",
+            "amount": number % 10,
+        }
+        for number in range(100)
+    ]
 
 
 def described(message: Any) -> dict[str, Any]:
@@ -49,25 +102,27 @@ def described(message: Any) -> dict[str, Any]:
     )
 
 
+def csv_dataset(uri: str) -> dict[str, Any]:
+    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}
+
+
 def configured_spec(**thresholds: float) -> dict[str, Any]:
     """Return what `full_config` asks of a monitor and of a job alike."""
-    return {
-        "tabular_objective": {
-            "feature_drift_spec": {
-                "features": list(thresholds),
-                "categorical_metric_type": "l_infinity",
-                "numeric_metric_type": "jensen_shannon_divergence",
-                "feature_alert_conditions": {
-                    feature: {"threshold": threshold} for feature, threshold in thresholds.items()
-                },
-            }
+    drift = {
+        "features": list(thresholds),
+        "categorical_metric_type": "l_infinity",
+        "numeric_metric_type": "jensen_shannon_divergence",
+        "feature_alert_conditions": {
+            feature: {"threshold": threshold} for feature, threshold in thresholds.items()
         },
+    }
+    channel = {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
+    return {
+        "tabular_objective": {"feature_drift_spec": drift},
         "notification_spec": {
             "email_config": {"user_emails": ["mlops@example.com"]},
             "enable_cloud_logging": True,
-            "notification_channel_configs": [
-                {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
-            ],
+            "notification_channel_configs": [channel],
         },
         "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
     }
@@ -82,7 +137,3 @@ def full_config(**thresholds: float) -> MonitoringConfig:
         user_emails=["mlops@example.com"],
         vertex={"monitoring_output": "gs://transak-i1/monitoring"},
     )
-
-
-def csv_dataset(uri: str) -> dict[str, Any]:
-    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import pytest
 
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError, TemporaryPlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
-from transak_drift.vertex.monitoring_run import start_monitoring_run
-from transak_drift.vertex.monitors import apply_model_monitor
+from transak_drift.vertex.platform import VertexPlatform
 from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID
-from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
-from transak_drift_tests.servers.cutting_proxy import CuttingProxy
+from transak_drift_tests.servers.clients import QUICK_LIMITS
 from transak_drift_tests.servers.grpc_server import Fault
-from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.vertex.conftest import CONFIG, DAY, LONG_AGO, Cloud, cloud_config
 
-DAY = date(2026, 5, 1)
-TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 ORDER = TrainingRequest(
     "monitor/day-20260501-0123456789ab", datetime(2026, 5, 2, tzinfo=UTC), "run"
 )
-ROWS = [{"description": "Coop", "type": "Card"}, {"description": "Migros", "type": "Card"}]
-TEMPORARY = [
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.ABORTED,
-]
+TEMPORARY = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED")
 METHODS = [
     "ListModels",
     "ListModelMonitors",
@@ -53,132 +40,92 @@ METHODS = [
 ]
 
 
-@pytest.fixture
-def config() -> MonitoringConfig:
-    return monitored_config(
-        vertex={"pipeline_template": str(TEMPLATE), "pipeline_root": "gs://transak-i1/pipelines"}
-    )
-
-
-@pytest.fixture
-def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
-    with LoopbackVertex(tmp_path / "buckets") as server:
-        server.models.upload("transak-i1-train-model")
-        server.buckets.write_csv("gs://transak-i1/training/1.csv", ROWS)
-        server.buckets.write_csv("gs://transak-i1/predictions/2026-05-01.csv", ROWS)
-        yield server
-
-
-def everything(connection: VertexConnection, config: MonitoringConfig) -> None:
+def everything(platform: VertexPlatform) -> None:
     """Make each call of `METHODS` at least once."""
-    apply_model_monitor(connection, config)
-    changed = config.model_copy(update={"drift_thresholds": {"description": 0.2, "type": 0.3}})
-    apply_model_monitor(connection, changed)
-    job_name = start_monitoring_run(connection, config, DAY).job_name
-    jobs = VertexMonitoringJobs(connection)
-    assert jobs.monitoring_result(config, job_name) is not None
-    assert len(jobs.list_monitoring_jobs(config, datetime(2026, 1, 1, tzinfo=UTC))) == 1
-    launch_training(connection, config, ORDER)
+    platform.apply_model_monitor(CONFIG)
+    platform.apply_model_monitor(cloud_config(drift_thresholds={"description": 0.2, "type": 0.3}))
+    job_name = platform.start_monitoring_run(CONFIG, DAY).job_name
+    assert platform.monitoring_result(CONFIG, job_name) is not None
+    assert len(platform.list_monitoring_jobs(CONFIG, LONG_AGO)) == 1
+    launch_training(platform.connection, CONFIG, ORDER)
 
 
-def assert_done_once(vertex: LoopbackVertex) -> None:
-    assert len(vertex.monitoring.monitors()) == 1
-    assert len(vertex.monitoring.jobs()) == 1
-    assert len(vertex.pipelines.jobs()) == 1
-
-
-def test_what_passes_is_survived_in_every_call(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault(grpc.StatusCode[name]) for name in TEMPORARY],
+        [Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True)],
+    ],
+    ids=["refused", "answer lost after the work"],
+)
+def test_what_passes_is_survived_in_every_call(cloud: Cloud, faults: list[Fault]) -> None:
     for method in METHODS:
-        vertex.faults.order(method, *map(Fault, TEMPORARY))
-    everything(connection, config)
-    assert_done_once(vertex)
-    assert [method for method in METHODS if vertex.faults.left(method)] == []
-    for call in vertex.recorder.calls():
+        cloud.faults.order(method, *faults)
+    everything(cloud.platform)
+    assert [method for method in METHODS if cloud.faults.left(method)] == []
+    assert_done_once(cloud)
+    for call in cloud.recorder.calls():
         assert call.deadline_seconds is not None, call.method
         # gRPC rounds what is sent, so that a little more may arrive.
         assert call.deadline_seconds <= QUICK_LIMITS.attempt_seconds + 1
 
 
-def test_an_answer_that_is_lost_after_the_work_is_survived_in_every_call(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    lost = Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True)
-    for method in METHODS:
-        vertex.faults.order(method, lost)
-    everything(connection, config)
-    assert_done_once(vertex)
-    assert [method for method in METHODS if vertex.faults.left(method)] == []
+def assert_done_once(cloud: Cloud) -> None:
+    assert len(cloud.monitoring.monitors()) == 1
+    assert len(cloud.monitoring.jobs()) == 1
+    assert len(cloud.pipelines.jobs()) == 1
 
 
-def test_a_slow_answer_is_asked_for_again(vertex: LoopbackVertex, config: MonitoringConfig) -> None:
+def test_a_slow_answer_is_asked_for_again(cloud: Cloud) -> None:
     never_in_time = threading.Event()
-    impatient = connect(vertex.endpoint, replace(QUICK_LIMITS, attempt_seconds=0.5))
     for method in ("ListModels", "CreateModelMonitor", "CreatePipelineJob"):
-        vertex.faults.order(method, Fault(held_until=never_in_time, after_the_work=True))
-    try:
-        everything(impatient, config)
-    finally:
-        never_in_time.set()
-        impatient.close()
-    assert_done_once(vertex)
+        cloud.faults.order(method, Fault(held_until=never_in_time, after_the_work=True))
+    everything(cloud.connect(attempt_seconds=0.5))
+    never_in_time.set()
+    assert_done_once(cloud)
 
 
-def test_a_dropped_connection_is_survived(vertex: LoopbackVertex, config: MonitoringConfig) -> None:
-    with CuttingProxy(vertex.endpoint) as proxy:
-        connection = connect(proxy.endpoint)
-        for method in ("ListModels", "CreateModelMonitor", "CreatePipelineJob"):
-            vertex.faults.order(method, Fault(cut=proxy.cut))
-        everything(connection, config)
-        connection.close()
-        assert proxy.connections >= 4
-    assert_done_once(vertex)
+def test_a_server_that_goes_away_in_a_call_is_waited_for(cloud: Cloud) -> None:
+    cloud.platform.apply_model_monitor(CONFIG)
+    endpoint = cloud.endpoint
+    in_call, gone, refused = threading.Event(), threading.Event(), threading.Event()
 
-
-def test_a_server_that_is_away_for_a_while_is_waited_for(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    apply_model_monitor(connection, config)
-    port = int(vertex.endpoint.rpartition(":")[2])
-    vertex.stop()
-    refused = threading.Event()
-
-    def come_back() -> None:
+    def go_away_and_come_back() -> None:
+        in_call.wait(timeout=60)
+        cloud.stop()
+        gone.set()
         refused.wait(timeout=60)
-        vertex.start(port)
+        cloud.start(int(endpoint.rpartition(":")[2]))
 
-    back = threading.Thread(target=come_back)
-    back.start()
-    impatient = connect(f"127.0.0.1:{port}", replace(QUICK_LIMITS, total_seconds=0.1))
+    away = threading.Thread(target=go_away_and_come_back)
+    away.start()
+    cloud.faults.order("ListModels", Fault(cut=in_call.set, held_until=gone))
+    impatient = cloud.connect(total_seconds=0.1)
     with pytest.raises(TemporaryPlatformError):
-        apply_model_monitor(impatient, config)
+        impatient.apply_model_monitor(CONFIG)
+    gone.wait(timeout=60)
+    with pytest.raises(TemporaryPlatformError):
+        impatient.apply_model_monitor(CONFIG)
     refused.set()
-    assert apply_model_monitor(connection, config).changes == ()
-    back.join()
-    impatient.close()
+    assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
+    away.join()
 
 
-def test_what_does_not_pass_ends_after_its_time_with_the_cause(
-    vertex: LoopbackVertex, config: MonitoringConfig
-) -> None:
-    impatient = connect(vertex.endpoint, replace(QUICK_LIMITS, total_seconds=0.2))
-    vertex.faults.refuse("ListModels", grpc.StatusCode.RESOURCE_EXHAUSTED, 500, "Quota exceeded.")
+def test_what_does_not_pass_ends_after_its_time_with_the_cause(cloud: Cloud) -> None:
+    cloud.faults.refuse("ListModels", grpc.StatusCode.RESOURCE_EXHAUSTED, 500, "Quota exceeded.")
     with pytest.raises(TemporaryPlatformError, match=r"Quota exceeded\.; run this again later"):
-        apply_model_monitor(impatient, config)
-    impatient.close()
-    assert len(vertex.recorder.requests("ListModels")) > 1
+        cloud.connect(total_seconds=0.2).apply_model_monitor(CONFIG)
+    assert len(cloud.recorder.requests("ListModels")) > 1
 
 
-def test_what_stays_is_tried_once(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    for code in ("PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED"):
-        vertex.recorder.clear()
-        vertex.faults.refuse("ListModels", grpc.StatusCode[code], 1, "No such thing.")
-        with pytest.raises(PlatformError, match=r"No such thing\."):
-            apply_model_monitor(connection, config)
-        assert len(vertex.recorder.requests("ListModels")) == 1
+@pytest.mark.parametrize(
+    "code", ["PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED"]
+)
+def test_what_stays_is_tried_once(cloud: Cloud, code: str) -> None:
+    cloud.faults.refuse("ListModels", grpc.StatusCode[code], 1, "No such thing.")
+    with pytest.raises(PlatformError, match=r"No such thing\."):
+        cloud.platform.apply_model_monitor(CONFIG)
+    assert len(cloud.recorder.requests("ListModels")) == 1
 
 
 @pytest.mark.parametrize(
@@ -186,29 +133,31 @@ def test_what_stays_is_tried_once(
     [
         ("ListModels", "aiplatform.models.list", "roles/aiplatform.viewer"),
         ("UpdateModelMonitor", "aiplatform.modelMonitors.update", "roles/aiplatform.user"),
+        (
+            "SearchModelMonitoringStats",
+            "aiplatform.modelMonitors.searchModelMonitoringStats",
+            "roles/aiplatform.viewer",
+        ),
         ("CreatePipelineJob", "aiplatform.pipelineJobs.create", "roles/aiplatform.user"),
     ],
 )
 def test_a_refusal_names_caller_permission_resource_and_role(
-    vertex: LoopbackVertex, config: MonitoringConfig, method: str, permission: str, role: str
+    cloud: Cloud, method: str, permission: str, role: str
 ) -> None:
     account = "dagster@af-finanzen.iam.gserviceaccount.com"
-    endpoint = VertexEndpoint(PROJECT_ID, LOCATION, vertex.endpoint, account)
-    connection = VertexConnection(endpoint, QUICK_LIMITS)
+    endpoint = VertexEndpoint(PROJECT_ID, LOCATION, cloud.endpoint, account)
+    platform = VertexPlatform(VertexConnection(endpoint, QUICK_LIMITS), cloud.platform.find_data)
     # Google does not always name the permission.
-    vertex.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, "The caller may not.")
+    cloud.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, "The caller may not.")
     with pytest.raises(PlatformError) as refusal:
-        everything(connection, config)
-    connection.close()
+        everything(platform)
     message = str(refusal.value)
-    assert f"serviceAccount:{account} lacks {permission} on projects/" in message
+    assert f"serviceAccount:{account} lacks {permission} on projects/af-finanzen/" in message
     assert f"grant {role} " in message
 
 
-def test_a_permission_that_google_names_is_the_one_that_is_told(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    vertex.faults.refuse(
+def test_a_permission_that_google_names_is_the_one_that_is_told(cloud: Cloud) -> None:
+    cloud.faults.refuse(
         "CreatePipelineJob",
         grpc.StatusCode.PERMISSION_DENIED,
         1,
@@ -217,7 +166,7 @@ def test_a_permission_that_google_names_is_the_one_that_is_told(
         "(or it may not exist).",
     )
     with pytest.raises(PlatformError) as refusal:
-        launch_training(connection, config, ORDER)
+        launch_training(cloud.platform.connection, CONFIG, ORDER)
     message = str(refusal.value)
     assert "lacks iam.serviceAccounts.actAs on projects/p/serviceAccounts/train@p" in message
     assert "grant roles/iam.serviceAccountUser" in message
@@ -231,30 +180,33 @@ def test_a_permission_that_google_names_is_the_one_that_is_told(
     ],
 )
 def test_another_project_or_location_is_explained(
-    vertex: LoopbackVertex, config: MonitoringConfig, project: str, location: str, message: str
+    cloud: Cloud, project: str, location: str, message: str
 ) -> None:
-    connection = VertexConnection(VertexEndpoint(project, location, vertex.endpoint), QUICK_LIMITS)
+    connection = VertexConnection(VertexEndpoint(project, location, cloud.endpoint), QUICK_LIMITS)
     with pytest.raises(PlatformError, match=message):
-        find_model(connection, config)
-    connection.close()
+        find_model(connection, CONFIG)
 
 
-def test_an_operation_that_fails_is_explained(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (
+            lambda cloud: cloud.operations.fail_next(grpc.StatusCode.INVALID_ARGUMENT, "No type."),
+            r"No type\.",
+        ),
+        (
+            lambda cloud: setattr(cloud.operations, "looks", 1_000_000),
+            r"is not done after 0\.1 s; look at the operation",
+        ),
+    ],
+    ids=["fails", "does not end"],
+)
+def test_an_operation_without_success_is_explained(
+    cloud: Cloud, break_it: Callable[[Cloud], None], message: str
 ) -> None:
-    vertex.operations.fail_next(grpc.StatusCode.INVALID_ARGUMENT, "The dataset has no column type.")
-    with pytest.raises(PlatformError, match=r"The dataset has no column type\."):
-        apply_model_monitor(connection, config)
-
-
-def test_an_operation_that_does_not_end_is_named(
-    vertex: LoopbackVertex, config: MonitoringConfig
-) -> None:
-    vertex.operations.looks = 1_000_000
-    impatient = connect(vertex.endpoint, replace(QUICK_LIMITS, operation_seconds=0.1))
-    with pytest.raises(PlatformError, match=r"is not done after 0\.1 s; look at the operation"):
-        apply_model_monitor(impatient, config)
-    impatient.close()
+    break_it(cloud)
+    with pytest.raises(PlatformError, match=message):
+        cloud.connect(operation_seconds=0.1).apply_model_monitor(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +217,6 @@ def test_an_operation_that_does_not_end_is_named(
         ("localhost:80", True),
         ("[::1]:80", True),
         ("10.0.0.1:443", False),
-        ("vertex.internal:443", False),
         ("127.0.0.1.example.com:443", False),
     ],
 )
@@ -282,9 +233,8 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 
 
 def test_without_credentials_the_command_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: MonitoringConfig
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
-    connection = VertexConnection(VertexEndpoint(PROJECT_ID, LOCATION))
     with pytest.raises(PlatformError, match="gcloud auth application-default login"):
-        find_model(connection, config)
+        find_model(VertexConnection(VertexEndpoint(PROJECT_ID, LOCATION)), CONFIG)

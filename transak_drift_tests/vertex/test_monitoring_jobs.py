@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,24 +14,25 @@ from google.type import interval_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
-from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.monitoring_window import window_of
-from transak_drift_tests.servers.clients import monitored_config
-from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.vertex.conftest import (
+    BASELINE,
+    CONFIG,
+    LONG_AGO,
+    MODEL,
+    Cloud,
+    cloud_config,
+    csv_dataset,
+)
 
-MODEL = "projects/123456789012/locations/europe-west6/models/1001"
-BASELINE, TARGET = "gs://transak-i1/training/1.csv", "gs://transak-i1/day.csv"
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+TARGET = "gs://transak-i1/day.csv"
 
 
 def dataset(uri: str, **time_spec: Any) -> types.ModelMonitoringInput:
-    source = {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}
-    return types.ModelMonitoringInput(columnized_dataset=source, **time_spec)
+    return types.ModelMonitoringInput(**csv_dataset(uri), **time_spec)
 
 
 def interval(start: datetime | None, end: datetime | None) -> interval_pb2.Interval:
@@ -46,67 +45,56 @@ def interval(start: datetime | None, end: datetime | None) -> interval_pb2.Inter
 
 
 @pytest.fixture
-def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
+def cloud(cloud: Cloud) -> Cloud:
     """A server with a monitor that somebody made by hand, with default conditions alone."""
-    with LoopbackVertex(tmp_path / "buckets") as server:
-        server.models.upload("transak-i1-train-model")
-        rows = [
-            {"description": "Coop", "type": "Card", "amount": 1 + n % 5, "weekday": "Mon"}
-            for n in range(10)
-        ]
-        server.buckets.write_csv(BASELINE, rows)
-        server.buckets.write_csv(
-            TARGET,
-            [{**row, "description": "Migros"} if n < 4 else row for n, row in enumerate(rows)],
-        )
-        drift = {
-            "categorical_metric_type": "l_infinity",
-            "numeric_metric_type": "jensen_shannon_divergence",
-            "default_categorical_alert_condition": {"threshold": 0.25},
-            "default_numeric_alert_condition": {"threshold": 0.5},
-            "feature_alert_conditions": {"type": {"threshold": 0.1}},
-        }
-        fields = [
-            {"name": name, "data_type": "integer" if name == "amount" else "string"}
-            for name in ("amount", "description", "type", "weekday")
-        ]
-        server.monitoring.put_monitor(
-            types.ModelMonitor(
-                display_name="by hand",
-                model_monitoring_target={"vertex_model": {"model": MODEL, "model_version_id": "1"}},
-                training_dataset=dataset(BASELINE),
-                tabular_objective={"feature_drift_spec": drift},
-                model_monitoring_schema={"feature_fields": fields},
-            )
-        )
-        yield server
+    rows = [
+        {"description": "Coop", "type": "Card", "amount": 1 + n % 5, "weekday": "Mon"}
+        for n in range(10)
+    ]
+    cloud.buckets.write_csv(BASELINE, rows)
+    changed = [{**row, "description": "Migros"} for row in rows[:4]]
+    cloud.buckets.write_csv(TARGET, [*changed, *rows[4:]])
+    drift = {
+        "categorical_metric_type": "l_infinity",
+        "numeric_metric_type": "jensen_shannon_divergence",
+        "default_categorical_alert_condition": {"threshold": 0.25},
+        "default_numeric_alert_condition": {"threshold": 0.5},
+        "feature_alert_conditions": {"type": {"threshold": 0.1}},
+    }
+    fields = [
+        {"name": name, "data_type": "integer" if name == "amount" else "string"} for name in rows[0]
+    ]
+    monitor = types.ModelMonitor(
+        display_name="by hand",
+        model_monitoring_target={"vertex_model": {"model": MODEL, "model_version_id": "1"}},
+        training_dataset=dataset(BASELINE),
+        tabular_objective={"feature_drift_spec": drift},
+        model_monitoring_schema={"feature_fields": fields},
+    )
+    cloud.monitoring.put_monitor(monitor)
+    return cloud
 
 
-def put(vertex: LoopbackVertex, target: types.ModelMonitoringInput, **options: Any) -> str:
+def put(cloud: Cloud, target: types.ModelMonitoringInput, **options: Any) -> str:
     """Start a job that carries its target alone, as the SDK does."""
     objective = {"target_dataset": target, **options.pop("objective", {})}
     job = types.ModelMonitoringJob(model_monitoring_spec={"objective_spec": objective})
-    return vertex.monitoring.put_job(vertex.monitoring.monitors()[0].name, job, **options)
+    return cloud.monitoring.put_job(cloud.monitoring.monitors()[0].name, job, **options)
 
 
-def read(connection: VertexConnection, config: MonitoringConfig, name: str) -> MonitoringJob:
-    _, _, _, _, _, monitor_id, _, job_id = name.split("/")
-    return VertexMonitoringJobs(connection).read_monitoring_job(config, monitor_id, job_id)
+def read(cloud: Cloud, name: str) -> MonitoringJob:
+    return cloud.platform.read_monitoring_job(CONFIG, *name.split("/")[5::2])
 
 
-def result_of(
-    connection: VertexConnection, config: MonitoringConfig, name: str
-) -> MonitoringResult:
-    result = read(connection, config, name).result
+def result_of(cloud: Cloud, name: str) -> MonitoringResult:
+    result = read(cloud, name).result
     assert result is not None
     return result
 
 
-def test_a_job_that_carries_its_target_alone_is_read_whole(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    name = put(vertex, dataset(TARGET))
-    job = read(connection, config, name)
+def test_a_job_that_carries_its_target_alone_is_read_whole(cloud: Cloud) -> None:
+    name = put(cloud, dataset(TARGET))
+    job = read(cloud, name)
     assert job.state == JobState.SUCCEEDED
     assert job.name == name.replace("projects/123456789012/", "projects/af-finanzen/")
     result = job.result
@@ -120,12 +108,10 @@ def test_a_job_that_carries_its_target_alone_is_read_whole(
     assert (result.baseline_name, result.baseline_rows, result.target_rows) == (BASELINE, 10, 10)
     assert "Vertex AI" in result.method
     assert result.alerts[0].startswith("description: The l_infinity distance 0.4 is above")
-    assert VertexMonitoringJobs(connection).monitoring_result(config, name) == result
+    assert cloud.platform.monitoring_result(CONFIG, name) == result
 
 
-def test_the_jobs_own_conditions_go_before_the_monitors(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
+def test_the_jobs_own_conditions_go_before_the_monitors(cloud: Cloud) -> None:
     drift = {
         "features": ["description", "type"],
         "categorical_metric_type": "l_infinity",
@@ -133,19 +119,17 @@ def test_the_jobs_own_conditions_go_before_the_monitors(
         "feature_alert_conditions": {"type": {"threshold": 0.0}},
     }
     objective = {"tabular_objective": {"feature_drift_spec": drift}}
-    name = put(vertex, dataset(TARGET), objective=objective)
-    result = result_of(connection, config, name)
+    name = put(cloud, dataset(TARGET), objective=objective)
+    result = result_of(cloud, name)
     assert {f.feature: f.threshold for f in result.features} == {"description": 0.45, "type": 0.0}
     assert result.drifted == ()
 
 
-def test_without_statistics_features_and_thresholds_are_the_monitors(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    name = put(vertex, dataset(TARGET))
-    read(connection, config, name)
-    vertex.monitoring.analyses[name] = []
-    result = result_of(connection, config, name)
+def test_without_statistics_features_and_thresholds_are_the_monitors(cloud: Cloud) -> None:
+    name = put(cloud, dataset(TARGET))
+    read(cloud, name)
+    cloud.monitoring.analyses[name] = []
+    result = result_of(cloud, name)
     assert {f.feature: f.threshold for f in result.features} == {
         "description": 0.25,
         "type": 0.1,
@@ -157,22 +141,17 @@ def test_without_statistics_features_and_thresholds_are_the_monitors(
 
 
 @pytest.mark.parametrize("has_statistics", [True, False])
-def test_a_distance_that_is_none_is_noted(
-    vertex: LoopbackVertex,
-    connection: VertexConnection,
-    config: MonitoringConfig,
-    has_statistics: bool,
-) -> None:
-    name = put(vertex, dataset(TARGET))
-    read(connection, config, name)
-    (found,) = [a for a in vertex.monitoring.analyses[name] if a.name == "description"]
+def test_a_distance_that_is_none_is_noted(cloud: Cloud, has_statistics: bool) -> None:
+    name = put(cloud, dataset(TARGET))
+    read(cloud, name)
+    (found,) = [a for a in cloud.monitoring.analyses[name] if a.name == "description"]
     expected = {1.0: 1.0, 1.0000000000000002: 1.0}
     for reported in (*expected, 1.01, -0.1, math.nan, math.inf):
         # Without statistics only the alert's number is known.
-        vertex.monitoring.analyses[name] = [
+        cloud.monitoring.analyses[name] = [
             replace(found, distance=reported, threshold=-1.0, has_statistics=has_statistics)
         ]
-        feature = result_of(connection, config, name).features[0]
+        feature = result_of(cloud, name).features[0]
         assert (feature.feature, feature.distance) == ("description", expected.get(reported))
         assert (feature.note == "") == (feature.distance is not None)
 
@@ -190,35 +169,29 @@ def test_a_distance_that_is_none_is_noted(
     ],
 )
 def test_the_window_of_a_scheduled_job(
-    vertex: LoopbackVertex,
-    connection: VertexConnection,
-    config: MonitoringConfig,
+    cloud: Cloud,
     tells_time_range: bool,
     time_spec: dict[str, Any],
     start: datetime | None,
     end: datetime | None,
 ) -> None:
-    vertex.monitoring.tells_time_range = tells_time_range
+    cloud.monitoring.tells_time_range = tells_time_range
     scheduled = datetime(2026, 5, 3, 6, tzinfo=UTC)
-    name = put(vertex, dataset(TARGET, **time_spec), schedule_time=scheduled)
-    result = result_of(connection, config, name)
+    name = put(cloud, dataset(TARGET, **time_spec), schedule_time=scheduled)
+    result = result_of(cloud, name)
     assert result.window == (start, end or scheduled)
     assert result.day == (date(2026, 5, 2) if end else date(2026, 5, 3))
 
 
-def test_the_window_of_a_job_of_ours_is_its_day(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    name = put(vertex, dataset(TARGET), job_id="day-20260501-0123456789ab")
-    result = result_of(connection, config, name)
+def test_the_window_of_a_job_of_ours_is_its_day(cloud: Cloud) -> None:
+    name = put(cloud, dataset(TARGET), job_id="day-20260501-0123456789ab")
+    result = result_of(cloud, name)
     assert (result.day, result.window_start, result.window_end) == (date(2026, 5, 1), None, None)
 
 
-def test_without_any_time_the_window_ends_with_the_jobs_creation(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    result = result_of(connection, config, put(vertex, dataset(TARGET)))
-    (job,) = vertex.monitoring.jobs()
+def test_without_any_time_the_window_ends_with_the_jobs_creation(cloud: Cloud) -> None:
+    result = result_of(cloud, put(cloud, dataset(TARGET)))
+    (job,) = cloud.monitoring.jobs()
     assert result.window == (None, job.create_time)
 
 
@@ -247,12 +220,10 @@ def test_no_time_that_a_job_tells_poisons_its_window(
     assert start is None or (end is not None and LONG_AGO <= start < end)
 
 
-def test_each_state_of_a_job(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    name = put(vertex, dataset(TARGET))
-    read(connection, config, name)
-    (job,) = vertex.monitoring.jobs()
+def test_each_state_of_a_job(cloud: Cloud) -> None:
+    name = put(cloud, dataset(TARGET))
+    read(cloud, name)
+    (job,) = cloud.monitoring.jobs()
     job.job_execution_detail.error.message = "The column type is missing."
     for state, expected in {
         types.JobState.JOB_STATE_FAILED: JobState.FAILED,
@@ -263,64 +234,56 @@ def test_each_state_of_a_job(
         types.JobState.JOB_STATE_PAUSED: JobState.UNFINISHED,
     }.items():
         job.state = state
-        found = read(connection, config, name)
+        found = read(cloud, name)
         assert found.state == expected
         assert ("The column type is missing." in found.detail) == (expected == JobState.FAILED)
         assert (found.result is not None) == (expected == JobState.SUCCEEDED)
         if found.result is not None:
             note = "the job succeeded only in part: The column type is missing."
             assert found.result.alerts[-1] == note
-        (listed,) = VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
+        (listed,) = cloud.platform.list_monitoring_jobs(CONFIG, LONG_AGO)
         assert listed.has_ended == (expected != JobState.UNFINISHED)
 
 
-def test_a_deleted_job_is_missing_and_a_refusal_is_none(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
-    name = put(vertex, dataset(TARGET))
+def test_a_deleted_job_is_missing_and_a_refusal_is_none(cloud: Cloud) -> None:
+    name = put(cloud, dataset(TARGET))
     denied = grpc.StatusCode.PERMISSION_DENIED
-    vertex.faults.refuse("SearchModelMonitoringStats", denied, times=1)
+    cloud.faults.refuse("SearchModelMonitoringStats", denied, times=1)
     with pytest.raises(
         PlatformError, match=r"searchModelMonitoringStats .*roles/aiplatform\.viewer"
     ):
-        read(connection, config, name)
-    vertex.monitoring.delete_job(name)
-    assert read(connection, config, name).state == JobState.MISSING
+        read(cloud, name)
+    cloud.monitoring.delete_job(name)
+    assert read(cloud, name).state == JobState.MISSING
     with pytest.raises(PlatformError, match="was not found"):
-        VertexMonitoringJobs(connection).monitoring_result(config, name)
+        cloud.platform.monitoring_result(CONFIG, name)
 
 
-def test_every_job_of_every_monitor_is_listed_oldest_first(
-    vertex: LoopbackVertex, connection: VertexConnection, config: MonitoringConfig
-) -> None:
+def test_every_job_of_every_monitor_is_listed_oldest_first(cloud: Cloud) -> None:
     target = {"vertex_model": {"model": MODEL, "model_version_id": "2"}}
-    vertex.monitoring.put_monitor(
+    cloud.monitoring.put_monitor(
         types.ModelMonitor(display_name="v2", model_monitoring_target=target), "of-version-2"
     )
-    vertex.monitoring.job_looks = 1_000
+    cloud.monitoring.job_looks = 1_000
     names = []
     for number in range(8):
-        monitor = vertex.monitoring.monitors()[number % 2]
+        monitor = cloud.monitoring.monitors()[number % 2]
         spec = {"objective_spec": {"target_dataset": dataset(TARGET)}}
         job = types.ModelMonitoringJob(model_monitoring_spec=spec)
-        names.append(vertex.monitoring.put_job(monitor.name, job))
-        vertex.monitoring.jobs()[-1].create_time = LONG_AGO + timedelta(days=number)
-    listed = VertexMonitoringJobs(connection).list_monitoring_jobs(
-        config, LONG_AGO + timedelta(days=1)
-    )
+        names.append(cloud.monitoring.put_job(monitor.name, job))
+        cloud.monitoring.jobs()[-1].create_time = LONG_AGO + timedelta(days=number)
+    listed = cloud.platform.list_monitoring_jobs(CONFIG, LONG_AGO + timedelta(days=1))
     assert [job.monitoring_job_id for job in listed] == [n.rpartition("/")[2] for n in names[1:]]
     assert {job.has_ended for job in listed} == {False}
 
 
-def test_only_the_configured_project_and_location_are_called(
-    vertex: LoopbackVertex, connection: VertexConnection
-) -> None:
-    config = monitored_config(project_number=None)
-    name = put(vertex, dataset(TARGET))
+def test_only_the_configured_project_and_location_are_called(cloud: Cloud) -> None:
+    config = cloud_config(project_number=None)
+    name = put(cloud, dataset(TARGET))
     elsewhere = name.replace("projects/123456789012", "projects/another").replace("west6", "north1")
-    VertexMonitoringJobs(connection).list_monitoring_jobs(config, LONG_AGO)
-    assert VertexMonitoringJobs(connection).monitoring_result(config, elsewhere) is not None
-    for call in vertex.recorder.calls():
+    cloud.platform.list_monitoring_jobs(config, LONG_AGO)
+    assert cloud.platform.monitoring_result(config, elsewhere) is not None
+    for call in cloud.recorder.calls():
         for field in ("parent", "name", "model_monitor"):
             called = getattr(call.request, field, "")
             assert called.startswith(
