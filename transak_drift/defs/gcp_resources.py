@@ -49,11 +49,9 @@ class GcpTriggerQueueResource(TriggerQueueResource):
     )
 
     def endpoint(self) -> str | None:
-        """Return the named server's address, or None for Google Cloud."""
         return os.environ.get(EMULATOR_VARIABLE) or None
 
     def service_account(self) -> str | None:
-        """Return the service account to act as, or None."""
         return self.impersonate_service_account
 
 
@@ -74,7 +72,6 @@ class GcpPlatformResource(PlatformResource):
     )
 
     def open(self, config: MonitoringConfig) -> VertexPlatform:
-        """Return the platform; no call is made yet."""
         from transak_drift.vertex.platform import VertexPlatform
 
         data = self._data(config)
@@ -107,13 +104,11 @@ class GcpPlatformResource(PlatformResource):
         return entries[0] if entries else None
 
     def monitor_page(self, config: MonitoringConfig) -> str:
-        """Return the page of the ModelMonitor in the Google Cloud console."""
         return model_monitor_page(config.project_id, config.location, config.model_monitor_id)
 
     def feature_pages(
         self, config: MonitoringConfig, result: MonitoringResult
     ) -> Mapping[str, str]:
-        """Return the pages of the monitoring job in the Google Cloud console."""
         return {
             feature.feature: feature_drift_page(result.job_name, feature.feature, config.project_id)
             for feature in result.features

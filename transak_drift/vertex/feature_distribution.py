@@ -50,16 +50,13 @@ class _Statistics(_Message):
     histograms: list[_Histogram] = []
 
 
-class _Feature(_Message):
-    string_stats: _Statistics | None = None
-    num_stats: _Statistics | None = None
-
-
-class _Dataset(_Feature):
+class _Dataset(_Message):
     """A dataset of one feature, or that feature alone."""
 
     num_examples: _Count | None = None
-    features: list[_Feature] = []
+    string_stats: _Statistics | None = None
+    num_stats: _Statistics | None = None
+    features: list[_Dataset] = []
 
     @property
     def statistics(self) -> _Statistics:

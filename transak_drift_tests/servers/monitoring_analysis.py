@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
-from google.type import interval_pb2
 
 from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
 from transak_drift.drift.feature_statistics import (
@@ -146,17 +145,13 @@ def analyse_job(
 
 
 def processed_datasets(
-    job: types.ModelMonitoringJob,
-    objective: types.ModelMonitoringObjectiveSpec,
-    *,
-    tells_time_range: bool,
+    objective: types.ModelMonitoringObjectiveSpec, *, tells_time_range: bool
 ) -> types.ModelMonitoringJobExecutionDetail:
     """Tell which datasets a job has processed and, if so, of which time."""
     processed = types.ModelMonitoringJobExecutionDetail.ProcessedDataset
     target = processed(location=_location(objective.target_dataset))
-    time_range = _time_range(job, objective.target_dataset) if tells_time_range else None
-    if time_range is not None:
-        target.time_range = time_range
+    if tells_time_range and "time_interval" in objective.target_dataset:
+        target.time_range = objective.target_dataset.time_interval
     return types.ModelMonitoringJobExecutionDetail(
         baseline_datasets=[processed(location=_location(objective.baseline_dataset))],
         target_datasets=[target],
@@ -170,27 +165,6 @@ def _location(dataset: types.ModelMonitoringInput) -> str:
         or columnized.bigquery_source.table_uri
         or dataset.batch_prediction_output.batch_prediction_job
     )
-
-
-def _time_range(
-    job: types.ModelMonitoringJob, dataset: types.ModelMonitoringInput
-) -> interval_pb2.Interval | None:
-    if "time_interval" in dataset:
-        return dataset.time_interval
-    if "time_offset" not in dataset:
-        return None
-    # Counted back from the scheduled time, or from the creation of an unscheduled job.
-    cut_off = job.schedule_time if job.schedule else job.create_time
-    end = cut_off - _span(dataset.time_offset.offset)
-    interval = interval_pb2.Interval()
-    interval.end_time.FromDatetime(end)
-    interval.start_time.FromDatetime(end - _span(dataset.time_offset.window))
-    return interval
-
-
-def _span(text: str) -> timedelta:
-    hours = {"h": 1, "d": 24, "w": 7 * 24}
-    return timedelta(hours=int(text[:-1] or 0) * hours[text[-1].lower()]) if text else timedelta()
 
 
 def _files(

@@ -280,11 +280,7 @@ def test_an_id_that_another_models_monitor_has_is_named(cloud: Cloud) -> None:
     assert cloud.recorder.requests("UpdateModelMonitor") == []
 
 
-@pytest.mark.parametrize("answer", ["ignored", "refused"])
-def test_the_monitors_of_each_version_are_ours_whoever_made_them(
-    cloud: Cloud, answer: Literal["ignored", "refused"]
-) -> None:
-    cloud.monitoring.unknown_filter = answer
+def test_the_monitors_of_each_version_are_ours_whoever_made_them(cloud: Cloud) -> None:
     for number in range(4):
         cloud.monitoring.put_monitor(made_by_hand(model=f"{MODEL}{number}"))
     ours = [
