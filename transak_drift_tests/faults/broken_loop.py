@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -90,7 +89,6 @@ class BrokenLoop:
         self._home = directory / "home"
         self.dagster_home = make_dagster_home(directory / "dagster_home")
         self.server = PubSubServerProcess(directory / "pubsub")
-        self._restart: threading.Thread | None = None
         self.cursor: str | None = None
         self.clock_seconds = 0.0
         self.platform_answers = True
@@ -112,7 +110,6 @@ class BrokenLoop:
 
     def __exit__(self, *raised: object) -> None:
         self._sensor.close()
-        self.wait_for_restart()
         self.queue.close()
         self.server.kill()
         self.instance.dispose()
@@ -217,21 +214,6 @@ class BrokenLoop:
             return False
         return evaluated is not None and self.commit(evaluated)
 
-    def restart_when_dead(self) -> None:
-        """Return at once, and start the server again as soon as an armed fault has killed it."""
-
-        def restart() -> None:
-            self.server.wait_until_dead()
-            self.server.start()
-
-        self._restart = threading.Thread(target=restart, daemon=True)
-        self._restart.start()
-
-    def wait_for_restart(self) -> None:
-        """Wait until the server is there again after `restart_when_dead`."""
-        if self._restart is not None:
-            self._restart.join()
-
     def settle(self) -> None:
         """Tick, and let leases end, until nothing is left to do, and check the end."""
         self.platform_answers = True
@@ -331,9 +313,9 @@ class BrokenLoop:
     def _backlog(self, subscription: str) -> list[tuple[int, bytes]]:
         # The API has no call for it; the server's own database is read.
         uri = f"file:{self.server.data_file}?mode=ro"
+        query = (
+            "SELECT message_id, content FROM delivery JOIN message USING (message_id) "
+            "JOIN subscription USING (subscription_id) WHERE subscription.name = ?"
+        )
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            return connection.execute(
-                "SELECT message_id, content FROM delivery JOIN message USING (message_id) "
-                "JOIN subscription USING (subscription_id) WHERE subscription.name = ?",
-                (subscription,),
-            ).fetchall()
+            return connection.execute(query, (subscription,)).fetchall()

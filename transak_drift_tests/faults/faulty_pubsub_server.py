@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import threading
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -109,7 +110,6 @@ class PubSubServerProcess:
         self.endpoint = address.endpoint
 
     def kill(self) -> None:
-        """Kill the server by SIGKILL."""
         self._running().kill()
 
     def restart(self) -> None:
@@ -117,24 +117,28 @@ class PubSubServerProcess:
         self.kill()
         self.start()
 
-    def wait_until_dead(self) -> None:
-        """Wait for the server to kill itself, as an armed fault makes it do."""
-        self._running().wait(_START_SECONDS)
+    def restart_when_dead(self) -> threading.Thread:
+        """Start the server again, in a thread, as soon as an armed fault has killed it."""
+
+        def restart() -> None:
+            self._running().wait(_START_SECONDS)
+            self.start()
+
+        thread = threading.Thread(target=restart, daemon=True)
+        thread.start()
+        return thread
 
     def freeze(self) -> None:
         """Stop the server where it is, as a machine that hangs."""
         os.kill(self.process_id, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the server go on."""
         os.kill(self.process_id, signal.SIGCONT)
 
     def arm(self, fault: Fault) -> None:
-        """Switch a fault on."""
         (self._controls / fault).touch()
 
     def disarm(self, fault: Fault) -> None:
-        """Switch a fault off, whether or not it is on."""
         (self._controls / fault).unlink(missing_ok=True)
 
     def add_seconds(self, seconds: float) -> None:
@@ -158,7 +162,6 @@ class PubSubServerProcess:
 
     @property
     def process_id(self) -> int:
-        """Process of the server that was started last."""
         return self._running().pid
 
     def _running(self) -> WarmProcess:

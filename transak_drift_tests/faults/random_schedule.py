@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from random import Random
 
 from transak_drift_tests.faults.broken_loop import (
@@ -19,6 +18,10 @@ from transak_drift_tests.faults.sensor_process import SensorFailedError
 # A tick has about so many boundaries; a strike beyond the last one lets the tick end.
 _BOUNDARIES = 30
 _STEPS = 6
+_FAULTS = (
+    *("sensor killed", "sensor killed", "daemon dies", "launch fails", "server killed"),
+    *("leases end", "acknowledgements lost", "platform silent", "cursor reset"),
+)
 
 
 def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
@@ -40,7 +43,6 @@ def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
         if random.random() < 0.5:
             loop.server.add_seconds(random.choice([-3_600.0, 1.0, 61.0, LONGER_THAN_A_LEASE]))
             faults["clock set"] += 1
-    loop.server.disarm(Fault.LOSES_ACKNOWLEDGEMENTS)
     # Clocks that were set back have come right again.
     loop.server.add_seconds(_STEPS * 3_600.0)
     loop.settle()
@@ -48,69 +50,37 @@ def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
 
 
 def _tick_badly(loop: BrokenLoop, random: Random) -> str:
-    where = random.randrange(_BOUNDARIES)
-    match random.choice(
-        [
-            "sensor killed",
-            "sensor killed",
-            "daemon dies",
-            "server killed",
-            "leases end",
-            "launch fails",
-            "acknowledgements lost",
-            "platform silent",
-            "cursor reset",
-        ]
-    ):
-        case "sensor killed":
-            passed: list[str] = []
-
-            def live(boundary: str) -> bool:
-                passed.append(boundary)
-                return len(passed) <= where
-
-            return "none" if loop.tick(live) else "sensor killed"
-        case "daemon dies" | "launch fails" as fault:
-            try:
-                evaluated = loop.evaluate()
-            except SensorFailedError:
-                return "sensor failed"
-            assert evaluated is not None
-            if fault == "launch fails":
-                loop.commit(evaluated, launches_fail=True)
-                return fault if evaluated.requests else "none"
-            write = random.choice(list(DaemonWrite))
-            ended = loop.commit(evaluated, stop_before=write, after=random.randint(0, 1))
-            return "none" if ended else "daemon dies"
-        case "server killed":
-            loop.tick(_strike(where, loop.server.restart))
-            return "server killed"
-        case "leases end":
-            loop.tick(_strike(where, lambda: loop.server.add_seconds(LONGER_THAN_A_LEASE)))
-            return "leases end"
-        case "platform silent" as fault:
-            loop.platform_answers = False
-            loop.tick()
-            loop.platform_answers = True
-            return fault
-        case "cursor reset" as fault:
-            loop.cursor = None
-            loop.tick()
-            return fault
-        case _:
-            loop.server.arm(Fault.LOSES_ACKNOWLEDGEMENTS)
-            loop.tick()
-            loop.server.disarm(Fault.LOSES_ACKNOWLEDGEMENTS)
-            return "acknowledgements lost"
-
-
-def _strike(where: int, strike: Callable[[], None]) -> Callable[[str], bool]:
+    """Tick once with a fault; returns which, or that none struck."""
+    fault, where = random.choice(_FAULTS), random.randrange(_BOUNDARIES)
+    if fault in ("daemon dies", "launch fails"):
+        try:
+            evaluated = loop.evaluate()
+        except SensorFailedError:
+            return "sensor failed"
+        assert evaluated is not None
+        if fault == "launch fails":
+            loop.commit(evaluated, launches_fail=True)
+            return fault if evaluated.requests else "none"
+        write = random.choice(list(DaemonWrite))
+        ended = loop.commit(evaluated, stop_before=write, after=random.randint(0, 1))
+        return "none" if ended else fault
     passed: list[str] = []
 
-    def at(boundary: str) -> bool:
+    def strike(boundary: str) -> bool:
         passed.append(boundary)
         if len(passed) == where + 1:
-            strike()
-        return True
+            if fault == "server killed":
+                loop.server.restart()
+            elif fault == "leases end":
+                loop.server.add_seconds(LONGER_THAN_A_LEASE)
+        return fault != "sensor killed" or len(passed) <= where
 
-    return at
+    loop.platform_answers = fault != "platform silent"
+    if fault == "acknowledgements lost":
+        loop.server.arm(Fault.LOSES_ACKNOWLEDGEMENTS)
+    if fault == "cursor reset":
+        loop.cursor = None
+    ended = loop.tick(strike)
+    loop.platform_answers = True
+    loop.server.disarm(Fault.LOSES_ACKNOWLEDGEMENTS)
+    return "none" if ended and fault == "sensor killed" else fault

@@ -11,15 +11,6 @@ from transak_drift_tests.faults.broken_loop import LONGER_THAN_A_LEASE, POLICY, 
 DAY = 86_400.0
 
 
-def test_every_lease_ends_before_the_next_tick(loop: BrokenLoop) -> None:
-    for number in range(5):
-        loop.publish_one_of_each(f"late-{number}")
-        assert loop.tick()
-        loop.check()
-        loop.server.add_seconds(LONGER_THAN_A_LEASE)
-    loop.settle()
-
-
 @pytest.mark.parametrize(
     "call",
     ["read_monitoring_job", "publish", "report_runless_asset_event", "acknowledge"],

@@ -6,6 +6,7 @@ either is right, and the invariant holds after both.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,22 +45,18 @@ def test_the_server_is_killed_and_restarted_before_a_call(loop: BrokenLoop, call
     loop.settle()
 
 
-def test_the_server_dies_between_a_lease_and_its_answer(loop: BrokenLoop) -> None:
-    loop.publish_one_of_each("leased")
-    loop.server.arm(Fault.DIES_WHEN_LEASED)
-    loop.tick(once("before pull", loop.restart_when_dead))
-    loop.wait_for_restart()
-    # The messages are leased to nobody: none of them can have been answered.
-    assert loop.unacknowledged() == loop.published_as("leased")
-    loop.check()
-    loop.settle()
-
-
-def test_the_server_dies_between_an_acknowledgement_and_its_answer(loop: BrokenLoop) -> None:
-    loop.publish_one_of_each("acknowledged")
-    loop.server.arm(Fault.DIES_WHEN_ACKNOWLEDGED)
-    loop.tick(once("before acknowledge", loop.restart_when_dead))
-    loop.wait_for_restart()
+@pytest.mark.parametrize("fault", [Fault.DIES_WHEN_LEASED, Fault.DIES_WHEN_ACKNOWLEDGED])
+def test_the_server_dies_between_a_change_and_its_answer(loop: BrokenLoop, fault: Fault) -> None:
+    name = fault.replace("_", "-")
+    loop.publish_one_of_each(name)
+    loop.server.arm(fault)
+    call = "pull" if fault == Fault.DIES_WHEN_LEASED else "acknowledge"
+    restarts: list[threading.Thread] = []
+    loop.tick(once(f"before {call}", lambda: restarts.append(loop.server.restart_when_dead())))
+    restarts[0].join()
+    if fault == Fault.DIES_WHEN_LEASED:
+        # The messages are leased to nobody: none of them can have been answered.
+        assert loop.unacknowledged() == loop.published_as(name)
     loop.check()
     loop.settle()
 
