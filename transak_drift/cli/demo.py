@@ -204,7 +204,7 @@ class _Loop:
     def _inject_drift(self) -> str:
         distances = self._monitor(self._days[QUIET_DAYS], drifts=True)
         metadata = self._metadata(keys.MONITORING_RUN)
-        message = metadata.get("drift message")
+        message = metadata.get(keys.MESSAGE_METADATA)
         if message is None:
             raise DemoFailedError("the day drifted, but no message was published")
         monitor, job = str(metadata[keys.JOB_NAME_METADATA]).split("/")[-3::2]

@@ -32,7 +32,6 @@ from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 
-_START_SECONDS = 120
 _PUBSUB_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _PROC = Path("/proc")
@@ -73,8 +72,7 @@ def _run(
     location = ("--module-name", CODE_MODULE, "--location-name", CODE_LOCATION)
     listening = ("--socket", str(socket_file), "--log-level", "warning")
     services.start("dagster", "code-server", "start", *listening, *location)
-    deadline = time.monotonic() + _START_SECONDS
-    while not socket_file.exists() and time.monotonic() < deadline and services.ended() is None:
+    while not socket_file.exists() and services.ended() is None:
         if stopped.wait(_POLL_SECONDS):
             return None
     workspace = str(write_workspace(sockets, socket_file))

@@ -7,28 +7,17 @@ import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from transak_drift.cli.demo import dev_command
-from transak_drift.cli.main import COMMANDS, app, main
+from transak_drift.cli.main import COMMANDS, main
 from transak_drift.config.errors import ConfigError
 from transak_drift.platform import PlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift_tests.cli.commands import call, document
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.config.configurations import document as config_document
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words), catch_exceptions=False)
-
-
-def document(*words: str) -> Any:
-    result = call(*words, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_status_of_a_fresh_project(queue: TriggerQueue) -> None:
@@ -45,13 +34,9 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
     before, now = tmp_path / "before.csv", tmp_path / "now.csv"
     before.write_text("description,type\nA,x\nA,x\nB,y\nB,y\n")
     now.write_text("description,type\nA,x\nC,x\nB,y\nB,y\n")
-    result = call("compare", str(before), str(now), "--json")
-    said = json.loads(result.stdout)
-    assert result.exit_code == 0
-    assert {f["feature"]: f["distance"] for f in said["features"]} == {
-        "description": 0.25,
-        "type": 0.0,
-    }
+    said = document("compare", str(before), str(now))
+    distances = {f["feature"]: f["distance"] for f in said["features"]}
+    assert distances == {"description": 0.25, "type": 0.0}
     now.write_text("description,type\nC,x\nC,x\nB,y\n")
     assert call("compare", str(before), str(now)).exit_code == 1
     now.write_text("text,type\nC,x\n")
@@ -188,9 +173,7 @@ def test_each_command_has_help(command: str) -> None:
     assert "Usage" in result.output
 
 
-def test_the_demo_leaves_a_directory_alone_that_it_did_not_make(
-    project: Path,
-) -> None:
+def test_the_demo_leaves_a_directory_alone_that_it_did_not_make(project: Path) -> None:
     foreign = project / "state" / "demo" / "precious.txt"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("mine")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from transak_drift.cli.main import app
 from transak_drift.pubsub import trigger_queue
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift_tests.cli import commands
 
 # It clears the screen, and turns the rest of the line around.
 HOSTILE = "\x1b[2J\x9b31m\u202eyes"
@@ -20,12 +20,8 @@ def _short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_queue, "_PAGE_WAIT_SECONDS", 0.5)
 
 
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["dead-letters", *arguments])
-
-
-def listed() -> list[dict[str, str]]:
-    return json.loads(call("list", "--json").stdout)
+call = partial(commands.call, "dead-letters")
+listed = partial(commands.document, "dead-letters", "list")
 
 
 def reject(queue: TriggerQueue, bodies: list[bytes], reason: str, detail: str) -> list[str]:
@@ -41,7 +37,7 @@ def test_all_are_listed_and_replayed(queue: TriggerQueue) -> None:
     letters = listed()
     assert {letter["message_id"] for letter in letters} == set(ids)
     assert (letters[0]["reason"], letters[0]["body"]) == ("not_json", '{"half": ')
-    assert len(json.loads(call("list", "--json", "--limit", "7").stdout)) == 7
+    assert len(listed("--limit", "7")) == 7
     assert call("list").output.count("not_json") == 230
     assert json.loads(call("replay", "--json", ids[-1]).stdout)["unknown"] == []
     assert call("replay").output.startswith("229 message(s) published")

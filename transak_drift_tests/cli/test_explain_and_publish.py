@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from transak_drift.cli.main import app
 from transak_drift.definitions import platform_resource
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
@@ -21,9 +19,10 @@ from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
 from transak_drift.trigger.log_entry import MessageShape, drift_message
+from transak_drift_tests.cli.commands import call, document
+from transak_drift_tests.config.configurations import CONFIG_FILE
+from transak_drift_tests.config.configurations import document as config_document
 
-CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
-FIELD_CASES = Path(__file__).parents[3] / "shared" / "cases" / "field"
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 QUIET_DAY = YESTERDAY - timedelta(days=1)
 
@@ -70,16 +69,8 @@ def monitor(*days: date) -> list[str]:
     return names
 
 
-def call(*words: str, stdin: bytes = b"") -> Result:
-    return CliRunner().invoke(app, list(words), input=stdin, catch_exceptions=False)
-
-
 def explained(body: bytes | str) -> dict[str, Any]:
-    result = call("explain", "-", "--json", stdin=body.encode() if isinstance(body, str) else body)
-    assert result.exit_code == 0
-    document = json.loads(result.stdout)
-    assert list(document) == ["verdict", "reason", "monitoring_job", "drift_event", "features"]
-    return document
+    return document("explain", "-", stdin=body.encode() if isinstance(body, str) else body)
 
 
 def told(job: str, shape: MessageShape) -> str:
@@ -123,74 +114,23 @@ def test_a_message_is_explained_by_what_its_job_found(home: Home, shape: Message
     assert contents(home.path) == before
 
 
-def nested(job: str, levels: int) -> str:
-    return '{"a": [' * levels + json.dumps(job) + "]}" * levels
-
-
-def test_any_shape_that_names_one_job_will_do(home: Home) -> None:
-    service = f"//aiplatform.googleapis.com/{home.drifted}"
-    for body in (
-        json.dumps(home.drifted),
-        json.dumps([{"x": {"y": [service, 1, None]}}]),
-        nested(home.drifted, 200),
-    ):
-        assert explained(body)["verdict"] == "drift"
-
-
-REJECTED: Mapping[str, tuple[str, Any]] = {
-    "a job that is not there": ("job_missing", lambda h: json.dumps(f"{h.drifted}x")),
-    "another project": (
-        "other_project",
-        lambda h: json.dumps(h.drifted.replace("projects/", "projects/other-")),
-    ),
-    "another region": (
-        "other_location",
-        lambda h: json.dumps(h.drifted.replace("europe-west6", "us-central1")),
-    ),
-    "another model": (
-        "other_monitor",
-        lambda h: json.dumps(h.drifted.replace("modelMonitors/", "modelMonitors/x")),
-    ),
-    "several jobs": ("several_monitoring_jobs", lambda h: json.dumps([h.drifted, h.quiet])),
-    "no job": ("no_monitoring_job", lambda h: json.dumps({"text": f"see {h.drifted}"})),
-    "a number": ("no_monitoring_job", lambda _: "3"),
-    "half a body": ("not_json", lambda h: json.dumps(h.drifted)[:-1]),
-    "nothing": ("not_json", lambda _: ""),
-    "nesting without end": ("not_json", lambda h: nested(h.drifted, 100_000)),
-    "other bytes": ("not_utf8", lambda _: b"\xff\xfe{}"),
-    "a picture": ("not_utf8", lambda _: bytes(range(256))),
-    "two megabytes": ("too_large", lambda h: json.dumps([h.drifted, "x" * 2_000_000])),
-}
-
-
-@pytest.mark.parametrize("case", REJECTED)
-def test_what_would_be_a_dead_letter(home: Home, case: str) -> None:
-    reason, body = REJECTED[case]
-    document = explained(body(home))
-    assert document["verdict"] == "rejected"
-    assert document["reason"].startswith(f"{reason}: ")
-    assert document["drift_event"] is None
-
-
-def test_a_channels_notice_of_a_start_is_no_drift(home: Home) -> None:
-    message = json.loads(told(home.drifted, MessageShape.CHANNEL))
-    message["subject"] = "Vertex AI Model Monitoring Job has started"
-    document = explained(json.dumps(message))
-    assert document["verdict"] == "not drift"
-    assert "has started" in document["reason"]
-
-
-@pytest.mark.skipif(not FIELD_CASES.exists(), reason="the recorded cases are not in a clone")
-def test_the_recorded_messages_are_of_another_project(home: Home) -> None:
-    found = {
-        case.name: json.loads(call("explain", str(case), "--json").stdout)["reason"].split(":")[0]
-        for case in FIELD_CASES.iterdir()
-    }
-    assert found == {
-        "alert.json": "other_project",
-        "anomalies.json": "no_monitoring_job",
-        "notification_channel_message.json": "other_project",
-    }
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("job_missing", lambda job: json.dumps(f"{job}x")),
+        ("other_project", lambda job: json.dumps(job.replace("projects/", "projects/other-"))),
+        ("no_monitoring_job", lambda job: json.dumps({"text": f"see {job}"})),
+        ("not_json", lambda job: json.dumps(job)[:-1]),
+        ("not_json", lambda job: '{"a": [' * 100_000 + json.dumps(job)),
+        ("not_utf8", lambda _: bytes(range(256))),
+        ("too_large", lambda job: json.dumps([job, "x" * 2_000_000])),
+    ],
+)
+def test_what_would_be_a_dead_letter(home: Home, reason: str, change: Callable[..., Any]) -> None:
+    found = explained(change(home.drifted))
+    assert found["verdict"] == "rejected"
+    assert found["reason"].startswith(f"{reason}: ")
+    assert found["drift_event"] is None
 
 
 def test_the_explanation_for_people_says_what_follows(home: Home) -> None:
@@ -212,9 +152,9 @@ def test_without_credentials_the_verdict_is_unavailable(
 ) -> None:
     monkeypatch.setenv("TRANSAK_DRIFT_PLATFORM", "gcp")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
-    document = explained(json.dumps(home.drifted))
-    assert document["verdict"] == "unavailable"
-    assert "there are no Google Cloud credentials" in document["reason"]
+    found = explained(json.dumps(home.drifted))
+    assert found["verdict"] == "unavailable"
+    assert "there are no Google Cloud credentials" in found["reason"]
 
 
 @pytest.fixture
@@ -235,30 +175,23 @@ def acknowledge_all(queue: TriggerQueue) -> list[bytes]:
     return bodies
 
 
-def published(*words: str) -> dict[str, Any]:
-    result = call("publish-drift", *words, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
 @pytest.mark.parametrize("shape", list(MessageShape))
 def test_published_drift_is_that_of_a_window_that_really_drifted(
     home: Home, queue: TriggerQueue, shape: MessageShape
 ) -> None:
     own_files = {name: at for name, at in contents(home.path).items() if "date=" in name}
-    listed = json.loads(call("status", "--json").stdout)["monitoring_results"]
-    first = published("--shape", shape, "--copies", "3")
+    listed = document("status")["monitoring_results"]
+    first = document("publish-drift", "--shape", shape, "--copies", "3")
     assert (first["verdict"], first["topic"]) == ("drift", "ps-transak-i1-train-trigger")
     bodies = acknowledge_all(queue)
     assert len(bodies) == len(set(first["message_ids"])) == 3
     [body] = set(bodies)
-    document = explained(body)
-    assert document["verdict"] == "drift"
-    assert document["monitoring_job"] == first["monitoring_job"]
-    assert document["drift_event"] == first["drift_event"]
+    found = explained(body)
+    for name in ("verdict", "monitoring_job", "drift_event"):
+        assert found[name] == first[name]
     assert {name: at for name, at in contents(home.path).items() if "date=" in name} == own_files
-    assert json.loads(call("status", "--json").stdout)["monitoring_results"] == listed
-    assert published()["drift_event"] != first["drift_event"]
+    assert document("status")["monitoring_results"] == listed
+    assert document("publish-drift")["drift_event"] != first["drift_event"]
 
 
 def test_a_quiet_job_is_published_with_a_warning(home: Home, queue: TriggerQueue) -> None:
@@ -291,10 +224,8 @@ def test_what_is_no_job_is_not_published(home: Home, queue: TriggerQueue, wrong:
 def test_thresholds_that_nothing_generated_exceeds_are_named(
     home: Home, queue: TriggerQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = json.loads(CONFIG_FILE.read_text())
-    document["drift_thresholds"] = {"type": 0.99}
     file = tmp_path / "config.json"
-    file.write_text(json.dumps(document))
+    file.write_text(json.dumps(config_document(drift_thresholds={"type": 0.99})))
     monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(file))
     with pytest.raises(PlatformError, match=r"no generated window drifts .*lower drift_thresholds"):
         call("publish-drift")
@@ -314,5 +245,5 @@ def test_with_own_data_the_newest_window_that_drifted_is_published(
         call("publish-drift")
     quiet, drifted, after = monitor(days[2], days[1], days[0])
     assert quiet != drifted != after
-    said = published()
+    said = document("publish-drift")
     assert (said["monitoring_job"], said["verdict"]) == (drifted, "drift")

@@ -6,20 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from transak_drift.cli.main import app
 from transak_drift.config.model_configs import MODELS_FOLDER
+from transak_drift_tests.cli.commands import call
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.servers.mail_server import mail_server
 from transak_drift_tests.servers.slack_server import slack_server
 
 TOKEN = "xoxb-the-secret-token"
 EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(app, ["notify-test", *words], catch_exceptions=False)
 
 
 def test_every_channel_of_every_model_is_tested(
@@ -41,8 +36,8 @@ def test_every_channel_of_every_model_is_tested(
         monkeypatch.setenv("TRANSAK_DRIFT_SMTP_HOST", "127.0.0.1")
         monkeypatch.setenv("TRANSAK_DRIFT_SMTP_PORT", str(mail.port))
         monkeypatch.setenv("TRANSAK_DRIFT_SMTP_SECURITY", "none")
-        every = call("--json")
-        chosen = call("--model", "transak-i1-train-model")
+        every = call("notify-test", "--json")
+        chosen = call("notify-test", "--model", "transak-i1-train-model")
     assert every.exit_code == 1
     rows = {(row["model"], row["channel"]): row["result"] for row in json.loads(every.stdout)}
     assert rows["transak-i1-train-model", "slack"] == "sent"
@@ -62,6 +57,6 @@ def test_without_notifications_nothing_is_sent(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "monitoring_config.json").write_text(json.dumps(document()))
-    result = call()
+    result = call("notify-test")
     assert result.exit_code == 0
     assert "nothing is sent" in " ".join(result.output.split())

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from transak_drift.cli.main import app
+from transak_drift_tests.cli.commands import document
 from transak_drift_tests.cloud_function.conftest import Deployment, deployment
 
 __all__ = ["deployment"]
-
-
-def document(*words: str, stdin: bytes = b"") -> Any:
-    result = CliRunner().invoke(app, [*words, "--json"], input=stdin, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_the_newest_job_is_published_whether_it_drifted_or_not(
