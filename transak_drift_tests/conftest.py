@@ -32,7 +32,7 @@ _EACH_ALONE = (
     "documentation",
     "pipelines",
     "reports",
-    "local/test_training",
+    "local/test_trainer",
 )
 # Files of other packages that take long; as any other file each has one worker, which keeps the
 # servers that the file's tests share from being started several times.

@@ -235,8 +235,8 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
             fix = "correct the file at that place"
             if isinstance(error, duckdb.OutOfMemoryException):
                 fix = "free memory or disk space"
-            files = ", ".join(map(str, reader.opened))
-            raise DatasetError(f"{files} cannot be read: {_short_reason(error)}", fix) from error
+            place = f"{reader.opened[0]} (the first of {len(reader.opened)} file(s))"
+            raise DatasetError(f"{place} cannot be read: {_short_reason(error)}", fix) from error
 
 
 @cache

@@ -17,9 +17,13 @@ from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds
+from transak_drift.local.monitoring import recent_monitoring_results
 from transak_drift.local.platform import LocalPlatform
+from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.transaction_generator import GeneratorSettings
 from transak_drift.platform import PlatformError
+from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.trigger.drift_messages import store_job
 
 FIRST_DAY = date(2026, 5, 4)
 # Metric and distance by feature.
@@ -198,3 +202,12 @@ def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None
         assert {item.verdict for item in result.features} == {"no bookings"}
     with pytest.raises(PlatformError, match="days 2026-05-04 to 2026-05-05 are there"):
         monitor(tmp_path, own_config(data), FIRST_DAY + timedelta(days=7))
+
+
+def test_a_damaged_result_is_named_with_the_fix(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path, configuration())
+    store_job(tmp_path, state.config, "job-1")
+    assert [item.day.day for item in recent_monitoring_results(state, 5)] == [1]
+    state.monitoring_result("job-1").write_text("{broken", encoding="utf-8")
+    with pytest.raises(PlatformError, match=r"(?s)job-1\.json is damaged .*materialize"):
+        recent_monitoring_results(state, 5)

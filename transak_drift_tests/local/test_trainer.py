@@ -1,10 +1,12 @@
-"""The trainer, on real trainings."""
+"""Training, on real transactions: data, classifier, scores, and one version for each event."""
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
+from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.trainer import (
     FEATURE_COLUMNS,
     MIN_PROBABILITY,
@@ -23,9 +26,25 @@ from transak_drift.local.trainer import (
     predict,
     train_classifier,
 )
+from transak_drift.local.training import train_version
 from transak_drift.local.training_data import TrainingDataError, read_training_data
-from transak_drift.local.transaction_generator import catalogue
-from transak_drift_tests.local.conftest import ROWS
+from transak_drift.local.transaction_generator import GeneratorSettings, catalogue, generate_day
+
+DRIFT_DAY = date(2026, 3, 6)
+ROWS = 1000
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> dict[date, Path]:
+    """Four quiet days and one that drifted."""
+    directory = tmp_path_factory.mktemp("transactions")
+    generator = GeneratorSettings(seed=11, rows_per_day=ROWS, drift_from=DRIFT_DAY)
+    files = {}
+    for n in range(-4, 1):
+        day = DRIFT_DAY + timedelta(days=n)
+        files[day] = directory / f"{day}.parquet"
+        pq.write_table(generate_day(day, generator), files[day])
+    return files
 
 
 @dataclass(frozen=True)
@@ -234,3 +253,110 @@ def test_a_label_the_model_does_not_know_counts_as_wrong() -> None:
     assert scores.accuracy == 0.5
     assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
     assert scores.log_loss == pytest.approx(-np.log(MIN_PROBABILITY) / 2)
+
+
+NAME = "transak-i1-train-model"
+SECONDS_FOR_A_PROCESS = 60
+# Forked from a fresh process that has imported scikit-learn once: that takes seconds each time.
+clean = multiprocessing.get_context("forkserver")
+clean.set_forkserver_preload(["transak_drift.local.training", "transak_drift.local.trainer"])
+
+
+def train(
+    registry: ModelRegistry, files: dict[date, Path], key: str | None, label: str = "category"
+) -> tuple[ModelVersion, bool]:
+    return train_version(registry, files, key, "f00", label, 0)
+
+
+def test_drift_leads_to_a_better_champion_once(tmp_path: Path, days: dict[date, Path]) -> None:
+    registry = ModelRegistry(tmp_path, NAME)
+    quiet = {day: file for day, file in days.items() if day < DRIFT_DAY}
+    first, _ = train(registry, quiet, None)
+    assert first.training_run["champion_metrics"] is None
+    assert first.training_run["champion_number"] is None
+    assert first.training_run["promoted"]
+    assert "first model" in first.training_run["promotion_reason"]
+    assert first.is_champion
+    assert first.training_days == (min(quiet), max(quiet))
+    assert first.rows == 4 * ROWS
+
+    second, adopted = train(registry, {DRIFT_DAY: days[DRIFT_DAY]}, "monitor/1")
+    assert not adopted
+    champion_score = second.training_run["champion_metrics"]["macro_f1"]
+    assert second.metrics["macro_f1"] > champion_score + 0.1
+    assert second.training_run["champion_number"] == 1
+    assert second.training_run["dagster_run_id"] == "f00"
+    assert second.training_run["files"] == [str(days[DRIFT_DAY])]
+    assert second.is_champion
+
+    assert train(registry, {}, "monitor/1") == (second, True)
+    assert [version.number for version in registry.versions()] == [1, 2]
+
+
+def shuffled(source: Path, destination: Path) -> Path:
+    table = pq.read_table(source)
+    labels = table.column("category").to_pylist()
+    turned = pa.array(labels[ROWS // 2 :] + labels[: ROWS // 2])
+    index = table.column_names.index("category")
+    pq.write_table(table.set_column(index, "category", turned), destination)
+    return destination
+
+
+def test_a_worse_challenger_is_kept_but_not_promoted(
+    tmp_path: Path, days: dict[date, Path]
+) -> None:
+    registry = ModelRegistry(tmp_path / "registry", NAME)
+    quiet = sorted(day for day in days if day < DRIFT_DAY)
+    first, _ = train(registry, {day: days[day] for day in quiet}, None)
+    # Older days with labels that mean nothing spoil the challenger; the newest one is sound.
+    spoilt = {day: shuffled(days[day], tmp_path / f"{day}.parquet") for day in quiet[:-1]} | {
+        quiet[-1]: days[quiet[-1]]
+    }
+    version, _ = train(registry, spoilt, "monitor/2")
+    assert version.metrics["macro_f1"] < version.training_run["champion_metrics"]["macro_f1"]
+    assert not version.training_run["promoted"]
+    assert "worse on held-out recent data" in version.training_run["promotion_reason"]
+    assert registry.versions() == [first, version]
+    assert registry.champion() == first
+
+
+def test_data_that_cannot_be_trained_on_leave_the_registry_as_it_was(
+    tmp_path: Path, days: dict[date, Path]
+) -> None:
+    registry = ModelRegistry(tmp_path, NAME)
+    with pytest.raises(TrainingDataError):
+        train(registry, {}, "monitor/1")
+    with pytest.raises(TrainingDataError):
+        train(registry, days, "monitor/1", label="label")
+    assert registry.versions() == []
+
+
+def _train_when_told(directory: Path, files: dict[date, Path], connection: Connection) -> None:
+    registry = ModelRegistry(directory, NAME)
+    connection.send("ready")
+    connection.recv()
+    version, adopted = train(registry, files, "monitor/1")
+    connection.send((version.number, adopted))
+
+
+def test_of_two_processes_one_trains_and_the_other_adopts(
+    tmp_path: Path, days: dict[date, Path]
+) -> None:
+    workers = []
+    for _ in range(2):
+        ours, theirs = clean.Pipe()
+        process = clean.Process(target=_train_when_told, args=(tmp_path, days, theirs))
+        process.start()
+        workers.append((process, ours))
+    for _, connection in workers:
+        assert connection.poll(SECONDS_FOR_A_PROCESS)
+        assert connection.recv() == "ready"
+    for _, connection in workers:
+        connection.send("go")
+    results = []
+    for process, connection in workers:
+        assert connection.poll(SECONDS_FOR_A_PROCESS)
+        results.append(connection.recv())
+        process.join(SECONDS_FOR_A_PROCESS)
+        assert process.exitcode == 0
+    assert sorted(results) == [(1, False), (1, True)]
