@@ -75,7 +75,6 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
                 [config for config, _ in sharing],
                 [job for _, job in sharing],
                 interval,
-                on_google_cloud=settings.platform == "gcp",
             )
             for sharing in queues.values()
         ]

@@ -43,7 +43,7 @@ from transak_drift.defs.keys import (
     PREPARE_JOB,
     ModelNames,
 )
-from transak_drift.defs.metadata import failure_message
+from transak_drift.defs.metadata import failure_message, newest_materialization
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history, recorded_day
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
 from transak_drift.settings import Settings, load_settings
@@ -365,12 +365,8 @@ def _has_failed(instance: dg.DagsterInstance, names: ModelNames, partition: str)
         dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[partition]),
         limit=1,
     ).records
-    starts = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.asset(MONITORING_RUN), asset_partitions=[partition]),
-        limit=1,
-    ).records
     failed = failures[0].asset_observation if failures else None
-    started = starts[0].asset_materialization if starts else None
+    started = newest_materialization(instance, names.asset(MONITORING_RUN), partition)
     if failed is None or started is None:
         return False
     return failed.metadata.get(JOB_NAME_METADATA) == started.metadata.get(JOB_NAME_METADATA)

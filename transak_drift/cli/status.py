@@ -65,9 +65,9 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
         {
             "drift event": key,
             "state": str(item.kind),
-            "since": f"{item.since:%Y-%m-%d %H:%M}",
+            "since": f"{item.at:%Y-%m-%d %H:%M}",
             "window end": item.event and f"{item.event.window_end:%Y-%m-%d %H:%M}",
-            "error": item.error,
+            "error": item.detail,
         }
         for key, item in inbox.open.items()
     ]

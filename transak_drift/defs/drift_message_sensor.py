@@ -11,10 +11,11 @@ import gc
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,6 +25,7 @@ from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.message_way import way_checks
+from transak_drift.defs.metadata import newest_materialization, recorded_time
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.drift_event import DriftEvent, last_day
@@ -67,13 +69,10 @@ def build_drift_message_sensor(
     jobs: Sequence[dg.JobDefinition],
     interval_seconds: int,
     bounds: TickBounds | None = None,
-    *,
-    on_google_cloud: bool = False,
 ) -> dg.SensorDefinition:
     """Build the sensor of the models, at least one, that share a trigger subscription.
 
-    The jobs are their retrain jobs; a message never chooses another. On Google Cloud the monitors
-    have pages in the console.
+    The jobs are their retrain jobs; a message never chooses another.
     """
 
     @dg.sensor(
@@ -93,7 +92,7 @@ def build_drift_message_sensor(
         platform: PlatformResource,
     ) -> dg.SensorResult:
         started = time.monotonic()
-        tick = _Tick(context, configs, platform, bounds or TickBounds(), on_google_cloud)
+        tick = _Tick(context, configs, platform, bounds or TickBounds())
         # The messages of a burst all live until the tick ends: a collection meanwhile would only
         # look through everything that Dagster has loaded, again and again.
         gc.disable()
@@ -125,7 +124,6 @@ class _Tick:
     configs: Sequence[MonitoringConfig]
     platform: PlatformResource
     bounds: TickBounds
-    on_google_cloud: bool
     problems: dict[str, None] = field(default_factory=dict)
     checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -143,10 +141,10 @@ class _Tick:
 
     def run(self, trigger_queue: TriggerQueueResource) -> list[dg.RunRequest]:
         """Take in what is new, decide what is open; returns the trainings to request."""
-        first = self._keys[self.configs[0].model_monitor_id]
         for record in records_of_former_cursor(self.context.cursor, self._now):
-            key = self._keys.get(record.key.partition("/")[0], first)
-            write_records(self._instance, key, [record])
+            monitor = record.key.partition("/")[0]
+            known = monitor if monitor in self._keys else self.configs[0].model_monitor_id
+            self._write(known, [record])
         if not all(
             catch_up(self._instance, key, self.inboxes[monitor], self._deadline)
             for monitor, key in self._keys.items()
@@ -199,20 +197,19 @@ class _Tick:
 
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:
         inbox = self.inboxes[config.model_monitor_id]
-        events: list[DriftEvent] = []
+        requests: list[dg.RunRequest] = []
         if undecided := inbox.undecided():
-            history = training_history(self._instance, keys.ModelNames.of(config))
-            runs = find_training_runs(self._instance, [event.key for _, event in undecided])
-            steps, events = decide(inbox, config.retrain_policy, history, runs, self._now)
+            events = [event.key for _, event in undecided]
+            history = training_history(self._instance, keys.ModelNames.of(config), events)
+            request = partial(run_request, config=config, platform=self.platform)
+            steps, requests = decide(inbox, config.retrain_policy, history, self._now, request)
             self._write(config.model_monitor_id, steps)
             kinds = Counter(step.kind for step in steps)
             held = [item for item, _ in inbox.undecided() if item.kind == OutcomeKind.HELD]
             kinds[OutcomeKind.HELD] = len(held)
             self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
         self.checks += way_checks(inbox, config, self.platform, self._now)
-        return [
-            run_request(event, config, on_google_cloud=self.on_google_cloud) for event in events
-        ]
+        return requests
 
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
         write_records(self._instance, self._keys[monitor], records)
@@ -228,12 +225,12 @@ def _sensor_name(configs: Sequence[MonitoringConfig]) -> str:
 
 
 def run_request(
-    event: DriftEvent, config: MonitoringConfig, *, on_google_cloud: bool = False
+    event: DriftEvent, config: MonitoringConfig, platform: PlatformResource
 ) -> dg.RunRequest:
     """Ask for the training of a drift event, with its key as run key: asked twice, it runs once."""
     names = keys.ModelNames.of(config)
-    monitor = (config.project_id, config.location, event.model_monitor_id)
-    job_name = monitoring_job_name(*monitor, event.monitoring_job_id)
+    ids = (event.model_monitor_id, event.monitoring_job_id)
+    job_name = monitoring_job_name(config.project_id, config.location, *ids)
     report, day = names.asset(keys.DRIFT_REPORT).path, str(last_day(event.window_end))
     tags = {
         keys.DRIFT_EVENT_TAG: event.key,
@@ -243,10 +240,10 @@ def run_request(
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
-    if on_google_cloud:
-        drifted_most = event.most_drifted.feature
-        tags[keys.MONITOR_PAGE_TAG] = links.model_monitor_page(*monitor)
-        tags[keys.FEATURE_PAGE_TAG] = links.feature_drift_page(job_name, drifted_most)
+    drifted_most = event.most_drifted.feature
+    for tag, of in {keys.MONITOR_PAGE_TAG: None, keys.FEATURE_PAGE_TAG: drifted_most}.items():
+        if (page := platform.console_page(config, job_name, of)) is not None:
+            tags[tag] = page
     training = {"drift_event": event.key, "window_end": event.window_end.isoformat()}
     return dg.RunRequest(
         run_key=event.key,
@@ -256,31 +253,24 @@ def run_request(
     )
 
 
-def find_training_runs(instance: dg.DagsterInstance, event_keys: Iterable[str]) -> dict[str, bool]:
-    """Find the training runs of drift events: by key whether it was handed over to run."""
-    launched: dict[str, bool] = defaultdict(bool)
-    chosen = dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: sorted(event_keys)})
-    for run in instance.get_runs(chosen):
-        launched[run.tags[keys.DRIFT_EVENT_TAG]] |= run.status != dg.DagsterRunStatus.NOT_STARTED
-    return launched
-
-
-def training_history(instance: dg.DagsterInstance, names: keys.ModelNames) -> TrainingHistory:
-    """Sum up the trainings of a model so far."""
+def training_history(
+    instance: dg.DagsterInstance, names: keys.ModelNames, event_keys: Sequence[str]
+) -> TrainingHistory:
+    """Sum up the trainings of a model so far, and find the runs of drift events."""
     job = names.name(keys.RETRAIN_JOB)
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    runs: dict[str, bool] = defaultdict(bool)
+    for run in instance.get_runs(dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: event_keys})):
+        runs[run.tags[keys.DRIFT_EVENT_TAG]] |= run.status != dg.DagsterRunStatus.NOT_STARTED
+
+    def trained_until(asset: str) -> datetime | None:
+        newest = newest_materialization(instance, names.asset(asset))
+        return recorded_time(newest, keys.TRAINED_UNTIL_METADATA)
+
     return TrainingHistory(
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
-        baseline_until=_trained_until(instance, names.asset(keys.BASELINE_DATASET)),
-        evaluated_until=_trained_until(instance, names.asset(keys.TRAINED_MODEL)),
+        baseline_until=trained_until(keys.BASELINE_DATASET),
+        evaluated_until=trained_until(keys.TRAINED_MODEL),
+        runs=runs,
     )
-
-
-def _trained_until(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
-    event = instance.get_latest_materialization_event(key)
-    materialization = event.asset_materialization if event else None
-    value = materialization.metadata.get(keys.TRAINED_UNTIL_METADATA) if materialization else None
-    if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:
-        return None
-    return datetime.fromtimestamp(value.value, UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -103,16 +102,14 @@ class GcpPlatformResource(PlatformResource):
             return None
         return entries[0] if entries else None
 
-    def monitor_page(self, config: MonitoringConfig) -> str:
-        return model_monitor_page(config.project_id, config.location, config.model_monitor_id)
-
-    def feature_pages(
-        self, config: MonitoringConfig, result: MonitoringResult
-    ) -> Mapping[str, str]:
-        return {
-            feature.feature: feature_drift_page(result.job_name, feature.feature, config.project_id)
-            for feature in result.features
-        }
+    def console_page(
+        self, config: MonitoringConfig, job_name: str, feature: str | None = None
+    ) -> str:
+        """Return the page in the Google Cloud console."""
+        if feature is not None:
+            return feature_drift_page(job_name, feature, config.project_id)
+        _, location, monitor, _ = parse_monitoring_job_name(job_name)
+        return model_monitor_page(config.project_id, location, monitor)
 
     def connect(self, config: MonitoringConfig) -> VertexConnection:
         """Return this process's connection to Vertex AI in the model's project and region."""

@@ -1,9 +1,10 @@
-"""How results and errors are shown: metadata that people read in the Dagster UI."""
+"""How results and errors are shown in the Dagster UI, and how what was recorded is read back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -71,6 +72,24 @@ def failure_message(event: dg.DagsterEvent) -> str | None:
     if failure.error is not None:
         return (failure.error.cause or failure.error).message
     return None
+
+
+def newest_materialization(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None
+) -> dg.AssetMaterialization | None:
+    """Return the newest materialization of an asset, or of one of its partitions."""
+    partitions = None if partition is None else [partition]
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions)
+    records = instance.fetch_materializations(chosen, limit=1).records
+    return records[0].asset_materialization if records else None
+
+
+def recorded_time(materialization: dg.AssetMaterialization | None, label: str) -> datetime | None:
+    """Return a time, UTC, of a materialization's metadata, or None where it has none."""
+    value = materialization.metadata.get(label) if materialization else None
+    if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:
+        return None
+    return datetime.fromtimestamp(value.value, UTC)
 
 
 def _column_type(cells: Sequence[Any]) -> str:

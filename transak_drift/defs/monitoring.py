@@ -14,7 +14,7 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames, check_names
-from transak_drift.defs.metadata import as_failure, table
+from transak_drift.defs.metadata import as_failure, newest_materialization, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import (
     check_evaluations,
@@ -286,9 +286,7 @@ def _setting(value: object) -> str:
 
 def _started_job(instance: dg.DagsterInstance, names: ModelNames, partition: str) -> str:
     run = names.asset(keys.MONITORING_RUN)
-    chosen = dg.AssetRecordsFilter(asset_key=run, asset_partitions=[partition])
-    records = instance.fetch_materializations(chosen, limit=1).records
-    materialization = records[0].asset_materialization if records else None
+    materialization = newest_materialization(instance, run, partition)
     if materialization is None:
         raise PlatformError(
             f"no monitoring run of {partition} is recorded; materialize {run.to_user_string()} "

@@ -22,6 +22,7 @@ from transak_drift.defs.keys import (
     ModelNames,
     check_names,
 )
+from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
@@ -220,8 +221,6 @@ class _Tick:
 
 
 def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
-    chosen = dg.AssetRecordsFilter(asset_key=names.asset(DRIFT_REPORT), asset_partitions=[day])
-    records = instance.fetch_materializations(chosen, limit=1).records
-    materialization = records[0].asset_materialization if records else None
+    materialization = newest_materialization(instance, names.asset(DRIFT_REPORT), day)
     job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None
     return None if job_name is None else str(job_name.value).rpartition("/")[2]

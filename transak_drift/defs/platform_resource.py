@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -39,12 +38,8 @@ class PlatformResource(dg.ConfigurableResource, ABC):
         """Return the newest entry that the model's monitors wrote to the log, if it can be read."""
         return None
 
-    def monitor_page(self, config: MonitoringConfig) -> str | None:
-        """Return the https address of the monitor's page in a console, or None without one."""
+    def console_page(
+        self, config: MonitoringConfig, job_name: str, feature: str | None = None
+    ) -> str | None:
+        """Return the https address of a job's monitor in a console, or of a feature's drift."""
         return None
-
-    def feature_pages(
-        self, config: MonitoringConfig, result: MonitoringResult
-    ) -> Mapping[str, str]:
-        """Return by feature the https address of its page in a console; empty without one."""
-        return {}

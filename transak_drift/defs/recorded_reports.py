@@ -6,7 +6,7 @@ The result is one JSON value beside what people read, so that neither tables nor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import ModelNames, check_names
-from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
+from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, recorded_time, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
 from transak_drift.drift.monitoring_result import (
@@ -66,11 +66,11 @@ def report_metadata(
         **({"method": result.method} if result.method else {}),
         **page_metadata(lambda: platform.store_report(config, result, drift_report_page(result))),
     }
-    monitor_page = platform.monitor_page(config)
-    if monitor_page is not None:
-        metadata["model monitor"] = dg.MetadataValue.url(monitor_page)
-    for name, address in platform.feature_pages(config, result).items():
-        metadata[f"{name} in the console"] = dg.MetadataValue.url(address)
+    for name in (None, *(feature.feature for feature in result.features)):
+        page = platform.console_page(config, result.job_name, name)
+        if page is not None:
+            label = f"{name} in the console" if name else "model monitor"
+            metadata[label] = dg.MetadataValue.url(page)
     if result.alerts:
         metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
     for feature in result.features:
@@ -254,11 +254,8 @@ def _labelled_result(materialization: dg.AssetMaterialization) -> MonitoringResu
 
 
 def _promotion(materialization: dg.AssetMaterialization) -> Promotion | None:
-    until = materialization.metadata.get(keys.TRAINED_UNTIL_METADATA)
-    if not isinstance(until, dg.TimestampMetadataValue) or until.value is None:
-        return None
+    until = recorded_time(materialization, keys.TRAINED_UNTIL_METADATA)
     version = materialization.metadata.get("model version")
-    return Promotion(
-        day=datetime.fromtimestamp(until.value, UTC).date(),
-        version="" if version is None else str(version.value),
-    )
+    if until is None:
+        return None
+    return Promotion(day=until.date(), version="" if version is None else str(version.value))

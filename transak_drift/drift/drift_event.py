@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel
-
-_MAX_PIPELINE_JOB_ID_LENGTH = 128
 
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
@@ -59,13 +56,3 @@ def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
 def last_day(window_end: datetime) -> date:
     """Return the last day (UTC) of a window: midnight, which it excludes, ends the day before."""
     return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()
-
-
-def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
-    """Derive the id of an event's training PipelineJob, so that a second creation is refused.
-
-    It matches `[a-z][-a-z0-9]*` and has at most 128 characters. Source:
-    CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
-    """
-    digest = hashlib.sha256(event_key.encode()).hexdigest()[:32]
-    return f"{training_pipeline[: _MAX_PIPELINE_JOB_ID_LENGTH - 40]}-drift-{digest}"

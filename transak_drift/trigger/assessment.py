@@ -40,9 +40,8 @@ class Verdict(StrEnum):
 class Assessment:
     """What the trigger makes of a message or of a monitoring job, with the reason for people.
 
-    The model and the job are there where they are known; `features` are the monitored ones that
-    have a distance, with their configured threshold. `further_jobs` are named as well, and one of
-    them may be ours, while the platform does not tell; `is_unread` is a job that was not asked for.
+    `features` are the monitored ones that have a distance. One of `further_jobs` may be ours, while
+    the platform does not tell; `is_unread` is a job that was not asked for.
     """
 
     verdict: Verdict

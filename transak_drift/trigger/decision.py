@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind, TriggerRecord
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
+
+Request = TypeVar("Request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class TrainingHistory:
     """What is known of a model's trainings when a drift event is decided; times in UTC.
 
     The baseline was made from data until `baseline_until`; the newest finished training, whether
-    its model was promoted or not, learned from data until `evaluated_until`.
+    its model was promoted or not, learned from data until `evaluated_until`. `runs` has by drift
+    event whether its training run, which is created, was handed over to run.
     """
 
     # Requested, queued or running.
@@ -24,25 +28,23 @@ class TrainingHistory:
     last_start: datetime | None = None
     baseline_until: datetime | None = None
     evaluated_until: datetime | None = None
+    runs: Mapping[str, bool] = field(default_factory=dict)
 
 
 def decide(
     inbox: Inbox,
     policy: RetrainPolicy,
     history: TrainingHistory,
-    runs: Mapping[str, bool],
     now: datetime,
-) -> tuple[list[TriggerRecord], list[DriftEvent]]:
-    """Return what is recorded of every open drift event of a model, then which trainings start.
+    request: Callable[[DriftEvent], Request],
+) -> tuple[list[TriggerRecord], list[Request]]:
+    """Return what is recorded of every open drift event of a model, then the trainings requested.
 
-    Held events come first, the newest window first, since a training learns from the days up to
-    its event's window and so answers the older ones; then new events in the order of their record.
-    A request of an earlier tick whose run is not there yet is made again. An event that raises has
-    a step `failed` with its error, and the others go on.
-
-    `runs` has by drift event whether its training run, which is created, was handed over to run.
+    Held events come first, the newest window first, whose training answers the older ones as well;
+    then new events. A request whose run is not there yet is made again. An event that raises, also
+    in `request`, has a step `failed` with its error, and the others go on.
     """
-    undecided = inbox.undecided()
+    undecided, runs = inbox.undecided(), history.runs
     held = [pair for pair in undecided if pair[0].kind == OutcomeKind.HELD]
     held.sort(key=lambda pair: pair[1].window_end, reverse=True)
     others = [pair for pair in undecided if pair[0].kind != OutcomeKind.HELD]
@@ -50,9 +52,9 @@ def decide(
     if unseen := requested - runs.keys():
         history = replace(history, in_flight=history.in_flight + len(unseen), last_start=now)
     steps: list[TriggerRecord] = []
-    request: list[DriftEvent] = []
+    requests: list[Request] = []
 
-    def next_step(item: OpenEvent, event: DriftEvent) -> tuple[OutcomeKind, str]:
+    def next_step(item: TriggerRecord, event: DriftEvent) -> tuple[OutcomeKind, str]:
         if runs.get(event.key):
             return OutcomeKind.TRAINING_STARTED, "its training run is in Dagster's run storage"
         if item.kind == OutcomeKind.TRAINING_REQUESTED or event.key in runs:
@@ -67,18 +69,17 @@ def decide(
     for item, event in [*held, *others]:
         try:
             kind, detail = next_step(item, event)
+            requests += [request(event)] if kind == OutcomeKind.TRAINING_REQUESTED else []
         except Exception as error:
             kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
-        if kind == OutcomeKind.TRAINING_REQUESTED:
-            request.append(event)
-            if event.key not in runs and event.key not in unseen:
-                history = replace(history, in_flight=history.in_flight + 1, last_start=now)
-        is_known_error = kind == OutcomeKind.FAILED and detail == item.error
+        if kind == OutcomeKind.TRAINING_REQUESTED and event.key not in runs.keys() | unseen:
+            history = replace(history, in_flight=history.in_flight + 1, last_start=now)
+        is_known_error = kind == OutcomeKind.FAILED and detail == item.detail
         if kind != item.kind and not is_known_error:
             steps.append(
                 TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
             )
-    return steps, request
+    return steps, requests
 
 
 def hold_back(
@@ -102,8 +103,7 @@ def hold_back(
 def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:
     """Say which training has answered a held drift event, or None while its drift stands.
 
-    A training whose data reached the end of the window has seen that drift, and its data are the
-    baseline now. After a training on data beyond the window nothing in it is news: its model is the
+    The baseline has that drift, or a training on data beyond the window has ended: its model is the
     champion, or the champion was better on later days. So the days of a backfill do not train one
     by one. An event that was never held is not asked: it may be a day that is monitored again.
     """

@@ -66,22 +66,14 @@ class TriggerRecord(BaseModel, frozen=True):
     reason: str = ""
 
 
-class OpenEvent(BaseModel):
-    """A drift event that is not answered yet, or the message of a job that is waited for."""
-
-    kind: OutcomeKind
-    since: AwareDatetime
-    event: DriftEvent | None = None
-    message: KeptMessage | None = None
-    error: str = ""
-
-
 class Inbox(BaseModel):
     """The records of one model, summed up; oldest first."""
 
     # Storage id up to which no further observation can appear in the event log.
     read_until: int = 0
-    open: dict[str, OpenEvent] = Field(default_factory=dict)
+    # Drift events that are not answered, and messages whose job is waited for, each as it was first
+    # recorded, with its present kind and in `detail` the error that it stands at.
+    open: dict[str, TriggerRecord] = Field(default_factory=dict)
     # Keys of trained or superseded events, of which a late message changes nothing. Of older ones
     # only the training run is known.
     answered: list[str] = Field(default_factory=list)
@@ -94,11 +86,11 @@ class Inbox(BaseModel):
         """Whether the event is recorded, so that a further message of it is a duplicate."""
         return key in self.open or key in self.answered
 
-    def waiting(self) -> dict[str, OpenEvent]:
+    def waiting(self) -> dict[str, TriggerRecord]:
         """The monitoring jobs that have not ended, or could not be read."""
         return {key: item for key, item in self.open.items() if item.event is None}
 
-    def undecided(self) -> list[tuple[OpenEvent, DriftEvent]]:
+    def undecided(self) -> list[tuple[TriggerRecord, DriftEvent]]:
         """The drift events without an answer."""
         return [(item, item.event) for item in self.open.values() if item.event is not None]
 
@@ -116,20 +108,19 @@ class Inbox(BaseModel):
         match record.kind:
             case OutcomeKind.DRIFT | OutcomeKind.WAITING if key not in self.answered:
                 if item is None or (item.event is None and record.event is not None):
-                    self.open[key] = OpenEvent(
-                        kind=record.kind,
-                        since=record.at if item is None else item.since,
-                        event=record.event,
-                        message=record.message if record.event is None else None,
-                    )
+                    kept = record.message if record.event is None else None
+                    since = record.at if item is None else item.at
+                    update = {"detail": "", "at": since, "message": kept}
+                    self.open[key] = record.model_copy(update=update)
                 if item is None and record.event is not None and not is_announced:
                     self.unannounced[key] = record.at
                     if len(self.unannounced) > MAX_OPEN_EVENTS:
                         del self.unannounced[next(iter(self.unannounced))]
             case OutcomeKind.HELD | OutcomeKind.TRAINING_REQUESTED if item is not None:
-                item.kind, item.error = record.kind, ""
+                update = {"kind": record.kind, "detail": ""}
+                self.open[key] = item.model_copy(update=update)
             case OutcomeKind.FAILED if item is not None:
-                item.error = record.detail
+                self.open[key] = item.model_copy(update={"detail": record.detail})
             case OutcomeKind.TRAINING_STARTED | OutcomeKind.SUPERSEDED:
                 self.open.pop(key, None)
                 if key not in self.answered:

@@ -60,8 +60,7 @@ def take_in(
     """Decide what becomes of messages that were pulled, and of those that wait for their job.
 
     There is an inbox for each model's monitor; what belongs to no model is recorded at the first.
-    Returns the outcomes, and what a person has to know of. A message that is in no outcome stays
-    with Pub/Sub and is delivered again, or waits on.
+    A message that is in no outcome is delivered again, or waits on. Returns problems as well.
     """
     groups: dict[tuple[str, str, str], _Group] = {}
     # A flood is mostly copies of the same bytes.
@@ -75,7 +74,7 @@ def take_in(
     for message in pulled:
         group_of(message, assess(message.data)).pulled.append(message)
     waiting = [
-        ((monitor_id, key), item.since, item.message)
+        ((monitor_id, key), item.at, item.message)
         for monitor_id, inbox in inboxes.items()
         for key, item in inbox.waiting().items()
         if item.message is not None

@@ -8,7 +8,6 @@ Logging: LogEntry"), and what a Cloud Monitoring notification channel of type pu
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -134,8 +133,7 @@ def _refuse_constant(constant: str) -> Any:
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+        raise ValueError(f"a key of {[key[:80] for key in members][:10]} stands twice")
     return members
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from google.cloud.aiplatform_v1.types import Model, PipelineJob, PipelineState
 from google.protobuf import json_format
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import last_day, pipeline_job_id
+from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model
@@ -26,6 +27,7 @@ from transak_drift.vertex.monitoring_window import monitored_day
 CHAMPION_LABEL = "transak-drift-champion"
 FAILED = (PipelineState.PIPELINE_STATE_FAILED, PipelineState.PIPELINE_STATE_CANCELLED)
 _RUN_LABEL = "transak-drift-run"
+_MAX_JOB_ID_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,16 @@ def build_training_job(
         service_account=config.vertex.pipeline_service_account,
         network=config.vertex.pipeline_network,
     )
+
+
+def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
+    """Derive the id of an event's training PipelineJob, so that a second creation is refused.
+
+    It matches `[a-z][-a-z0-9]*` and has at most 128 characters. Source:
+    CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
+    """
+    digest = hashlib.sha256(event_key.encode()).hexdigest()[:32]
+    return f"{training_pipeline[: _MAX_JOB_ID_LENGTH - 40]}-drift-{digest}"
 
 
 def _known_parameters(

@@ -16,8 +16,8 @@ from transak_drift.defs.keys import (
     TRAINED_MODEL,
     ModelNames,
 )
-from transak_drift.drift.drift_event import pipeline_job_id
 from transak_drift.settings import load_settings
+from transak_drift.vertex.training_launch import pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import MODEL_NAME, Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import pubsub_event

@@ -16,11 +16,12 @@ from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState
 
 from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
 from transak_drift.config.monitoring_config import MonitoringConfig, parse_config
-from transak_drift.drift.drift_event import DriftEvent, pipeline_job_id
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import PlatformError
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.log_entry import MessageShape, drift_message
+from transak_drift.vertex.training_launch import pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.function_server import FunctionServer
 from transak_drift_tests.cloud_function.pubsub_events import (

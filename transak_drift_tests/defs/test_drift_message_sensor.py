@@ -16,10 +16,10 @@ from transak_drift.defs.drift_event_log import read_records, write_records
 from transak_drift.defs.drift_message_sensor import (
     TickBounds,
     build_drift_message_sensor,
-    find_training_runs,
     run_request,
     training_history,
 )
+from transak_drift.defs.gcp_resources import gcp_platform_resource
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
     DRIFT_EVENT,
@@ -38,6 +38,7 @@ from transak_drift.drift.monitoring_job import MonitoringJob
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.settings import Settings
 from transak_drift.trigger.decision import TrainingHistory
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration
@@ -161,7 +162,8 @@ def test_drift_that_polling_found_trains_without_a_message_and_once_with_one(tic
 
 def test_on_google_cloud_a_request_links_to_the_console() -> None:
     event = drift_event("job-1", {"description": 0.4, "type": 0.6})
-    tags = run_request(event, CONFIG, on_google_cloud=True).tags
+    gcp = gcp_platform_resource(Settings(platform="gcp"))
+    tags = run_request(event, CONFIG, gcp).tags
     monitor = f"{CONSOLE}/locations/{CONFIG.location}/model-monitors/{MONITOR}"
     assert tags[MONITOR_PAGE_TAG] == f"{monitor}?project={CONFIG.project_id}"
     assert tags[FEATURE_PAGE_TAG] == (
@@ -258,11 +260,15 @@ def test_a_cursor_of_version_0_1_is_read_once(ticks: Ticks) -> None:
         "window_end": "2026-05-02T00:00:00Z",
         "log_entry_id": "x",
     }
-    held = {"event": former, "reason": "cooldown", "since": "2026-05-02T00:10:00Z"}
+    poison = {**former, "monitoring_job_id": "poison", "window_end": "0001-01-01T00:00:00Z"}
+    held = {"reason": "cooldown", "since": "2026-05-02T00:10:00Z"}
     ticks.cursor = json.dumps(
         {
             "requested": {},
-            "held": {f"{MONITOR}/job-0": held},
+            "held": {
+                f"{MONITOR}/poison": {"event": poison, **held},
+                f"{MONITOR}/job-0": {"event": former, **held},
+            },
             "recorded": {"1": "ack"},
             "superseded": [f"{MONITOR}/old"],
         }
@@ -271,6 +277,11 @@ def test_a_cursor_of_version_0_1_is_read_once(ticks: Ticks) -> None:
     ticks.publish(ticks.message("old"))
     assert ticks.requested() == [f"{MONITOR}/job-0"]
     assert ticks.steps("old") == [OutcomeKind.SUPERSEDED, OutcomeKind.DUPLICATE]
+    assert ticks.steps("poison") == [
+        OutcomeKind.DRIFT,
+        OutcomeKind.FAILED,
+        OutcomeKind.HELD,
+    ]
     assert "requested" not in json.loads(ticks.cursor or "")
 
 
@@ -401,27 +412,28 @@ def test_a_run_is_in_flight_until_it_has_ended_also_while_it_is_cancelled(
 ) -> None:
     add_run(storage, "monitor/job-1", status)
     in_flight = {"NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
-    assert training_history(storage, NAMES).in_flight == (status.name in in_flight)
-    runs = find_training_runs(storage, ["monitor/job-1", "monitor/job-2"])
-    assert runs == {"monitor/job-1": status != dg.DagsterRunStatus.NOT_STARTED}
+    history = training_history(storage, NAMES, ["monitor/job-1", "monitor/job-2"])
+    assert history.in_flight == (status.name in in_flight)
+    assert history.runs == {"monitor/job-1": status != dg.DagsterRunStatus.NOT_STARTED}
 
 
 def test_the_runs_of_many_events_are_found(storage: dg.DagsterInstance) -> None:
     events = [f"monitor/job-{number}" for number in range(700)]
     for event in events[::100]:
         add_run(storage, event, dg.DagsterRunStatus.SUCCESS)
-    assert find_training_runs(storage, events) == dict.fromkeys(events[::100], True)
+    runs = training_history(storage, NAMES, events).runs
+    assert runs == dict.fromkeys(events[::100], True)
 
 
 def test_the_baseline_and_the_newest_model_say_how_far_they_reach(
     storage: dg.DagsterInstance,
 ) -> None:
-    assert training_history(storage, NAMES) == TrainingHistory()
+    assert training_history(storage, NAMES, []) == TrainingHistory()
     ends = {BASELINE_DATASET: MAY_1, TRAINED_MODEL: MAY_1 + timedelta(days=3)}
     for name, end in ends.items():
         metadata = {TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(end)}
         storage.report_runless_asset_event(
             dg.AssetMaterialization(NAMES.asset(name), metadata=metadata)
         )
-    history = training_history(storage, NAMES)
+    history = training_history(storage, NAMES, [])
     assert (history.baseline_until, history.evaluated_until) == tuple(ends.values())

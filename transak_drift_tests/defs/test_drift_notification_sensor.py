@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.definitions import build_definitions
+from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.drift_event_log import write_records
 from transak_drift.defs.drift_message_sensor import run_request
 from transak_drift.defs.drift_notification_sensor import (
@@ -104,7 +104,7 @@ class World:
 
     def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
         """Put a training's run in storage, as Dagster's daemon does."""
-        request = run_request(drift_event(job), BOTH)
+        request = run_request(drift_event(job), BOTH, platform_resource(self.settings))
         run_id = f"run-of-{job}-{len(self.instance.get_runs())}"
         self.instance.add_run(
             dg.DagsterRun(

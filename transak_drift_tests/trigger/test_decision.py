@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.trigger import decision as decision_module
 from transak_drift.trigger.decision import (
     TrainingHistory,
     answered_by,
     decide,
     hold_back,
 )
-from transak_drift.trigger.inbox import Inbox, OpenEvent, OutcomeKind, TriggerRecord
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event
 
 NOW = MAY_1 + timedelta(days=30)
@@ -30,13 +29,13 @@ REQUESTED, HELD = OutcomeKind.TRAINING_REQUESTED, OutcomeKind.HELD
 
 def an_event(
     job: str, day: int, kind: OutcomeKind = OutcomeKind.DRIFT, **distances: float
-) -> OpenEvent:
+) -> TriggerRecord:
     event = drift_event(job, distances or None, end=MAY_1 + timedelta(days=day))
-    return OpenEvent(kind=kind, since=NOW, event=event)
+    return TriggerRecord(kind=kind, key=event.key, detail="", at=NOW, event=event)
 
 
 def decide_on(
-    *events: OpenEvent,
+    *events: TriggerRecord,
     history: TrainingHistory = NO_HISTORY,
     runs: dict[str, bool] | None = None,
     now: datetime = NOW,
@@ -44,7 +43,15 @@ def decide_on(
 ) -> Decisions:
     inbox = Inbox(open={item.event.key: item for item in events if item.event is not None})
     launched = {f"{MONITOR}/{job}": is_launched for job, is_launched in (runs or {}).items()}
-    return decide(inbox, RetrainPolicy(**policy), history, launched, now)
+    history = replace(history, runs=launched)
+    return decide(inbox, RetrainPolicy(**policy), history, now, request)
+
+
+def request(event: DriftEvent) -> DriftEvent:
+    """Refuse an event that nothing could train."""
+    if event.monitoring_job_id == "bad":
+        raise OverflowError("date value out of range")
+    return event
 
 
 def kinds(decisions: Decisions) -> dict[str, OutcomeKind]:
@@ -118,26 +125,16 @@ def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
 
 
 def test_a_job_without_an_end_is_not_decided() -> None:
-    waiting = {"a": OpenEvent(kind=OutcomeKind.WAITING, since=NOW)}
-    decisions = decide(Inbox(open=waiting), RetrainPolicy(), NO_HISTORY, {}, NOW)
+    waiting = {"a": TriggerRecord(kind=OutcomeKind.WAITING, key="a", detail="", at=NOW)}
+    decisions = decide(Inbox(open=waiting), RetrainPolicy(), NO_HISTORY, NOW, request)
     assert decisions == ([], [])
 
 
-def test_one_event_that_raises_is_recorded_once_and_stops_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    original = decision_module.hold_back
-
-    def hold_back(features: int, *rest: Any) -> Any:
-        if features == 2:
-            raise OverflowError("date value out of range")
-        return original(features, *rest)
-
-    monkeypatch.setattr(decision_module, "hold_back", hold_back)
-    bad, good = an_event("bad", 1, description=0.6, type=0.6), an_event("good", 2)
+def test_one_event_that_raises_is_recorded_once_and_stops_no_other() -> None:
+    bad, good = an_event("bad", 1), an_event("good", 2)
     decisions = decide_on(bad, good)
     assert kinds(decisions) == {"bad": OutcomeKind.FAILED, "good": REQUESTED}
-    bad.error = decisions[0][0].detail
+    bad = bad.model_copy(update={"detail": decisions[0][0].detail})
     assert "bad" not in kinds(decide_on(bad, good))
 
 

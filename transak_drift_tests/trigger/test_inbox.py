@@ -57,7 +57,7 @@ def test_a_job_waits_until_it_is_known_what_it_found() -> None:
     assert [item.message for item in inbox.waiting().values()] == [waiting.message]
     inbox.add([record(OutcomeKind.DRIFT)])
     assert not inbox.waiting()
-    assert [item.since for item, _ in inbox.undecided()] == [MAY_1]
+    assert [item.at for item, _ in inbox.undecided()] == [MAY_1]
     for end in (OutcomeKind.NOT_DRIFT, OutcomeKind.DEAD_LETTERED, OutcomeKind.NOTICE):
         assert not inbox_of(waiting, record(end)).open
     assert inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.NOT_DRIFT)).open
@@ -65,9 +65,9 @@ def test_a_job_waits_until_it_is_known_what_it_found() -> None:
 
 def test_an_error_stays_with_its_event_until_a_step_succeeds() -> None:
     inbox = inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.FAILED))
-    assert [item.error for item in inbox.open.values()] == ["why"]
+    assert [item.detail for item in inbox.open.values()] == ["why"]
     inbox.add([record(OutcomeKind.HELD)])
-    assert [item.error for item in inbox.open.values()] == [""]
+    assert [item.detail for item in inbox.open.values()] == [""]
 
 
 def test_drift_without_a_message_is_unannounced_until_one_comes() -> None:

@@ -221,6 +221,7 @@ class TriggerWorld:
         return TrainingHistory(
             in_flight=len(unfinished),
             last_start=max((run.created for run in self.runs.values()), default=None),
+            runs={key: run.status != RunStatus.NOT_STARTED for key, run in self.runs.items()},
             baseline_until=self.trained_until,
             evaluated_until=self.evaluated_until,
         )
@@ -284,8 +285,8 @@ class TriggerWorld:
                 message_id = self.subscription.acknowledge(ack_id)
                 if message_id is not None:
                     self.on_acknowledged(message_id)
-        runs = {key: run.status != RunStatus.NOT_STARTED for key, run in self.runs.items()}
-        steps, requests = decide(inbox, self.config.retrain_policy, self.history(), runs, self.now)
+        policy, history = self.config.retrain_policy, self.history()
+        steps, requests = decide(inbox, policy, history, self.now, lambda event: event)
         for step in steps:
             self._record(inbox, [step])
         return requests, write_cursor(inboxes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,10 +13,12 @@ from typing import Any
 import grpc
 import pytest
 from google.cloud.aiplatform_v1 import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.platform import PlatformError, TrainingRequest
-from transak_drift.vertex.training_launch import LaunchedTraining, launch_training
+from transak_drift.vertex.training_launch import LaunchedTraining, launch_training, pipeline_job_id
 from transak_drift_tests.servers.grpc_server import Fault, RefusedError
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 from transak_drift_tests.vertex.conftest import (
@@ -367,3 +370,22 @@ def test_the_last_day_is_the_one_that_was_monitored(cloud: Cloud) -> None:
         )
         parameters = cloud.pipelines.jobs()[-1].runtime_config.parameter_values
         assert dict(parameters)["last_day"] == last_day
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True), st.text())
+def test_a_pipeline_job_id_is_one_that_vertex_ai_takes(pipeline: str, key: str) -> None:
+    job_id = pipeline_job_id(pipeline, key)
+    assert re.fullmatch(r"[a-z][-a-z0-9]{0,127}", job_id)
+    assert job_id == pipeline_job_id(pipeline, key)
+    assert job_id != pipeline_job_id(pipeline, key + "x")
+
+
+def test_a_pipeline_job_id_never_changes() -> None:
+    # A changed derivation would train events again that were trained before the change. The
+    # digest is that of `printf %s transak-i1-data-drift-monitor/job-1 | sha256sum`.
+    key = "transak-i1-data-drift-monitor/job-1"
+    assert (
+        pipeline_job_id("pipeline-train", key)
+        == "pipeline-train-drift-5676de027ef23c1403437f89a39ab3d0"
+    )
