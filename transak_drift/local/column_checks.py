@@ -11,7 +11,6 @@ from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.csv_files import LINE
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.tabular_files import (
-    NUMBERS,
     Column,
     DatasetReader,
     TabularFiles,
@@ -47,7 +46,7 @@ def decide_kind(
         kind: FeatureKind | None = FeatureKind.CATEGORICAL
         if column.is_untyped and column.is_text:
             kind = _kind_of_cells(reader, column, group)
-        elif column.type_id in NUMBERS:
+        elif column.is_number:
             kind = FeatureKind.NUMERICAL
         if kind is not None:
             found.setdefault(kind, group.paths[0])

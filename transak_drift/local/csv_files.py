@@ -5,6 +5,7 @@ What is no RFC 4180 (in the form that the configuration gives) is refused with i
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -103,17 +104,14 @@ def _row_of_width(path: Path, line: int, row: list[str], separator: str, width: 
     )
 
 
-def _is_utf_8(csv_format: CsvFormat) -> bool:
-    return csv_format.encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
-
-
 def _open(path: Path, csv_format: CsvFormat | None) -> IO[Any]:
     """Open a file, perhaps compressed, as text of that form, or without a form as bytes."""
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
     if csv_format is None:
         return opener(path, "rb")
     # The byte order mark of UTF-8 is no part of the first name.
-    encoding = "utf-8-sig" if _is_utf_8(csv_format) else csv_format.encoding
+    is_utf_8 = codecs.lookup(csv_format.encoding).name == "utf-8"
+    encoding = "utf-8-sig" if is_utf_8 else csv_format.encoding
     return opener(path, "rt", encoding=encoding, newline="")
 
 

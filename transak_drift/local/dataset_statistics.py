@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -149,6 +150,13 @@ def _numerical_statistics(
         nan=present - finite - below - above,
         missing=rows - present,
     )
+
+
+class Baseline(NamedTuple):
+    """The data that days are compared with, named by the model version that learned from them."""
+
+    name: str
+    statistics: DatasetStatistics
 
 
 def baseline_statistics(

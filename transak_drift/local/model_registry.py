@@ -46,10 +46,6 @@ _SCHEMA = f"""
 _SECONDS_TO_WAIT_FOR_A_WRITER = 60.0
 
 
-class ModelRegistryError(PlatformError):
-    """The registry cannot do what is asked; the message names the version and the way out."""
-
-
 class ModelVersion(BaseModel, frozen=True):
     """One registered version of the model, with its training window's first and last day."""
 
@@ -86,7 +82,7 @@ class ModelRegistry:
                         f"its schema version is {version}, this release knows {SCHEMA_VERSION}"
                     )
         except sqlite3.DatabaseError as error:
-            raise ModelRegistryError(
+            raise PlatformError(
                 f"{self._file} is not a usable index of models: {error}; "
                 "fix: restore it from a copy, or name another directory"
             ) from error
@@ -155,7 +151,7 @@ class ModelRegistry:
             ).fetchone()
         found = hashlib.sha256(model).hexdigest()
         if found != registered:
-            raise ModelRegistryError(
+            raise PlatformError(
                 f"models/{self.model_name}@{version.number} in {self._file} has SHA-256 {found}, "
                 f"registered was {registered}; fix: restore the file from a copy"
             )

@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 from transak_drift.config.resource_names import model_monitor_name, monitoring_job_name
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
-from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import replace_file, write_text
-from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.dataset_statistics import Baseline, scan_statistics
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.platform import AppliedModelMonitor, Change, PlatformError, StartedMonitoringRun
@@ -71,16 +70,12 @@ def _stored_settings(path: Path) -> dict[str, Any]:
 
 
 def run_monitoring(
-    state: StateDirectory,
-    day: date,
-    baseline_name: str,
-    baseline: DatasetStatistics,
-    publish: Callable[[bytes], str],
+    state: StateDirectory, day: date, baseline: Baseline, publish: Callable[[bytes], str]
 ) -> StartedMonitoringRun:
     """Compare a day with a baseline, and log and publish an anomaly where a feature drifted.
 
-    The baseline's name is the model version whose training data it is. The job's id is made of it
-    and the day: the same comparison made again is the same drift event, and trains nothing twice.
+    The job's id is made of the baseline's name and the day: the same comparison made again is the
+    same drift event, and trains nothing twice.
     """
     config = state.config
     if not state.model_monitor.exists():
@@ -90,8 +85,8 @@ def run_monitoring(
     target_file = state.predictions(day)
     if not target_file.exists():
         raise PlatformError(f"no predictions of {day}; materialize predictions for that day first")
-    job_id = f"{day:%Y%m%d}-baseline-{baseline_name}"
-    job, result = _measure(state, job_id, day, target_file, baseline_name, baseline)
+    job_id = f"{day:%Y%m%d}-baseline-{baseline.name}"
+    job, result = _measure(state, job_id, day, target_file, baseline)
     write_text(state.monitoring_result(job_id), result.model_dump_json(indent=2))
     event = drift_event_of(job, result, config)
     if event is None or not config.log_anomalies:
@@ -115,11 +110,7 @@ def _write_anomaly(
 
 
 def monitor_drifted_window(
-    state: StateDirectory,
-    day: date,
-    generator: GeneratorSettings,
-    baseline_name: str,
-    baseline: DatasetStatistics,
+    state: StateDirectory, day: date, generator: GeneratorSettings, baseline: Baseline
 ) -> MonitoringJob:
     """Monitor a window of generated transactions that drifts, to test the trigger.
 
@@ -134,7 +125,7 @@ def monitor_drifted_window(
         settings = replace(generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
         with replace_file(file) as temporary:
             pq.write_table(generate_day(day, settings), temporary)
-        job, result = _measure(state, job_id, day, file, baseline_name, baseline)
+        job, result = _measure(state, job_id, day, file, baseline)
         if drift_event_of(job, result, state.config) is not None:
             write_text(state.monitoring_result(job_id), result.model_dump_json(indent=2))
             return job
@@ -149,18 +140,13 @@ def monitor_drifted_window(
 
 
 def _measure(
-    state: StateDirectory,
-    job_id: str,
-    day: date,
-    target_file: Path,
-    baseline_name: str,
-    baseline: DatasetStatistics,
+    state: StateDirectory, job_id: str, day: date, target_file: Path, baseline: Baseline
 ) -> tuple[MonitoringJob, MonitoringResult]:
     config = state.config
-    kinds = {feature: statistics.kind for feature, statistics in baseline.features.items()}
+    kinds = {name: item.kind for name, item in baseline.statistics.features.items()}
     target = scan_statistics([target_file], kinds, csv_format=config.csv)
     try:
-        features = compare_features(baseline, target, config.drift_thresholds)
+        features = compare_features(baseline.statistics, target, config.drift_thresholds)
     except DriftStatisticsError as error:
         raise PlatformError(str(error)) from error
     project = config.project_number or config.project_id
@@ -168,8 +154,8 @@ def _measure(
     result = MonitoringResult(
         job_name=name,
         day=day,
-        baseline_name=f"training data of model {baseline_name}",
-        baseline_rows=baseline.rows,
+        baseline_name=f"training data of model {baseline.name}",
+        baseline_rows=baseline.statistics.rows,
         target_rows=target.rows,
         features=features,
         method=METHOD,

@@ -32,13 +32,7 @@ _MAX_RESULTS = 14
 
 @dataclass(frozen=True, slots=True)
 class LocalPlatform:
-    """Implements `DriftPlatform`.
-
-    Args:
-        root: the local platform's directory.
-        generator: settings of the generated transactions; unused with the user's own data.
-        publish: publishes a body to the trigger topic of a configuration, returns the id.
-    """
+    """Implements `DriftPlatform`; `publish` sends a body to a configuration's trigger topic."""
 
     root: Path
     generator: GeneratorSettings
@@ -76,18 +70,16 @@ class LocalPlatform:
 
     def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
         """See `DriftPlatform`; on this platform the run is finished on return."""
-        name, baseline = self._training(config).baseline()
+        baseline = self._training(config).baseline()
         return monitoring.run_monitoring(
-            self._state(config), day, name, baseline, lambda body: self.publish(config, body)
+            self._state(config), day, baseline, lambda body: self.publish(config, body)
         )
 
     def monitor_drifted_window(self, config: MonitoringConfig, day: date) -> MonitoringJob:
         """Monitor generated transactions that drift; the first model is trained where none is."""
         self.ensure_registered_model(config)
         baseline = self._training(config).baseline()
-        return monitoring.monitor_drifted_window(
-            self._state(config), day, self.generator, *baseline
-        )
+        return monitoring.monitor_drifted_window(self._state(config), day, self.generator, baseline)
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         *_, monitor_id, job_id = parse_monitoring_job_name(job_name)

@@ -29,10 +29,7 @@ from transak_drift.local.dataset_files import DatasetError
 
 _METADATA_KEY = "transak_drift"
 _TEXT = "varchar"
-_INTEGERS = {f"{sign}{size}int" for sign in ("", "u") for size in ("tiny", "small", "big", "huge")}
-NUMBERS = frozenset({*_INTEGERS, "integer", "uinteger", "float", "double", "decimal"})
 _NESTED = {"list", "array", "struct", "map", "union"}
-_MAY_BE_NUMBERS = {*NUMBERS, _TEXT, "boolean", "null"}
 # What files write for "no number"; in a numerical column it is missing, as an empty field is.
 _MISSING_NUMBERS = ("", "n/a", "na", "#n/a", "#na", "<na>", "null", "none", "nil", "-")
 
@@ -66,6 +63,12 @@ class Column:
     @property
     def is_text(self) -> bool:
         return self.type_id == _TEXT
+
+    @property
+    def is_number(self) -> bool:
+        return self.type_id in ("integer", "uinteger", "float", "double", "decimal") or (
+            self.type_id.endswith("int")
+        )
 
     def as_text(self, value: str) -> str:
         """Return the SQL of a value's text, from which `canonical_text` makes the category."""
@@ -140,7 +143,8 @@ class TabularFiles:
         if column.type_id in _NESTED:
             problem = f"{place} holds several values in a row"
             raise DatasetError(problem, "write them to columns of their own")
-        if kind is FeatureKind.NUMERICAL and column.type_id not in _MAY_BE_NUMBERS:
+        may_be_number = column.is_number or column.type_id in (_TEXT, "boolean", "null")
+        if kind is FeatureKind.NUMERICAL and not may_be_number:
             raise DatasetError(
                 f"{place} is not numerical", f"write numbers, or {declare_kind(name)}"
             )

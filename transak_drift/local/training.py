@@ -14,7 +14,11 @@ import pyarrow.parquet as pq
 from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.dataset_statistics import baseline_statistics, scan_statistics
+from transak_drift.local.dataset_statistics import (
+    Baseline,
+    baseline_statistics,
+    scan_statistics,
+)
 from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
@@ -141,21 +145,22 @@ class LocalTraining:
             dict(counts.most_common()),
         )
 
-    def baseline(self) -> tuple[str, DatasetStatistics]:
-        """Return a name and the statistics that days are compared with at present.
+    def baseline(self) -> Baseline:
+        """Return what days are compared with at present.
 
-        They are computed from the files that the champion learned from, and kept until another
-        feature, kind or form of CSV is configured. Without a champion (no model could be trained)
-        they are those of the first baseline's files.
+        Its statistics are computed from the files that the champion learned from, and kept until
+        another feature, kind or form of CSV is configured. Without a champion (no model could be
+        trained) they are those of the first baseline's files.
         """
         champion = self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
-        return name, baseline_statistics(
+        statistics = baseline_statistics(
             self.state.baseline(name),
             monitored_kinds(self.state.config),
             self.state.config.csv,
             lambda: self._baseline_files(champion),
         )
+        return Baseline(name, statistics)
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
@@ -172,8 +177,8 @@ class LocalTraining:
     def _fresh_days(self, event_day: date) -> list[date]:
         max_days = self.state.config.maximum_training_days
         candidates = self._days_until(event_day, max_days)
-        _, baseline = self.baseline()
-        kinds = {name: found.kind for name, found in baseline.features.items()}
+        features = self.baseline().statistics.features
+        kinds = {name: found.kind for name, found in features.items()}
 
         def statistics_of(day: date) -> DatasetStatistics:
             return scan_statistics([self._day(day)], kinds, csv_format=self.state.config.csv)

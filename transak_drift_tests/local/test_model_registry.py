@@ -19,9 +19,9 @@ from sklearn.pipeline import Pipeline
 from transak_drift.local.model_registry import (
     SCHEMA_VERSION,
     ModelRegistry,
-    ModelRegistryError,
     ModelVersion,
 )
+from transak_drift.platform import PlatformError
 
 NAME = "transak-i1-train-model"
 DAYS = (date(2026, 1, 1), date(2026, 1, 28))
@@ -132,7 +132,7 @@ def test_a_changed_model_is_refused_before_any_of_its_code_runs(tmp_path: Path) 
     trace = tmp_path / "trace"
     with index(tmp_path) as connection:
         connection.execute("UPDATE versions SET model = ?", (pickle.dumps(_Exploit(trace)),))
-    with pytest.raises(ModelRegistryError, match=f"models/{NAME}@1 .* has SHA-256"):
+    with pytest.raises(PlatformError, match=f"models/{NAME}@1 .* has SHA-256"):
         registry.load(version)
     assert not trace.exists()
 
@@ -140,13 +140,13 @@ def test_a_changed_model_is_refused_before_any_of_its_code_runs(tmp_path: Path) 
 def test_a_damaged_index_or_one_of_another_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "index.sqlite").write_text("no database, but long enough to be read")
-    with pytest.raises(ModelRegistryError, match=r"index\.sqlite is not a usable index"):
+    with pytest.raises(PlatformError, match=r"index\.sqlite is not a usable index"):
         ModelRegistry(tmp_path / "damaged", NAME)
     ModelRegistry(tmp_path / "newer", NAME)
     for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
         with index(tmp_path / "newer") as connection:
             connection.execute(f"PRAGMA user_version = {version}")
-        with pytest.raises(ModelRegistryError, match=f"schema version is {version}"):
+        with pytest.raises(PlatformError, match=f"schema version is {version}"):
             ModelRegistry(tmp_path / "newer", NAME)
 
 
