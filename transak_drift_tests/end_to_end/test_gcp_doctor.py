@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import pytest
@@ -38,6 +38,7 @@ NOTIFIER = f"serviceAccount:service-{NUMBER}@gcp-sa-monitoring-notification.iam.
 MONITORING_AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-vertex-mm.iam.gserviceaccount.com"
 CHANNEL = "projects/af-finanzen/notificationChannels/1"
 BUCKET = "af-monitoring"
+CONSUME = "pubsub.subscriptions.consume"
 OTHER_TOPIC = "projects/af-finanzen/topics/other"
 ENTRY = {**DRIFT_ENTRY, "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
@@ -160,6 +161,9 @@ def test_where_everything_agrees_nothing_is_open_and_nothing_is_written(cloud: C
     assert "has the alias default" in checks["model"]["detail"]
     assert "of version 1" in checks["monitors of the versions"]["detail"]
     assert "job-1: drift: " in checks["newest monitoring jobs"]["detail"]
+    entries = checks["log entries"]
+    assert entries["detail"] == f"1 pass the filter and name {cloud.config.model_monitor_id}/job-1"
+    assert json.loads(entries["example"]) == cloud.vertex.log[0]
     assert all(call.method.startswith(READ_ONLY) for call in cloud.vertex.recorder.calls())
     assert cloud.vertex.pipelines.jobs() == []
     assert {method for method, _ in cloud.apis.methods} == {"GET", "POST"}
@@ -167,13 +171,6 @@ def test_where_everything_agrees_nothing_is_open_and_nothing_is_written(cloud: C
     assert set(posted) == {"/v1/projects/af-finanzen:testIamPermissions", "/v2/entries:list"}
     called = {call.method for call in cloud.pubsub.recorder.calls()}
     assert called == {"GetTopic", "GetSubscription", "GetIamPolicy", "TestIamPermissions"}
-
-
-def test_the_newest_entry_is_shown_as_it_stands_in_the_log(cloud: Cloud) -> None:
-    _, checks = run_doctor()
-    found = checks["log entries"]
-    assert found["detail"] == f"1 pass the filter and name {cloud.config.model_monitor_id}/job-1"
-    assert json.loads(found["example"]) == cloud.vertex.log[0]
 
 
 def test_the_table_names_each_check_and_ends_with_the_verdict(cloud: Cloud) -> None:
@@ -212,216 +209,186 @@ def test_sinks_of_models_that_share_the_topic_are_no_fault(cloud: Cloud) -> None
     assert run_doctor()[0] == 0
 
 
-def _nothing_logged(cloud: Cloud) -> None:
+Break = Callable[[Cloud], object]
+
+
+def configured(**changes: Any) -> Break:
+    return lambda cloud: cloud.configure(**changes)
+
+
+def denied(path: str) -> Break:
+    return lambda cloud: cloud.apis.denied.add(path)
+
+
+def sink(**changes: Any) -> Break:
+    return lambda cloud: cloud.apis.sinks[1].update(changes)
+
+
+def channel(**changes: Any) -> Break:
+    return lambda cloud: cloud.apis.channels[CHANNEL].update(changes)
+
+
+def subscription(**changes: Any) -> Break:
+    def change(cloud: Cloud) -> None:
+        former = types.Subscription.to_dict(cloud.pubsub.subscriptions[cloud.subscription])
+        cloud.pubsub.subscriptions[cloud.subscription] = types.Subscription({**former, **changes})
+
+    return change
+
+
+def nothing_logged(cloud: Cloud) -> None:
     cloud.vertex.pushes = ()
 
 
-def _disabled_sink(cloud: Cloud) -> None:
-    cloud.apis.sinks[1]["disabled"] = True
+def listing_refused(cloud: Cloud) -> None:
+    cloud.vertex.faults.refuse("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No.")
 
 
-def _monitor_of_another_version(cloud: Cloud) -> None:
+def monitor_of_another_version(cloud: Cloud) -> None:
     twin = cloud.copied_monitor()
     twin.model_monitoring_target.vertex_model.model_version_id = "0"
     cloud.vertex.monitoring.put_monitor(twin, "by-hand")
 
 
-def _entry_without_the_label(cloud: Cloud) -> None:
+def entry_without_the_label(cloud: Cloud) -> None:
     entry: dict[str, Any] = copy.deepcopy(ENTRY)
     labels = entry["resource"]["labels"]
     labels["model_monitor"] = labels.pop("model_monitor_id")
     cloud.apis.entries[:] = [entry]
 
 
-def _change_subscription(cloud: Cloud, **changes: Any) -> None:
-    former = types.Subscription.to_dict(cloud.pubsub.subscriptions[cloud.subscription])
-    cloud.pubsub.subscriptions[cloud.subscription] = types.Subscription({**former, **changes})
-
-
-class Finding(NamedTuple):
-    """What a check says in the end."""
-
-    name: str
-    state: str
-    detail: str
-    fix: str
-
-
-FAULTS: list[tuple[Callable[[Cloud], object], Finding]] = [
+# By what breaks it: the check, a part of what it says, and a part of the fix.
+MISSING: list[tuple[Break, str, str, str]] = [
+    (configured(model_name="nobody"), "model", "no model is named 'nobody'", "upload the model"),
+    (configured(model_alias="production"), "model", "the alias 'production'", "model_alias"),
     (
-        lambda cloud: cloud.configure(model_name="nobody"),
-        Finding("model", "missing", "no model is named 'nobody'", "upload the model"),
-    ),
-    (
-        lambda cloud: cloud.configure(model_alias="production"),
-        Finding("model", "missing", "the alias 'production'", "model_alias"),
-    ),
-    (
-        lambda cloud: cloud.configure(project_number="42"),
-        Finding("project number", "missing", f"is 42, but af-finanzen is {NUMBER}", "correct"),
-    ),
-    (
-        lambda cloud: cloud.apis.denied.add("/v1/projects/af-finanzen"),
-        Finding("project number", "unknown", "permission", "projects.get"),
+        configured(project_number="42"),
+        *("project number", f"is 42, but af-finanzen is {NUMBER}", "correct"),
     ),
     (
         lambda cloud: cloud.vertex.monitoring.put_monitor(cloud.copied_monitor()),
-        Finding("monitors of the versions", "missing", "has 2 monitors", "delete all but"),
+        *("monitors of the versions", "has 2 monitors", "delete all but"),
     ),
     (
-        _monitor_of_another_version,
-        Finding(
-            "monitors of the versions", "missing", "holds back by-hand", "further_model_monitor_ids"
-        ),
+        monitor_of_another_version,
+        *("monitors of the versions", "holds back by-hand", "further_model_monitor_ids"),
     ),
     (
         lambda cloud: cloud.put_job("job-2", "gs://transak-i1/predictions/missing.csv"),
-        Finding("newest monitoring jobs", "missing", "job-2: rejected", "correct what"),
+        *("newest monitoring jobs", "job-2: rejected", "correct what"),
     ),
-    (_nothing_logged, Finding("log entries", "missing", "job-1 found drift", "log_anomalies")),
-    (_entry_without_the_label, Finding("log entries", "missing", "filter holds back", "shape")),
+    (nothing_logged, "log entries", "job-1 found drift", "log_anomalies"),
+    (entry_without_the_label, "log entries", "filter holds back", "shape"),
     (
         lambda cloud: cloud.apis.entries.insert(0, {**ENTRY, "jsonPayload": {"message": "no job"}}),
-        Finding("log entries", "missing", "no_monitoring_job", "shape"),
+        *("log entries", "no_monitoring_job", "shape"),
     ),
     (
-        lambda cloud: cloud.apis.denied.add("entries:list"),
-        Finding("log entries", "unknown", "permission", "roles/logging.viewer"),
+        channel(type="email", labels={}),
+        *("notification channel", "email, not pubsub", "terraform apply"),
     ),
     (
-        lambda cloud: cloud.apis.channels[CHANNEL].update(type="email", labels={}),
-        Finding("notification channel", "missing", "email, not pubsub", "terraform apply"),
-    ),
-    (
-        lambda cloud: cloud.apis.channels[CHANNEL].update(labels={"topic": OTHER_TOPIC}),
-        Finding("notification channel", "missing", "topics/other", "terraform"),
-    ),
-    (
-        lambda cloud: cloud.apis.channels.clear(),
-        Finding("notification channel", "unknown", "no such path", "terraform apply"),
+        channel(labels={"topic": OTHER_TOPIC}),
+        *("notification channel", "topics/other", "terraform"),
     ),
     (
         lambda cloud: cloud.pubsub.publishers[cloud.topic].remove(NOTIFIER),
-        Finding("IAM of the notification channel", "missing", NOTIFIER, "roles/pubsub.publisher"),
+        *("IAM of the notification channel", NOTIFIER, "roles/pubsub.publisher"),
     ),
     (
         lambda cloud: cloud.apis.writers[BUCKET].clear(),
-        Finding(
-            "IAM on the monitoring output", "missing", MONITORING_AGENT, "roles/storage.objectUser"
-        ),
-    ),
-    (
-        lambda cloud: cloud.apis.writers.clear(),
-        Finding("IAM on the monitoring output", "unknown", "no such path", "create the bucket"),
+        *("IAM on the monitoring output", MONITORING_AGENT, "roles/storage.objectUser"),
     ),
     (
         lambda cloud: cloud.vertex.monitoring.delete_monitors(),
-        Finding("model monitor", "missing", "no ModelMonitor of", "materialize model_monitor"),
+        *("model monitor", "no ModelMonitor of", "materialize model_monitor"),
     ),
     (
-        lambda cloud: cloud.configure(drift_thresholds={"description": 0.1, "type": 0.3}),
-        Finding(
-            "model monitor",
-            "missing",
-            "description.threshold is 0.3, not 0.1",
-            "materialize model_monitor",
-        ),
+        configured(drift_thresholds={"description": 0.1, "type": 0.3}),
+        *("model monitor", "thresholds.description is 0.3, not 0.1", "materialize model_monitor"),
     ),
-    (
-        lambda cloud: cloud.vertex.faults.refuse(
-            "ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No."
-        ),
-        Finding("model monitor", "missing", "grant roles/aiplatform.viewer", "fix what was found"),
-    ),
+    (listing_refused, "model monitor", "grant roles/aiplatform.viewer", "fix what was found"),
     (
         lambda cloud: cloud.configure_vertex(pipeline_template="no.yaml"),
-        Finding("training pipeline", "missing", "'no.yaml' cannot be read", "fix what"),
+        *("training pipeline", "'no.yaml' cannot be read", "fix what"),
     ),
     (
         lambda cloud: cloud.configure_vertex(pipeline_parameters={"epoch": 1}),
-        Finding("training pipeline", "missing", "epoch is no parameter", "fix what"),
+        *("training pipeline", "epoch is no parameter", "fix what"),
     ),
     (
         lambda cloud: cloud.vertex.buckets.path("gs://transak-i1/training/1.csv").unlink(),
-        Finding("baseline dataset", "missing", "matches no object", "write the data"),
+        *("baseline dataset", "matches no object", "write the data"),
     ),
-    (
-        lambda cloud: cloud.apis.sinks.pop(),
-        Finding("log sink", "missing", "no sink writes to", "terraform apply"),
-    ),
-    (
-        lambda cloud: cloud.apis.sinks[1].update(filter='severity >= "WARNING"'),
-        Finding("log sink", "missing", "is not the one of monitor", "terraform apply"),
-    ),
-    (_disabled_sink, Finding("log sink", "missing", "is disabled", "enable it")),
+    (lambda cloud: cloud.apis.sinks.pop(), "log sink", "no sink writes to", "terraform apply"),
+    (sink(filter="severity > 1"), "log sink", "is not the one of monitor", "terraform apply"),
+    (sink(disabled=True), "log sink", "is disabled", "enable it"),
     (
         lambda cloud: cloud.apis.sinks.append({**cloud.apis.sinks[1], "name": "twice"}),
-        Finding("log sink", "missing", "more than once", "delete all but one"),
-    ),
-    (
-        lambda cloud: cloud.apis.denied.add("/sinks"),
-        Finding("log sink", "unknown", "permission", "roles/logging.viewer"),
+        *("log sink", "more than once", "delete all but one"),
     ),
     (
         lambda cloud: cloud.pubsub.publishers.clear(),
-        Finding("IAM of the log sink", "missing", WRITER, "roles/pubsub.publisher"),
+        *("IAM of the log sink", WRITER, "roles/pubsub.publisher"),
     ),
     (
         lambda cloud: cloud.pubsub.topics.remove(cloud.topic),
-        Finding("trigger topic", "missing", "does not exist", "terraform apply"),
+        *("trigger topic", "does not exist", "terraform apply"),
     ),
     (
         lambda cloud: cloud.pubsub.subscriptions.pop(cloud.subscription),
-        Finding("trigger subscription", "missing", "does not exist", "terraform apply"),
+        *("trigger subscription", "does not exist", "terraform apply"),
     ),
     (
-        lambda cloud: _change_subscription(cloud, topic=OTHER_TOPIC),
-        Finding("trigger subscription", "missing", f"it is of {OTHER_TOPIC}", "terraform apply"),
+        subscription(topic=OTHER_TOPIC),
+        *("trigger subscription", f"it is of {OTHER_TOPIC}", "terraform apply"),
     ),
     (
-        lambda cloud: _change_subscription(cloud, dead_letter_policy=None),
-        Finding("trigger subscription", "missing", "go nowhere", "terraform apply"),
+        subscription(dead_letter_policy=None),
+        *("trigger subscription", "go nowhere", "terraform apply"),
     ),
     (
-        lambda cloud: _change_subscription(
-            cloud, push_config={"push_endpoint": "https://x.example"}
-        ),
-        Finding("trigger subscription", "missing", "it pushes", "terraform apply"),
+        subscription(push_config={"push_endpoint": "https://x.example"}),
+        *("trigger subscription", "it pushes", "terraform apply"),
     ),
     (
-        lambda cloud: cloud.pubsub.permissions.remove("pubsub.subscriptions.consume"),
-        Finding(
-            "IAM on the trigger subscription",
-            "missing",
-            "pubsub.subscriptions.consume",
-            "roles/pubsub.subscriber",
-        ),
+        lambda cloud: cloud.pubsub.permissions.remove(CONSUME),
+        *("IAM on the trigger subscription", CONSUME, "roles/pubsub.subscriber"),
     ),
     (
         lambda cloud: cloud.apis.missing.add("aiplatform.modelMonitors.update"),
-        Finding(
-            "IAM on Vertex AI",
-            "missing",
-            "aiplatform.modelMonitors.update",
-            "roles/aiplatform.user",
-        ),
+        *("IAM on Vertex AI", "aiplatform.modelMonitors.update", "roles/aiplatform.user"),
+    ),
+]
+UNKNOWN: list[tuple[Break, str, str, str]] = [
+    (denied("/v1/projects/af-finanzen"), "project number", "permission", "projects.get"),
+    (denied("entries:list"), "log entries", "permission", "roles/logging.viewer"),
+    (denied("/sinks"), "log sink", "permission", "roles/logging.viewer"),
+    (
+        lambda cloud: cloud.apis.channels.clear(),
+        *("notification channel", "no such path", "terraform apply"),
+    ),
+    (
+        lambda cloud: cloud.apis.writers.clear(),
+        *("IAM on the monitoring output", "no such path", "create the bucket"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("break_it", "expected"), FAULTS)
+@pytest.mark.parametrize(
+    ("state", "break_it", "check", "detail", "fix"),
+    [*(("missing", *fault) for fault in MISSING), *(("unknown", *fault) for fault in UNKNOWN)],
+)
 def test_whatever_is_missing_is_found_with_its_fix(
-    cloud: Cloud,
-    break_it: Callable[[Cloud], object],
-    expected: Finding,
+    cloud: Cloud, state: str, break_it: Break, check: str, detail: str, fix: str
 ) -> None:
     break_it(cloud)
     status, checks = run_doctor()
     assert status == 1
-    found = checks[expected.name]
-    assert found["state"] == expected.state
-    assert expected.detail in found["detail"]
-    assert expected.fix in found["fix"]
+    found = checks[check]
+    assert found["state"] == state
+    assert detail in found["detail"]
+    assert fix in found["fix"]
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(cloud: Cloud) -> None:
