@@ -90,13 +90,14 @@ def difference(
 ) -> tuple[Change, ...]:
     """List what of the desired settings a monitor, None where it does not exist, has otherwise.
 
-    The first part of a path is the field of ModelMonitor that an update mask names.
+    What is empty and what is not there are the same. The first part of a path is the field of
+    ModelMonitor that an update mask names.
     """
     before = {} if present is None else _settings_of(present)
     return tuple(
         Change(path, before.get(path), value)
         for path, value in _settings_of(desired).items()
-        if before.get(path) != value
+        if (before.get(path) or None) != (value or None)
     )
 
 

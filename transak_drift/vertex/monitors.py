@@ -27,9 +27,12 @@ _REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNo
 def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
     model = find_model(connection, config)
     monitors = monitors_of(connection, model)
-    projects = {name.split("/")[1] for name in (model.name, *(item.name for item in monitors))}
+    names = [model.name, *(monitor.name for monitor in monitors)]
+    projects = {config.project_id, *(name.split("/")[1] for name in names)}
+    if config.project_number is not None:
+        projects.add(config.project_number)
     return OwnMonitors(
-        projects=frozenset({config.project_id, config.project_number or "", *projects} - {""}),
+        projects=frozenset(projects),
         location=config.location,
         monitor_ids=tuple(id_of(monitor) for monitor in monitors),
     )

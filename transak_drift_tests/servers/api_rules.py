@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ PROJECT_ID = "af-finanzen"
 PROJECT_NUMBER = "123456789012"
 LOCATION = "europe-west6"
 MAX_PAGE = 3
+_DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
 Item = TypeVar("Item")
 
 
@@ -60,6 +62,14 @@ def page(items: Sequence[Item], request: Any, largest: int = MAX_PAGE) -> tuple[
     return list(items[start:end]), str(end) if end < len(items) else ""
 
 
+def display_name_of(list_filter: str) -> str:
+    """Return the name that a list's filter asks for; nothing else is known of filters."""
+    match = _DISPLAY_NAME.fullmatch(list_filter)
+    if match is None:
+        raise invalid(f"Invalid filter: {list_filter}")
+    return re.sub(r"\\(.)", r"\1", match["name"])
+
+
 @dataclass(slots=True)
 class _Pending:
     work: Callable[[], Any]
@@ -85,8 +95,6 @@ class Operations:
         name = f"{parent}/operations/{next(self._numbers)}"
         pending = _Pending(work, self.looks, operations_pb2.Operation(name=name))
         self._operations[name] = pending
-        if pending.looks_left == 0:
-            self._finish(pending)
         return pending.operation
 
     def get(self, request: Any) -> operations_pb2.Operation:

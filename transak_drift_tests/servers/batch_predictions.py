@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift_tests.servers.api_rules import Location, page
-from transak_drift_tests.servers.grpc_server import Methods, invalid
-
-_DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
+from transak_drift_tests.servers.api_rules import Location, display_name_of, page
+from transak_drift_tests.servers.grpc_server import Methods
 
 
 class BatchPredictions:
@@ -50,10 +47,7 @@ class BatchPredictions:
 
     def _list(self, request: Any) -> types.ListBatchPredictionJobsResponse:
         self._location.canonical(request.parent, "aiplatform.batchPredictionJobs.list")
-        match = _DISPLAY_NAME.fullmatch(request.filter)
-        if match is None:
-            raise invalid(f"Invalid filter: {request.filter}")
-        wanted = re.sub(r"\\(.)", r"\1", match["name"])
+        wanted = display_name_of(request.filter)
         found = [job for job in reversed(self._jobs) if job.display_name == wanted]
         items, token = page(found, request, 2)
         return types.ListBatchPredictionJobsResponse(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift_tests.servers.api_rules import Location, page
-from transak_drift_tests.servers.grpc_server import Methods, invalid, not_found
-
-_DISPLAY_NAME = re.compile(r'display_name=(?P<quoted>"(?:[^"\\]|\\.)*")')
+from transak_drift_tests.servers.api_rules import Location, display_name_of, page
+from transak_drift_tests.servers.grpc_server import Methods, not_found
 
 
 class ModelRegistry:
@@ -98,12 +95,7 @@ class ModelRegistry:
 
     def _list_models(self, request: Any) -> types.ListModelsResponse:
         self._location.canonical(request.parent, "aiplatform.models.list")
-        wanted = None
-        if request.filter:
-            match = _DISPLAY_NAME.fullmatch(request.filter)
-            if match is None:
-                raise invalid(f"Invalid filter: {request.filter}")
-            wanted = re.sub(r"\\(.)", r"\1", match["quoted"][1:-1])
+        wanted = display_name_of(request.filter) if request.filter else None
         models = [
             next(item for item in versions if "default" in item.version_aliases)
             for versions in self._versions.values()

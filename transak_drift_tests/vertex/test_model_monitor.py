@@ -202,6 +202,8 @@ def test_what_the_configuration_does_not_decide_is_kept(cloud: Cloud) -> None:
     ]
     monitor.tabular_objective.prediction_output_drift_spec.features = ["category"]
     monitor.output_spec.gcs_base_directory.output_uri_prefix = "gs://made-by-vertex"
+    # Vertex AI may leave out what is empty.
+    monitor.notification_spec = types.ModelMonitoringNotificationSpec(enable_cloud_logging=True)
     assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
     cloud.platform.apply_model_monitor(cloud_config(drift_thresholds={"type": 0.1}))
     (after,) = cloud.monitoring.monitors()
