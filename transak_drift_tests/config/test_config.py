@@ -57,22 +57,21 @@ def test_the_repositorys_file_has_exactly_the_keys_of_the_mission() -> None:
 
 
 def test_every_other_key_has_a_default() -> None:
-    config = configuration()
-    assert config.training_pipeline == "pipeline-train"
-    assert config.trigger_topic == "ps-transak-i1-train-trigger"
-    assert config.trigger_subscription == "ps-transak-i1-train-trigger-subscription"
-    assert config.dead_letter_topic == "ps-transak-i1-train-trigger-dead-letter"
-    assert config.dead_letter_subscription == "ps-transak-i1-train-trigger-dead-letter-subscription"
-    assert config.model_monitor_id == "transak-i1-data-drift-monitor"
-    assert config.model_alias == "default"
-    assert config.message_grace_minutes == 60
-    assert config.retrain_policy.model_dump() == {
-        "cooldown_minutes": 0,
-        "maximum_trainings_in_flight": 1,
-        "minimum_anomalous_features": 1,
+    defaults = {
+        "training_pipeline": "pipeline-train",
+        "trigger_topic": "ps-transak-i1-train-trigger",
+        "trigger_subscription": "ps-transak-i1-train-trigger-subscription",
+        "dead_letter_topic": "ps-transak-i1-train-trigger-dead-letter",
+        "dead_letter_subscription": "ps-transak-i1-train-trigger-dead-letter-subscription",
+        "model_monitor_id": "transak-i1-data-drift-monitor",
+        "model_alias": "default",
+        "message_grace_minutes": 60,
+        "further_model_monitor_ids": (),
+        "user_emails": (),
     }
-    assert not config.further_model_monitor_ids
-    assert not config.user_emails
+    config = configuration()
+    assert config.model_dump(include=set(defaults)) == defaults
+    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1]
     assert config.project_number is config.transactions is config.notifications is None
 
 
