@@ -305,7 +305,7 @@ MISSING: list[tuple[Break, str, str, str]] = [
     ),
     (
         configured(drift_thresholds={"description": 0.1, "type": 0.3}),
-        *("model monitor", "thresholds.description is 0.3, not 0.1", "materialize model_monitor"),
+        *("model monitor", "description.threshold is 0.3, not 0.1", "materialize model_monitor"),
     ),
     (listing_refused, "model monitor", "grant roles/aiplatform.viewer", "fix what was found"),
     (
