@@ -143,6 +143,11 @@ def test_nan_and_infinities_are_values_and_null_is_not(tmp_path: Path) -> None:
     )
 
 
+def test_nan_is_found_though_the_statistics_of_parquet_leave_it_out(tmp_path: Path) -> None:
+    found = _numerical(_parquet(tmp_path / "a.parquet", value=[1.0, float("nan"), 2.0]))
+    assert (found.nan, sum(found.counts)) == (1, 2)
+
+
 def test_numbers_of_csv(tmp_path: Path) -> None:
     text = 'value,b\n1,x\n+2.5,x\n"",x\n,x\n-1e2,x\nnan,x\n-inf,x\nInfinity,x\n .5 ,x\n'
     found = _numerical(_csv(tmp_path / "a.csv", text))

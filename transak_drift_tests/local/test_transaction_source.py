@@ -158,20 +158,6 @@ def test_rows_are_chosen_by_the_day_in_their_date_column(
     )
 
 
-def test_csv_text_stays_as_it_stands(tmp_path: Path) -> None:
-    (tmp_path / "all.csv").write_text(
-        "date;description;type;account;amount;note\n"
-        '2026-01-02;"Coop; ""City""\nBern";007;00123;-1.50;\n'
-        '2026-01-02;;"";1e5; 2 ;#no comment\n',
-        encoding="utf-8-sig",
-    )
-    source = FileTransactions(str(tmp_path / "all.csv"))
-    assert [tuple(row.values()) for row in written(source, DAY, tmp_path)] == [
-        ("2026-01-02", 'Coop; "City"\nBern', "007", "00123", "-1.50", None),
-        ("2026-01-02", None, None, "1e5", " 2 ", "#no comment"),
-    ]
-
-
 def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     columns = {
         "description": pa.array(["a", None]),
