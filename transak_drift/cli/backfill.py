@@ -18,15 +18,9 @@ import dagster as dg
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from transak_drift.cli import output
 from transak_drift.cli.dagster_home import dagster_home
-from transak_drift.cli.output import (
-    JsonOption,
-    ModelOption,
-    console,
-    error_console,
-    print_error,
-    print_json,
-)
+from transak_drift.cli.output import JsonOption, ModelOption, error_console
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions, platform_resource
@@ -159,12 +153,12 @@ def backfill(
         )
         _run(settings, instance, done, f"{asked[0]}..{asked[-1]}")
     except BackfillError as error:
-        print_error(str(error))
+        output.print_error(str(error))
         raise typer.Exit(FAILED) from None
     finally:
         instance.dispose()
     if as_json:
-        print_json(_document(done))
+        output.print_json(_document(done))
     else:
         _print(done)
     if done.interrupted:
@@ -197,9 +191,7 @@ def _run(settings: Settings, instance: dg.DagsterInstance, done: _Backfill, labe
                 for day in future.result():
                     bar.update(task, advance=1, description=day.summary())
                     if not error_console.is_terminal:
-                        error_console.print(
-                            day.summary(), markup=False, highlight=False, soft_wrap=True
-                        )
+                        output.print_line(day.summary(), to=error_console)
             if newest_record(instance, names) > history_read_until(instance, names):
                 worker.submit(jobs.run, DRIFT_HISTORY_JOB).result()
             done.history = read_drift_history(instance, names)
@@ -377,9 +369,7 @@ def _refused(option: str, value: object, problem: str, fix: str) -> ConfigError:
 
 
 def _print(done: _Backfill) -> None:
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    say = output.print_line
     monitored = sum(day.report is not None for day in done.monitored)
     say(
         f"{done.config.model_name}: {monitored} day(s) monitored, {len(done.days.reported)} left "
@@ -401,10 +391,12 @@ def _print(done: _Backfill) -> None:
         for feature in done.config.drift_thresholds:
             say(done.history.summary(feature))
     for day in done.failed:
-        print_error(f"{day.day} failed (run {day.run_id}): {day.error}")
+        output.print_error(f"{day.day} failed (run {day.run_id}): {day.error}")
     if done.interrupted:
         left = len(done.days.due) - len(done.monitored)
-        print_error(f"interrupted, {left} day(s) are left: the same command goes on with them")
+        output.print_error(
+            f"interrupted, {left} day(s) are left: the same command goes on with them"
+        )
 
 
 def _document(done: _Backfill) -> dict[str, Any]:

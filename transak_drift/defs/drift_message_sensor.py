@@ -182,6 +182,9 @@ class _Tick:
         pulled = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
         outcomes, problems = take_in(pulled, assessor.assess, self.inboxes, self.configs, self._now)
         self.problems |= dict.fromkeys(problems)
+        count, taken = sum(outcome.record.messages for outcome in outcomes), counts(outcomes)
+        sentence = "1 message" if count == 1 else f"{count} messages"
+        self.sentences.append(f"{sentence}: {taken}" if taken else sentence)
         try:
             queue.publish_dead_letters([o.dead_letter for o in outcomes if o.dead_letter])
         except PlatformError as error:
@@ -190,9 +193,6 @@ class _Tick:
             outcomes = [outcome for outcome in outcomes if not outcome.dead_letter]
         for monitor, records in records_to_write(outcomes):
             self._write(monitor, records)
-        count, taken = len({message.message_id for message in pulled}), counts(outcomes)
-        sentence = "1 message" if count == 1 else f"{count} messages"
-        self.sentences.append(f"{sentence}: {taken}" if taken else sentence)
         queue.start_acknowledging([ack_id for outcome in outcomes for ack_id in outcome.ack_ids])
 
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:

@@ -78,8 +78,10 @@ def newest_materialization(
     instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None
 ) -> dg.AssetMaterialization | None:
     """Return the newest materialization of an asset, or of one of its partitions."""
-    partitions = None if partition is None else [partition]
-    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions)
+    if partition is None:
+        event = instance.get_latest_materialization_event(key)
+        return event.asset_materialization if event else None
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
     records = instance.fetch_materializations(chosen, limit=1).records
     return records[0].asset_materialization if records else None
 

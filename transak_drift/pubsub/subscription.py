@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -59,20 +59,32 @@ class Subscription:
         max_messages: int = sys.maxsize,
         max_bytes: int = sys.maxsize,
         max_seconds: float = math.inf,
-    ) -> Iterator[Any]:
+    ) -> Generator[Any]:
         """Pull until nothing is left, or a bound is reached; see `TriggerQueue.pull`.
 
         They are what protobuf decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus
-        wrap each field at each look, which takes as long as the call.
+        wrap each field at each look, which takes as long as the call. A page is pulled while the
+        last one is looked at; closed early, it gives that page back.
         """
         until = time.monotonic() + max_seconds
-        while max_messages > 0 and max_bytes > 0 and time.monotonic() < until:
-            response = self._pull_once(min(max_messages, MAX_PULL_MESSAGES), wait_seconds)
-            if not response.received_messages:
-                return
-            max_messages -= len(response.received_messages)
-            max_bytes -= response.ByteSize()
-            yield from response.received_messages
+
+        def pull_next() -> Future[Any] | None:
+            if max_messages <= 0 or max_bytes <= 0 or time.monotonic() >= until:
+                return None
+            wanted = min(max_messages, MAX_PULL_MESSAGES)
+            return self._pool.submit(self._pull_once, wanted, wait_seconds)
+
+        pending = pull_next()
+        try:
+            while pending is not None and (page := pending.result()).received_messages:
+                max_messages -= len(page.received_messages)
+                max_bytes -= page.ByteSize()
+                pending = pull_next()
+                yield from page.received_messages
+            pending = None
+        finally:
+            if pending is not None and not pending.exception():
+                self.release([item.ack_id for item in pending.result().received_messages])
 
     def start_acknowledging(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again.

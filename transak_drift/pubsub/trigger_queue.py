@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
 from itertools import islice
@@ -86,7 +86,7 @@ class TriggerQueue(Subscription):
 
     def pull(
         self, maximum_messages: int, maximum_bytes: int, wait_seconds: float
-    ) -> list[ReceivedMessage]:
+    ) -> Iterator[ReceivedMessage]:
         """Pull until nothing is left, or a bound is reached; for 20 seconds at most.
 
         Args:
@@ -99,16 +99,18 @@ class TriggerQueue(Subscription):
             PlatformError: also where nothing will ever come, since the topic was deleted.
         """
         bounds = (maximum_messages, maximum_bytes, _MAX_PULL_SECONDS)
-        messages = [received_message(item) for item in self.deliveries(wait_seconds, *bounds)]
+        is_empty = True
+        for delivery in self.deliveries(wait_seconds, *bounds):
+            is_empty = False
+            yield received_message(delivery)
         # Where the pull went well, looking at the subscription may need another permission.
         with suppress(exceptions.GoogleAPICallError, exceptions.RetryError):
-            if not messages and self.attached_topic() == DELETED_TOPIC:
+            if is_empty and self.attached_topic() == DELETED_TOPIC:
                 raise PlatformError(
                     f"{self.topic} was deleted: {self.subscription} is detached from it and "
                     "receives no message any more, also once the topic is there again. Run "
                     "`terraform apply` in terraform/, which creates both again"
                 )
-        return messages
 
     def publish_dead_letters(
         self,
@@ -221,18 +223,24 @@ class TriggerQueue(Subscription):
 
     def _dead_letter_pages(self, maximum: int | None) -> Generator[list[DeadLetterMessage]]:
         """Pull dead letters; what the caller leaves in the pages is given back at the end."""
-        kept: list[list[DeadLetterMessage]] = []
-        # One whose lease ends while the others are read comes twice.
+        kept: dict[str, DeadLetterMessage] = {}
         seen: set[str] = set()
+        page: list[DeadLetterMessage] = []
         deliveries = self._dead_letters.deliveries(_PAGE_WAIT_SECONDS, maximum or sys.maxsize)
         try:
-            while page := [
-                read_dead_letter(delivery)
-                for delivery in islice(deliveries, MAX_PULL_MESSAGES)
-                if delivery.message.message_id not in seen
-            ]:
-                seen.update(letter.message.message_id for letter in page)
-                kept.append(page)
+            while pulled := list(islice(deliveries, MAX_PULL_MESSAGES)):
+                letters = {item.message.message_id: read_dead_letter(item) for item in pulled}
+                # One whose lease ends while the others are read comes again: also where it was
+                # taken out under an ack id that had expired.
+                again = [letters[key] for key in letters.keys() & seen]
+                taken_out = [x for x in again if x.message.message_id not in kept]
+                self._dead_letters.acknowledge([x.message.ack_id for x in taken_out])
+                kept |= {x.message.message_id: x for x in again if x not in taken_out}
+                page = [letters[key] for key in letters if key not in seen]
+                seen |= letters.keys()
                 yield page
+                kept |= {letter.message.message_id: letter for letter in page}
+                page = []
         finally:
-            self._dead_letters.release([x.message.ack_id for page in kept for x in page])
+            deliveries.close()
+            self._dead_letters.release([x.message.ack_id for x in (*kept.values(), *page)])

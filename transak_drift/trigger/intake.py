@@ -68,8 +68,10 @@ def take_in(
 
     def group_of(message: ReceivedMessage, assessment: Assessment) -> _Group:
         owner, key = (assessment.config or configs[0]).model_monitor_id, assessment.key
-        apart = message.message_id if assessment.rejection else assessment.reason
-        return groups.setdefault((owner, key, apart), _Group(owner, key, assessment))
+        place = (owner, key, message.message_id if assessment.rejection else assessment.reason)
+        if place not in groups:
+            groups[place] = _Group(owner, key, assessment)
+        return groups[place]
 
     for message in pulled:
         group_of(message, assess(message.data)).pulled.append(message)

@@ -26,7 +26,7 @@ listed = partial(commands.document, "dead-letters", "list")
 
 def reject(queue: TriggerQueue, bodies: list[bytes], reason: str, detail: str) -> list[str]:
     ids = queue.publish_many(bodies)
-    messages = queue.pull(1_000, 10**7, 0.5)
+    messages = list(queue.pull(1_000, 10**7, 0.5))
     queue.publish_dead_letters([(message, reason, detail) for message in messages])
     queue.acknowledge([message.ack_id for message in messages])
     return ids
@@ -42,7 +42,7 @@ def test_all_are_listed_and_replayed(queue: TriggerQueue) -> None:
     assert json.loads(call("replay", "--json", ids[-1]).stdout)["unknown"] == []
     assert call("replay").output.startswith("229 message(s) published")
     assert call("list").output.strip().endswith("none")
-    assert len(queue.pull(1_000, 10**7, 0.5)) == 230
+    assert len(list(queue.pull(1_000, 10**7, 0.5))) == 230
 
 
 def test_an_unknown_id_is_named_and_the_others_are_replayed(queue: TriggerQueue) -> None:

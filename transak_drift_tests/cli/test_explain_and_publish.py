@@ -169,7 +169,7 @@ def queue(home: Home) -> Iterator[TriggerQueue]:
 
 def acknowledge_all(queue: TriggerQueue) -> list[bytes]:
     bodies = []
-    while messages := queue.pull(100, 1_000_000, 0.5):
+    while messages := list(queue.pull(100, 1_000_000, 0.5)):
         queue.acknowledge([message.ack_id for message in messages])
         bodies += [message.data for message in messages]
     return bodies

@@ -281,7 +281,7 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
     # What Eventarc does with a message that `transak-drift dead-letters replay` publishes again.
     ids = [event["id"] for event in events]
     replayed = deployment.queue.replay_dead_letters(1_000, ids).published
-    messages = deployment.queue.pull(10, 1_000_000, 5.0)
+    messages = list(deployment.queue.pull(10, 1_000_000, 5.0))
     deployment.queue.acknowledge([message.ack_id for message in messages])
     assert sorted(message.message_id for message in messages) == sorted(replayed)
     for message in messages:

@@ -25,7 +25,7 @@ def test_storage_is_so_slow_that_leases_end_within_the_tick(loop: BrokenLoop, ca
         if boundary == f"before {call}":
             loop.server.add_seconds(LONGER_THAN_A_LEASE)
             # Another consumer is given the messages; the sensor's ack ids are worth nothing.
-            loop.queue.pull(100, 1_000_000, 0.4)
+            list(loop.queue.pull(100, 1_000_000, 0.4))
         return True
 
     assert loop.tick(wait)

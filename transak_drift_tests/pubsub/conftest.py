@@ -24,7 +24,7 @@ class QueueInTest(TriggerQueue):
 
     def take(self, most: int = 10_000) -> list[ReceivedMessage]:
         """Pull what there is."""
-        return self.pull(most, 64_000_000, WAIT_SECONDS)
+        return list(self.pull(most, 64_000_000, WAIT_SECONDS))
 
     def reject(self, reason: str = "not_json", detail: str = "detail") -> None:
         """Forward all that waits, as the sensor does."""

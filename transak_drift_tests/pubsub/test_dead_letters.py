@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
 
 import pytest
 from google.pubsub_v1 import types
@@ -19,6 +22,7 @@ from transak_drift.pubsub.dead_letters import (
     dead_letter,
     publish_batches,
 )
+from transak_drift.pubsub.subscription import Subscription
 from transak_drift.pubsub.trigger_queue import MAX_DELIVERY_ATTEMPTS, TriggerQueue
 from transak_drift.trigger.message import ReceivedMessage
 from transak_drift_tests.pubsub.conftest import QueueInTest
@@ -57,6 +61,28 @@ def test_a_thousand_letters_of_ten_kilobytes_pass(queue: QueueInTest) -> None:
     assert queue.replay_dead_letters(None, [last]).missing == []
     assert len(queue.replay_dead_letters().published) == 1_199
     assert len(queue.take()) == 1_200
+
+
+def test_letters_whose_lease_ends_meanwhile_are_replayed_once(
+    queue: QueueInTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = set(queue.publish_many([b"x"] * 1_500))
+    queue.reject("not_json")
+    original = Subscription.deliveries
+
+    def deliveries(self: Subscription, *bounds: Any) -> Generator[Any]:
+        first = list(islice(original(self, 0.5, 1_000), 1_000))
+        yield from first
+        self.release([item.ack_id for item in first])
+        yield from original(self, *bounds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Subscription, "deliveries", deliveries)
+        assert len(queue.list_dead_letters()) == 1_500
+        replay = queue.replay_dead_letters()
+    assert len(replay.published) == 1_500
+    assert {letter.source_message_id for letter in queue.list_dead_letters()} == set()
+    assert len(queue.take()) == len(ids)
 
 
 def test_a_message_that_fills_its_request_is_forwarded_cut(queue: QueueInTest) -> None:

@@ -34,14 +34,14 @@ def test_expired_ack_ids_spoil_no_others(
     server = ExactlyOncePubSub(settles_unnamed=settles_unnamed, settles_twice=settles_twice)
     server.add_messages([b"%d" % number for number in range(2_500)])
     with queue_of(server, config) as queue:
-        messages = queue.pull(2_500, 64_000_000, 2.0)
+        messages = list(queue.pull(2_500, 64_000_000, 2.0))
         assert len(messages) == 2_500
         expired = messages[::7]
         server.expire([message.ack_id for message in expired])
         queue.acknowledge([message.ack_id for message in messages])
         assert server.settled == {m.message_id for m in messages} - {m.message_id for m in expired}
         # The rest comes again, with ack ids that count.
-        again = queue.pull(2_500, 64_000_000, 2.0)
+        again = list(queue.pull(2_500, 64_000_000, 2.0))
         assert {m.message_id for m in again} == {m.message_id for m in expired}
         queue.acknowledge([message.ack_id for message in again])
         assert len(server.settled) == 2_500
@@ -62,7 +62,7 @@ def test_thousands_of_expired_ack_ids_take_a_handful_of_calls(
         settle(queue, ack_ids)
         assert time.monotonic() - started < 20
         assert server.calls["Acknowledge"] + server.calls["ModifyAckDeadline"] == 4
-        assert len(queue.pull(4_000, 64_000_000, 2.0)) == 4_000
+        assert len(list(queue.pull(4_000, 64_000_000, 2.0))) == 4_000
 
 
 @ANSWERS
