@@ -11,7 +11,11 @@ import typer
 from transak_drift.cli.explain import assessment_document
 from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line, print_note
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
+from transak_drift.config.resource_names import (
+    NamedJob,
+    monitoring_job_name,
+    parse_monitoring_job_name,
+)
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.local_resources import local_platform_resource
 from transak_drift.drift.drift_event import DriftEvent, drift_event_key
@@ -19,7 +23,6 @@ from transak_drift.platform import DriftPlatform, PlatformError
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.log_entry import MessageShape, drift_message
-from transak_drift.trigger.message import NamedJob
 
 _LOOK_BACK = timedelta(days=400)
 
@@ -78,7 +81,7 @@ def _named_job(config: MonitoringConfig, text: str) -> NamedJob:
         ids = (monitor or config.model_monitor_id, job_id)
         name = monitoring_job_name(config.project_id, config.location, *ids)
     try:
-        return NamedJob(*parse_monitoring_job_name(name))
+        return parse_monitoring_job_name(name)
     except ValueError:
         raise PlatformError(
             f"--job {text!r} is no monitoring job; name its id, <monitor id>/<job id>, or its "

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _JOB = re.compile(
-    r"projects/(?P<project>[a-z0-9][a-z0-9.:-]{0,62})"
-    r"/locations/(?P<location>[a-z0-9-]{1,63})"
-    r"/modelMonitors/(?P<monitor>[A-Za-z0-9-]{1,63})"
-    r"/modelMonitoringJobs/(?P<job>[A-Za-z0-9-]{1,63})",
+    r"projects/([a-z0-9][a-z0-9.:-]{0,62})"
+    r"/locations/([a-z0-9-]{1,63})"
+    r"/modelMonitors/([A-Za-z0-9-]{1,63})"
+    r"/modelMonitoringJobs/([A-Za-z0-9-]{1,63})",
     re.ASCII,
 )
+
+
+class NamedJob(NamedTuple):
+    """A ModelMonitoringJob by its resource name, the project by id or number."""
+
+    project: str
+    location: str
+    model_monitor_id: str
+    monitoring_job_id: str
+
+    @property
+    def name(self) -> str:
+        """Its resource name."""
+        return monitoring_job_name(*self)
 
 
 def topic_name(project_id: str, topic: str) -> str:
@@ -36,12 +51,12 @@ def monitoring_job_name(
     return f"{monitor}/modelMonitoringJobs/{monitoring_job_id}"
 
 
-def parse_monitoring_job_name(name: str) -> tuple[str, str, str, str]:
-    """Return project (id or number), location, monitor id and job id of a ModelMonitoringJob."""
+def parse_monitoring_job_name(name: str) -> NamedJob:
+    """Take the resource name of a ModelMonitoringJob apart; nothing says that there is one."""
     match = _JOB.fullmatch(name)
     if match is None:
         raise ValueError(
             f"{name[:200]!a} is not projects/<project>/locations/<location>"
             "/modelMonitors/<monitor>/modelMonitoringJobs/<job>"
         )
-    return match["project"], match["location"], match["monitor"], match["job"]
+    return NamedJob(*match.groups())

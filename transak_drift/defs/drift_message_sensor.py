@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -42,10 +41,6 @@ from transak_drift.trigger.inbox import (
     write_cursor,
 )
 from transak_drift.trigger.intake import counts, records_to_write, take_in
-
-if TYPE_CHECKING:
-    # Its client takes a moment to import, which loading the definitions does not wait for.
-    from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 SENSOR_NAME = "drift_message_sensor"
 _IN_FLIGHT = [
@@ -159,8 +154,7 @@ class _Tick:
         with ExitStack() as stack:
             # Without Pub/Sub the rest goes on: drift that polling found needs no message.
             with self._report_problems():
-                queue = stack.enter_context(trigger_queue.open(self.configs[0]))
-                self._take_in(queue, assessor)
+                self._take_in(trigger_queue, stack, assessor)
             waiting = sum(len(inbox.waiting()) for inbox in self.inboxes.values())
             if waiting:
                 self.sentences.append(f"{waiting} waiting for their monitoring job")
@@ -177,8 +171,11 @@ class _Tick:
         except PlatformError as error:
             self.problems[str(error)] = None
 
-    def _take_in(self, queue: TriggerQueue, assessor: Assessor) -> None:
+    def _take_in(
+        self, trigger_queue: TriggerQueueResource, stack: ExitStack, assessor: Assessor
+    ) -> None:
         """Forward, record, acknowledge: a message ends only after its outcome is durable."""
+        queue = stack.enter_context(trigger_queue.open(self.configs[0]))
         pulled = queue.pull(self.bounds.messages, self.bounds.bytes, self.bounds.wait_seconds)
         outcomes, problems = take_in(pulled, assessor.assess, self.inboxes, self.configs, self._now)
         self.problems |= dict.fromkeys(problems)

@@ -46,10 +46,7 @@ class DriftEvent(BaseModel, extra="forbid", frozen=True):
 
 
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
-    """Name a drift event, for run keys, tags and the model registry.
-
-    Neither id can contain a slash, so keys never collide.
-    """
+    """Name a drift event; neither id can contain a slash, so that keys never collide."""
     return f"{model_monitor_id}/{monitoring_job_id}"
 
 

@@ -27,10 +27,12 @@ from transak_drift.pubsub.dead_letters import (
     replayed_message,
 )
 from transak_drift.pubsub.subscription import DELETED_TOPIC, MAX_PULL_MESSAGES, Subscription
-from transak_drift.trigger.message import ACK_DEADLINE_SECONDS, ReceivedMessage
+from transak_drift.trigger.message import ReceivedMessage
 
 _log = logging.getLogger(__name__)
 
+# As Terraform creates the trigger subscription.
+ACK_DEADLINE_SECONDS = 60
 RETENTION_SECONDS = 7 * 24 * 3600
 # The sensor forwards bad messages itself, so the server's own dead-lettering is only the last
 # resort for a message that nobody ever settles.

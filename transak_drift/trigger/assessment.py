@@ -12,12 +12,12 @@ from enum import StrEnum
 from functools import cached_property
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.resource_names import NamedJob
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
 from transak_drift.trigger.message import (
-    NamedJob,
     Notice,
     Rejected,
     RejectionReason,
@@ -69,10 +69,7 @@ class Assessment:
 
 
 class Assessor:
-    """Assesses the messages and jobs of one moment; each question is asked once.
-
-    A job waits where `may_ask` says that there is no time for another question.
-    """
+    """Assesses the messages and jobs of one moment; a job waits where it may not be asked for."""
 
     def __init__(
         self,
@@ -204,8 +201,7 @@ def _judge(
         is_missing = job.state == JobState.MISSING
         rejection = RejectionReason.JOB_MISSING if is_missing else RejectionReason.JOB_FAILED
         return _rejected(rejection, job.detail, config, named)
-    fault = window_fault(job.result, config, now)
-    if fault is not None:
+    if fault := window_fault(job.result, config, now):
         return _rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault, config, named)
     features = _monitored_features(job.result, config)
     event = drift_event_of(job, job.result, config)

@@ -16,18 +16,15 @@ Request = TypeVar("Request")
 
 @dataclass(frozen=True, slots=True)
 class TrainingHistory:
-    """What is known of a model's trainings when a drift event is decided; times in UTC.
-
-    The baseline was made from data until `baseline_until`; the newest finished training, whether
-    its model was promoted or not, learned from data until `evaluated_until`. `runs` has by drift
-    event whether its training run, which is created, was handed over to run.
-    """
+    """What is known of a model's trainings when a drift event is decided; times in UTC."""
 
     # Requested, queued or running.
     in_flight: int = 0
     last_start: datetime | None = None
+    # End of the data of the baseline, and of the newest finished training, promoted or not.
     baseline_until: datetime | None = None
     evaluated_until: datetime | None = None
+    # By drift event whether its training run, which is created, was handed over to run.
     runs: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -86,8 +83,7 @@ def hold_back(
     drifted_features: int, policy: RetrainPolicy, history: TrainingHistory, now: datetime
 ) -> str | None:
     """Say why a real drift event is held back, or None when its training may start."""
-    if drifted_features < policy.minimum_anomalous_features:
-        needed = policy.minimum_anomalous_features
+    if drifted_features < (needed := policy.minimum_anomalous_features):
         return f"{drifted_features} drifted feature(s), the policy asks for {needed}"
     if history.in_flight >= policy.maximum_trainings_in_flight:
         return f"{history.in_flight} training(s) in flight"

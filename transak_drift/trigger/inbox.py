@@ -48,8 +48,7 @@ class KeptMessage(BaseModel):
 class TriggerRecord(BaseModel, frozen=True):
     """One step in the event log, with a sentence for people.
 
-    The key is that of the drift event; where no job could be verified to be ours the resource names
-    of those that the message names; of a message that names no job an empty string.
+    The key is that of the drift event, else the resource names of the jobs that the message names.
     """
 
     kind: OutcomeKind
@@ -71,8 +70,7 @@ class Inbox(BaseModel):
 
     # Storage id up to which no further observation can appear in the event log.
     read_until: int = 0
-    # Drift events that are not answered, and messages whose job is waited for, each as it was first
-    # recorded, with its present kind and in `detail` the error that it stands at.
+    # What is unanswered, or waits for its job: as first recorded, with its present kind and error.
     open: dict[str, TriggerRecord] = Field(default_factory=dict)
     # Keys of trained or superseded events, of which a late message changes nothing. Of older ones
     # only the training run is known.

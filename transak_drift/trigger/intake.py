@@ -27,15 +27,13 @@ MAX_WAIT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of some messages: forwarded first, then recorded, then acknowledged.
-
-    `waited` is where they waited, by monitor and key, if that was not where they are recorded.
-    """
+    """What becomes of some messages: forwarded first, then recorded, then acknowledged."""
 
     monitor_id: str
     record: TriggerRecord
     ack_ids: list[str]
     dead_letter: tuple[ReceivedMessage, str, str] | None
+    # Where they waited, by monitor and key, if not where they are recorded.
     waited: list[tuple[str, str]]
 
 
@@ -102,10 +100,7 @@ def take_in(
 
 
 def records_to_write(outcomes: Sequence[Outcome]) -> list[tuple[str, list[TriggerRecord]]]:
-    """Return the records by the monitor of their inbox, in the order in which they are written.
-
-    What waited elsewhere ends only once its outcome is written.
-    """
+    """Return the records by monitor, to write in order: what waited elsewhere ends at last."""
     written: dict[str, list[TriggerRecord]] = defaultdict(list)
     ended: dict[str, list[TriggerRecord]] = defaultdict(list)
     for outcome in outcomes:

@@ -14,10 +14,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from transak_drift.config.resource_names import monitoring_job_name, parse_monitoring_job_name
+from transak_drift.config.resource_names import NamedJob, parse_monitoring_job_name
 
-# Ack deadline of the trigger subscription, as Terraform and the local platform create it.
-ACK_DEADLINE_SECONDS = 60
 # A log entry has at most 256 KiB ("Cloud Logging: Quotas and limits"); four times that is no entry.
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_NAMED_JOBS = 10
@@ -52,20 +50,6 @@ class RejectionReason(StrEnum):
     JOB_FAILED = "job_failed"
     JOB_NEVER_ENDED = "job_never_ended"
     WINDOW_OUT_OF_RANGE = "window_out_of_range"
-
-
-class NamedJob(NamedTuple):
-    """A monitoring job as a message names it, the project by id or number; nothing is verified."""
-
-    project: str
-    location: str
-    model_monitor_id: str
-    monitoring_job_id: str
-
-    @property
-    def name(self) -> str:
-        """Its resource name."""
-        return monitoring_job_name(*self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +136,6 @@ def _named_job(text: Any) -> NamedJob | None:
     if not isinstance(text, str) or len(text) > _MAX_NAME_LENGTH:
         return None
     try:
-        return NamedJob(*parse_monitoring_job_name(text.removeprefix(_SERVICE)))
+        return parse_monitoring_job_name(text.removeprefix(_SERVICE))
     except ValueError:
         return None

@@ -24,9 +24,8 @@ from transak_drift.defs.drift_message_sensor import TickBounds
 from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB, ModelNames
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
-from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.pubsub.trigger_queue import ACK_DEADLINE_SECONDS, TriggerQueue
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
-from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.faults.faulty_pubsub_server import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (

@@ -18,8 +18,8 @@ from transak_drift.google_cloud.project_access import (
     VERTEX_PERMISSIONS,
 )
 from transak_drift.pubsub import trigger_queue
+from transak_drift.pubsub.trigger_queue import ACK_DEADLINE_SECONDS
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
-from transak_drift.trigger.message import ACK_DEADLINE_SECONDS
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.config.configurations import CONFIG_FILE

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 
-from transak_drift.config.resource_names import monitoring_job_name
+from transak_drift.config.resource_names import NamedJob, monitoring_job_name
 from transak_drift.drift.monitoring_job import JobState
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.inbox import Inbox, KeptMessage, OutcomeKind, TriggerRecord
 from transak_drift.trigger.intake import Outcome, records_to_write, take_in
-from transak_drift.trigger.message import NamedJob, ReceivedMessage, RejectionReason
+from transak_drift.trigger.message import ReceivedMessage, RejectionReason
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import (
     LOCATION,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transak_drift.config.resource_names import NamedJob
 from transak_drift.trigger.message import (
     MAX_BODY_BYTES,
     MAX_DETAIL_LENGTH,
-    NamedJob,
     Notice,
     Rejected,
     RejectionReason,
