@@ -143,6 +143,8 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project, tmp_path
     process = subprocess.Popen(
         [*command, "backfill", "--from", str(DAYS[0]), "--until", str(LONG[-1])],
         env={**os.environ, **project.variables},
+        # A shell's job in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -72,7 +72,8 @@ def test_on_gcp_a_report_links_to_the_console() -> None:
     metadata = report_metadata(monitored_config(vertex={}), PLATFORM, DRIFTED)
     monitor = metadata["model monitor"].url
     assert monitor.startswith("https://console.cloud.google.com/vertex-ai/model-monitoring/")
-    assert monitor.endswith(f"/{CONFIG.model_monitor_id}?project={CONFIG.project_id}")
+    monitor_id = DRIFTED.job_name.split("/")[-3]
+    assert monitor.endswith(f"/{monitor_id}?project={CONFIG.project_id}")
     for feature in DRIFTED.features:
         page = metadata[f"{feature.feature} in the console"].url
         assert "/model-monitoring-jobs/20260304-baseline-v1/feature-drift?" in page

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
+from transak_drift.pubsub import trigger_queue
 from transak_drift.pubsub.connection import PubSubClients, connect
 from transak_drift.pubsub.dead_letters import (
     MAX_ATTRIBUTE_VALUE_BYTES,
@@ -46,11 +47,18 @@ def test_a_rejected_message_goes_to_the_dead_letters_whole_and_with_its_reason(
     )
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten megabytes may be on their way for longer than the other tests wait for a message.
+    monkeypatch.setattr(trigger_queue, "_PAGE_WAIT_SECONDS", 4.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_thousand_letters_of_ten_kilobytes_pass(queue: QueueInTest) -> None:
     # Their bodies alone fit one request; with the details they do not.
     for _ in range(3):
         queue.publish_many([b"x" * 9_900] * 400)
-    messages = queue.take()
+    messages = list(queue.pull(10_000, 64_000_000, 4.0))
     assert len(messages) == 1_200
     queue.publish_dead_letters([(message, "not_json", "d" * 1_000) for message in messages])
     queue.acknowledge([message.ack_id for message in messages])
@@ -60,9 +68,10 @@ def test_a_thousand_letters_of_ten_kilobytes_pass(queue: QueueInTest) -> None:
     last = letters[-1].source_message_id
     assert queue.replay_dead_letters(None, [last]).missing == []
     assert len(queue.replay_dead_letters().published) == 1_199
-    assert len(queue.take()) == 1_200
+    assert len(list(queue.pull(10_000, 64_000_000, 4.0))) == 1_200
 
 
+@pytest.mark.usefixtures("patient")
 def test_letters_whose_lease_ends_meanwhile_are_replayed_once(
     queue: QueueInTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +80,7 @@ def test_letters_whose_lease_ends_meanwhile_are_replayed_once(
     original = Subscription.deliveries
 
     def deliveries(self: Subscription, *bounds: Any) -> Generator[Any]:
-        first = list(islice(original(self, 0.5, 1_000), 1_000))
+        first = list(islice(original(self, 4.0, 1_000), 1_000))
         yield from first
         self.release([item.ack_id for item in first])
         yield from original(self, *bounds)
