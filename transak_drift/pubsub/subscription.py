@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -64,7 +64,7 @@ class Subscription:
 
         They are what protobuf decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus
         wrap each field at each look, which takes as long as the call. A page is pulled while the
-        last one is looked at; closed early, it gives that page back.
+        last one is looked at; closed early, it gives back what it has not handed out.
         """
         until = time.monotonic() + max_seconds
 
@@ -75,16 +75,20 @@ class Subscription:
             return self._pool.submit(self._pull_once, wanted, wait_seconds)
 
         pending = pull_next()
+        rest: Iterator[Any] = iter(())
         try:
             while pending is not None and (page := pending.result()).received_messages:
                 max_messages -= len(page.received_messages)
                 max_bytes -= page.ByteSize()
                 pending = pull_next()
-                yield from page.received_messages
+                rest = iter(page.received_messages)
+                yield from rest
             pending = None
         finally:
+            unused = [item.ack_id for item in rest]
             if pending is not None and not pending.exception():
-                self.release([item.ack_id for item in pending.result().received_messages])
+                unused += [item.ack_id for item in pending.result().received_messages]
+            self.release(unused)
 
     def start_acknowledging(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries; an expired ack id is no error, the message comes again.
