@@ -15,8 +15,8 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.message import ReceivedMessage
 from transak_drift_tests.config.configurations import configuration
 
-# The embedded server answers an empty pull after half of so short a wait.
-WAIT_SECONDS = 0.5
+# The least that `TriggerQueue.pull` asks for; the embedded server answers an empty pull after half.
+WAIT_SECONDS = 2.0
 
 
 class QueueInTest(TriggerQueue):
