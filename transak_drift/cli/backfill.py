@@ -19,7 +19,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from transak_drift.cli import output
-from transak_drift.cli.dagster_home import dagster_home
+from transak_drift.cli.dagster_home import QUIET_RUN, dagster_home
 from transak_drift.cli.output import JsonOption, ModelOption, error_console
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -49,8 +49,6 @@ FAILED = 1
 INTERRUPTED = 130
 
 _DAY = ["%Y-%m-%d"]
-# The run's log goes to the Dagster instance all the same.
-_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _FEATURE_FIELDS = {"feature", "distance", "threshold"}
 
 
@@ -245,7 +243,7 @@ class _Jobs:
     def _execute(self, job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
         name = ModelNames.of(self.config).name(job)
         return self.definitions.resolve_job_def(name).execute_in_process(
-            run_config=_QUIET_RUN,
+            run_config=QUIET_RUN,
             instance=self.instance,
             tags={BACKFILL_TAG: self.label, MODEL_TAG: self.config.model_name, **tags},
             raise_on_error=False,

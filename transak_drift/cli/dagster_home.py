@@ -11,6 +11,8 @@ from transak_drift.platform import PlatformError
 
 CODE_MODULE = "transak_drift.definitions"
 CODE_LOCATION = "transak_drift"
+# Of a run in a command's own process: its log goes to the Dagster instance all the same.
+QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def dagster_home(home: Path) -> Path:

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from transak_drift.cli import output
-from transak_drift.cli.dagster_home import make_dagster_home, write_workspace
+from transak_drift.cli.dagster_home import QUIET_RUN, make_dagster_home, write_workspace
 from transak_drift.cli.dagster_services import DagsterServices, on_stop_signal
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs import keys
@@ -32,9 +32,6 @@ _RETRAIN_SECONDS = 150
 _POLL_SECONDS = 0.5
 _MARKER = "made-by-transak-drift-demo"
 _SHOWN = {"feature", "metric", "distance", "threshold"}
-
-# The run's log goes to the Dagster instance all the same.
-_QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class DemoFailedError(RuntimeError):
@@ -250,7 +247,7 @@ class _Loop:
 
     def _run_job(self, name: str, partition_key: str | None = None) -> None:
         outcome = self._definitions.resolve_job_def(self._names.name(name)).execute_in_process(
-            run_config=_QUIET_RUN,
+            run_config=QUIET_RUN,
             instance=self._instance,
             partition_key=partition_key,
             raise_on_error=False,

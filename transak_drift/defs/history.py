@@ -8,7 +8,7 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames
-from transak_drift.defs.metadata import page_metadata, table
+from transak_drift.defs.metadata import newest_materialization, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
@@ -88,8 +88,7 @@ def history_definitions(
 
 def history_read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:
     """Return up to which record the newest drift history has read, see `newest_record`; or 0."""
-    event = instance.get_latest_materialization_event(names.asset(keys.DRIFT_HISTORY))
-    materialization = event.asset_materialization if event else None
+    materialization = newest_materialization(instance, names.asset(keys.DRIFT_HISTORY))
     value = materialization.metadata.get(_READ_UNTIL_METADATA) if materialization else None
     return value.value or 0 if isinstance(value, dg.IntMetadataValue) else 0
 

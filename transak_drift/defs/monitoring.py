@@ -165,12 +165,8 @@ def _monitor(
     partition: str,
 ) -> Iterator[DayEvent]:
     """Make what is selected of one day, in order."""
-    names, platform, day = (
-        ModelNames.of(config),
-        resource.open(config),
-        date.fromisoformat(partition),
-    )
-    selected = context.selected_asset_keys
+    names, selected = ModelNames.of(config), context.selected_asset_keys
+    platform, day = resource.open(config), date.fromisoformat(partition)
 
     def materialized(name: str, metadata: dict[str, Any]) -> dg.AssetMaterialization:
         return dg.AssetMaterialization(names.asset(name), partition=partition, metadata=metadata)
