@@ -24,7 +24,7 @@ from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.run_health import build_run_health_sensor, heartbeat_executor
+from transak_drift.defs.run_health import build_run_health_sensor
 from transak_drift.defs.training import retrain_job, training_assets
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings, load_settings
@@ -87,7 +87,7 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
             "platform": platform_resource(settings),
             "trigger_queue": trigger_queue_resource(settings),
         },
-        executor=heartbeat_executor(settings.heartbeat_seconds),
+        executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(
         shared,

@@ -17,16 +17,16 @@ SOURCE = Path(transak_drift.__file__).parent
 
 # A package imports only packages of a lower layer; two of one layer do not know each other.
 LAYERS = {
-    "cli": 10,
-    "definitions": 9,
-    "defs": 8,
+    "cli": 11,
+    "definitions": 10,
+    "defs": 9,
+    "notifications": 8,
     "settings": 7,
     "pipelines": 6,
     "cloud_function": 6,
     "local": 5,
     "vertex": 5,
     "pubsub": 5,
-    "notifications": 5,
     "google_cloud": 4,
     "trigger": 3,
     "reports": 3,

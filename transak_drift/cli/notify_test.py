@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import typer
 
 from transak_drift.cli import output
-from transak_drift.defs.drift_notification_sensor import configured_channels
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
+    configured_channels,
 )
 from transak_drift.notifications.texts import trial_notification
 from transak_drift.settings import load_settings
@@ -22,9 +22,9 @@ def notify_test(model: output.ModelOption = None, as_json: output.JsonOption = F
     rows, failed = [], False
     for config in output.chosen_configs(settings, model):
         notification = trial_notification(config, datetime.now(UTC))
-        for name, channel in configured_channels(config, settings).items():
+        for name, send in configured_channels(config, settings).items():
             try:
-                result = channel.send(notification) or "sent"
+                result = send(notification) or "sent"
             except (RefusedNotificationError, TemporaryNotificationError) as error:
                 result, failed = str(error), True
             rows.append({"model": config.model_name, "channel": name, "result": result})

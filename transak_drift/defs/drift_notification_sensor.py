@@ -11,32 +11,30 @@ again; an e-mail has the same Message-ID then, a message in Slack is there twice
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
+from pydantic import BaseModel, Field, ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import failure_message
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.notifications.channels import (
-    EmailChannel,
-    MailServer,
-    NotificationChannel,
     RefusedNotificationError,
-    SlackChannel,
+    Send,
     TemporaryNotificationError,
+    configured_channels,
 )
-from transak_drift.notifications.state import ChannelState, NotificationState, Pause
 from transak_drift.notifications.texts import (
     Notification,
     NotificationTexts,
-    TrainingEnd,
     identity_of,
     settled_identity,
 )
@@ -45,15 +43,16 @@ from transak_drift.settings import Settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 
 SENSOR_NAME = "drift_notification_sensor"
+MAX_SENT = 4_000
 
 # Set by Dagster on a failed run that its daemon runs again by itself.
-_WILL_RETRY_TAG = "dagster/will_retry"
+_WILL_RETRY = {"dagster/will_retry": "true"}
 _ENDED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-# The clock of the process that ends a run may be so far behind.
+# The clock of the process that records a step or ends a run may be so far behind.
 _CLOCK_DIFFERENCE = timedelta(hours=1)
 # Observations that a tick reads, and seconds after which it sends nothing more; the rest follows.
 _MAX_OBSERVATIONS = 500
@@ -73,29 +72,52 @@ class NotificationBounds:
     look_back: timedelta = timedelta(days=1)
 
 
-class NotificationRefusedError(Exception):
-    """A channel refuses notifications; the message names the setting and the fix."""
+class Pause(BaseModel, frozen=True):
+    """Until when a channel is sent nothing, UTC, and why; a refusal is for a person to fix."""
+
+    until: datetime
+    reason: str
+    is_refusal: bool = False
 
 
-def configured_channels(
-    config: MonitoringConfig, settings: Settings
-) -> dict[str, NotificationChannel]:
-    """Return by name each channel that the model configures; nothing is connected yet."""
-    channels: dict[str, NotificationChannel] = {}
-    wanted = config.notifications
-    if wanted is not None and wanted.slack is not None:
-        url = settings.slack_api_url
-        channels["slack"] = SlackChannel(wanted.slack, settings.slack_token, url)
-    if wanted is not None and wanted.email is not None:
-        server = MailServer(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            security=settings.smtp_security,
-            username=settings.smtp_username,
-            password=settings.smtp_password,
-        )
-        channels["email"] = EmailChannel(wanted.email, server)
-    return channels
+class ChannelState(BaseModel):
+    """How far one channel is; what an earlier version remembered besides is ignored."""
+
+    # Storage id of the newest observation that is dealt with.
+    seen: int | None = None
+    # Trainings that ended before are dealt with, UTC; None before the first tick.
+    ended_until: datetime | None = None
+    # Digests of the notifications that were sent, oldest first, and when the newest were, UTC.
+    told: list[str] = Field(default_factory=list)
+    sent_at: list[datetime] = Field(default_factory=list)
+    pause: Pause | None = None
+
+    def was_sent(self, identity: str) -> bool:
+        return _digest(identity) in self.told
+
+    def add_sent(self, notifications: Sequence[Notification], now: datetime) -> None:
+        """Remember notifications that were sent as one message."""
+        digests = dict.fromkeys(_digest(item.identity) for item in notifications)
+        self.told = [*(one for one in self.told if one not in digests), *digests][-MAX_SENT:]
+        self.sent_at.append(now)
+
+
+class NotificationState(BaseModel, extra="forbid"):
+    """The state of every channel by its name; the sensor's cursor."""
+
+    channels: dict[str, ChannelState] = Field(default_factory=dict)
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None) -> NotificationState:
+        """Read the state back; an unreadable one tells again what happened lately."""
+        try:
+            return cls.model_validate_json(cursor) if cursor else cls()
+        except ValidationError:
+            return cls()
+
+
+def _digest(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def build_drift_notification_sensor(
@@ -129,7 +151,7 @@ def build_drift_notification_sensor(
         }
         tick = _Tick(context, names, texts, bounds or NotificationBounds())
         summaries = [
-            f"{name}: {tick.notify(channel, states[name])}" for name, channel in channels.items()
+            f"{name}: {tick.notify(send, states[name])}" for name, send in channels.items()
         ]
         after = NotificationState(channels=states)
         refusals = [
@@ -140,8 +162,9 @@ def build_drift_notification_sensor(
         # A tick that fails keeps no cursor: what was sent would be sent again. So it fails only
         # once there is nothing to keep.
         if refusals and after == before:
-            raise NotificationRefusedError("; ".join(refusals))
-        return dg.SensorResult(skip_reason="; ".join(summaries), cursor=after.to_cursor())
+            raise RefusedNotificationError("; ".join(refusals))
+        cursor = after.model_dump_json(exclude_defaults=True)
+        return dg.SensorResult(skip_reason="; ".join(summaries), cursor=cursor)
 
     return drift_notification_sensor
 
@@ -156,23 +179,20 @@ class _Tick:
         texts: NotificationTexts,
         bounds: NotificationBounds,
     ) -> None:
-        self._log = context.log
-        self._instance = context.instance
-        self._names = names
-        self._texts = texts
-        self._bounds = bounds
+        self._log, self._instance = context.log, context.instance
+        self._names, self._texts, self._bounds = names, texts, bounds
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + _MAX_SECONDS
 
-    def notify(self, channel: NotificationChannel, state: ChannelState) -> str:
+    def notify(self, send: Send, state: ChannelState) -> str:
         """Send on a channel what is new, and sum up what was done."""
         if state.pause is not None and self._now < state.pause.until:
             return state.pause.reason
         state.pause = None
         try:
-            seen, records = self._read(state)
-            pending = [*self._decisions(state, records), *self._ended_trainings(state)]
-            summary, is_complete = self._send(channel, state, pending)
+            seen, decisions = self._decisions(state)
+            pending = [*decisions, *self._ended_trainings(state)]
+            summary, is_complete = self._send(send, state, pending)
             # Only past what is sent; until then it is read again.
             if is_complete:
                 state.seen = seen
@@ -190,69 +210,100 @@ class _Tick:
         state.pause = Pause(until=until, reason=reason, is_refusal=True)
         return reason
 
-    def _read(self, state: ChannelState) -> tuple[int, list[TriggerRecord]]:
-        """Read what is recorded since the channel's place; before the first tick, lately."""
-        key, newest = self._names.asset(keys.DRIFT_EVENT), state.seen
-        if newest is None:
-            # Asked before the rest is read, so that what is recorded in between is read later.
-            latest = self._instance.fetch_observations(key, limit=1).records
-            newest = latest[0].storage_id if latest else 0
-        since = (self._now - self._bounds.look_back).timestamp()
+    def _since(self, state: ChannelState) -> datetime:
+        if state.ended_until is None:
+            return self._now - self._bounds.look_back
+        return state.ended_until - _CLOCK_DIFFERENCE
+
+    def _decisions(self, state: ChannelState) -> tuple[int | None, list[Notification]]:
+        """Return what was decided since the channel's place, and the place after it."""
         found = read_records(
             self._instance,
-            key,
+            self._names.asset(keys.DRIFT_EVENT),
             after=state.seen,
-            since=since if state.seen is None else None,
+            since=self._since(state).timestamp() if state.seen is None else None,
             limit=_MAX_OBSERVATIONS,
         )
-        seen = found[-1][0] if found else newest
-        return seen, [record for _, records in found for record in records if record.event]
-
-    def _decisions(
-        self, state: ChannelState, records: Sequence[TriggerRecord]
-    ) -> list[Notification]:
-        new: dict[str, TriggerRecord] = {}
-        for record in records:
+        new: dict[str, tuple[TriggerRecord, DriftEvent]] = {}
+        for record in (record for _, records in found for record in records):
             identity = identity_of(record)
-            if identity is not None and not state.was_sent(identity):
+            if identity is not None and record.event and not state.was_sent(identity):
                 # A held event that is requested in the meantime is told as it stands now.
-                new[identity] = record
+                new[identity] = (record, record.event)
         # Above the bound it is a digest, which links to no run.
-        training = [record.key for record in new.values() if record.kind != OutcomeKind.HELD]
+        training = [record.key for record, _ in new.values() if record.kind != OutcomeKind.HELD]
         tags = {keys.DRIFT_EVENT_TAG: training[: self._bounds.messages]}
         runs = self._instance.get_runs(dg.RunsFilter(tags=tags)) if training else []
         run_ids = {run.tags[keys.DRIFT_EVENT_TAG]: run.run_id for run in reversed(runs)}
-        return [self._texts.decision(item, run_ids.get(item.key)) for item in new.values()]
+        return found[-1][0] if found else state.seen, [
+            self._texts.decision(record, event, run_ids.get(record.key))
+            for record, event in new.values()
+        ]
 
     def _ended_trainings(self, state: ChannelState) -> list[Notification]:
-        since = state.ended_until or self._now - self._bounds.look_back
         chosen = dg.RunsFilter(
             job_name=self._names.name(keys.RETRAIN_JOB),
             statuses=_ENDED,
-            updated_after=since - _CLOCK_DIFFERENCE,
+            updated_after=self._since(state),
         )
         ended: dict[str, dg.DagsterRun] = {}
         # Newest first.
         for run in self._instance.get_runs(chosen):
             key = run.tags.get(keys.DRIFT_EVENT_TAG)
-            will_run_again = (
-                run.status == dg.DagsterRunStatus.FAILURE
-                and run.tags.get(_WILL_RETRY_TAG) == "true"
-            )
+            is_failure = run.status == dg.DagsterRunStatus.FAILURE
+            will_run_again = is_failure and run.tags.items() >= _WILL_RETRY.items()
             if key and not will_run_again and not state.was_sent(settled_identity(key)):
                 ended.setdefault(key, run)
-        return [
-            self._texts.training_end(_training_end(self._instance, self._names, key, run))
-            for key, run in ended.items()
-        ]
+        return [self._training_end(key, run) for key, run in ended.items()]
+
+    def _training_end(self, key: str, run: dg.DagsterRun) -> Notification:
+        """Say how a training run ended, as Dagster's storage tells it."""
+        trained = self._names.asset(keys.TRAINED_MODEL)
+        entries = self._instance.all_logs(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        found = {
+            name: value.value
+            for entry in entries
+            if entry.asset_materialization and entry.asset_materialization.asset_key == trained
+            for name, value in entry.asset_materialization.metadata.items()
+            if run.status == dg.DagsterRunStatus.SUCCESS
+        }
+        console = found.get("console")
+        return self._texts.training_end(
+            key,
+            run_id=run.run_id,
+            version=str(found["version"]) if "version" in found else None,
+            promoted=found.get("promoted") is True,
+            reason=str(found.get("reason", "")) or self._failure(run),
+            report_page=run.tags.get(keys.REPORT_TAG),
+            further_pages={
+                "Training on Vertex AI": console if isinstance(console, str) else None,
+                "Monitor on Vertex AI": run.tags.get(keys.MONITOR_PAGE_TAG),
+            },
+        )
+
+    def _failure(self, run: dg.DagsterRun) -> str:
+        if run.status == dg.DagsterRunStatus.CANCELED:
+            return "the run was cancelled"
+        if run.status == dg.DagsterRunStatus.SUCCESS:
+            return "the run ended without a model"
+        kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+        entries = self._instance.all_logs(run.run_id, of_type=kinds)
+        events = [entry.get_dagster_event() for entry in entries]
+        for event in events:
+            if event.is_step_failure and (message := failure_message(event)) is not None:
+                return message
+        return (events[0].message if events else None) or "see the run"
 
     def _send(
-        self, channel: NotificationChannel, state: ChannelState, pending: Sequence[Notification]
+        self, send: Send, state: ChannelState, pending: Sequence[Notification]
     ) -> tuple[str, bool]:
         """Send what is pending as far as bounds and channel allow; return whether that is all."""
         if not pending:
             return "nothing new", True
-        room = state.room(self._now, self._bounds.messages, self._bounds.period)
+        state.sent_at = [at for at in state.sent_at if self._now - at < self._bounds.period]
+        room = max(0, self._bounds.messages - len(state.sent_at))
         if room == 0:
             return f"{len(pending)} wait for the next digest", False
         batches = [[item] for item in pending] if len(pending) <= room else [list(pending)]
@@ -261,9 +312,8 @@ class _Tick:
             if time.monotonic() > self._deadline:
                 remarks.append("the rest follows at the next tick")
                 break
-            message = batch[0] if len(batch) == 1 else self._texts.digest(batch)
             try:
-                remark = channel.send(message)
+                remark = send(batch[0] if len(batch) == 1 else self._texts.digest(batch))
             except TemporaryNotificationError as error:
                 if error.retry_after is not None:
                     until = self._now + min(timedelta(seconds=error.retry_after), _MAX_PAUSE)
@@ -274,61 +324,8 @@ class _Tick:
             except RefusedNotificationError as error:
                 remarks.append(self._refuse(state, str(error)))
                 break
-            state.add_sent([item.identity for item in batch], self._now)
+            state.add_sent(batch, self._now)
             sent += len(batch)
             if remark is not None:
                 remarks.append(remark)
         return "; ".join([f"{sent} of {len(pending)} told", *remarks]), sent == len(pending)
-
-
-def _training_end(
-    instance: dg.DagsterInstance, names: ModelNames, key: str, run: dg.DagsterRun
-) -> TrainingEnd:
-    """Say how a training run ended, as Dagster's storage tells it."""
-    found: dict[str, Any] = {}
-    if run.status == dg.DagsterRunStatus.SUCCESS:
-        for record in instance.get_records_for_run(
-            run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
-        ).records:
-            model = record.asset_materialization
-            if model is not None and model.asset_key == names.asset(keys.TRAINED_MODEL):
-                found = {name: value.value for name, value in model.metadata.items()}
-    console = found.get("console")
-    return TrainingEnd(
-        key=key,
-        window_end=_window_end(names, run),
-        run_id=run.run_id,
-        version=str(found["version"]) if "version" in found else None,
-        promoted=found.get("promoted") is True,
-        reason=str(found.get("reason", "")) or _failure(instance, run),
-        console_url=console if isinstance(console, str) else None,
-    )
-
-
-def _window_end(names: ModelNames, run: dg.DagsterRun) -> datetime | None:
-    config: Any = run.run_config
-    try:
-        training = config["ops"][names.name(keys.TRAIN_OPERATION)]["config"]
-        return datetime.fromisoformat(training["window_end"])
-    except (KeyError, TypeError, ValueError):
-        # A person may have started it with another configuration.
-        return None
-
-
-def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    if run.status == dg.DagsterRunStatus.CANCELED:
-        return "the run was cancelled"
-    if run.status == dg.DagsterRunStatus.SUCCESS:
-        return "the run ended without a model"
-    records = instance.get_records_for_run(
-        run.run_id, of_type={dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    ).records
-    events = [
-        record.event_log_entry.dagster_event
-        for record in records
-        if record.event_log_entry.dagster_event is not None
-    ]
-    for event in events:
-        if event.is_step_failure and (message := failure_message(event)) is not None:
-            return message
-    return (events[0].message if events else None) or "see the run"

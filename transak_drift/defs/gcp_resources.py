@@ -21,7 +21,7 @@ from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import Dataset, PlatformError
-from transak_drift.reports.links import feature_drift_page, model_monitor_page
+from transak_drift.reports import links
 from transak_drift.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ class GcpPlatformResource(PlatformResource):
         self, config: MonitoringConfig, job_name: str, feature: str | None = None
     ) -> str:
         """Return the page in the Google Cloud console."""
-        if feature is not None:
-            return feature_drift_page(job_name, feature, config.project_id)
-        _, location, monitor, _ = parse_monitoring_job_name(job_name)
-        return model_monitor_page(config.project_id, location, monitor)
+        return links.console_page(job_name, config.project_id, feature)
 
     def connect(self, config: MonitoringConfig) -> VertexConnection:
         """Return this process's connection to Vertex AI in the model's project and region."""
@@ -246,6 +243,7 @@ def gcp_trigger_queue_resource(settings: Settings) -> GcpTriggerQueueResource:
 def gcp_platform_resource(settings: Settings) -> GcpPlatformResource:
     """Return the gcp platform; nothing is imported or connected yet."""
     return GcpPlatformResource(
+        heartbeat_seconds=settings.heartbeat_seconds,
         vertex_endpoint=settings.vertex_endpoint,
         impersonate_service_account=settings.impersonate_service_account,
         google_apis_url=settings.google_apis_url,

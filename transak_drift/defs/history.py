@@ -29,11 +29,10 @@ _READ_UNTIL_METADATA = "read until record"
 def history_definitions(
     config: MonitoringConfig, kinds: Kinds, interval_seconds: int
 ) -> dg.Definitions:
-    """Build the drift history of a model, and what refreshes it.
+    """Build the drift history of a model, and the sensor that refreshes it.
 
-    The sensor needs no cursor, which could be lost: the history itself records up to which record
-    it has read. An automation condition would miss a report that was recorded before its first
-    tick.
+    The sensor needs no cursor: the history records up to which record it has read. An automation
+    condition would miss a report that was recorded before its first tick.
     """
     names = ModelNames.of(config)
 
@@ -98,12 +97,17 @@ def _metadata(
 ) -> dict[str, Any]:
     features = list(config.drift_thresholds)
     page = drift_history_page(config.model_name, history, features)
+    episodes = [
+        (feature, it.onset.day, it.last.day, it.ongoing, str(it.peak), it.peak.day)
+        for feature in features
+        for it in history.episodes(feature)
+    ]
     metadata: dict[str, Any] = {
         **{f"drift of {feature}": history.summary(feature) for feature in features},
         "days with a report": len(history.days),
         "drift episodes": table(
-            ("feature", "from", "to", "ongoing", "peak", "peak day", "threshold"),
-            _episode_rows(history, features),
+            ("feature", "from", "to", "ongoing", "peak", "peak day"),
+            sorted(episodes, key=lambda row: row[1], reverse=True),
         ),
         "days": table(
             ("day", *features, "verdict"),
@@ -117,24 +121,6 @@ def _metadata(
     return metadata
 
 
-def _episode_rows(history: DriftHistory, features: list[str]) -> list[tuple[Any, ...]]:
-    rows = [
-        (
-            feature,
-            episode.onset.day,
-            episode.last.day,
-            "yes" if episode.ongoing else "no",
-            episode.peak.distance,
-            episode.peak.day,
-            episode.peak.threshold,
-        )
-        for feature in features
-        for episode in history.episodes(feature)
-    ]
-    return sorted(rows, key=lambda row: row[1], reverse=True)
-
-
 def _day_row(day: RecordedDay, features: list[str]) -> tuple[Any, ...]:
     found = [day.feature(feature) for feature in features]
-    distances = [None if item is None else item.distance for item in found]
-    return (day.day, *distances, day.result.verdict)
+    return (day.day, *(item and item.distance for item in found), day.result.verdict)

@@ -115,6 +115,7 @@ def local_trigger_queue_resource(settings: Settings) -> LocalTriggerQueueResourc
 def local_platform_resource(settings: Settings) -> LocalPlatformResource:
     """Return the local platform."""
     return LocalPlatformResource(
+        heartbeat_seconds=settings.heartbeat_seconds,
         trigger_queue=local_trigger_queue_resource(settings),
         state_directory=str(settings.home.absolute()),
         seed=settings.seed,

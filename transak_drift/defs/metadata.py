@@ -20,13 +20,14 @@ SHOWN_DIGITS = 6
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
     """Return a table of the first 100 rows, which may be none."""
-    records = [
-        dg.TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True)})
-        for row in rows[:MAX_TABLE_ROWS]
+    records = [dict(zip(columns, map(_cell, row), strict=True)) for row in rows[:MAX_TABLE_ROWS]]
+    kind = dg.TableMetadataValue.infer_column_type
+    schema = [
+        # The first row may have no distance.
+        dg.TableColumn(name, kind(next((r[name] for r in records if r[name] is not None), None)))
+        for name in columns
     ]
-    types = [_column_type(cells) for cells in zip(*rows, strict=True)] or ["string"] * len(columns)
-    schema = [dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(schema))
+    return dg.MetadataValue.table(list(map(dg.TableRecord, records)), dg.TableSchema(schema))
 
 
 def event_metadata(event: DriftEvent) -> dict[str, Any]:
@@ -92,15 +93,6 @@ def recorded_time(materialization: dg.AssetMaterialization | None, label: str) -
     if not isinstance(value, dg.TimestampMetadataValue) or value.value is None:
         return None
     return datetime.fromtimestamp(value.value, UTC)
-
-
-def _column_type(cells: Sequence[Any]) -> str:
-    present = [cell for cell in cells if cell is not None]
-    if present and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in present):
-        return "int"
-    if present and all(isinstance(cell, int | float) for cell in present):
-        return "float"
-    return "string"
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

@@ -59,14 +59,7 @@ def build_monitoring_results_sensor(
     *,
     triggers: bool = True,
 ) -> dg.SensorDefinition:
-    """Build the sensor of one model.
-
-    Args:
-        config: the monitored model.
-        interval_seconds: least seconds between two ticks.
-        bounds: what a tick does at most.
-        triggers: whether drift enters the inbox of the trigger; not where a Cloud Function trains.
-    """
+    """Build the sensor of one model; where a Cloud Function trains, drift does not trigger."""
     names = ModelNames.of(config)
 
     @dg.sensor(
@@ -126,13 +119,11 @@ class _Tick:
             if time.monotonic() > self._deadline:
                 break
             try:
-                ended += self._look_at(platform, job_key)
+                ended += self._poll(platform, job_key)
             except TemporaryPlatformError as error:
                 # It would be the same for every other job.
                 self.problems.append(str(error))
                 break
-            except Exception as error:
-                self._put_off(job_key, error)
         return f"{ended} of {len(awaited)} monitoring jobs have ended; " + (
             f"{len(self.jobs.pending)} are awaited" if self.jobs.pending else "none is awaited"
         )
@@ -147,57 +138,57 @@ class _Tick:
         except PlatformError as error:
             self.problems.append(str(error))
 
-    def _look_at(self, platform: MonitoringJobs, key: str) -> bool:
-        monitor_id, _, job_id = key.partition("/")
-        job = platform.read_monitoring_job(self.config, monitor_id, job_id)
-        if job.state == JobState.UNFINISHED:
+    def _poll(self, platform: MonitoringJobs, key: str) -> bool:
+        """Read a job, and record how it ended; one without an end or an answer is awaited on."""
+        has_ended, day = False, None
+        try:
+            job = platform.read_monitoring_job(self.config, *key.split("/", maxsplit=1))
+            has_ended = job.state != JobState.UNFINISHED
+            if job.result is not None:
+                failure = self._record(key, job, job.result)
+            else:
+                failure, day = job.detail or "the job did not end", job.day
+        except TemporaryPlatformError:
+            raise
+        except Exception as error:
+            has_ended = False
+            known = isinstance(error, PlatformError)
+            failure = str(error) if known else f"{type(error).__name__}: {error}"
+            self.problems.append(f"{key}: {failure}"[:500])
+        if not has_ended:
             if self._now - self.jobs.pending[key] <= self.bounds.max_wait:
                 self.jobs.look_later(key)
                 return False
-            self._record_failure(key, "the job did not end; it is awaited no longer")
-        elif job.result is None:
-            self._record_failure(key, job.detail, job.day)
-        else:
-            self._record(key, job, job.result)
+            failure = f"awaited no longer: {failure}"
+        if failure is not None:
+            self._record_failure(key, failure[:500], day)
         self.jobs.finish(key)
         return True
 
-    def _put_off(self, key: str, error: Exception) -> None:
-        known = isinstance(error, PlatformError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
-        self.problems.append(f"{key}: {reason}"[:500])
-        if self._now - self.jobs.pending[key] > self.bounds.max_wait:
-            self._record_failure(key, f"given up: {reason}"[:500])
-            self.jobs.finish(key)
-        else:
-            self.jobs.look_later(key)
-
-    def _record(self, key: str, job: MonitoringJob, result: MonitoringResult) -> None:
+    def _record(self, key: str, job: MonitoringJob, result: MonitoringResult) -> str | None:
+        """Record what a job found; returns why nothing can follow from it."""
         fault = window_fault(result, self.config, self._now)
         if fault is not None:
-            self._record_failure(key, fault)
-            return
+            return fault
         event = drift_event_of(job, result, self.config)
         if self.triggers and event is not None and not self.jobs.inbox.knows(key):
             drift, detail = OutcomeKind.DRIFT, event.summary()
             record = TriggerRecord(kind=drift, key=key, detail=detail, at=self._now, event=event)
             write_records(self.instance, self._names.asset(DRIFT_EVENT), [record])
-        day = str(result.day)
-        if _recorded_job(self.instance, self._names, day) != job.monitoring_job_id:
+        day, asset = str(result.day), self._names.asset(DRIFT_REPORT)
+        newest = newest_materialization(self.instance, asset, day)
+        recorded = newest and newest.metadata.get(JOB_NAME_METADATA)
+        if not recorded or str(recorded.value).rpartition("/")[2] != job.monitoring_job_id:
             metadata = report_metadata(self.config, self.platform, result)
-            self.events.append(
-                dg.AssetMaterialization(
-                    asset_key=self._names.asset(DRIFT_REPORT), partition=day, metadata=metadata
-                )
-            )
+            self.events.append(dg.AssetMaterialization(asset, partition=day, metadata=metadata))
             self.checks.extend(check_evaluations(self.config, result.features, day))
+        return None
 
     def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
         partition = str(day or self.jobs.pending[key].date())
         asset_key = self._names.asset(DRIFT_REPORT)
-        name = monitoring_job_name(
-            self.config.project_id, self.config.location, *key.split("/", maxsplit=1)
-        )
+        ids = key.split("/", maxsplit=1)
+        name = monitoring_job_name(self.config.project_id, self.config.location, *ids)
         self.events.append(
             dg.AssetObservation(
                 asset_key=asset_key,
@@ -218,9 +209,3 @@ class _Tick:
             )
             for check in check_names(self.config.drift_thresholds).values()
         )
-
-
-def _recorded_job(instance: dg.DagsterInstance, names: ModelNames, day: str) -> str | None:
-    materialization = newest_materialization(instance, names.asset(DRIFT_REPORT), day)
-    job_name = materialization.metadata.get(JOB_NAME_METADATA) if materialization else None
-    return None if job_name is None else str(job_name.value).rpartition("/")[2]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import dagster as dg
+from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.run_health import heartbeat
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import DriftPlatform
 
@@ -15,10 +19,21 @@ from transak_drift.platform import DriftPlatform
 class PlatformResource(dg.ConfigurableResource, ABC):
     """A platform; assets know no more of it than `DriftPlatform` and where its pages are.
 
-    A page is kept as an HTML document that replaces the one before. Where a person opens it is an
-    absolute path or an https address; None where the configuration names no place for it. One that
-    cannot be written raises `PlatformError`, whose message says what to do.
+    Every run uses it, and has a heartbeat for as long. A page is an HTML document that replaces the
+    one before; a person opens it at an absolute path or an https address, None where the
+    configuration names no place for it.
     """
+
+    heartbeat_seconds: float = Field(default=20.0, description="Between two heartbeats of a run.")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Self]:
+        # A sensor uses it without a run.
+        if context.instance is None or context.run is None:
+            yield self
+            return
+        with heartbeat(context.instance, context.run.run_id, self.heartbeat_seconds):
+            yield self
 
     @abstractmethod
     def open(self, config: MonitoringConfig) -> DriftPlatform:

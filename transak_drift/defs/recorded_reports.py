@@ -31,8 +31,6 @@ RESULT_METADATA = "result"
 
 # A record holds the picture of its day: few at a time bound the memory.
 _RECORDS_PER_QUERY = 100
-_THRESHOLD_LABEL = " threshold"
-_DISTANCE_LABEL = " distance"
 
 
 def report_metadata(
@@ -42,19 +40,13 @@ def report_metadata(
 
     Each distance is a number of its own, so that Dagster draws it over time.
     """
+    columns = ("feature", "metric", "distance", "threshold", "verdict")
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
         "features": table(
-            ("feature", "metric", "distance", "threshold", "verdict", "greatest change"),
+            (*columns, "greatest change"),
             [
-                (
-                    feature.feature,
-                    feature.metric,
-                    feature.distance,
-                    feature.threshold,
-                    feature.verdict,
-                    _greatest_change(feature),
-                )
+                (*(getattr(feature, name) for name in columns), _greatest_change(feature))
                 for feature in result.features
             ],
         ),
@@ -74,9 +66,9 @@ def report_metadata(
     if result.alerts:
         metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
     for feature in result.features:
-        metadata[feature.feature + _THRESHOLD_LABEL] = feature.threshold
+        metadata[f"{feature.feature} threshold"] = feature.threshold
         if feature.distance is not None:
-            metadata[feature.feature + _DISTANCE_LABEL] = round(feature.distance, SHOWN_DIGITS)
+            metadata[f"{feature.feature} distance"] = round(feature.distance, SHOWN_DIGITS)
         metadata[f"{feature.feature} contributors"] = table(
             ("value", "before", "now", "change"),
             [
@@ -172,10 +164,10 @@ def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> Drift
     """Read the reports and promotions of a model; of a day reported twice the newer counts."""
     # Asked for first: what is recorded while the rest is read is then read again next time.
     read_until = newest_record(instance, names)
-    days: dict[str, RecordedDay] = {}
-    for report in _newest_first(instance, names.asset(keys.DRIFT_REPORT)):
-        if report.partition and report.partition not in days:
-            days[report.partition] = recorded_day(report)
+    days: dict[date, RecordedDay] = {}
+    for day in map(recorded_day, _newest_first(instance, names.asset(keys.DRIFT_REPORT))):
+        if day is not None:
+            days.setdefault(day.day, day)
     promotions = map(_promotion, _newest_first(instance, names.asset(keys.BASELINE_DATASET)))
     return DriftHistory(
         days=[days[day] for day in sorted(days)],
@@ -184,20 +176,16 @@ def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> Drift
     )
 
 
-def recorded_day(materialization: dg.AssetMaterialization) -> RecordedDay:
-    """Read one report, a materialization of `drift_report` with its partition.
-
-    Of one that an earlier version recorded, which has no result as JSON, only distances and
-    thresholds are known.
-    """
-    metadata = materialization.metadata
-    page = metadata.get(keys.PAGE_METADATA)
+def recorded_day(materialization: dg.AssetMaterialization) -> RecordedDay | None:
+    """Read one report, a materialization of `drift_report`; None where another version wrote it."""
+    result = materialization.metadata.get(RESULT_METADATA)
+    page = materialization.metadata.get(keys.PAGE_METADATA)
     written = isinstance(page, dg.UrlMetadataValue | dg.PathMetadataValue)
     try:
-        result = MonitoringResult.model_validate(metadata[RESULT_METADATA].value)
-    except (KeyError, ValidationError):
-        result = _labelled_result(materialization)
-    return RecordedDay(result, page=str(page.value) if written else None)
+        found = MonitoringResult.model_validate(result and result.value)
+    except ValidationError:
+        return None
+    return RecordedDay(found, page=str(page.value) if written else None)
 
 
 def newest_record(instance: dg.DagsterInstance, names: ModelNames) -> int:
@@ -212,50 +200,14 @@ def newest_record(instance: dg.DagsterInstance, names: ModelNames) -> int:
 def _newest_first(
     instance: dg.DagsterInstance, key: dg.AssetKey
 ) -> Iterator[dg.AssetMaterialization]:
-    cursor: str | None = None
-    while True:
+    cursor, has_more = None, True
+    while has_more:
         found = instance.fetch_materializations(key, limit=_RECORDS_PER_QUERY, cursor=cursor)
-        for record in found.records:
-            if record.asset_materialization is not None:
-                yield record.asset_materialization
-        if not found.has_more:
-            return
-        cursor = found.cursor
-
-
-def _labelled_result(materialization: dg.AssetMaterialization) -> MonitoringResult:
-    numbers = {
-        label: float(value.value)
-        for label, value in materialization.metadata.items()
-        if isinstance(value, dg.FloatMetadataValue | dg.IntMetadataValue)
-        and value.value is not None
-    }
-    names = [
-        label.removesuffix(_THRESHOLD_LABEL)
-        for label in numbers
-        if label.endswith(_THRESHOLD_LABEL)
-    ]
-    return MonitoringResult(
-        job_name="",
-        day=date.fromisoformat(materialization.partition or ""),
-        baseline_name="",
-        baseline_rows=None,
-        target_rows=None,
-        features=tuple(
-            FeatureDrift(
-                feature=name,
-                metric="",
-                distance=numbers.get(name + _DISTANCE_LABEL),
-                threshold=numbers[name + _THRESHOLD_LABEL],
-            )
-            for name in names
-        ),
-    )
+        cursor, has_more = found.cursor, found.has_more
+        yield from filter(None, (record.asset_materialization for record in found.records))
 
 
 def _promotion(materialization: dg.AssetMaterialization) -> Promotion | None:
     until = recorded_time(materialization, keys.TRAINED_UNTIL_METADATA)
     version = materialization.metadata.get("model version")
-    if until is None:
-        return None
-    return Promotion(day=until.date(), version="" if version is None else str(version.value))
+    return Promotion(until.date(), str(version.value) if version else "") if until else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -21,8 +21,8 @@ from urllib.parse import quote
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.config.sections import EmailNotification
-from transak_drift.drift.drift_event import last_day
-from transak_drift.reports.links import asset_partition_page, feature_drift_page, model_monitor_page
+from transak_drift.drift.drift_event import DriftEvent, last_day
+from transak_drift.reports.links import asset_partition_page, console_page
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 
@@ -37,41 +37,26 @@ MAX_SLACK_LENGTH = 4_000
 _MAX_LINKS_LENGTH = 1_500
 _CUT = "\n…"
 
-# By the steps of an event that are told: what is being done, and the name of the reason.
-_DONE = {
-    OutcomeKind.TRAINING_REQUESTED: ("a training is requested", None),
-    OutcomeKind.HELD: ("the training is held", "held because"),
-    OutcomeKind.SUPERSEDED: ("superseded, no training of its own", "superseded because"),
+# By the steps of an event that are told: how far the event is, what is being done, and the name of
+# the reason.
+_TOLD = {
+    OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
+    OutcomeKind.HELD: ("decided", "the training is held", "held because"),
+    OutcomeKind.SUPERSEDED: (
+        "settled",
+        "superseded, no training of its own",
+        "superseded because",
+    ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingEnd:
-    """How the training of a drift event ended, in a run of Dagster, and why so.
-
-    The end of the window is UTC and exclusive. Without the version of a challenger it failed.
-    """
-
-    key: str
-    window_end: datetime | None
-    run_id: str
-    version: str | None
-    promoted: bool
-    reason: str
-    console_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
     """A message to people, in plain text that has no markup and no line breaks.
 
-    Args:
-        identity: the same for the same message, however often it is sent.
-        answers: identity of the notification that this one follows, or None.
-        headline: the whole message in a sentence.
-        result: what is being done, as the digest counts it.
-        lines: what else there is to know, each with its name.
-        links: title and http or https address of pages to open.
+    Its identity stays the same however often it is sent; `answers` is that of the notification that
+    it follows. The headline says all in a sentence; `result`, what is being done, is what a digest
+    counts. Lines have a name and a text, links a title and an http or https address.
     """
 
     identity: str
@@ -82,11 +67,6 @@ class Notification:
     links: tuple[tuple[str, str], ...] = ()
 
 
-def decided_identity(event_key: str) -> str:
-    """The identity of the first notification about a drift event."""
-    return f"decided/{event_key}"
-
-
 def settled_identity(event_key: str) -> str:
     """The identity of the last notification about a drift event."""
     return f"settled/{event_key}"
@@ -94,10 +74,7 @@ def settled_identity(event_key: str) -> str:
 
 def identity_of(record: TriggerRecord) -> str | None:
     """The identity of the notification about a step of an event; None of one that is not told."""
-    if record.kind not in _DONE:
-        return None
-    is_last = record.kind == OutcomeKind.SUPERSEDED
-    return settled_identity(record.key) if is_last else decided_identity(record.key)
+    return f"{_TOLD[record.kind][0]}/{record.key}" if record.kind in _TOLD else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,54 +91,58 @@ class NotificationTexts:
     dagster_url: str | None
     on_vertex: bool
 
-    def decision(self, record: TriggerRecord, run_id: str | None = None) -> Notification:
+    def decision(
+        self, record: TriggerRecord, event: DriftEvent, run_id: str | None = None
+    ) -> Notification:
         """Tell of an event that is decided or superseded; the run is that of its training."""
-        result, reason = _DONE[record.kind]
-        features = () if record.event is None else record.event.features
+        stage, result, reason = _TOLD[record.kind]
         lines = [
             (
                 f"feature {item.feature}",
                 f"distance {item.distance:.4f}, threshold {item.threshold:g}",
             )
-            for item in features[:MAX_FEATURES]
+            for item in event.features[:MAX_FEATURES]
         ]
-        if len(features) > MAX_FEATURES:
-            lines.append(("more features", str(len(features) - MAX_FEATURES)))
+        if len(event.features) > MAX_FEATURES:
+            lines.append(("more features", str(len(event.features) - MAX_FEATURES)))
         if reason is not None:
             lines.append((reason, record.detail))
-        window_end = None if record.event is None else record.event.window_end
-        pages = self._drift_pages(window_end, record.key, [item.feature for item in features])
-        return self._about_event(
-            record.key,
-            window_end,
-            result,
-            lines,
-            [*pages, *self._run_page(run_id)],
-            is_last=record.kind == OutcomeKind.SUPERSEDED,
-        )
+        day = str(last_day(event.window_end))
+        links = self._in_dagster("Drift report", asset_partition_page(self.drift_report, day))
+        if self.on_vertex:
+            ids = (event.model_monitor_id, event.monitoring_job_id)
+            project = self.config.project_id
+            job = monitoring_job_name(project, self.config.location, *ids)
+            links += [
+                (f"{item.feature[:60]} on Vertex AI", console_page(job, project, item.feature))
+                for item in event.features[:MAX_FEATURE_PAGES]
+            ]
+        links += self._in_dagster("Training run", run_id and _run_page(run_id))
+        return self._about_event(record.key, stage, day, result, lines, links)
 
-    def training_end(self, end: TrainingEnd) -> Notification:
-        """Tell how the training of an event ended; it follows the notification of the event."""
-        if end.version is None:
+    def training_end(
+        self,
+        event_key: str,
+        *,
+        run_id: str,
+        version: str | None,
+        promoted: bool,
+        reason: str,
+        report_page: str | None = None,
+        further_pages: Mapping[str, str | None] | None = None,
+    ) -> Notification:
+        """Tell how the training of an event ended; without a challenger's version it failed."""
+        if version is None:
             result = "training failed, the champion stays"
-        elif end.promoted:
-            result = "new champion"
         else:
-            result = "challenger not promoted, the champion stays"
-        console = [("Training on Vertex AI", end.console_url)] if end.console_url else []
-        return self._about_event(
-            end.key,
-            end.window_end,
-            result,
-            [("reason", end.reason)],
-            [
-                *self._run_page(end.run_id),
-                *console,
-                *self._drift_pages(end.window_end, end.key, ()),
-            ],
-            suffix="" if end.version is None else f": version {end.version}",
-            is_last=True,
-        )
+            result = "new champion" if promoted else "challenger not promoted, the champion stays"
+        day = report_page and report_page.rpartition("=")[2]
+        pages = self._in_dagster("Training run", _run_page(run_id))
+        pages += self._in_dagster("Drift report", report_page)
+        pages += [(title, page) for title, page in (further_pages or {}).items() if page]
+        suffix = "" if version is None else f": version {version}"
+        lines = [("reason", reason)]
+        return self._about_event(event_key, "settled", day, result, lines, pages, suffix)
 
     def digest(self, notifications: Sequence[Notification]) -> Notification:
         """Join too many notifications: their number, how many said what, and the first of them."""
@@ -184,54 +165,28 @@ class NotificationTexts:
     def _about_event(
         self,
         key: str,
-        window_end: datetime | None,
+        stage: str,
+        day: str | None,
         result: str,
         lines: Sequence[tuple[str, str]],
         links: Sequence[tuple[str, str]],
-        *,
         suffix: str = "",
-        is_last: bool,
     ) -> Notification:
-        day = "" if window_end is None else f" on {last_day(window_end)}"
+        on_day = f" on {day}" if day else ""
+        headline = f"Drift of {_name(self.config)}{on_day}: {result}{suffix}"
         return Notification(
-            identity=settled_identity(key) if is_last else decided_identity(key),
-            answers=decided_identity(key) if is_last else None,
-            headline=sanitize_line(
-                f"Drift of {_name(self.config)}{day}: {result}{suffix}", 2 * MAX_TEXT_LENGTH
-            ),
+            identity=f"{stage}/{key}",
+            answers=f"decided/{key}" if stage == "settled" else None,
+            headline=sanitize_line(headline, 2 * MAX_TEXT_LENGTH),
             result=result,
             lines=_sanitize([*lines, ("monitoring job", key.partition("/")[2])]),
             links=tuple(links),
         )
 
-    def _drift_pages(
-        self, window_end: datetime | None, key: str, features: Sequence[str]
-    ) -> list[tuple[str, str]]:
-        """Return the day's report, and on Vertex AI the features that drifted, or the monitor."""
-        links = []
-        if window_end is not None:
-            path = asset_partition_page(self.drift_report, str(last_day(window_end)))
-            links += self._in_dagster("Drift report", path)
-        if not self.on_vertex:
-            return links
-        project, location = self.config.project_id, self.config.location
-        monitor, _, job_id = key.partition("/")
-        job = monitoring_job_name(project, location, monitor, job_id)
-        links += [
-            (f"{feature[:60]} on Vertex AI", feature_drift_page(job, feature))
-            for feature in features[:MAX_FEATURE_PAGES]
-        ]
-        if not features:
-            links.append(("Monitor on Vertex AI", model_monitor_page(project, location, monitor)))
-        return links
-
-    def _run_page(self, run_id: str | None) -> list[tuple[str, str]]:
-        if run_id is None:
+    def _in_dagster(self, title: str, path: str | None) -> list[tuple[str, str]]:
+        if path is None or self.dagster_url is None:
             return []
-        return self._in_dagster("Training run", f"/runs/{quote(run_id, safe='')}")
-
-    def _in_dagster(self, title: str, path: str) -> list[tuple[str, str]]:
-        return [(title, f"{self.dagster_url.rstrip('/')}{path}")] if self.dagster_url else []
+        return [(title, f"{self.dagster_url.rstrip('/')}{path}")]
 
 
 def trial_notification(config: MonitoringConfig, now: datetime) -> Notification:
@@ -243,6 +198,10 @@ def trial_notification(config: MonitoringConfig, now: datetime) -> Notification:
         result="test",
         lines=(("sent", f"{now:%Y-%m-%d %H:%M} UTC by transak-drift notify-test"),),
     )
+
+
+def _run_page(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
 
 
 def _name(config: MonitoringConfig) -> str:

@@ -19,31 +19,18 @@ def asset_partition_page(asset_path: Sequence[str], partition: str) -> str:
     return f"/assets/{path}?{urlencode({'view': 'partitions', 'partition': partition})}"
 
 
-def model_monitor_page(project: str, location: str, model_monitor_id: str) -> str:
-    """Return where the Google Cloud console shows a ModelMonitor of a project, id or number.
+def console_page(job_name: str, project_id: str, feature: str | None = None) -> str:
+    """Return where the Google Cloud console shows a job's monitor, or what it found of a feature.
 
-    Source: the address that `ModelMonitor.create` of the Vertex AI SDK for Python logs
-    (google-cloud-aiplatform 1.x, `vertexai.resources.preview.ml_monitoring`).
+    The addresses have the project's id, a resource name may have its number. Sources: the address
+    that `ModelMonitor.create` of the Vertex AI SDK for Python logs (google-cloud-aiplatform 1.x,
+    `vertexai.resources.preview.ml_monitoring`), and `visualization_link` in the BigQuery ML
+    documentation, "The ML.VALIDATE_DATA_SKEW function". A job's page without a feature is
+    documented nowhere. A resource name of another form raises a ValueError.
     """
-    monitor = quote(model_monitor_id, safe="")
-    return (
-        f"{_CONSOLE}/locations/{quote(location, safe='')}/model-monitors/{monitor}"
-        f"?{urlencode({'project': project})}"
-    )
-
-
-def feature_drift_page(job_name: str, feature: str, project_id: str | None = None) -> str:
-    """Return where the Google Cloud console shows what a monitoring job found of a feature.
-
-    The project's id is given where the resource name has its number, which the console's addresses
-    are not documented with. Source: `visualization_link` in the BigQuery ML documentation, "The
-    ML.VALIDATE_DATA_SKEW function". A job's page without a feature is documented nowhere.
-
-    Raises:
-        ValueError: the resource name has another form.
-    """
-    project, location, monitor, job = parse_monitoring_job_name(job_name)
-    return (
-        f"{_CONSOLE}/locations/{location}/model-monitors/{monitor}/model-monitoring-jobs/{job}"
-        f"/feature-drift?{urlencode({'project': project_id or project, 'featureName': feature})}"
-    )
+    _, location, monitor, job = parse_monitoring_job_name(job_name)
+    page = f"{_CONSOLE}/locations/{location}/model-monitors/{monitor}"
+    if feature is None:
+        return f"{page}?{urlencode({'project': project_id})}"
+    query = urlencode({"project": project_id, "featureName": feature})
+    return f"{page}/model-monitoring-jobs/{job}/feature-drift?{query}"

@@ -16,8 +16,6 @@ from transak_drift.notifications.texts import (
     MAX_SLACK_LENGTH,
     Notification,
     NotificationTexts,
-    TrainingEnd,
-    decided_identity,
     identity_of,
     notification_email,
     settled_identity,
@@ -29,101 +27,114 @@ from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event
 
 CONFIG = configuration()
 MIDNIGHT = datetime(2026, 5, 5, tzinfo=UTC)
+DAGSTER = "https://dagster.example.com/x"
 NOWHERE = NotificationTexts(CONFIG, ["drift_report"], ["drift_event"], None, on_vertex=False)
 EVERYWHERE = NotificationTexts(
-    CONFIG, ["i2", "drift_report"], ["i2", "drift_event"], "https://dagster.example.com/x/", True
+    CONFIG, ["i2", "drift_report"], ["i2", "drift_event"], f"{DAGSTER}/", True
 )
 ADDRESSES = EmailNotification(sender="drift@example.com", recipients=("a@example.com",))
+KEY = f"{MONITOR}/job-1"
+REPORT = "/assets/i2/drift_report?view=partitions&partition=2026-05-04"
 
 
-def outcome(
-    kind: OutcomeKind, detail: str = "because", job: str = "job-1", feature: str = "description"
-) -> TriggerRecord:
-    event = drift_event(job, {feature: 0.61}, end=MIDNIGHT)
-    return TriggerRecord(kind=kind, key=event.key, detail=detail, at=MIDNIGHT, event=event)
+def record(kind: OutcomeKind, detail: str = "because", job: str = "job-1") -> TriggerRecord:
+    return TriggerRecord(kind=kind, key=f"{MONITOR}/{job}", detail=detail, at=MIDNIGHT)
 
 
-def training(version: str | None, promoted: bool, reason: str = "because") -> TrainingEnd:
-    return TrainingEnd(f"{MONITOR}/job-1", MIDNIGHT, "run-1", version, promoted, reason)
+def decision(
+    kind: OutcomeKind = OutcomeKind.HELD,
+    detail: str = "because",
+    job: str = "job-1",
+    features: tuple[str, ...] = ("description",),
+    texts: NotificationTexts = EVERYWHERE,
+) -> Notification:
+    event = drift_event(job, dict.fromkeys(features, 0.61), end=MIDNIGHT)
+    return texts.decision(record(kind, detail, job), event, run_id="run-1")
+
+
+def training_end(
+    version: str | None = "7", promoted: bool = True, texts: NotificationTexts = EVERYWHERE
+) -> Notification:
+    pages = {"Training on Vertex AI": "https://console.example.com", "Monitor": None}
+    return texts.training_end(
+        KEY,
+        run_id="run-1",
+        version=version,
+        promoted=promoted,
+        reason="because",
+        report_page=REPORT,
+        further_pages=pages if texts is EVERYWHERE else None,
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "result", "reasons"),
     [
         (OutcomeKind.TRAINING_REQUESTED, "a training is requested", []),
-        (OutcomeKind.HELD, "the training is held", [("held because", "because")]),
-        (
-            OutcomeKind.SUPERSEDED,
-            "superseded, no training of its own",
-            [("superseded because", "because")],
-        ),
+        (OutcomeKind.HELD, "the training is held", ["held because"]),
+        (OutcomeKind.SUPERSEDED, "superseded, no training of its own", ["superseded because"]),
     ],
 )
 def test_a_decision_is_told_with_day_features_and_reason(
-    kind: OutcomeKind, result: str, reasons: list[tuple[str, str]]
+    kind: OutcomeKind, result: str, reasons: list[str]
 ) -> None:
-    told = NOWHERE.decision(outcome(kind))
+    told = decision(kind, texts=NOWHERE)
     assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {result}"
     feature = ("feature description", "distance 0.6100, threshold 0.3")
-    assert told.lines == (feature, *reasons, ("monitoring job", "job-1"))
+    because = [(name, "because") for name in reasons]
+    assert told.lines == (feature, *because, ("monitoring job", "job-1"))
     assert told.links == ()
 
 
 @pytest.mark.parametrize(
-    ("end", "says"),
+    ("version", "promoted", "says"),
     [
-        (training("7", True), "new champion: version 7"),
-        (training("7", False), "challenger not promoted, the champion stays: version 7"),
-        (training(None, False), "training failed, the champion stays"),
+        ("7", True, "new champion: version 7"),
+        ("7", False, "challenger not promoted, the champion stays: version 7"),
+        (None, False, "training failed, the champion stays"),
     ],
 )
-def test_the_end_of_a_training_answers_the_event(end: TrainingEnd, says: str) -> None:
-    told = NOWHERE.training_end(end)
+def test_the_end_of_a_training_answers_the_event(
+    version: str | None, promoted: bool, says: str
+) -> None:
+    told = training_end(version, promoted, NOWHERE)
     assert told.headline == f"Drift of transak-i1-train-model on 2026-05-04: {says}"
     assert told.lines == (("reason", "because"), ("monitoring job", "job-1"))
-    assert told.answers == decided_identity(end.key) != told.identity
+    assert told.answers == decision().identity
 
 
 def test_an_event_is_told_when_it_is_decided_and_when_it_is_settled_and_at_no_other_step() -> None:
-    found = {kind: identity_of(outcome(kind)) for kind in OutcomeKind}
-    key = f"{MONITOR}/job-1"
+    found = {kind: identity_of(record(kind)) for kind in OutcomeKind}
     assert {kind: identity for kind, identity in found.items() if identity} == {
-        OutcomeKind.HELD: decided_identity(key),
-        OutcomeKind.TRAINING_REQUESTED: decided_identity(key),
-        OutcomeKind.SUPERSEDED: settled_identity(key),
+        OutcomeKind.HELD: decision().identity,
+        OutcomeKind.TRAINING_REQUESTED: decision().identity,
+        OutcomeKind.SUPERSEDED: training_end().identity,
     }
-    assert NOWHERE.training_end(training("7", True)).identity == settled_identity(key)
+    assert training_end().identity == settled_identity(KEY) != decision().identity
 
 
 def test_links_lead_to_report_run_and_console() -> None:
-    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD), run_id="run-1")
-    addresses = dict(told.links)
+    addresses = dict(decision().links)
     assert list(addresses) == ["Drift report", "description on Vertex AI", "Training run"]
-    dagster = "https://dagster.example.com/x"
-    assert addresses["Training run"] == f"{dagster}/runs/run-1"
-    assert addresses["Drift report"].startswith(f"{dagster}/assets/i2/drift_report?")
-    assert "2026-05-04" in addresses["Drift report"]
+    assert addresses["Training run"] == f"{DAGSTER}/runs/run-1"
+    assert addresses["Drift report"] == f"{DAGSTER}{REPORT}"
     assert addresses["description on Vertex AI"].startswith(
         "https://console.cloud.google.com/vertex-ai/model-monitoring/locations/europe-west6/"
     )
-    end = replace(training("7", True), console_url="https://console.example.com")
-    assert [title for title, _ in EVERYWHERE.training_end(end).links] == [
-        "Training run",
-        "Training on Vertex AI",
-        "Drift report",
-        "Monitor on Vertex AI",
-    ]
+    assert training_end().links == (
+        ("Training run", f"{DAGSTER}/runs/run-1"),
+        ("Drift report", f"{DAGSTER}{REPORT}"),
+        ("Training on Vertex AI", "https://console.example.com"),
+    )
 
 
 def test_a_digest_counts_all_and_shows_some() -> None:
-    many = [
-        NOWHERE.decision(outcome(kind, job=f"job-{n}"))
-        for n, kind in enumerate([OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 999])
-    ]
+    kinds = [OutcomeKind.TRAINING_REQUESTED, *[OutcomeKind.HELD] * 99]
+    many = [decision(kind, job=f"job-{n}") for n, kind in enumerate(kinds)]
     told = EVERYWHERE.digest(many)
-    assert told.headline == "1000 messages about drift of transak-i1-train-model"
-    assert told.lines[:2] == (("the training is held", "999"), ("a training is requested", "1"))
-    assert told.lines[-1] == ("and more", "990")
+    assert told.headline == "100 messages about drift of transak-i1-train-model"
+    assert told.lines[:2] == (("the training is held", "99"), ("a training is requested", "1"))
+    assert told.lines[-1] == ("and more", "90")
     assert len(told.lines) == 13
     assert [title for title, _ in told.links] == ["Drift events"]
     assert EVERYWHERE.digest(many[::-1]).identity == told.identity
@@ -132,7 +143,7 @@ def test_a_digest_counts_all_and_shows_some() -> None:
 
 def test_slack_sees_no_markup_mention_or_link_in_a_value() -> None:
     hostile = "<!channel> <https://evil.example|ok> & `x` *b*\n_i_ https://evil.example"
-    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD, hostile, feature=hostile))
+    told = decision(detail=hostile, features=(hostile,))
     text = slack_text(told)
     links = f"\n{text.rpartition(chr(10))[2]}"
     body = text.removesuffix(links)
@@ -146,7 +157,7 @@ def test_slack_sees_no_markup_mention_or_link_in_a_value() -> None:
 
 
 def test_a_link_that_takes_all_the_room_is_left_out_of_slack_alone() -> None:
-    told = EVERYWHERE.decision(outcome(OutcomeKind.HELD, feature="ä" * 256), run_id="run-1")
+    told = decision(features=("ä" * 256,))
     text = slack_text(told)
     assert "on Vertex AI" not in text
     assert text.splitlines()[-1].endswith("/runs/run-1|Training run>")
@@ -167,9 +178,7 @@ def test_the_message_id_is_the_events_own() -> None:
     def email(told: Notification, at: datetime) -> dict[str, str]:
         return dict(notification_email(told, ADDRESSES, at).items())
 
-    first = NOWHERE.decision(outcome(OutcomeKind.HELD))
-    other = NOWHERE.decision(outcome(OutcomeKind.HELD, job="job-2"))
-    end = NOWHERE.training_end(training("7", True))
+    first, other, end = decision(), decision(job="job-2"), training_end()
     sent, again = email(first, MIDNIGHT), email(first, datetime(2026, 6, 1, tzinfo=UTC))
     assert sent["Message-ID"] == again["Message-ID"] != email(other, MIDNIGHT)["Message-ID"]
     assert email(end, MIDNIGHT)["In-Reply-To"] == sent["Message-ID"]
@@ -179,9 +188,7 @@ def test_the_message_id_is_the_events_own() -> None:
 @settings(max_examples=25)
 @given(text=st.text(max_size=2_000), name=st.text(min_size=1, max_size=300))
 def test_any_text_makes_a_message_of_bounded_length(text: str, name: str) -> None:
-    event = drift_event("job", {f"{name}{n}": 0.5 for n in range(200)})
-    record = outcome(OutcomeKind.HELD, text).model_copy(update={"event": event})
-    told = EVERYWHERE.decision(record)
+    told = decision(detail=text, features=tuple(f"{name}{n}" for n in range(200)))
     told = replace(told, lines=told.lines * 3, links=(*told.links, (name, "http://a")))
     assert len(slack_text(told)) <= MAX_SLACK_LENGTH
     message = notification_email(told, ADDRESSES, MIDNIGHT).as_bytes()

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from transak_drift.reports.links import asset_partition_page, feature_drift_page
+from transak_drift.reports.links import asset_partition_page, console_page
 
 JOB = "projects/123/locations/europe-west6/modelMonitors/transak-i1/modelMonitoringJobs/77"
 
@@ -18,14 +18,14 @@ def test_the_page_of_a_partition_in_the_dagster_ui() -> None:
 
 
 def test_the_page_of_a_feature_keeps_any_name() -> None:
-    address = urlsplit(feature_drift_page(JOB, "Text & Typ=ü"))
+    address = urlsplit(console_page(JOB, "af-finanzen", "Text & Typ=ü"))
     assert address.path == (
         "/vertex-ai/model-monitoring/locations/europe-west6/model-monitors/transak-i1"
         "/model-monitoring-jobs/77/feature-drift"
     )
-    assert parse_qs(address.query) == {"project": ["123"], "featureName": ["Text & Typ=ü"]}
+    assert parse_qs(address.query) == {"project": ["af-finanzen"], "featureName": ["Text & Typ=ü"]}
 
 
 def test_a_foreign_resource_name_makes_no_address() -> None:
     with pytest.raises(ValueError, match="modelMonitoringJobs"):
-        feature_drift_page("projects/x/locations/y/endpoints/1", "type")
+        console_page("projects/x/locations/y/endpoints/1", "x")
