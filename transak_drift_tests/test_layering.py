@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Import:
         return f"{self.importer}:{self.line} imports {self.names[-1]}"
 
 
+@cache
 def modules_of(source: Path) -> dict[str, ast.Module]:
     """Parse every module below a package's directory, by its dotted name."""
     modules = {}
@@ -98,6 +100,7 @@ def imports_of(name: str, tree: ast.Module) -> Iterator[Import]:
     yield from visit(tree, at_load=True)
 
 
+@cache
 def all_imports(source: Path) -> list[Import]:
     return [found for name, tree in modules_of(source).items() for found in imports_of(name, tree)]
 
@@ -257,7 +260,6 @@ def test_a_circle_is_found_only_where_it_runs_on_loading(tmp_path: Path) -> None
     cycle = import_cycle(write_tree(tmp_path, files))
     assert cycle is not None
     assert {name.split(".")[-1] for name in cycle} == {"a", "b", "c"}
-    files["config/c.py"] = "def f():\n    import transak_drift.config.a"
-    assert import_cycle(write_tree(tmp_path, files)) is None
-    files["config/c.py"] = "if TYPE_CHECKING:\n    import transak_drift.config.a"
-    assert import_cycle(write_tree(tmp_path, files)) is None
+    for number, beginning in enumerate(("def f()", "if TYPE_CHECKING")):
+        files["config/c.py"] = f"{beginning}:\n    import transak_drift.config.a"
+        assert import_cycle(write_tree(tmp_path / str(number), files)) is None
