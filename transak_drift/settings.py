@@ -12,9 +12,9 @@ from pydantic import Field, Json, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transak_drift.config.errors import ConfigError, ConfigFault, faults_from_pydantic
-from transak_drift.config.fields import NotificationChannel, PubSubId
 from transak_drift.config.model_configs import load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.sections import NotificationChannel, PubSubId
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
 

@@ -37,10 +37,10 @@ PathArgument = Annotated[
     Path | None, typer.Argument(help="The file or folder; by default what Dagster loads.")
 ]
 
-app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
+config = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 
 
-@app.command("check")
+@config.command("check")
 def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """Read the configuration of each model, and the data that it names; status 2 with a fault."""
     named = path or load_settings().config
@@ -70,13 +70,13 @@ def _check_data(config: MonitoringConfig) -> str:
         raise ConfigError("the configuration", [fault]) from None
 
 
-@app.command("schema")
+@config.command("schema")
 def schema() -> None:
     """Write the JSON Schema of the configuration, for editors."""
     print_json(config_json_schema())
 
 
-@app.command("terraform")
+@config.command("terraform")
 def terraform(
     path: PathArgument = None,
     output: Annotated[
@@ -111,12 +111,12 @@ def terraform_variables(path: Path, directory: Path) -> dict[str, Any]:
         {
             "file": from_directory(file),
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            **config.model_dump(mode="json", include=TERRAFORM_KEYS),
-            **config.vertex.model_dump(mode="json", include=TERRAFORM_VERTEX_KEYS),
+            **model.model_dump(mode="json", include=TERRAFORM_KEYS),
+            **model.vertex.model_dump(mode="json", include=TERRAFORM_VERTEX_KEYS),
             "model_monitor_pattern": model_monitor_pattern(
-                config.model_monitor_id, config.further_model_monitor_ids
+                model.model_monitor_id, model.further_model_monitor_ids
             ),
         }
-        for file, config in zip(config_files(path), load_configs(path), strict=True)
+        for file, model in zip(config_files(path), load_configs(path), strict=True)
     ]
     return {"config_path": from_directory(path), "models": models}

@@ -23,10 +23,11 @@ from filelock import FileLock, Timeout
 from transak_drift.cli.dagster_home import (
     CODE_LOCATION,
     CODE_MODULE,
+    DagsterServices,
     dagster_home,
+    on_stop_signal,
     write_workspace,
 )
-from transak_drift.cli.dagster_services import DagsterServices, on_stop_signal
 from transak_drift.cli.output import print_error, print_line
 from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.platform import PlatformError
@@ -48,7 +49,7 @@ def dev(
     settings.load_configs()
     stopped = threading.Event()
     with ExitStack() as stack:
-        stack.enter_context(on_stop_signal(stopped.set))
+        stack.enter_context(on_stop_signal(lambda *_: stopped.set()))
         home = dagster_home(settings.home)
         for directory in dict.fromkeys([settings.home.resolve(), home.resolve()]):
             stack.enter_context(_exclusive_use(directory))
@@ -120,15 +121,9 @@ def _exclusive_use(directory: Path) -> Generator[None]:
 
 
 def _check_port_is_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            # As servers do: a port whose last connections are still closing is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen()
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         holder = _port_holder(port) if error.errno == errno.EADDRINUSE else None
         problem = f"is in use by {holder}" if holder else f"cannot be used ({error.strerror})"

@@ -53,7 +53,6 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     from transak_drift.google_cloud import project_access
     from transak_drift.google_cloud.log_entries import check_log_entries
     from transak_drift.google_cloud.session import RestSession
-    from transak_drift.pubsub.connection import connect
     from transak_drift.pubsub.inspection import inspect_trigger_queue
     from transak_drift.vertex.dataset_input import BATCH_PREDICTION
     from transak_drift.vertex.inspection import inspect_vertex
@@ -78,25 +77,22 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
         bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
         agent = project_access.agent("vertex-mm", number)
         output_checks.append(project_access.check_monitoring_output(session, bucket, agent))
-    queue = gcp_trigger_queue_resource(settings)
-    clients = connect(queue.endpoint(), queue.service_account())
-    try:
-        return [
-            number_check,
-            project_access.check_permissions(session, config, permissions),
-            *vertex.checks,
-            _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
-            _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
-            *output_checks,
-            sink,
-            check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
-            project_access.check_notification_channel(session, config, channel),
-            *inspect_trigger_queue(
-                clients, config, publishers, is_pulled=settings.trigger == "dagster"
-            ),
-        ]
-    finally:
-        clients.close()
+    with gcp_trigger_queue_resource(settings).open(config) as queue:
+        queue_checks = inspect_trigger_queue(
+            queue, publishers, is_pulled=settings.trigger == "dagster"
+        )
+    return [
+        number_check,
+        project_access.check_permissions(session, config, permissions),
+        *vertex.checks,
+        _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
+        _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
+        *output_checks,
+        sink,
+        check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
+        project_access.check_notification_channel(session, config, channel),
+        *queue_checks,
+    ]
 
 
 def _inspect_dataset(

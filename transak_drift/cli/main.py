@@ -16,20 +16,21 @@ from transak_drift.config.errors import ConfigError
 from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 
-COMMANDS = (
-    "demo",
-    "dev",
-    "publish-drift",
-    "explain",
-    "status",
-    "backfill",
-    "doctor",
-    "notify-test",
-    "compare",
-    "compile-pipelines",
-    "dead-letters",
-    "config",
-)
+# The module of each command.
+COMMANDS = {
+    "demo": "demo",
+    "dev": "dev",
+    "publish-drift": "messages",
+    "explain": "messages",
+    "status": "status",
+    "backfill": "backfill",
+    "doctor": "doctor",
+    "notify-test": "notify_test",
+    "compare": "compare",
+    "compile-pipelines": "compile_pipelines",
+    "dead-letters": "messages",
+    "config": "config",
+}
 USAGE_ERROR = 2
 
 
@@ -42,13 +43,13 @@ class _LazyCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        name = cmd_name.replace("-", "_")
-        module = vars(import_module(f"transak_drift.cli.{name}"))
-        if "app" in module:
-            return typer.main.get_command(module["app"])
-        command_app = typer.Typer(add_completion=False)
-        command_app.command(cmd_name)(module[name])
-        return typer.main.get_command(command_app)
+        module = import_module(f"transak_drift.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        if not isinstance(command, typer.Typer):
+            command_app = typer.Typer(add_completion=False)
+            command_app.command(cmd_name)(command)
+            command = command_app
+        return typer.main.get_command(command)
 
 
 app = typer.Typer(

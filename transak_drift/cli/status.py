@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.cli import output
-from transak_drift.cli.dagster_home import existing_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
@@ -50,8 +51,8 @@ def _document(settings: Settings, config: MonitoringConfig) -> dict[str, Any]:
 
 def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dict[str, Any]] | None:
     """Return the drift events that are not answered yet, from Dagster's event log."""
-    home = existing_dagster_home(settings.home)
-    if home is None:
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster_home").resolve()
+    if not (home / "dagster.yaml").exists():
         return []
     inbox, deadline = Inbox(), time.monotonic() + _EVENT_LOG_SECONDS
     try:

@@ -56,6 +56,13 @@ class ConfigFault:
         return f"{self.path}{shown}: {self.problem}; fix: {self.fix}"
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What a key holds that an object of the text has more than once: no setting takes it."""
+
+    last: Any
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; lists every fault and the file they stand in."""
 
@@ -99,6 +106,9 @@ def faults_from_pydantic(
 def _fault(item: ErrorDetails, model: type[BaseModel]) -> ConfigFault:
     location, kind, value = item["loc"], item["type"], item["input"]
     meaning, siblings = _meaning_and_siblings(location, model)
+    if isinstance(value, Repeated):
+        path = dotted_path(location)
+        return ConfigFault(path, value.last, "is given more than once", "keep one")
     if kind == "extra_forbidden":
         words = re.sub(r"[- ]", "_", str(location[-1]).strip().lower())
         near = difflib.get_close_matches(words, siblings, n=1)

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,21 +19,24 @@ from transak_drift.config.errors import (
     MISSING,
     ConfigError,
     ConfigFault,
+    Repeated,
     faults_from_pydantic,
 )
-from transak_drift.config.fields import (
+from transak_drift.config.sections import (
     CalendarDay,
+    CsvFormat,
     DisplayName,
     EmailAddress,
     FeatureName,
     ModelMonitorId,
     NotificationChannel,
+    NotificationConfig,
     PositiveCount,
     PubSubId,
     Section,
+    VertexConfig,
     fault,
 )
-from transak_drift.config.sections import CsvFormat, NotificationConfig, VertexConfig
 
 DEFAULT_TRIGGER_TOPIC = "ps-transak-i1-train-trigger"
 CATEGORICAL_BY_DEFAULT = frozenset({"description", "type"})
@@ -204,10 +206,10 @@ class MonitoringConfig(Section):
     def _belong_to_thresholds(
         cls, types: dict[str, FeatureType], info: ValidationInfo
     ) -> dict[str, FeatureType]:
-        others = sorted(types.keys() - info.data.get("drift_thresholds", types).keys())
+        others = ", ".join(sorted(types.keys() - info.data.get("drift_thresholds", types).keys()))
         if others:
             problem, fix = "has features without a threshold: {names}", "add it, or remove the type"
-            raise fault(problem, fix, names=", ".join(others))
+            raise fault(problem, fix, names=others)
         return types
 
     @field_validator("retrain_policy")
@@ -241,48 +243,28 @@ class MonitoringConfig(Section):
 
         Categorical is the L-infinity distance, numerical the Jensen-Shannon divergence.
         """
-        declared = self.feature_types.get(feature)
-        if declared is None and feature in CATEGORICAL_BY_DEFAULT:
-            return "categorical"
-        return declared
+        default = "categorical" if feature in CATEGORICAL_BY_DEFAULT else None
+        return self.feature_types.get(feature, default)
 
 
 def parse_config(text: str, source: str, asset_prefix: str | None = None) -> MonitoringConfig:
-    """Read a configuration from JSON text.
+    """Read a configuration from JSON text, with an asset prefix where the text sets none.
 
-    Args:
-        text: the JSON text.
-        source: where it came from, for errors.
-        asset_prefix: the prefix where the text sets none.
-
-    Raises:
-        ConfigError: lists every fault with its path, value and fix.
+    A ConfigError lists every fault with its path, value and fix; `source` names the text in it.
     """
+    document = _read_object(text, source)
+    if isinstance(document.get("$schema"), str):
+        del document["$schema"]
     try:
-        document = _read_object(text, source)
-        if isinstance(document.get("$schema"), str):
-            del document["$schema"]
         return MonitoringConfig.model_validate({"asset_prefix": asset_prefix, **document})
     except ValidationError as error:
-        faults = [
-            fault
-            if not isinstance(fault.value, _Repeated)
-            else ConfigFault(fault.path, fault.value.last, "is given more than once", "keep one")
-            for _, fault in faults_from_pydantic(error, MonitoringConfig)
-        ]
+        faults = [fault for _, fault in faults_from_pydantic(error, MonitoringConfig)]
     raise ConfigError(source, faults)
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeated:
-    """What a key holds that an object has more than once: no setting takes it."""
-
-    last: Any
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     counts = Counter(key for key, _ in pairs)
-    return {key: value if counts[key] == 1 else _Repeated(value) for key, value in pairs}
+    return {key: value if counts[key] == 1 else Repeated(value) for key, value in pairs}
 
 
 def _read_object(text: str, source: str) -> dict[str, Any]:

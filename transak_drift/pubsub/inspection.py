@@ -6,35 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.api_core import exceptions
-from google.iam.v1 import iam_policy_pb2
 
-from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.google_cloud.check import Check, missing, passed, unknown
-from transak_drift.pubsub.connection import CALL_OPTIONS, PubSubClients
+from transak_drift.pubsub.connection import CALL_OPTIONS
+from transak_drift.pubsub.trigger_queue import TriggerQueue
 
 _APPLY = "run `terraform apply` in terraform/"
 _PUBLISHER_ROLES = {"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin"}
 
 
 def inspect_trigger_queue(
-    clients: PubSubClients,
-    config: MonitoringConfig,
-    publishers: Mapping[str, str],
-    *,
-    is_pulled: bool,
+    queue: TriggerQueue, publishers: Mapping[str, str], *, is_pulled: bool
 ) -> list[Check]:
     """Hold topics, subscriptions and their IAM against what the trigger needs.
 
     The publishers are the IAM principals that must be able to publish to the trigger topic, by
     name. There is a trigger subscription only where Dagster pulls it.
     """
-    project = config.project_id
-    topic = topic_name(project, config.trigger_topic)
-    subscription = subscription_name(project, config.trigger_subscription)
-    dead_letters = topic_name(project, config.dead_letter_topic)
-    kept = subscription_name(project, config.dead_letter_subscription)
-    publisher, subscriber = clients
+    publisher, subscriber = queue.clients
+    topic, dead_letters = queue.topic, queue.dead_letter_topic
+    kept = queue.dead_letter_subscription
     checks = [
         _check_topic(publisher, "trigger topic", topic),
         _check_topic(publisher, "dead-letter topic", dead_letters),
@@ -48,23 +39,24 @@ def inspect_trigger_queue(
     if is_pulled:
         name = "trigger subscription"
         checks += [
-            _check_subscription(subscriber, name, subscription, topic, dead_letters),
-            _check_own_access(subscriber, f"IAM on the {name}", subscription, "subscriber"),
+            _check_subscription(subscriber, name, queue.name, topic, dead_letters),
+            _check_own_access(subscriber, f"IAM on the {name}", queue.name, "subscriber"),
         ]
     return checks
 
 
 def _check_topic(client: Any, name: str, topic: str) -> Check:
-    def fault() -> None:
+    def fault() -> str:
         client.get_topic(topic=topic, **CALL_OPTIONS)
+        return ""
 
-    return _check(name, topic, "pubsub.topics.get", fault, _APPLY)
+    return _check(name, topic, "pubsub.topics.get", fault)
 
 
 def _check_subscription(
     client: Any, name: str, subscription: str, topic: str, dead_letters: str | None
 ) -> Check:
-    def fault() -> str | None:
+    def fault() -> str:
         found = client.get_subscription(subscription=subscription, **CALL_OPTIONS)
         faults = []
         if found.topic != topic:
@@ -77,17 +69,16 @@ def _check_subscription(
             faults.append(f"its dead letters go {where}, not to {dead_letters}")
         if found.filter:
             faults.append(f"its filter {found.filter!r} holds messages back")
-        return f"{subscription}: {'; '.join(faults)}" if faults else None
+        return f"{subscription}: {'; '.join(faults)}" if faults else ""
 
-    return _check(name, subscription, "pubsub.subscriptions.get", fault, _APPLY)
+    return _check(name, subscription, "pubsub.subscriptions.get", fault)
 
 
 def _check_publisher(client: Any, name: str, topic: str, principal: str) -> Check:
-    def fault() -> str | None:
-        request = iam_policy_pb2.GetIamPolicyRequest(resource=topic)
-        for binding in client.get_iam_policy(request=request, **CALL_OPTIONS).bindings:
-            if binding.role in _PUBLISHER_ROLES and principal in binding.members:
-                return None
+    def fault() -> str:
+        policy = client.get_iam_policy(request={"resource": topic}, **CALL_OPTIONS)
+        if any(principal in x.members for x in policy.bindings if x.role in _PUBLISHER_ROLES):
+            return ""
         return f"{principal} may not publish to {topic}, so that its messages are lost"
 
     fix = f"grant roles/pubsub.publisher on the topic to it: {_APPLY}"
@@ -97,19 +88,17 @@ def _check_publisher(client: Any, name: str, topic: str, principal: str) -> Chec
 def _check_own_access(client: Any, name: str, resource: str, role: str) -> Check:
     permission = f"pubsub.{'topics.publish' if role == 'publisher' else 'subscriptions.consume'}"
 
-    def fault() -> str | None:
-        request = iam_policy_pb2.TestIamPermissionsRequest(
-            resource=resource, permissions=[permission]
-        )
+    def fault() -> str:
+        request = {"resource": resource, "permissions": [permission]}
         granted = client.test_iam_permissions(request=request, **CALL_OPTIONS).permissions
-        return None if permission in granted else f"missing: {permission}"
+        return "" if permission in granted else f"missing: {permission}"
 
     fix = f"grant roles/pubsub.{role} on {resource} to Dagster"
     return _check(name, resource, permission, fault, fix)
 
 
 def _check(
-    name: str, resource: str, permission: str, fault: Callable[[], str | None], fix: str
+    name: str, resource: str, permission: str, fault: Callable[[], str], fix: str = _APPLY
 ) -> Check:
     """Return what a look at a resource, which needs a permission, found wrong with it."""
     try:
@@ -122,4 +111,4 @@ def _check(
         return passed(name, "this Pub/Sub server has no IAM: everyone may do everything")
     except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
         return unknown(name, f"{resource}: {str(error)[:200]}", "try again")
-    return passed(name, resource) if found is None else missing(name, found, fix)
+    return missing(name, found, fix) if found else passed(name, resource)

@@ -62,7 +62,7 @@ class TriggerQueue(Subscription):
         self.dead_letter_topic = topic_name(project, config.dead_letter_topic)
         self.dead_letter_subscription = subscription_name(project, config.dead_letter_subscription)
         super().__init__(clients.subscriber, self.subscription)
-        self._clients = clients
+        self.clients = clients
         self._dead_letters = Subscription(clients.subscriber, self.dead_letter_subscription)
 
     def ensure_exists(self) -> None:
@@ -91,14 +91,9 @@ class TriggerQueue(Subscription):
     ) -> Iterator[ReceivedMessage]:
         """Pull until nothing is left, or a bound is reached; for 20 seconds at most.
 
-        Args:
-            maximum_messages: at most so many messages.
-            maximum_bytes: no further call once so many bytes were pulled.
-            wait_seconds: how long a call waits for a message, 2 or more: a call that is given up
-                while its answer is on the way leaves messages leased to nobody for a while.
-
-        Raises:
-            PlatformError: also where nothing will ever come, since the topic was deleted.
+        No further call once so many bytes were pulled. A call waits for `wait_seconds`, 2 or more:
+        one that is given up while its answer is on the way leaves messages leased to nobody.
+        Raises `PlatformError` also where nothing will ever come, since the topic was deleted.
         """
         bounds = (maximum_messages, maximum_bytes, _MAX_PULL_SECONDS)
         is_empty = True
@@ -132,7 +127,7 @@ class TriggerQueue(Subscription):
 
     def list_dead_letters(self, maximum: int | None = None) -> list[DeadLetterMessage]:
         """Look at dead letters, oldest first and at most `maximum`, and leave them there."""
-        return [letter for page in self._dead_letter_pages(maximum) for letter in page]
+        return [x for page in self._dead_letter_pages(maximum) for x in page.values()]
 
     def replay_dead_letters(
         self, maximum: int | None = None, source_message_ids: Sequence[str] | None = None
@@ -146,11 +141,15 @@ class TriggerQueue(Subscription):
         published: list[str] = []
         with closing(self._dead_letter_pages(maximum)) as pages:
             for page in pages:
-                chosen = [x for x in page if wanted is None or x.source_message_id in wanted]
+                chosen = [
+                    letter
+                    for letter in page.values()
+                    if wanted is None or letter.source_message_id in wanted
+                ]
                 published += self._publish(self.topic, [replayed_message(x) for x in chosen])
                 self._dead_letters.acknowledge([x.message.ack_id for x in chosen])
                 for letter in chosen:
-                    page.remove(letter)
+                    del page[letter.message.message_id]
                     missing.pop(letter.source_message_id, None)
                 if wanted is not None and not missing:
                     break
@@ -158,12 +157,12 @@ class TriggerQueue(Subscription):
 
     def close(self) -> None:
         """Close the clients."""
-        self._clients.close()
+        self.clients.close()
 
     def _ensure(
         self, subscription: Subscription, topic: str, policy: types.DeadLetterPolicy | None
     ) -> None:
-        name, (publisher, subscriber) = subscription.name, self._clients
+        name, (publisher, subscriber) = subscription.name, self.clients
         with pubsub_errors(name, "roles/pubsub.editor"):
             found = subscription.attached_topic()
             if found == topic:
@@ -211,7 +210,7 @@ class TriggerQueue(Subscription):
             ]
 
     def _publish_batch(self, topic: str, batch: list[Any], reduces_refused: bool) -> list[str]:
-        publish = self._clients.publisher.publish
+        publish = self.clients.publisher.publish
         try:
             return list(publish(topic=topic, messages=batch, **CALL_OPTIONS).message_ids)
         except exceptions.InvalidArgument:
@@ -223,26 +222,24 @@ class TriggerQueue(Subscription):
         halves = (batch[:middle], batch[middle:])
         return [i for half in halves for i in self._publish_batch(topic, half, True)]
 
-    def _dead_letter_pages(self, maximum: int | None) -> Generator[list[DeadLetterMessage]]:
-        """Pull dead letters; what the caller leaves in the pages is given back at the end."""
+    def _dead_letter_pages(self, maximum: int | None) -> Generator[dict[str, DeadLetterMessage]]:
+        """Pull dead letters by id; what the caller leaves in the pages is given back at the end."""
         kept: dict[str, DeadLetterMessage] = {}
+        page: dict[str, DeadLetterMessage] = {}
         seen: set[str] = set()
-        page: list[DeadLetterMessage] = []
         deliveries = self._dead_letters.deliveries(_PAGE_WAIT_SECONDS, maximum or sys.maxsize)
         try:
             while pulled := list(islice(deliveries, MAX_PULL_MESSAGES)):
-                letters = {item.message.message_id: read_dead_letter(item) for item in pulled}
+                page = {item.message.message_id: read_dead_letter(item) for item in pulled}
                 # One whose lease ends while the others are read comes again: also where it was
                 # taken out under an ack id that had expired.
-                again = [letters[key] for key in letters.keys() & seen]
-                taken_out = [x for x in again if x.message.message_id not in kept]
-                self._dead_letters.acknowledge([x.message.ack_id for x in taken_out])
-                kept |= {x.message.message_id: x for x in again if x not in taken_out}
-                page = [letters[key] for key in letters if key not in seen]
-                seen |= letters.keys()
+                again = {key: page.pop(key) for key in seen & page.keys()}
+                taken_out = again.keys() - kept.keys()
+                self._dead_letters.acknowledge([again.pop(key).message.ack_id for key in taken_out])
+                kept |= again
+                seen |= page.keys()
                 yield page
-                kept |= {letter.message.message_id: letter for letter in page}
-                page = []
+                kept |= page
         finally:
             deliveries.close()
-            self._dead_letters.release([x.message.ack_id for x in (*kept.values(), *page)])
+            self._dead_letters.release([x.message.ack_id for x in (kept | page).values()])

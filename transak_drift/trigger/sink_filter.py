@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from transak_drift.config.fields import MODEL_MONITOR_ID
+from transak_drift.config.sections import MODEL_MONITOR_ID
 from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
 
 TEMPLATE_NAME = "sink_filter.tftpl"

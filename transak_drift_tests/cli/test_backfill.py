@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from transak_drift.cli.backfill import BACKFILL_TAG, asked_days, days_to_monitor
-from transak_drift.cli.main import app
 from transak_drift.config.errors import ConfigError
-from transak_drift.config.monitoring_config import load_config
 from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
@@ -31,16 +27,18 @@ from transak_drift.defs.keys import (
     PREPARE_JOB,
     ModelNames,
 )
+from transak_drift_tests.cli.commands import call
+from transak_drift_tests.config.configurations import configuration
 
 NAMES = ModelNames()
-REPOSITORY = Path(__file__).parents[2]
 FIRST = date(2026, 3, 2)
 # The first half of the days with transactions is the baseline.
 AVAILABLE = [FIRST + timedelta(days=n) for n in (0, 1, 3, 4)]
 DAYS = [FIRST + timedelta(days=n) for n in (1, 2, 3, 4)]
 # So many that none comes to its end before a signal does.
-LONG = [FIRST + timedelta(days=n) for n in range(1, 91)]
+LONG = [FIRST + timedelta(days=n) for n in range(1, 50)]
 EMPTY, DRIFTED, BROKEN = DAYS[1], DAYS[2], DAYS[3]
+CONFIG = configuration()
 
 
 def write_transactions(path: Path, days: Sequence[date]) -> None:
@@ -54,56 +52,33 @@ def write_transactions(path: Path, days: Sequence[date]) -> None:
                 writer.writerow((day, "Coop" if number < coop else "Migros", "Card"))
 
 
-class Project:
-    """A directory of its own, with the settings that the command reads."""
-
-    def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
-        self.home = directory / "state"
-        self.variables = {
-            "TRANSAK_DRIFT_CONFIG": str(REPOSITORY / "monitoring_config.json"),
-            "TRANSAK_DRIFT_HOME": str(self.home),
-            "TRANSAK_DRIFT_TRANSACTIONS": str(directory / "transactions.csv"),
-        }
-        for name, value in self.variables.items():
-            patch.setenv(name, value)
-        for name in ("DAGSTER_HOME", "PUBSUB_EMULATOR_HOST"):
-            patch.delenv(name, raising=False)
-
-    def call(self, *words: str) -> Result:
-        return CliRunner().invoke(app, ["backfill", *words], catch_exceptions=False)
-
-    def document(self, *words: str) -> tuple[int, dict[str, Any]]:
-        result = self.call(*words, "--json")
-        return result.exit_code, json.loads(result.stdout)
-
-    @contextmanager
-    def instance(self) -> Generator[dg.DagsterInstance]:
-        instance = dg.DagsterInstance.from_config(str(self.home / "dagster_home"))
-        yield instance
-        instance.dispose()
-
-    def runs(self, job: str) -> list[dg.DagsterRun]:
-        with self.instance() as instance:
-            return list(instance.get_runs(dg.RunsFilter(job_name=job)))
+@pytest.fixture(autouse=True)
+def _transactions(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_transactions(project / "transactions.csv", AVAILABLE)
+    monkeypatch.setenv("TRANSAK_DRIFT_TRANSACTIONS", "transactions.csv")
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    write_transactions(tmp_path / "transactions.csv", AVAILABLE)
-    return Project(tmp_path, monkeypatch)
+def backfill(*further: str) -> Result:
+    return call("backfill", "--from", str(DAYS[0]), "--until", str(DAYS[-1]), *further)
 
 
-RANGE = ("--from", str(DAYS[0]), "--until", str(DAYS[-1]))
+def instance_of(project: Path) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_config(str(project / "state" / "dagster_home"))
 
 
-def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project: Project) -> None:
+def runs(project: Path, job: str) -> list[dg.DagsterRun]:
+    with instance_of(project) as instance:
+        return list(instance.get_runs(dg.RunsFilter(job_name=job)))
+
+
+def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project: Path) -> None:
     # Something lies where the day's transactions are kept.
-    days = project.home / "models" / CONFIG.model_monitor_id / "transactions"
+    days = project / "state" / "models" / CONFIG.model_monitor_id / "transactions"
     days.mkdir(parents=True)
     (days / f"date={BROKEN}").touch()
-    status, said = project.document(*RANGE)
-
-    assert status == 1
+    outcome = backfill("--json")
+    assert outcome.exit_code == 1
+    said = json.loads(outcome.stdout)
     assert said["failed"] == [str(BROKEN)]
     [failure] = [day for day in said["monitored"] if day["error"]]
     assert str(BROKEN) in failure["error"]
@@ -119,32 +94,31 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
         "type": "no day has drift of type",
     }
     # One run that the UI shows, and the history was refreshed once.
-    [run] = project.runs(DAILY_MONITORING_JOB)
+    [run] = runs(project, DAILY_MONITORING_JOB)
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert run.tags[BACKFILL_TAG] == f"{DAYS[0]}..{DAYS[-1]}"
-    assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
-    page = project.home.rglob("drift_history.html")
+    assert len(runs(project, PREPARE_JOB)) == len(runs(project, DRIFT_HISTORY_JOB)) == 1
+    page = (project / "state").rglob("drift_history.html")
     assert "0.40 &gt; 0.3" in next(page).read_text(encoding="utf-8")
 
     # Again: only the day without a report is looked at, and nothing is prepared anew.
-    result = project.call(*RANGE)
+    result = backfill()
     assert result.exit_code == 1
     assert "0 day(s) monitored, 3 left out" in result.stdout
     assert "1 failed" in result.stdout
     assert f"{BROKEN} failed (run " in result.stderr
     assert sentences["description"] in result.stdout
-    assert len(project.runs(DAILY_MONITORING_JOB)) == 2
-    assert len(project.runs(PREPARE_JOB)) == len(project.runs(DRIFT_HISTORY_JOB)) == 1
+    assert len(runs(project, DAILY_MONITORING_JOB)) == 2
+    assert len(runs(project, PREPARE_JOB)) == len(runs(project, DRIFT_HISTORY_JOB)) == 1
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was(project: Project, tmp_path: Path) -> None:
-    write_transactions(tmp_path / "transactions.csv", [FIRST, *LONG])
-    command = [str(Path(sys.executable).with_name("transak-drift"))]
+def test_an_interrupted_backfill_goes_on_where_it_was(project: Path) -> None:
+    write_transactions(project / "transactions.csv", [FIRST, *LONG])
+    command = [str(Path(sys.executable).with_name("transak-drift")), "backfill"]
     process = subprocess.Popen(
-        [*command, "backfill", "--from", str(DAYS[0]), "--until", str(LONG[-1])],
-        env={**os.environ, **project.variables},
-        # A shell's job in the background has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        [*command, "--from", str(DAYS[0]), "--until", str(LONG[-1])],
+        # As of a shell's job in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -159,7 +133,7 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project, tmp_path
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
 
-    with project.instance() as instance:
+    with instance_of(project) as instance:
         before = instance.get_materialized_partitions(NAMES.asset(DRIFT_REPORT))
         assert str(DAYS[0]) in before
         left = days_to_monitor(instance, NAMES, LONG, again=False, results_follow=False)
@@ -171,20 +145,17 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Project, tmp_path
         assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
 
 
-def test_a_model_that_cannot_be_prepared_fails_at_once(project: Project) -> None:
-    in_the_way = project.home / "models" / CONFIG.model_monitor_id / "transactions"
+def test_a_model_that_cannot_be_prepared_fails_at_once(project: Path) -> None:
+    in_the_way = project / "state" / "models" / CONFIG.model_monitor_id / "transactions"
     in_the_way.parent.mkdir(parents=True)
     in_the_way.touch()
-    result = project.call(*RANGE)
+    result = backfill()
     assert result.exit_code == 1
     assert result.stderr.startswith("job prepare_monitoring failed, run ")
     assert "Not a directory" in result.stderr
-    assert project.runs(DAILY_MONITORING_JOB) == []
+    assert runs(project, DAILY_MONITORING_JOB) == []
 
 
-CONFIG = load_config(REPOSITORY / "monitoring_config.json").model_copy(
-    update={"start_date": date(2026, 1, 1)}
-)
 TODAY = date(2026, 3, 1)
 
 
@@ -198,7 +169,6 @@ def test_the_days_end_yesterday_and_are_sixty_unless_told_otherwise() -> None:
     assert ask(first=date(2026, 2, 27)) == [date(2026, 2, 27), date(2026, 2, 28)]
     with pytest.raises(ConfigError, match="--days = 60: begins on 2025-12-31"):
         ask()
-    assert len(asked_days(CONFIG, first=None, last=None, number=None, today=date(2026, 5, 1))) == 60
 
 
 @pytest.mark.parametrize(

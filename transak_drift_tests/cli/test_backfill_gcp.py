@@ -8,20 +8,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from typer.testing import CliRunner, Result
 
-from transak_drift.cli.main import app
 from transak_drift.definitions import build_definitions, platform_resource
-from transak_drift.defs.keys import (
-    ModelNames,
-)
 from transak_drift.defs.monitoring_results_sensor import SENSOR_NAME
 from transak_drift.settings import load_settings
+from transak_drift_tests.cli.commands import call
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 
-NAMES = ModelNames()
 DAYS = [date(2026, 5, 1) + timedelta(days=n) for n in range(2)]
 NEVER = 1_000_000
 
@@ -57,16 +52,12 @@ def vertex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback
         yield server
 
 
-def backfill() -> Result:
-    words = ["backfill", "--from", str(DAYS[0]), "--until", str(DAYS[-1])]
-    return CliRunner().invoke(app, words, catch_exceptions=False)
-
-
 def test_started_jobs_are_awaited_and_not_started_again(
     vertex: LoopbackVertex, tmp_path: Path
 ) -> None:
     vertex.monitoring.job_looks = NEVER
-    first = backfill()
+    words = ("backfill", "--from", str(DAYS[0]), "--until", str(DAYS[-1]))
+    first = call(*words)
     assert first.exit_code == 0, first.output
     assert "0 day(s) monitored, 0 left out" in first.stdout
     assert "2 monitoring job(s) are awaited" in first.stdout
@@ -78,17 +69,16 @@ def test_started_jobs_are_awaited_and_not_started_again(
             vertex.monitoring.finish_at_next_look(job.name)
     settings = load_settings()
     definitions = build_definitions(settings, settings.load_configs())
-    instance = dg.DagsterInstance.from_config(str(tmp_path / "state" / "dagster_home"))
-    context = dg.build_sensor_context(
-        instance=instance, resources={"platform": platform_resource(settings)}
-    )
-    result = definitions.resolve_sensor_def(SENSOR_NAME)(context)
-    assert isinstance(result, dg.SensorResult)
-    for event in result.asset_events:
-        instance.report_runless_asset_event(event)
-    instance.dispose()
+    with dg.DagsterInstance.from_config(str(tmp_path / "state" / "dagster_home")) as instance:
+        context = dg.build_sensor_context(
+            instance=instance, resources={"platform": platform_resource(settings)}
+        )
+        result = definitions.resolve_sensor_def(SENSOR_NAME)(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            instance.report_runless_asset_event(event)
 
-    second = backfill()
+    second = call(*words)
     assert second.exit_code == 0, second.output
     assert "0 day(s) monitored, 1 left out" in second.stdout
     assert "1 monitoring job(s) are awaited" in second.stdout

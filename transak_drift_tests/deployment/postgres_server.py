@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -22,78 +22,6 @@ _PROGRAMS = ("initdb", "pg_ctl")
 _ACCOUNTS = ("postgres", "nobody")
 _START_SECONDS = 60
 USER = "dagster"
-
-
-class PostgresServer:
-    """A running server on loopback, with password authentication.
-
-    Attributes:
-        environment: the variables that `deployment/dagster.yaml` reads.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._account = _unprivileged_account()
-        # Not below pytest's directory, which only its owner may enter.
-        self._directory = Path(tempfile.mkdtemp(prefix="transak-drift-postgres-"))
-        self._data = self._directory / "data"
-        self._password = secrets.token_hex(16)
-        self.environment = {
-            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-            "DAGSTER_POSTGRES_PORT": str(port),
-            "DAGSTER_POSTGRES_USER": USER,
-            "DAGSTER_POSTGRES_PASSWORD": self._password,
-            "DAGSTER_POSTGRES_DATABASE": "postgres",
-        }
-
-    def __enter__(self) -> Self:
-        password_file = self._directory / "password"
-        password_file.write_text(self._password)
-        password_file.chmod(0o600)
-        if self._account is not None:
-            for path in (self._directory, password_file):
-                os.chown(path, self._account.pw_uid, self._account.pw_gid)
-        self._run(
-            *("initdb", "--no-sync", "--auth=scram-sha-256", f"--username={USER}"),
-            *(f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C", str(self._data)),
-        )
-        options = f"-p {self._port} -h 127.0.0.1 -k {self._directory}"
-        log = self._directory / "log"
-        self._run(
-            *("pg_ctl", "start", "--wait", f"--timeout={_START_SECONDS}", f"--log={log}"),
-            *(f"--options={options}", f"--pgdata={self._data}"),
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._run("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}")
-        shutil.rmtree(self._directory)
-
-    def _run(self, *command: str) -> None:
-        account: dict[str, Any] = {}
-        if self._account is not None:
-            account = {
-                "user": self._account.pw_uid,
-                "group": self._account.pw_gid,
-                "extra_groups": [],
-            }
-        done = subprocess.run(
-            command,
-            cwd=self._directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=2 * _START_SECONDS,
-            check=False,
-            **account,
-        )
-        assert done.returncode == 0, f"{command[0]}: {done.stderr}"
 
 
 @contextmanager
@@ -105,10 +33,61 @@ def deployed_dagster_home(directory: Path, monkeypatch: pytest.MonkeyPatch) -> G
     _require_postgres()
     directory.mkdir()
     shutil.copy(_INSTANCE_SETTINGS, directory)
-    with PostgresServer(_free_port()) as server:
-        for name, value in server.environment.items():
+    with _postgres_server() as environment:
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
         yield directory
+
+
+@contextmanager
+def _postgres_server() -> Generator[dict[str, str]]:
+    """Run a server on loopback; yields the variables that `deployment/dagster.yaml` reads."""
+    port, password = _free_port(), secrets.token_hex(16)
+    # Not below pytest's directory, which only its owner may enter.
+    directory = Path(tempfile.mkdtemp(prefix="transak-drift-postgres-"))
+    data, password_file = directory / "data", directory / "password"
+    password_file.write_text(password)
+    password_file.chmod(0o600)
+    run = partial(_run, directory)
+    account = _unprivileged_account()
+    if account is not None:
+        run = partial(_run, directory, user=account.pw_uid, group=account.pw_gid, extra_groups=[])
+        for path in (directory, password_file):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    run(
+        *("initdb", "--no-sync", "--auth=scram-sha-256", f"--username={USER}"),
+        *(f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C", str(data)),
+    )
+    run(
+        *("pg_ctl", "start", "--wait", f"--timeout={_START_SECONDS}", f"--pgdata={data}"),
+        *(f"--log={directory / 'log'}", f"--options=-p {port} -h 127.0.0.1 -k {directory}"),
+    )
+    try:
+        yield {
+            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+            "DAGSTER_POSTGRES_PORT": str(port),
+            "DAGSTER_POSTGRES_USER": USER,
+            "DAGSTER_POSTGRES_PASSWORD": password,
+            "DAGSTER_POSTGRES_DATABASE": "postgres",
+        }
+    finally:
+        run("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={data}")
+        shutil.rmtree(directory)
+
+
+def _run(directory: Path, *command: str, **account: Any) -> None:
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=2 * _START_SECONDS,
+        check=False,
+        **account,
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stderr}"
 
 
 def _require_postgres() -> None:

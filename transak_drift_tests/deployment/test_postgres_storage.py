@@ -1,15 +1,19 @@
-"""Dagster's storage in a real PostgreSQL, with the instance settings that are deployed."""
+"""The instance settings that are deployed, on a real PostgreSQL, and the code location."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
-from transak_drift.config.monitoring_config import load_config
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
@@ -18,24 +22,26 @@ from transak_drift.defs.keys import (
     ModelNames,
 )
 from transak_drift.settings import Settings
+from transak_drift_tests.config.configurations import REPOSITORY, configuration
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
+from transak_drift_tests.warm_processes import WarmProcess, run_dagster
 
-NAMES = ModelNames()
-
-REPOSITORY = Path(__file__).parents[2]
 DAY = date(2026, 3, 3)
+LIMIT_SECONDS = 90
 
 
-@pytest.fixture
-def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with deployed_dagster_home(tmp_path / "dagster_home", monkeypatch) as home:
+@pytest.fixture(scope="module")
+def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("deployment") / "dagster_home"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        deployed_dagster_home(directory, patch) as home,
+    ):
         yield home
 
 
 def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_path: Path) -> None:
-    config = load_config(REPOSITORY / "monitoring_config.json").model_copy(
-        update={"start_date": DAY - timedelta(days=1), "maximum_training_days": 2}
-    )
+    config = configuration(start_date=str(DAY - timedelta(days=1)), maximum_training_days=2)
     definitions = build_definitions(
         Settings(home=tmp_path / "state", rows_per_day=300, drift_from=DAY), [config]
     )
@@ -53,12 +59,59 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
         run = instance.get_run_by_id(run_id)
         assert run is not None
         assert run.status == dg.DagsterRunStatus.SUCCESS
+        key = ModelNames().asset(DRIFT_REPORT)
         [record] = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=NAMES.asset(DRIFT_REPORT), asset_partitions=[str(DAY)]),
-            limit=5,
+            dg.AssetRecordsFilter(asset_key=key, asset_partitions=[str(DAY)]), limit=5
         ).records
         assert record.asset_materialization is not None
         metadata = record.asset_materialization.metadata
         assert str(metadata["verdict"].value).startswith("drift in description")
         assert str(metadata[JOB_NAME_METADATA].value).startswith("projects/")
     assert not list(dagster_home.rglob("*.db")), "nothing is kept in SQLite"
+
+
+def test_the_code_location_serves_the_project_and_answers_its_health_check(
+    dagster_home: Path, tmp_path: Path
+) -> None:
+    """By the very command, health check and workspace of the compose file, on loopback."""
+    compose = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))
+    service = compose["services"]["code_location"]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    log = tmp_path / "log"
+    home = {"DAGSTER_HOME": str(dagster_home), "TRANSAK_DRIFT_HOME": str(tmp_path / "state")}
+
+    def dagster(*words: str) -> WarmProcess:
+        assert words[0] == "dagster"
+        changed = {"--port=4000": f"--port={port}", "--host=0.0.0.0": "--host=127.0.0.1"}
+        arguments = [changed.get(word, word) for word in words[1:]]
+        environment = {**os.environ, **home}
+        return WarmProcess(run_dagster, *arguments, environment=environment, log_file=log)
+
+    health_check = service["healthcheck"]["test"][1:]
+    assert dagster(*health_check).wait() != 0
+    server = dagster(*service["command"])
+    try:
+        wait_for_port(port, server, log)
+        assert dagster(*health_check).wait() == 0
+        text = (REPOSITORY / "deployment" / "workspace.yaml").read_text(encoding="utf-8")
+        workspace = tmp_path / "workspace.yaml"
+        workspace.write_text(
+            text.replace("host: code_location", "host: 127.0.0.1").replace("4000", str(port))
+        )
+        listing = dagster("dagster", "schedule", "list", "--workspace", str(workspace))
+        assert listing.wait() == 0, log.read_text()
+        assert "Schedule: daily_monitoring_schedule" in log.read_text()
+    finally:
+        server.kill()
+
+
+def wait_for_port(port: int, server: WarmProcess, log: Path) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline and server.exit_status is None:
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not in {LIMIT_SECONDS} s:\n{log.read_text(errors='replace')[-3_000:]}")

@@ -35,7 +35,7 @@ class QueueInTest(TriggerQueue):
     def publish_with(self, body: bytes, attributes: dict[str, str]) -> str:
         """Publish a message with attributes, as others do."""
         message = types.PubsubMessage(data=body, attributes=attributes)
-        response = self._clients.publisher.publish(topic=self.topic, messages=[message])
+        response = self.clients.publisher.publish(topic=self.topic, messages=[message])
         return response.message_ids[0]
 
 

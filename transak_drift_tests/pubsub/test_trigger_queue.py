@@ -61,31 +61,25 @@ def test_a_pull_whose_topic_was_deleted_says_so(queue: QueueInTest, clients: Pub
     assert queue.subscription in str(error.value)
 
 
-def test_a_deleted_topic_and_its_subscription_are_made_again(
+def test_deleted_topics_and_their_subscriptions_are_made_again(
     queue: QueueInTest, clients: PubSubClients, caplog: pytest.LogCaptureFixture
 ) -> None:
+    message_id = queue.publish(b"{")
+    queue.reject()
     queue.publish_with(b"waits", {"origin": "sink"})
-    clients.publisher.delete_topic(topic=queue.topic)
+    for topic in (queue.topic, queue.dead_letter_topic):
+        clients.publisher.delete_topic(topic=topic)
     with caplog.at_level(logging.WARNING):
         queue.ensure_exists()
     assert f"{queue.topic} had been deleted" in caplog.text
     queue.publish(b"new")
     found = {message.data: dict(message.attributes) for message in queue.take()}
     assert found == {b"waits": {"origin": "sink"}, b"new": {}}
+    [letter] = queue.list_dead_letters()
+    assert (letter.source_message_id, letter.reason) == (message_id, "not_json")
     caplog.clear()
     queue.ensure_exists()
     assert not caplog.text
-
-
-def test_a_deleted_dead_letter_topic_is_made_again_with_the_letters(
-    queue: QueueInTest, clients: PubSubClients
-) -> None:
-    message_id = queue.publish(b"{")
-    queue.publish_dead_letters([(m, "not_json", "detail") for m in queue.take()])
-    clients.publisher.delete_topic(topic=queue.dead_letter_topic)
-    queue.ensure_exists()
-    [letter] = queue.list_dead_letters()
-    assert (letter.source_message_id, letter.reason) == (message_id, "not_json")
 
 
 def test_a_subscription_of_another_topic_is_left_alone(

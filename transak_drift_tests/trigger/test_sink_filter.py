@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import transak_drift.trigger.sink_filter
-from transak_drift.config.fields import MODEL_MONITOR_ID
+from transak_drift.config.sections import MODEL_MONITOR_ID
 from transak_drift.trigger.sink_filter import TEMPLATE_NAME, lets_through, sink_filter
 from transak_drift.vertex.monitors import version_monitor_id
 from transak_drift_tests.trigger.log_entries import (
