@@ -3,7 +3,7 @@
 # KFP reads the annotations as objects: no `from __future__ import annotations` here.
 from kfp import dsl
 
-from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
+from transak_drift.pipelines.pipeline_predict import run_monitoring_op
 
 
 @dsl.component(base_image="python:3.12", install_kfp_package=False)

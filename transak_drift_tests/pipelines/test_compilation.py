@@ -22,12 +22,12 @@ from transak_drift import pipelines
 from transak_drift.cli.main import app
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
-from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.embedded_component import (
     MAX_SOURCE_BYTES,
     component_with_source,
     copy_with_imports,
 )
+from transak_drift.pipelines.pipeline_predict import run_monitoring
 from transak_drift.platform import PlatformError
 from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import CONFIG_FILE, configuration, document

@@ -11,9 +11,8 @@ from pyarrow import csv
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
-from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.vertex.monitoring_run import start_monitoring_run
-from transak_drift.vertex.monitors import apply_model_monitor
+from transak_drift.pipelines.pipeline_predict import run_monitoring
+from transak_drift.vertex.monitors import apply_model_monitor, start_monitoring_run
 from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex

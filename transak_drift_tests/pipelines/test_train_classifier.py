@@ -25,7 +25,7 @@ from transak_drift.local.transaction_generator import (
     GeneratorSettings,
     generate_day,
 )
-from transak_drift.pipelines.components.train_classifier import (
+from transak_drift.pipelines.pipeline_train import (
     train_classifier,
     train_classifier_op,
 )

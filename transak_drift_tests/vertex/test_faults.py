@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from transak_drift.platform import PlatformError, TemporaryPlatformError, TrainingRequest
-from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
+from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.platform import VertexPlatform
 from transak_drift.vertex.training_launch import launch_training
@@ -145,8 +145,8 @@ def test_a_refusal_names_caller_permission_resource_and_role(
     cloud: Cloud, method: str, permission: str, role: str
 ) -> None:
     account = "dagster@af-finanzen.iam.gserviceaccount.com"
-    endpoint = VertexEndpoint(PROJECT_ID, LOCATION, cloud.endpoint, account)
-    platform = VertexPlatform(VertexConnection(endpoint, QUICK_LIMITS), cloud.platform.find_data)
+    connection = VertexConnection(PROJECT_ID, LOCATION, cloud.endpoint, account, QUICK_LIMITS)
+    platform = VertexPlatform(connection, cloud.platform.find_data)
     # Google does not always name the permission.
     cloud.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, "The caller may not.")
     with pytest.raises(PlatformError) as refusal:
@@ -182,7 +182,7 @@ def test_a_permission_that_google_names_is_the_one_that_is_told(cloud: Cloud) ->
 def test_another_project_or_location_is_explained(
     cloud: Cloud, project: str, location: str, message: str
 ) -> None:
-    connection = VertexConnection(VertexEndpoint(project, location, cloud.endpoint), QUICK_LIMITS)
+    connection = VertexConnection(project, location, cloud.endpoint, limits=QUICK_LIMITS)
     with pytest.raises(PlatformError, match=message):
         find_model(connection, CONFIG)
 
@@ -223,13 +223,7 @@ def test_an_operation_without_success_is_explained(
 def test_only_loopback_is_spoken_to_without_credentials(
     address: str | None, is_loopback: bool
 ) -> None:
-    assert VertexEndpoint(PROJECT_ID, LOCATION, address).is_loopback is is_loopback
-
-
-@pytest.mark.parametrize("address", ["", "host", "http://host:80", "host:port", "a b:1"])
-def test_an_address_of_another_form_is_refused(address: str) -> None:
-    with pytest.raises(PlatformError, match="is not host:port"):
-        VertexEndpoint(PROJECT_ID, LOCATION, address)
+    assert VertexConnection(PROJECT_ID, LOCATION, address).is_loopback is is_loopback
 
 
 def test_without_credentials_the_command_is_named(
@@ -237,4 +231,4 @@ def test_without_credentials_the_command_is_named(
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
     with pytest.raises(PlatformError, match="gcloud auth application-default login"):
-        find_model(VertexConnection(VertexEndpoint(PROJECT_ID, LOCATION)), CONFIG)
+        find_model(VertexConnection(PROJECT_ID, LOCATION), CONFIG)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
-from transak_drift.vertex.monitoring_window import window_of
+from transak_drift.vertex.monitoring_jobs import window_of
 from transak_drift_tests.vertex.conftest import (
     BASELINE,
     CONFIG,
