@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import joblib
@@ -12,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from kfp import dsl
-from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
@@ -77,8 +77,7 @@ def test_the_component_trains_on_the_days_since_the_drift(transactions: Path) ->
     next_day = generate_day(LAST_DAY + timedelta(days=1), SETTINGS)
     predicted = predict(model, next_day).column("predicted_category").to_pylist()
     labels = next_day.column("category").to_pylist()
-    hits = sum(found == label for found, label in zip(predicted, labels, strict=True))
-    assert hits / len(labels) > 0.8
+    assert mean(found == label for found, label in zip(predicted, labels, strict=True)) > 0.8
 
 
 def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_default(
@@ -131,28 +130,6 @@ def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
     assert second.champion == second.evaluation == first.evaluation
     assert second.decision.promote
     assert scores_of(second, days)["macro F1 of the champion"] == first.evaluation.macro_f1
-
-
-def test_quiet_days_are_all_used(transactions: Path) -> None:
-    before = DRIFT_DAY - timedelta(days=1)
-
-    _, days = train_challenger(configuration(), str(transactions), FIRST_DAY, before, "", seed=7)
-
-    assert days == _days(FIRST_DAY, before)
-
-
-def test_a_bad_champion_is_replaced(transactions: Path, tmp_path: Path) -> None:
-    bad = DummyClassifier(strategy="most_frequent").fit([["a", "b"]] * 2, ["rent", "rent"])
-    (tmp_path / "champion").mkdir()
-    joblib.dump(bad, tmp_path / "champion" / "model.joblib")
-
-    challenger, _ = train_challenger(
-        configuration(), str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path / "champion"), seed=7
-    )
-
-    assert challenger.champion is not None
-    assert challenger.champion.macro_f1 < challenger.evaluation.macro_f1
-    assert "not worse" in challenger.decision.reason
 
 
 def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Path) -> None:
