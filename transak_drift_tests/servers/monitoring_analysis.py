@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     FeatureKind,
@@ -116,15 +116,11 @@ def analyse_job(
         )
         condition = drift.feature_alert_conditions.get(name, default)
         thresholds[name] = condition.threshold if "threshold" in condition else 1.0
-    datasets = (objective.baseline_dataset, objective.target_dataset)
-    try:
-        baseline, target = (
-            scan_statistics(_files(dataset, buckets, batch_output), measured)
-            for dataset in datasets
-        )
-        found = compare_features(baseline, target, thresholds)
-    except DriftStatisticsError as error:
-        raise invalid(str(error)) from error
+    baseline, target = (
+        scan_statistics(_files(dataset, buckets, batch_output), measured)
+        for dataset in (objective.baseline_dataset, objective.target_dataset)
+    )
+    found = compare_features(baseline, target, thresholds)
     return [
         FeatureAnalysis(
             name=item.feature,
