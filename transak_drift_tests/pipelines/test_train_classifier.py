@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from kfp import dsl
 from sklearn.pipeline import Pipeline
@@ -19,7 +20,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.trainer import FEATURE_COLUMNS, predict
-from transak_drift.local.training_data import feature_texts
 from transak_drift.local.transaction_generator import (
     GeneratedTransactions,
     GeneratorSettings,
@@ -54,7 +54,9 @@ def transactions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.usefixtures("local_runner")
-def test_the_component_trains_on_the_days_since_the_drift(transactions: Path) -> None:
+def test_the_component_trains_on_the_days_since_the_drift(
+    transactions: Path, tmp_path: Path
+) -> None:
     task = train_classifier_op(
         monitoring_config=json.dumps(document()),
         transactions=str(transactions),
@@ -74,9 +76,10 @@ def test_the_component_trains_on_the_days_since_the_drift(transactions: Path) ->
     assert 0.5 < metrics["macro F1"] <= 1
     assert outputs["model_uri"] == outputs["model"].uri
     model = joblib.load(Path(outputs["model"].path) / "model.joblib")
-    next_day = generate_day(LAST_DAY + timedelta(days=1), SETTINGS)
+    next_day = tmp_path / "next_day.parquet"
+    GeneratedTransactions(SETTINGS).write_day(LAST_DAY + timedelta(days=1), next_day)
     predicted = predict(model, next_day).column("predicted_category").to_pylist()
-    labels = next_day.column("category").to_pylist()
+    labels = pq.read_table(next_day).column("category").to_pylist()
     assert mean(found == label for found, label in zip(predicted, labels, strict=True)) > 0.8
 
 
@@ -91,10 +94,9 @@ def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_defaul
         ]
     )
     rows = pa.concat_tables(generate_day(day, SETTINGS) for day in _days(DRIFT_DAY, LAST_DAY))
-    champion.fit(
-        feature_texts(rows, FEATURE_COLUMNS),
-        np.array(rows.column("category").to_pylist(), dtype=object),
-    )
+    columns = [*FEATURE_COLUMNS, "category"]
+    texts = np.array([rows.column(name).to_pylist() for name in columns], dtype=object).T
+    champion.fit(texts[:, :-1], texts[:, -1])
     (tmp_path / "champion").mkdir()
     joblib.dump(champion, tmp_path / "champion" / "model.joblib")
     model, metrics = dsl.Model(uri=str(tmp_path / "challenger")), dsl.Metrics()
