@@ -228,6 +228,7 @@ def test_many_waiting_pulls_do_not_hold_up_other_requests(pubsub: Workspace) -> 
     assert len({entry.ack_id for found in received for entry in found}) == 30
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 def test_large_backlog_fits_a_channel_with_default_limits(pubsub: Workspace) -> None:
     topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, *[bytes(900_000)] * 10)

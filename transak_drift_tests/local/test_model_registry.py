@@ -106,5 +106,5 @@ def test_a_crash_leaves_no_half_version_and_a_damaged_one_is_named(tmp_path: Pat
     document = json.loads((tmp_path / "1.json").read_text())
     for damaged in ("{", json.dumps(document | {"metrics": None})):
         (tmp_path / "1.json").write_text(damaged)
-        with pytest.raises(PlatformError, match=r"1\.json is no version .*restore it"):
+        with pytest.raises(PlatformError, match=r"(?s)1\.json is no version .*restore it"):
             registry.versions()
