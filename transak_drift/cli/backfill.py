@@ -6,7 +6,9 @@ own backfill makes them; no daemon is needed for these.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
@@ -84,7 +86,11 @@ def backfill(
         tags = {BACKFILL_TAG: f"{asked[0]}..{asked[-1]}"}
         jobs = ModelJobs(instance, build_definitions(settings, [config]), config, tags)
         applied = platform_resource(settings).open(config).overview(config).model_monitor
-        monitored, is_interrupted = _run(jobs, chosen.due, is_prepared=applied is not None)
+        try:
+            monitored, is_interrupted = _run(jobs, chosen.due, is_prepared=applied is not None)
+        except CommandFailedError as error:
+            output.print_error(str(error))
+            raise typer.Exit(FAILED) from None
         history = read_drift_history(instance, names)
     document = _document(config, chosen, monitored, history, is_interrupted)
     if as_json:
@@ -105,33 +111,24 @@ def _run(jobs: ModelJobs, due: list[date], *, is_prepared: bool) -> tuple[list[M
         console=error_console,
         disable=not error_console.is_terminal,
     )
-    started: list[Future[list[MonitoredDay]]] = []
-    is_interrupted = False
-    # A signal reaches the main thread alone, so that no run is broken off.
-    worker = ThreadPoolExecutor(1)
-    try:
-        with on_stop_signal(), bar:
-            if due and not is_prepared:
-                worker.submit(jobs.run, keys.PREPARE_JOB).result()
-            task = bar.add_task("days", total=len(due))
-            started += [worker.submit(jobs.monitor, days) for days in _ranges(due)]
-            for future in started:
-                for day in future.result():
-                    output.print_line(f"{day.day} {day.summary()}", to=error_console)
-                    bar.advance(task)
-            if newest_record(jobs.instance, jobs.names) > history_read_until(
-                jobs.instance, jobs.names
-            ):
-                worker.submit(jobs.run, keys.DRIFT_HISTORY_JOB).result()
-    except KeyboardInterrupt:
-        is_interrupted = True
-    except CommandFailedError as error:
-        output.print_error(str(error))
-        raise typer.Exit(FAILED) from None
-    finally:
-        worker.shutdown(cancel_futures=True)
-    ended = [future for future in started if not future.cancelled()]
-    return [day for future in ended for day in future.result()], is_interrupted
+    monitored: list[MonitoredDay] = []
+    stopped = threading.Event()
+    # Dagster handles signals in the main thread, where one would break a run off.
+    with on_stop_signal(lambda *_: stopped.set()), ThreadPoolExecutor(1) as worker, bar:
+        task = bar.add_task("days", total=len(due))
+        if due and not is_prepared:
+            worker.submit(jobs.run, keys.PREPARE_JOB).result()
+        for days in _ranges(due):
+            if stopped.is_set():
+                return monitored, True
+            for day in worker.submit(jobs.monitor, days).result():
+                monitored.append(day)
+                output.print_line(f"{day.day} {day.summary()}", to=error_console)
+                bar.advance(task)
+        names = jobs.names
+        if newest_record(jobs.instance, names) > history_read_until(jobs.instance, names):
+            worker.submit(jobs.run, keys.DRIFT_HISTORY_JOB).result()
+    return monitored, False
 
 
 def _ranges(days: list[date]) -> list[list[date]]:
@@ -284,16 +281,7 @@ def _document(
             {
                 "feature": feature,
                 "summary": history.summary(feature),
-                "episodes": [
-                    {
-                        "from": episode.onset.day,
-                        "to": episode.last.day,
-                        "peak": episode.peak.distance,
-                        "peak_day": episode.peak.day,
-                        "ongoing": episode.ongoing,
-                    }
-                    for episode in history.episodes(feature)
-                ],
+                "episodes": [asdict(episode) for episode in history.episodes(feature)],
             }
             for feature in (config.drift_thresholds if history.days else ())
         ],

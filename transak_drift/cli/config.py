@@ -1,4 +1,4 @@
-"""`transak-drift config`: check the configuration, write its JSON Schema and Terraform's values."""
+"""`transak-drift config` and `compile-pipelines`: check the configuration, write what it gives."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from transak_drift.cli.output import JsonOption, print_json, print_line
+from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_line
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig, config_json_schema
+from transak_drift.platform import PlatformError
 from transak_drift.settings import load_settings
 from transak_drift.trigger.sink_filter import model_monitor_pattern
 
@@ -120,3 +121,31 @@ def terraform_variables(path: Path, directory: Path) -> dict[str, Any]:
         for file, model in zip(config_files(path), load_configs(path), strict=True)
     ]
     return {"config_path": from_directory(path), "models": models}
+
+
+def compile_pipelines(
+    output: Annotated[
+        Path, typer.Option("--output", help="Directory for the files; made where missing.")
+    ] = Path("compiled_pipelines"),
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compile the pipelines, with the configuration as their defaults."""
+    try:
+        # The KFP SDK takes seconds to import, and only this command needs it.
+        from transak_drift.pipelines import compilation
+
+        files = compilation.compile_pipelines(load_settings().load_config(model), output)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "kfp":
+            raise
+        problem = "the KFP SDK is not installed; run pip install 'transak-drift[pipelines]'"
+        raise PlatformError(problem) from error
+    except OSError as error:
+        problem = f"--output {output}: {error.strerror}; name a directory that can be written"
+        raise PlatformError(problem) from error
+    if as_json:
+        print_json([str(file) for file in files])
+        return
+    for file in files:
+        print_line(f"{file} written")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import dagster as dg
 import typer
@@ -40,12 +40,7 @@ _POLL_SECONDS = 0.5
 _MARKER = "made-by-transak-drift-demo"
 
 
-def demo(
-    keep: Annotated[
-        bool, typer.Option("--keep/--no-keep", help="Keep what the demo made, to look at it.")
-    ] = True,
-    as_json: output.JsonOption = False,
-) -> None:
+def demo(as_json: output.JsonOption = False) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
     home = _fresh_directory(load_settings().home / "demo")
     count = QUIET_DAYS + 1 + RECOVERY_DAYS
@@ -79,11 +74,10 @@ def demo(
         versions = f"{report['model_version_before']} -> {report['model_version_after']}"
         output.print_line(f"  model version {versions}: {report['promotion_reason']}")
         output.console.print("[bold green]the loop is closed: every step really happened[/]")
-        if keep:
-            output.print_line("look at it with", style="dim")
-            output.print_line(dev_command(home))
-    if not keep:
-        shutil.rmtree(home)
+        quoted, program = shlex.quote(str(home)), shlex.quote(sys.argv[0])
+        homes = f"TRANSAK_DRIFT_HOME={quoted} DAGSTER_HOME={quoted}/dagster_home"
+        output.print_line("look at it with", style="dim")
+        output.print_line(f"{homes} {program} dev")
 
 
 def _fresh_directory(directory: Path) -> Path:
@@ -96,14 +90,6 @@ def _fresh_directory(directory: Path) -> Path:
     directory.mkdir(parents=True)
     (directory / _MARKER).touch()
     return directory
-
-
-def dev_command(home: Path) -> str:
-    """Return a command line that shows what the demo made, also where nothing is on the PATH."""
-    program = Path(sys.executable).with_name("transak-drift")
-    variables = {"TRANSAK_DRIFT_HOME": home, "DAGSTER_HOME": home / "dagster_home"}
-    settings = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
-    return " ".join([*settings, shlex.quote(str(program)), "dev"])
 
 
 def _row(report: dict[str, Any], day: dict[str, Any]) -> dict[str, str]:

@@ -24,10 +24,10 @@ COMMANDS = {
     "explain": "messages",
     "status": "status",
     "backfill": "backfill",
-    "doctor": "doctor",
-    "notify-test": "notify_test",
+    "doctor": "status",
+    "notify-test": "status",
     "compare": "compare",
-    "compile-pipelines": "compile_pipelines",
+    "compile-pipelines": "config",
     "dead-letters": "messages",
     "config": "config",
 }

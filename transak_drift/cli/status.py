@@ -1,28 +1,47 @@
-"""`transak-drift status`: what is monitored, which model predicts, what waits."""
+"""How things stand: `transak-drift status`, `doctor` and `notify-test`."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import typer
 
 from transak_drift.cli import output
+from transak_drift.cli.output import JsonOption, ModelOption
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
+from transak_drift.defs.drift_notification_sensor import configured_channels
+from transak_drift.defs.gcp_resources import (
+    GcpPlatformResource,
+    gcp_platform_resource,
+    gcp_trigger_queue_resource,
+)
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
+from transak_drift.google_cloud.check import Check, CheckState, missing, passed
+from transak_drift.notifications.channels import (
+    RefusedNotificationError,
+    TemporaryNotificationError,
+)
+from transak_drift.notifications.texts import trial_notification
+from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.inbox import Inbox
 
 _MAX_DEAD_LETTERS = 1_000
 _EVENT_LOG_SECONDS = 20.0
+_MARKS = {CheckState.OK: "ok", CheckState.MISSING: "MISSING", CheckState.UNKNOWN: "?"}
+_LOOKED_BACK = timedelta(days=30)
 
 
-def status(model: output.ModelOption = None, as_json: output.JsonOption = False) -> None:
+def status(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Show each model, its versions, the last monitoring results, and what waits."""
     settings = load_settings()
     documents = [_document(settings, config) for config in output.chosen_configs(settings, model)]
@@ -30,7 +49,7 @@ def status(model: output.ModelOption = None, as_json: output.JsonOption = False)
         output.print_json(documents if len(documents) > 1 else documents[0])
         return
     for document in documents:
-        _print(document)
+        _print_status(document)
 
 
 def _document(settings: Settings, config: MonitoringConfig) -> dict[str, Any]:
@@ -74,7 +93,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
     ]
 
 
-def _print(document: Mapping[str, Any]) -> None:
+def _print_status(document: Mapping[str, Any]) -> None:
     output.print_line(f"{document['model']} on the {document['platform']} platform", style="bold")
     output.print_line(f"model monitor: {document['model_monitor'] or 'not applied yet'}")
     waiting = f"dead letters: {document['dead_letters']}"
@@ -84,3 +103,135 @@ def _print(document: Mapping[str, Any]) -> None:
     output.print_table("Model versions", document["model_versions"], "none yet")
     results = document["monitoring_results"]
     output.print_table("Monitoring results, newest first", results, "none yet")
+
+
+def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Check, without changing anything, that all on Google Cloud exists and agrees.
+
+    Exit status 1 if anything is open; 2 on the local platform, which has nothing to check.
+    """
+    settings = load_settings()
+    configs = output.chosen_configs(settings, model)
+    if settings.platform != "gcp":
+        raise PlatformError(
+            "doctor checks the gcp platform, and the local one is chosen; set "
+            "TRANSAK_DRIFT_PLATFORM=gcp"
+        )
+    checks = [
+        check if len(configs) == 1 else replace(check, name=f"{config.model_name}: {check.name}")
+        for config in configs
+        for check in _inspect(settings, config)
+    ]
+    if as_json:
+        output.print_json([asdict(check) for check in checks])
+    else:
+        _print_checks(checks)
+    if any(check.is_open for check in checks):
+        raise typer.Exit(1)
+
+
+def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
+    # Google's clients take seconds to import, and only this command needs all of them.
+    from transak_drift.google_cloud import project_access
+    from transak_drift.google_cloud.log_entries import check_log_entries
+    from transak_drift.google_cloud.session import RestSession
+    from transak_drift.pubsub.inspection import inspect_trigger_queue
+    from transak_drift.vertex.dataset_input import BATCH_PREDICTION
+    from transak_drift.vertex.inspection import inspect_vertex
+
+    permissions = list(project_access.VERTEX_PERMISSIONS)
+    if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
+        permissions += project_access.BATCH_PREDICTION_PERMISSIONS
+    if settings.cancel_training_with_run:
+        permissions += project_access.CANCEL_PERMISSIONS
+    platform = gcp_platform_resource(settings)
+    session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
+    since = datetime.now(UTC) - _LOOKED_BACK
+    vertex = inspect_vertex(platform.connect(config), config, since)
+    sink, writer = project_access.check_log_sink(session, config)
+    channel = settings.trigger_channels.get(config.trigger_topic)
+    number_check, number = project_access.check_project_number(session, config)
+    publishers = {"log sink": writer} if writer else {}
+    output_checks = []
+    if number is not None and channel is not None:
+        publishers["notification channel"] = project_access.agent("monitoring-notification", number)
+    if number is not None and config.vertex.monitoring_output is not None:
+        bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
+        agent = project_access.agent("vertex-mm", number)
+        output_checks.append(project_access.check_monitoring_output(session, bucket, agent))
+    with gcp_trigger_queue_resource(settings).open(config) as queue:
+        queue_checks = inspect_trigger_queue(
+            queue, publishers, is_pulled=settings.trigger == "dagster"
+        )
+    return [
+        number_check,
+        project_access.check_permissions(session, config, permissions),
+        *vertex.checks,
+        _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
+        _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
+        *output_checks,
+        sink,
+        check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
+        project_access.check_notification_channel(session, config, channel),
+        *queue_checks,
+    ]
+
+
+def _inspect_dataset(
+    platform: GcpPlatformResource, config: MonitoringConfig, name: str, key: str
+) -> Check:
+    """Look whether data are there; those of a day may not be written yet, so none are asked for."""
+    address = getattr(config.vertex, key)
+    if address is None:
+        return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
+    if "{date" in address or address.startswith("batchPredictionJobs/"):
+        return passed(name, f"{address}, looked at by each day's run")
+    opened = platform.open(config)
+    try:
+        version = ""
+        if "{model_version}" in address:
+            version = opened.ensure_registered_model(config).version or ""
+        today = datetime.now(UTC).date()
+        found = opened.find_data(address.replace("{model_version}", version), today, None)
+    except PlatformError as error:
+        return missing(name, str(error), "write the data, or correct the address")
+    rows = "" if found.rows is None else f", {found.rows} rows"
+    return passed(name, f"{found.uri}{rows}")
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    rows = [
+        {"check": check.name, "": _MARKS[check.state], "found": check.detail, "fix": check.fix}
+        for check in checks
+    ]
+    output.print_table("Checks of the gcp platform", rows, "nothing to check")
+    for check in checks:
+        if check.example:
+            output.print_line(f"{check.name}, as found:\n{check.example}")
+    open_checks = [check.name for check in checks if check.is_open]
+    if open_checks:
+        output.print_line(f"{len(open_checks)} open: {', '.join(open_checks)}", style="bold red")
+    else:
+        output.print_line("everything exists and agrees", style="bold green")
+
+
+def notify_test(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Send a test message on every configured channel; the status is 1 if one fails."""
+    settings = load_settings()
+    rows, failed = [], False
+    for config in output.chosen_configs(settings, model):
+        notification = trial_notification(config, datetime.now(UTC))
+        for name, send in configured_channels(config, settings).items():
+            try:
+                result = send(notification) or "sent"
+            except (RefusedNotificationError, TemporaryNotificationError) as error:
+                result, failed = str(error), True
+            rows.append({"model": config.model_name, "channel": name, "result": result})
+    if as_json:
+        output.print_json(rows)
+    else:
+        output.print_table(
+            "Notifications", rows, "no model has the key notifications, nothing is sent"
+        )
+    if failed:
+        raise typer.Exit(1)

@@ -18,6 +18,8 @@ MISSING: Final = PydanticUndefined
 _MAX_SHOWN_CHARACTERS = 80
 # What is wrong, by the kind of an error of pydantic, whose own words are about Python.
 _PROBLEMS = {
+    "missing": "is missing",
+    "extra_forbidden": "is an unknown key",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",
     "string_pattern_mismatch": "has the wrong form",
@@ -106,20 +108,18 @@ def faults_from_pydantic(
 def _fault(item: ErrorDetails, model: type[BaseModel]) -> ConfigFault:
     location, kind, value = item["loc"], item["type"], item["input"]
     meaning, siblings = _meaning_and_siblings(location, model)
-    if isinstance(value, Repeated):
-        path = dotted_path(location)
-        return ConfigFault(path, value.last, "is given more than once", "keep one")
-    if kind == "extra_forbidden":
-        words = re.sub(r"[- ]", "_", str(location[-1]).strip().lower())
-        near = difflib.get_close_matches(words, siblings, n=1)
-        fix = f'did you mean "{near[0]}"? otherwise remove it' if near else "remove it"
-        return ConfigFault(dotted_path(location), value, "is an unknown key", fix)
-    if kind == "missing":
-        return ConfigFault(dotted_path(location), MISSING, "is missing", f"add it: {meaning}")
     context = item.get("ctx", {})
     problem = _PROBLEMS[kind].format(**context) if kind in _PROBLEMS else item["msg"]
     fix = context.get("fix", f"write what it means: {meaning}")
-    if kind == "string_pattern_mismatch" and not value.isascii():
+    if isinstance(value, Repeated):
+        value, problem, fix = value.last, "is given more than once", "keep one"
+    elif kind == "extra_forbidden":
+        words = re.sub(r"[- ]", "_", str(location[-1]).strip().lower())
+        near = difflib.get_close_matches(words, siblings, n=1)
+        fix = f'did you mean "{near[0]}"? otherwise remove it' if near else "remove it"
+    elif kind == "missing":
+        value, fix = MISSING, f"add it: {meaning}"
+    elif kind == "string_pattern_mismatch" and not value.isascii():
         problem += f", in ASCII {value!a}"
     # Pydantic marks a fault of a key itself by a last part of this name.
     if len(location) > 2 and location[-1] == "[key]":

@@ -4,39 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from transak_drift.platform import PlatformError
 
 
+class CheckState(StrEnum):
+    """How a thing stands; what could not be looked at is unknown, and open as if missing."""
+
+    OK = "ok"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at and found, what to do, and the log entry that was found, if any.
-
-    What could not be looked at is unknown, and open as if missing.
-    """
+    """What was looked at and found, what to do, and the log entry that was found, if any."""
 
     name: str
-    state: Literal["ok", "missing", "unknown"]
+    state: CheckState
     detail: str
     fix: str = ""
     example: str = ""
 
     @property
     def is_open(self) -> bool:
-        return self.state != "ok"
+        return self.state != CheckState.OK
 
 
 def passed(name: str, detail: str, example: str = "") -> Check:
-    return Check(name, "ok", detail, example=example)
+    return Check(name, CheckState.OK, detail, example=example)
 
 
 def missing(name: str, detail: str, fix: str, example: str = "") -> Check:
-    return Check(name, "missing", detail, fix, example)
+    return Check(name, CheckState.MISSING, detail, fix, example)
 
 
 def unknown(name: str, detail: str, fix: str) -> Check:
-    return Check(name, "unknown", detail, fix)
+    return Check(name, CheckState.UNKNOWN, detail, fix)
 
 
 def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:

@@ -1,22 +1,30 @@
-"""The trigger topic, its subscription and its dead letters, through the real Pub/Sub client."""
+"""The trigger topic, its subscription and its dead letters, through the real Pub/Sub client.
+
+Source of what is done on subscriptions with exactly-once delivery: Cloud Pub/Sub documentation,
+"Exactly-once delivery".
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import sys
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
 from google.api_core import exceptions
-from google.pubsub_v1 import types
+from google.pubsub_v1 import SubscriberClient, types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.platform import PlatformError
-from transak_drift.pubsub.connection import CALL_OPTIONS, PubSubClients, pubsub_errors
+from transak_drift.pubsub.connection import CALL_OPTIONS, RETRY, PubSubClients, pubsub_errors
 from transak_drift.pubsub.dead_letters import (
     DeadLetterMessage,
     dead_letter,
@@ -26,7 +34,6 @@ from transak_drift.pubsub.dead_letters import (
     reduced,
     replayed_message,
 )
-from transak_drift.pubsub.subscription import DELETED_TOPIC, MAX_PULL_MESSAGES, Subscription
 from transak_drift.trigger.message import ReceivedMessage
 
 _log = logging.getLogger(__name__)
@@ -40,6 +47,132 @@ MAX_DELIVERY_ATTEMPTS = 100
 _PUBLISHER = "roles/pubsub.publisher"
 _MAX_PULL_SECONDS = 20.0
 _PAGE_WAIT_SECONDS = 2.0
+_MAX_PULL_MESSAGES = 1_000
+_MAX_ACK_IDS = 1_000
+_SUBSCRIBER = "roles/pubsub.subscriber"
+_CONCURRENT_CALLS = 4
+_REFUSAL = "EXACTLY_ONCE_ACKID_FAILURE"
+_TRANSIENT = "TRANSIENT_"
+_MAX_CALLS = 6
+_FIRST_PAUSE_SECONDS = 0.1
+# What a subscription names as its topic once that topic has been deleted.
+_DELETED_TOPIC = "_deleted-topic_"
+
+
+class Subscription:
+    """A subscription of which messages are pulled.
+
+    Its methods raise `PlatformError` where Pub/Sub refuses a call or does not answer.
+    """
+
+    def __init__(self, client: SubscriberClient, name: str) -> None:
+        self._client = client
+        self.name = name
+        self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS)
+        self._settling: list[Future[None]] = []
+
+    def attached_topic(self) -> str | None:
+        """Return the topic of the subscription, None: there is no such subscription."""
+        try:
+            return self._client.get_subscription(subscription=self.name, **CALL_OPTIONS).topic
+        except exceptions.NotFound:
+            return None
+
+    def deliveries(
+        self,
+        wait_seconds: float,
+        max_messages: int = sys.maxsize,
+        max_bytes: int = sys.maxsize,
+        max_seconds: float = math.inf,
+    ) -> Generator[Any]:
+        """Pull until nothing is left, or a bound is reached; see `TriggerQueue.pull`.
+
+        They are what protobuf decoded, google.pubsub.v1.ReceivedMessage: the types of proto-plus
+        wrap each field at each look, which takes as long as the call. A page is pulled while the
+        last one is looked at; closed early, it gives back what it has not handed out.
+        """
+        until = time.monotonic() + max_seconds
+
+        def pull_next() -> Future[Any] | None:
+            if max_messages <= 0 or max_bytes <= 0 or time.monotonic() >= until:
+                return None
+            wanted = min(max_messages, _MAX_PULL_MESSAGES)
+            return self._pool.submit(self._pull_once, wanted, wait_seconds)
+
+        pending = pull_next()
+        rest: Iterator[Any] = iter(())
+        try:
+            while pending is not None and (page := pending.result()).received_messages:
+                max_messages -= len(page.received_messages)
+                max_bytes -= page.ByteSize()
+                pending = pull_next()
+                rest = iter(page.received_messages)
+                yield from rest
+            pending = None
+        finally:
+            unused = [item.ack_id for item in rest]
+            if pending is not None and not pending.exception():
+                unused += [item.ack_id for item in pending.result().received_messages]
+            self.release(unused)
+
+    def start_acknowledging(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge deliveries; an expired ack id is no error, the message comes again.
+
+        What one call has room for is acknowledged on return; more of them are acknowledged in the
+        background, for which `finish` waits.
+        """
+        self._start_settling(self._client.acknowledge, ack_ids)
+
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge deliveries, as `start_acknowledging`, and wait until that is done."""
+        self.start_acknowledging(ack_ids)
+        self.finish()
+
+    def release(self, ack_ids: Sequence[str]) -> None:
+        """Give deliveries back, so that their messages are delivered again at once."""
+        self._start_settling(self._client.modify_ack_deadline, ack_ids, ack_deadline_seconds=0)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until all is settled that can be, then raise what went wrong."""
+        settling, self._settling = self._settling, []
+        wait(settling)
+        for future in settling:
+            future.result()
+
+    def _pull_once(self, max_messages: int, wait_seconds: float) -> Any:
+        with pubsub_errors(self.name, _SUBSCRIBER):
+            try:
+                response = self._client.pull(
+                    subscription=self.name,
+                    max_messages=max_messages,
+                    # The caller pulls again later; waiting longer would outlast its tick.
+                    retry=RETRY.with_timeout(wait_seconds),
+                    timeout=wait_seconds,
+                )
+            except (exceptions.DeadlineExceeded, exceptions.RetryError) as error:
+                cause = getattr(error, "cause", error)
+                if not isinstance(cause, exceptions.DeadlineExceeded):
+                    raise
+                response = types.PullResponse()
+        return types.PullResponse.pb(response)
+
+    def _start_settling(
+        self, method: Callable[..., object], ack_ids: Sequence[str], **settings: int
+    ) -> None:
+        call = functools.partial(method, subscription=self.name, **settings, **CALL_OPTIONS)
+        distinct = list(dict.fromkeys(ack_ids))
+        parts = [distinct[at : at + _MAX_ACK_IDS] for at in range(0, len(distinct), _MAX_ACK_IDS)]
+
+        def settle(part: list[str]) -> None:
+            with pubsub_errors(self.name, _SUBSCRIBER):
+                _settle(part, call)
+
+        if len(parts) == 1:
+            settle(parts[0])
+            return
+        # Where one fails the others are made as well: each part is settled for itself.
+        self._settling += [self._pool.submit(settle, part) for part in parts]
 
 
 class Replay(NamedTuple):
@@ -50,10 +183,7 @@ class Replay(NamedTuple):
 
 
 class TriggerQueue(Subscription):
-    """The trigger subscription of a monitored model, with its topic and its dead letters.
-
-    Its methods raise `PlatformError` where Pub/Sub refuses a call or does not answer.
-    """
+    """The trigger subscription of a monitored model, with its topic and its dead letters."""
 
     def __init__(self, clients: PubSubClients, config: MonitoringConfig) -> None:
         project = config.project_id
@@ -102,7 +232,7 @@ class TriggerQueue(Subscription):
             yield received_message(delivery)
         # Where the pull went well, looking at the subscription may need another permission.
         with suppress(exceptions.GoogleAPICallError, exceptions.RetryError):
-            if is_empty and self.attached_topic() == DELETED_TOPIC:
+            if is_empty and self.attached_topic() == _DELETED_TOPIC:
                 raise PlatformError(
                     f"{self.topic} was deleted: {self.subscription} is detached from it and "
                     "receives no message any more, also once the topic is there again. Run "
@@ -167,15 +297,15 @@ class TriggerQueue(Subscription):
             found = subscription.attached_topic()
             if found == topic:
                 return
-            if found not in (None, DELETED_TOPIC):
+            if found not in (None, _DELETED_TOPIC):
                 raise PlatformError(
                     f"{name} is a subscription of {found}, not of {topic}: name another "
                     "subscription in the configuration, or delete this one"
                 )
             waiting = []
-            if found == DELETED_TOPIC:
+            if found == _DELETED_TOPIC:
                 waiting = [item.message for item in subscription.deliveries(_PAGE_WAIT_SECONDS)]
-                if subscription.attached_topic() != DELETED_TOPIC:
+                if subscription.attached_topic() != _DELETED_TOPIC:
                     # Another process was faster.
                     return
                 with suppress(exceptions.NotFound):
@@ -191,7 +321,7 @@ class TriggerQueue(Subscription):
             )
             with suppress(exceptions.AlreadyExists):
                 subscriber.create_subscription(request=wanted, **CALL_OPTIONS)
-        if found == DELETED_TOPIC:
+        if found == _DELETED_TOPIC:
             self._publish(topic, waiting)
             _log.warning(
                 f"{topic} had been deleted, so that {name} received nothing more: both were "
@@ -229,7 +359,7 @@ class TriggerQueue(Subscription):
         seen: set[str] = set()
         deliveries = self._dead_letters.deliveries(_PAGE_WAIT_SECONDS, maximum or sys.maxsize)
         try:
-            while pulled := list(islice(deliveries, MAX_PULL_MESSAGES)):
+            while pulled := list(islice(deliveries, _MAX_PULL_MESSAGES)):
                 page = {item.message.message_id: read_dead_letter(item) for item in pulled}
                 # One whose lease ends while the others are read comes again: also where it was
                 # taken out under an ack id that had expired.
@@ -243,3 +373,33 @@ class TriggerQueue(Subscription):
         finally:
             deliveries.close()
             self._dead_letters.release([x.message.ack_id for x in (kept | page).values()])
+
+
+def _settle(ack_ids: list[str], call: Callable[..., object]) -> None:
+    left = ack_ids
+    refused_for_now: list[str] = []
+    pause = _FIRST_PAUSE_SECONDS
+    for _ in range(_MAX_CALLS):
+        try:
+            call(ack_ids=left)
+            left = []
+        except exceptions.GoogleAPICallError as error:
+            refused = _refused_ids(error)
+            if not refused.keys() & set(left):
+                raise
+            refused_for_now += [i for i in left if refused.get(i, "").startswith(_TRANSIENT)]
+            # Whether the ids that the error does not name were settled is not documented: they are
+            # sent again. Those that were, the server takes a second time, or it names them.
+            left = [ack_id for ack_id in left if ack_id not in refused]
+        if not left:
+            if not refused_for_now:
+                return
+            time.sleep(pause)
+            pause *= 2
+            left, refused_for_now = refused_for_now, []
+    _log.warning("Pub/Sub still refuses %d ack ids: their messages come again", len(left))
+
+
+def _refused_ids(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:
+    """Return why, by ack id: PERMANENT_FAILURE_INVALID_ACK_ID or a TRANSIENT_FAILURE_..."""
+    return error.metadata or {} if error.reason == _REFUSAL else {}

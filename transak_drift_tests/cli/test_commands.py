@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from transak_drift.cli.demo import dev_command
 from transak_drift.cli.main import COMMANDS, main
 from transak_drift.config.errors import ConfigError
 from transak_drift.platform import PlatformError
@@ -155,14 +153,6 @@ def test_a_home_that_is_no_directory_is_one_sentence(
 
 def test_the_version() -> None:
     assert call("--version").output == f"transak-drift {version('transak-drift')}\n"
-
-
-def test_what_the_demo_ends_with_can_be_pasted(tmp_path: Path) -> None:
-    home = tmp_path / "it's a home"
-    words = subprocess.check_output(["sh", "-c", f"printf '%s\\n' {dev_command(home)}"], text=True)
-    *variables, program, command = words.splitlines()
-    assert variables == [f"TRANSAK_DRIFT_HOME={home}", f"DAGSTER_HOME={home / 'dagster_home'}"]
-    assert (Path(program).exists(), command) == (True, "dev")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from transak_drift.platform import PlatformError
+from transak_drift_tests.cli.commands import call
+
 PROGRAM = str(Path(sys.executable).with_name("transak-drift"))
 LIMIT_SECONDS = 300.0
 
@@ -31,24 +33,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def environment(home: Path) -> dict[str, str]:
-    inherited = dict(os.environ)
-    for name in ("PUBSUB_EMULATOR_HOST", "DAGSTER_HOME"):
-        inherited.pop(name, None)
-    return {**inherited, "TRANSAK_DRIFT_HOME": str(home)}
-
-
-def dev(home: Path, port: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PROGRAM, "dev", "--port", str(port)],
-        cwd=REPOSITORY,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def answers(port: int) -> bool:
@@ -76,17 +60,11 @@ def processes_that_name(text: str) -> list[str]:
     ("number", "while_starting"), [(signal.SIGTERM, False), (signal.SIGINT, True)]
 )
 def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
-    tmp_path: Path, number: signal.Signals, while_starting: bool
+    project: Path, number: signal.Signals, while_starting: bool
 ) -> None:
-    port, output, home = free_port(), tmp_path / "output", tmp_path / "state"
+    port, output, home = free_port(), project / "output", project / "state"
     script = f'"{PROGRAM}" dev --port {port} >"{output}" 2>&1 & echo $!; wait $!; echo "status $?"'
-    with subprocess.Popen(
-        ["sh", "-c", script],
-        cwd=REPOSITORY,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as shell:
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
         process_id = int(shell.stdout.readline())
         try:
@@ -94,10 +72,8 @@ def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
                 wait_for("a service", lambda: len(processes_that_name(str(home))) > 2)
             else:
                 wait_for("the UI", lambda: answers(port))
-                second = dev(home, free_port())
-                assert second.returncode == 2
-                assert f"process {process_id} (" in second.stderr
-                assert f"dev --port {port}" in second.stderr
+                with pytest.raises(PlatformError, match=rf"process {process_id} \(.*dev --port"):
+                    call("dev", "--port", str(free_port()))
         finally:
             os.kill(process_id, number)
         assert shell.stdout.readline().strip() == "status 0"
@@ -108,12 +84,10 @@ def test_dev_in_the_background_of_a_script_ends_with_everything_that_it_started(
     assert "Supersession" not in written
 
 
-def test_a_taken_port_is_refused_at_once_with_the_process_that_holds_it(tmp_path: Path) -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
+def test_a_taken_port_is_refused_at_once_with_the_process_that_holds_it(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        refused = dev(tmp_path / "state", port)
-    assert refused.returncode == 2
-    assert f"--port {port} is in use by process {os.getpid()} (" in refused.stderr
-    assert refused.stdout == ""
+        with pytest.raises(
+            PlatformError, match=rf"--port {port} is in use by process {os.getpid()} \("
+        ):
+            call("dev", "--port", str(port))

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+import pytest
+
+from transak_drift_tests.cli.commands import document
 
 
-def test_the_demo_closes_the_loop_and_tells_what_happened(tmp_path: Path) -> None:
-    outcome = subprocess.run(
-        [str(Path(sys.executable).with_name("transak-drift")), "demo", "--json"],
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "TRANSAK_DRIFT_HOME": str(tmp_path / "state"),
-            "TRANSAK_DRIFT_ROWS_PER_DAY": "400",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stderr
-    report = json.loads(outcome.stdout)
+def test_the_demo_closes_the_loop_and_tells_what_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the demo sets itself is set here as well, so that the next test has it no more.
+    for name in ("TRANSAK_DRIFT_PLATFORM", "TRANSAK_DRIFT_DRIFT_FROM", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS", "")
+    monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", "400")
+    report = document("demo")
     days, drift_day = report["days"], report["drift_day"]
     assert [day["day"] for day in days if day["drifted"]] == [drift_day]
     [drifted] = [day for day in days if day["drifted"]]

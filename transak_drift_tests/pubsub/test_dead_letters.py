@@ -23,8 +23,11 @@ from transak_drift.pubsub.dead_letters import (
     dead_letter,
     publish_batches,
 )
-from transak_drift.pubsub.subscription import Subscription
-from transak_drift.pubsub.trigger_queue import MAX_DELIVERY_ATTEMPTS, TriggerQueue
+from transak_drift.pubsub.trigger_queue import (
+    MAX_DELIVERY_ATTEMPTS,
+    Subscription,
+    TriggerQueue,
+)
 from transak_drift.trigger.message import ReceivedMessage
 from transak_drift_tests.pubsub.conftest import QueueInTest
 from transak_drift_tests.servers.exactly_once_pubsub import ExactlyOncePubSub

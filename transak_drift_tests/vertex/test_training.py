@@ -13,18 +13,12 @@ from typing import Any
 import grpc
 import pytest
 from google.cloud.aiplatform_v1 import types
-from google.cloud.aiplatform_v1.types import PipelineJob
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.config.monitoring_config import MonitoringConfig, parse_config
-from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
-from transak_drift.vertex.training_launch import (
-    LaunchedTraining,
-    launch_training,
-    pipeline_job_id,
-    training_days,
-)
+from transak_drift.config.monitoring_config import parse_config
+from transak_drift.platform import PlatformError, TrainingRequest
+from transak_drift.vertex.training_launch import LaunchedTraining, launch_training, pipeline_job_id
 from transak_drift_tests.servers.grpc_server import Fault, RefusedError
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 from transak_drift_tests.vertex.conftest import (
@@ -39,14 +33,13 @@ from transak_drift_tests.vertex.conftest import (
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = datetime(2026, 5, 2, tzinfo=UTC)
 ORDER = TrainingRequest(EVENT, WINDOW_END, "run-1")
-TEMPLATE_TEXT = TEMPLATE.read_text()
 
 
 @pytest.fixture
 def cloud(cloud: Cloud) -> Cloud:
     """A server whose pipeline uploads and promotes a version, as pipeline-train does."""
 
-    def run(job: PipelineJob) -> None:
+    def run(job: types.PipelineJob) -> None:
         cloud.models.upload(
             MODEL_NAME,
             parent_model=MODEL,
@@ -72,17 +65,8 @@ def cloud(cloud: Cloud) -> Cloud:
     return cloud
 
 
-def launch(cloud: Cloud, config: MonitoringConfig = CONFIG, run_id: str = "run-1") -> PipelineJob:
-    """Launch a training of the event, and return the PipelineJob."""
-    launch_training(cloud.platform.connection, config, TrainingRequest(EVENT, WINDOW_END, run_id))
-    return cloud.pipelines.jobs()[-1]
-
-
-def train(cloud: Cloud, run_id: str = "run-1") -> tuple[TrainingResult, list[str]]:
-    """Train for the event; return the result and what the run was told meanwhile."""
-    told: list[str] = []
-    request = TrainingRequest(EVENT, WINDOW_END, run_id)
-    return cloud.platform.train(CONFIG, request, told.append), told
+def request(run_id: str = "run-1") -> TrainingRequest:
+    return TrainingRequest(EVENT, WINDOW_END, run_id)
 
 
 def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
@@ -97,8 +81,11 @@ def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
             "pipeline_labels": {"team": "mlops"},
         },
     )
-    job = launch(cloud, config)
-    assert job.name.rpartition("/")[2].startswith("pipeline-train-drift-")
+    launched = launch_training(cloud.platform.connection, config, ORDER)
+    assert not launched.adopted
+    (created,) = cloud.recorder.requests("CreatePipelineJob")
+    job = created.pipeline_job
+    assert created.pipeline_job_id.startswith("pipeline-train-drift-")
     assert dict(job.runtime_config.parameter_values) == {
         "model_name": "transak-i1-train-model",
         "drift_event": EVENT,
@@ -116,7 +103,7 @@ def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
         "transak-drift-champion": "1",
         "transak-drift-run": "run-1",
     }
-    spec = PipelineJob.to_dict(job)["pipeline_spec"]
+    spec = types.PipelineJob.to_dict(job)["pipeline_spec"]
     assert spec["pipelineInfo"]["name"] == "pipeline-train"
     assert spec["root"]["dag"]["tasks"]["train"]["cachingOptions"] == {"enableCache": False}
 
@@ -125,10 +112,12 @@ def test_a_pipeline_that_asks_for_the_configuration_gets_it_whole(
     cloud: Cloud, tmp_path: Path
 ) -> None:
     template = tmp_path / "train.yaml"
-    text = TEMPLATE_TEXT.replace("      model_name:\n", "      monitoring_config:\n")
+    text = TEMPLATE.read_text().replace("      model_name:\n", "      monitoring_config:\n")
     template.write_text(text.replace("      drift_event:\n", "      champion_uri:\n"))
     config = cloud_config(vertex={"pipeline_template": str(template)})
-    values = dict(launch(cloud, config).runtime_config.parameter_values)
+    launch_training(cloud.platform.connection, config, ORDER)
+    (created,) = cloud.recorder.requests("CreatePipelineJob")
+    values = dict(created.pipeline_job.runtime_config.parameter_values)
     assert parse_config(values["monitoring_config"], "parameter") == config
     assert values["champion_uri"] == "gs://transak-i1/models/1"
 
@@ -139,12 +128,11 @@ def test_callers_at_once_launch_one_job(cloud: Cloud) -> None:
     looked = Fault(cut=lambda: both_have_looked.wait(timeout=60))
     cloud.faults.order("GetPipelineJob", looked, looked)
 
-    def launch_as(run_id: str) -> LaunchedTraining:
-        request = TrainingRequest(EVENT, WINDOW_END, run_id)
-        return launch_training(cloud.connect().connection, CONFIG, request)
+    def launch(run_id: str) -> LaunchedTraining:
+        return launch_training(cloud.connect().connection, CONFIG, request(run_id))
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(launch_as, ("run-1", "run-2"))
+        first, second = pool.map(launch, ("run-1", "run-2"))
     assert sorted([first.adopted, second.adopted]) == [False, True]
     assert first.job_name == second.job_name
     assert len(cloud.pipelines.jobs()) == 1
@@ -158,7 +146,8 @@ def test_a_creation_whose_answer_is_lost_is_the_runs_own(cloud: Cloud) -> None:
 
 
 def test_the_outcome_is_the_version_that_the_job_uploaded(cloud: Cloud) -> None:
-    result, told = train(cloud)
+    told: list[str] = []
+    result = cloud.platform.train(CONFIG, request(), told.append)
     assert (result.version, result.champion_before, result.champion_after) == ("2", "1", "2")
     assert (result.promoted, result.adopted) == (True, False)
     assert result.reason == "macro F1 0.91 is not worse than the champion's 0.80"
@@ -175,7 +164,8 @@ def test_the_outcome_is_the_version_that_the_job_uploaded(cloud: Cloud) -> None:
 
 def test_a_promotion_makes_its_training_data_the_baseline(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    _, told = train(cloud)
+    told: list[str] = []
+    cloud.platform.train(CONFIG, request(), told.append)
     (monitor,) = cloud.monitoring.monitors()
     source = monitor.training_dataset.columnized_dataset.gcs_source
     assert source.gcs_uri == "gs://transak-i1/training/2.csv"
@@ -188,49 +178,69 @@ def test_a_monitor_that_cannot_follow_leaves_the_training_as_finished(
 ) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     cloud.faults.refuse("UpdateModelMonitor", code, times=1, message="Not now.")
-    result, told = train(cloud)
+    told: list[str] = []
+    result = cloud.platform.train(CONFIG, request(), told.append)
     assert (result.version, result.promoted) == ("2", True)
     (warning,) = result.warnings
     assert "version 2 predicts, but its data are not monitored yet" in warning
     assert "Not now." in warning
     assert warning in told
-    assert train(cloud, "run-2")[0].warnings == ()
+    assert cloud.platform.train(CONFIG, request("run-2"), told.append).warnings == ()
     (monitor,) = cloud.monitoring.monitors()
     assert monitor.model_monitoring_target.vertex_model.model_version_id == "2"
 
 
 def test_a_challenger_that_is_worse_changes_nothing(cloud: Cloud) -> None:
-    cloud.pipelines.run = lambda job: cloud.models.upload(
-        MODEL_NAME, parent_model=MODEL, pipeline_job=job.name, is_default=False
-    )
+
+    def upload_challenger(job: types.PipelineJob) -> None:
+        cloud.models.upload(
+            "transak-i1-train-model", parent_model=MODEL, pipeline_job=job.name, is_default=False
+        )
+
+    cloud.pipelines.run = upload_challenger
     cloud.platform.apply_model_monitor(CONFIG)
-    result, _ = train(cloud)
+    result = cloud.platform.train(CONFIG, request(), lambda _: None)
     assert (result.version, result.champion_after, result.promoted) == ("2", "1", False)
     assert "does not predict" in result.reason
     assert cloud.recorder.requests("UpdateModelMonitor") == []
 
 
 def test_a_run_that_died_is_followed_by_one_that_adopts_its_job(cloud: Cloud) -> None:
-    launch(cloud, run_id="run-that-died")
-    for run_id in ("its-retry", "once-more"):
-        result, _ = train(cloud, run_id)
-        assert (result.adopted, result.version) == (True, "2")
+    launch_training(
+        cloud.platform.connection, CONFIG, TrainingRequest(EVENT, WINDOW_END, "run-that-died")
+    )
+    result = cloud.platform.train(CONFIG, request("its-retry"), lambda _: None)
+    assert (result.adopted, result.version) == (True, "2")
+    assert len(cloud.pipelines.jobs()) == 1
+    again = cloud.platform.train(CONFIG, request("once-more"), lambda _: None)
+    assert (again.adopted, again.version) == (True, "2")
     assert len(cloud.recorder.requests("CreatePipelineJob")) == 1
 
 
 def test_a_failed_training_ends_the_run_and_the_next_run_trains_again(cloud: Cloud) -> None:
     run = cloud.pipelines.run
 
-    def fail(_: PipelineJob) -> None:
+    def fail(_: types.PipelineJob) -> None:
         raise RefusedError(grpc.StatusCode.INTERNAL, "The replica ran out of memory.")
 
     cloud.pipelines.run = fail
     with pytest.raises(PlatformError, match=r"PIPELINE_STATE_FAILED: The replica ran out of mem"):
-        train(cloud)
+        cloud.platform.train(CONFIG, request(), lambda _: None)
     cloud.pipelines.run = run
-    assert train(cloud, "run-2")[0].version == "2"
+    result = cloud.platform.train(CONFIG, request("run-2"), lambda _: None)
+    assert result.version == "2"
     first, second = cloud.pipelines.jobs()
     assert second.name == f"{first.name}-attempt-2"
+
+
+def test_a_trigger_that_only_forwards_messages_never_trains_again(cloud: Cloud) -> None:
+    launched = launch_training(cloud.platform.connection, CONFIG, ORDER, retry_failed=False)
+    cloud.pipelines.jobs()[0].state = types.PipelineState.PIPELINE_STATE_FAILED
+    again = launch_training(
+        cloud.platform.connection, CONFIG, TrainingRequest(EVENT, WINDOW_END), retry_failed=False
+    )
+    assert (again.job_name, again.adopted) == (launched.job_name, True)
+    assert len(cloud.pipelines.jobs()) == 1
 
 
 @pytest.mark.parametrize(("is_cancelled", "state"), [(True, "CANCELLED"), (False, "PENDING")])
@@ -251,7 +261,7 @@ def test_an_interrupt_cancels_the_job_only_where_the_run_is_cancelled(
     cloud.pipelines.looks = 1_000
     platform = replace(cloud.platform, is_cancelled=ask)
     with pytest.raises(KeyboardInterrupt):
-        platform.train(CONFIG, ORDER, interrupt)
+        platform.train(CONFIG, request(), interrupt)
     assert asked == ["run-1"]
     (job,) = cloud.pipelines.jobs()
     expected = state if is_cancelled else "RUNNING"
@@ -264,41 +274,26 @@ def test_an_outage_while_a_job_is_followed_is_survived(cloud: Cloud) -> None:
     cloud.faults.order("GetPipelineJob", Fault())
     cloud.faults.refuse("GetPipelineJob", grpc.StatusCode.UNAVAILABLE, times=40)
     told: list[str] = []
-    result = impatient.train(CONFIG, ORDER, told.append)
+    result = impatient.train(CONFIG, request(), told.append)
     assert result.version == "2"
     assert any("still following" in line for line in told)
     assert cloud.faults.left("GetPipelineJob") == 0
 
 
 @pytest.mark.parametrize(
-    ("vertex_changes", "text", "message"),
+    ("vertex_changes", "message"),
     [
-        ({"pipeline_template": None}, "", r"vertex\.pipeline_template is not set"),
-        ({"pipeline_template": "missing.yaml"}, "", r"'missing\.yaml' cannot be read"),
-        ({"pipeline_root": None}, TEMPLATE_TEXT, r"vertex\.pipeline_root is not set"),
-        (
-            {"pipeline_parameters": {"epoch": 1}},
-            TEMPLATE_TEXT,
-            r"pipeline_parameters\.epoch is no parameter",
-        ),
-        ({}, "just text", "is no compiled pipeline"),
-        ({}, "root: {}\n", "is no compiled pipeline"),
-        ({}, "a: [", "cannot be read"),
-        (
-            {},
-            TEMPLATE_TEXT.replace("      model_name:\n", "      region:\n"),
-            r"needs the parameter region: add vertex\.pipeline_parameters\.region",
-        ),
+        ({"pipeline_template": None}, r"vertex\.pipeline_template is not set"),
+        ({"pipeline_template": "missing.yaml"}, r"'missing\.yaml' cannot be read"),
+        ({"pipeline_root": None}, r"vertex\.pipeline_root is not set"),
+        ({"pipeline_parameters": {"epoch": 1}}, r"pipeline_parameters\.epoch is no parameter"),
     ],
 )
-def test_what_is_wrong_is_named_before_anything_is_created(
-    cloud: Cloud, tmp_path: Path, vertex_changes: dict[str, Any], text: str, message: str
+def test_what_is_missing_is_named_before_anything_is_created(
+    cloud: Cloud, vertex_changes: dict[str, Any], message: str
 ) -> None:
-    template = tmp_path / "train.yaml"
-    template.write_text(text)
-    config = cloud_config(vertex={"pipeline_template": str(template), **vertex_changes})
     with pytest.raises(PlatformError, match=message):
-        launch(cloud, config)
+        launch_training(cloud.platform.connection, cloud_config(vertex=vertex_changes), ORDER)
     assert cloud.recorder.requests("CreatePipelineJob") == []
 
 
@@ -312,20 +307,44 @@ def test_the_template_may_be_in_cloud_storage(
     with LoopbackStorage(cloud.buckets) as storage:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)
         with pytest.raises(PlatformError, match=f"{address} was not found"):
-            launch(cloud, config)
+            launch_training(cloud.platform.connection, config, ORDER)
         storage.denied.add("transak-i1")
         with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
-            launch(cloud, config)
+            launch_training(cloud.platform.connection, config, ORDER)
         storage.denied.clear()
-        path.write_text(TEMPLATE_TEXT)
-        spec = PipelineJob.to_dict(launch(cloud, config))["pipeline_spec"]
+        path.write_bytes(TEMPLATE.read_bytes())
+        launch_training(cloud.platform.connection, config, ORDER)
+    (created,) = cloud.recorder.requests("CreatePipelineJob")
+    spec = types.PipelineJob.to_dict(created.pipeline_job)["pipeline_spec"]
     assert spec["pipelineInfo"]["name"] == "pipeline-train"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("just text", "is no compiled pipeline"),
+        ("root: {}\n", "is no compiled pipeline"),
+        ("a: [", "cannot be read"),
+        (
+            TEMPLATE.read_text().replace("      model_name:\n", "      region:\n"),
+            r"the pipeline needs the parameter region: add vertex\.pipeline_parameters\.region",
+        ),
+    ],
+)
+def test_a_wrong_template_is_explained(
+    cloud: Cloud, tmp_path: Path, text: str, message: str
+) -> None:
+    template = tmp_path / "train.yaml"
+    template.write_text(text)
+    config = cloud_config(vertex={"pipeline_template": str(template)})
+    with pytest.raises(PlatformError, match=message):
+        launch_training(cloud.platform.connection, config, ORDER)
 
 
 def test_a_pipeline_that_uploads_no_version_is_explained(cloud: Cloud) -> None:
     cloud.pipelines.run = lambda _: None
     with pytest.raises(PlatformError, match=r"no version of .* names it as its pipeline job"):
-        train(cloud)
+        cloud.platform.train(CONFIG, request(), lambda _: None)
 
 
 def test_a_training_that_a_person_started_has_the_runs_own_job(cloud: Cloud) -> None:
@@ -337,15 +356,20 @@ def test_a_training_that_a_person_started_has_the_runs_own_job(cloud: Cloud) -> 
     assert names == ["pipeline-train-run-11111111-aaaa", "pipeline-train-run-22222222-bbbb"]
 
 
-def test_the_last_day_is_the_one_that_was_monitored() -> None:
-    window_end = datetime(2026, 6, 30, tzinfo=UTC)
+def test_the_last_day_is_the_one_that_was_monitored(cloud: Cloud) -> None:
     for key, last_day in {
-        "monitor/day-20260501-0123456789ab": date(2026, 5, 1),
-        "monitor/day-20260501-0123456789ab-2": date(2026, 5, 1),
-        "monitor/day-20269901-0123456789ab": date(2026, 6, 29),
-        "monitor/started-by-hand": date(2026, 6, 29),
+        "monitor/day-20260501-0123456789ab": "2026-05-01",
+        "monitor/day-20260501-0123456789ab-2": "2026-05-01",
+        "monitor/day-20269901-0123456789ab": "2026-06-29",
+        "monitor/started-by-hand": "2026-06-29",
     }.items():
-        assert training_days(CONFIG, TrainingRequest(key, window_end))[1] == last_day
+        launch_training(
+            cloud.platform.connection,
+            CONFIG,
+            TrainingRequest(key, datetime(2026, 6, 30, tzinfo=UTC)),
+        )
+        parameters = cloud.pipelines.jobs()[-1].runtime_config.parameter_values
+        assert dict(parameters)["last_day"] == last_day
 
 
 @settings(deadline=None)
