@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
-from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
-from transak_drift.platform import PlatformError
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.settings import load_settings
 
 
@@ -23,17 +22,14 @@ def compare(
 
     Status 1 where a feature drifts, or has no distance since a dataset has no value of it.
     """
-    from transak_drift.local.dataset_statistics import DatasetError, scan_statistics
+    from transak_drift.local.dataset_statistics import scan_statistics
     from transak_drift.local.file_transactions import monitored_kinds
 
     config = load_settings().load_config(model)
-    try:
-        before = scan_statistics([baseline], monitored_kinds(config), csv_format=config.csv)
-        kinds = {name: item.kind for name, item in before.features.items()}
-        now = scan_statistics([target], kinds, csv_format=config.csv)
-        features = compare_features(before, now, config.drift_thresholds)
-    except (DatasetError, DriftStatisticsError) as error:
-        raise PlatformError(str(error)) from error
+    before = scan_statistics([baseline], monitored_kinds(config), csv_format=config.csv)
+    kinds = {name: item.kind for name, item in before.features.items()}
+    now = scan_statistics([target], kinds, csv_format=config.csv)
+    features = compare_features(before, now, config.drift_thresholds)
     if as_json:
         found = [{**item.model_dump(mode="json"), "drifted": item.drifted} for item in features]
         print_json({"baseline_rows": before.rows, "target_rows": now.rows, "features": found})

@@ -25,7 +25,7 @@ from transak_drift.defs.gcp_resources import (
     gcp_trigger_queue_resource,
 )
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
-from transak_drift.google_cloud.check import Check, CheckState, missing, passed
+from transak_drift.google_cloud.check import Check, missing, passed
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
@@ -37,7 +37,7 @@ from transak_drift.trigger.inbox import Inbox
 
 _MAX_DEAD_LETTERS = 1_000
 _EVENT_LOG_SECONDS = 20.0
-_MARKS = {CheckState.OK: "ok", CheckState.MISSING: "MISSING", CheckState.UNKNOWN: "?"}
+_MARKS = {"ok": "ok", "missing": "MISSING", "unknown": "?"}
 _LOOKED_BACK = timedelta(days=30)
 
 
@@ -136,8 +136,8 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     from transak_drift.google_cloud.log_entries import check_log_entries
     from transak_drift.google_cloud.session import RestSession
     from transak_drift.pubsub.inspection import inspect_trigger_queue
-    from transak_drift.vertex.dataset_input import BATCH_PREDICTION
     from transak_drift.vertex.inspection import inspect_vertex
+    from transak_drift.vertex.monitor_spec import BATCH_PREDICTION
 
     permissions = list(project_access.VERTEX_PERMISSIONS)
     if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
-from transak_drift.cloud_function.structured_log import write_entry
+from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler, write_entry
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
+from transak_drift.vertex.connection import CallLimits, VertexConnection
 
 # A launch makes a handful of calls and must end within the function's 120 seconds; what takes
 # longer is tried again with the next delivery.
@@ -23,10 +22,8 @@ _LIMITS = CallLimits(attempt_seconds=10.0, total_seconds=20.0)
 def build_handler() -> DriftMessageHandler:
     """Read the configurations of the models that share the topic and connect; no call is made yet.
 
-    Raises:
-        ConfigError: a configuration is missing or wrong, names no training pipeline, or belongs to
-            another topic.
-        PlatformError: the endpoint of Vertex AI is not `host:port`.
+    `ConfigError` is raised where one is missing or wrong, names no training pipeline, or belongs to
+    another topic.
     """
     path = Path(os.environ.get("TRANSAK_DRIFT_CONFIG") or "monitoring_config.json")
     address = os.environ.get("TRANSAK_DRIFT_VERTEX_ENDPOINT") or None
@@ -48,8 +45,10 @@ def build_handler() -> DriftMessageHandler:
                 model_monitor=config.model_monitor_id,
                 cooldown_minutes=config.retrain_policy.cooldown_minutes,
             )
-    endpoints = [VertexEndpoint(item.project_id, item.location, address) for item in configs]
-    connections = [VertexConnection(endpoint, _LIMITS) for endpoint in endpoints]
+    connections = [
+        VertexConnection(config.project_id, config.location, address, limits=_LIMITS)
+        for config in configs
+    ]
     # They share all of the queue, so that any of them names it.
     queue = TriggerQueue(connect(os.environ.get("PUBSUB_EMULATOR_HOST") or None), configs[0])
     return DriftMessageHandler(list(zip(configs, connections, strict=True)), queue)

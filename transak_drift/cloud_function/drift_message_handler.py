@@ -15,25 +15,31 @@ The function keeps no state, which bounds what it honours:
 
 from __future__ import annotations
 
+import base64
+import json
+import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from cloudevents.http import CloudEvent
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
-from transak_drift.cloud_function.pubsub_event import PushedMessage, read_pushed_message
-from transak_drift.cloud_function.structured_log import write_entry
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.decision import TrainingHistory, hold_back
+from transak_drift.trigger.message import ReceivedMessage
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.training_launch import launch_training
 
+# `google.events.cloud.pubsub.v1.MessagePublishedData` in the CloudEvents schemas of Google.
+MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 UNEXPECTED_EVENT = "unexpected_event"
 NOT_SETTLED = "not_settled_in_time"
 # Eventarc drops an event that was not taken for 24 hours ("Eventarc: Retry events"): before that
@@ -43,6 +49,39 @@ MAX_AGE = timedelta(hours=20)
 
 class NotReadyError(Exception):
     """The monitoring job has not ended, or cannot be read now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PushedMessage:
+    """A message as Eventarc delivers it, and the subscription that it made for the function.
+
+    There is no ack id: the function's answer acknowledges the message. Of an event that carries no
+    message of our topic, `problem` says why, and the message is the whole event.
+    """
+
+    message: ReceivedMessage
+    subscription: str | None = None
+    publish_time: datetime | None = None
+    problem: str = ""
+
+
+def _decoded(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError):
+        raise ValueError("is not base64") from None
+
+
+class _Message(BaseModel):
+    data: Annotated[bytes, BeforeValidator(_decoded)] = b""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = Field(alias="messageId", min_length=1)
+    publish_time: AwareDatetime | None = Field(default=None, alias="publishTime")
+
+
+class _MessagePublished(BaseModel):
+    message: _Message
+    subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +100,7 @@ class DriftMessageHandler:
         Raises:
             Exception: it could not be settled; Eventarc delivers the event again.
         """
-        pushed = read_pushed_message(event, self.queue.topic)
+        pushed = _read_event(event, self.queue.topic)
         if pushed.problem:
             self._dead_letter(pushed, UNEXPECTED_EVENT, pushed.problem)
             return
@@ -79,7 +118,7 @@ class DriftMessageHandler:
             )
             raise
 
-    def _settle(self, pushed: PushedMessage) -> None:
+    def _settle(self, pushed: _PushedMessage) -> None:
         jobs = [(config, VertexMonitoringJobs(connection)) for config, connection in self.models]
         found = Assessor(jobs, _now()).assess(pushed.message.data)
         if found.event is not None:
@@ -94,7 +133,7 @@ class DriftMessageHandler:
 
     def _train(
         self,
-        pushed: PushedMessage,
+        pushed: _PushedMessage,
         config: MonitoringConfig,
         connection: VertexConnection,
         event: DriftEvent,
@@ -116,7 +155,7 @@ class DriftMessageHandler:
         _log(pushed, outcome, told, pipeline_job=training.job_name, **fields)
 
     def _dead_letter(
-        self, pushed: PushedMessage, reason: str, detail: str, severity: str = "WARNING"
+        self, pushed: _PushedMessage, reason: str, detail: str, severity: str = "WARNING"
     ) -> None:
         letter = (pushed.message, reason, detail)
         (sent,) = self.queue.publish_dead_letters([letter], pushed.subscription)
@@ -125,7 +164,7 @@ class DriftMessageHandler:
 
 
 def _log(
-    pushed: PushedMessage, outcome: str, told: str, severity: str = "INFO", **fields: Any
+    pushed: _PushedMessage, outcome: str, told: str, severity: str = "INFO", **fields: Any
 ) -> None:
     message_id = pushed.message.message_id
     write_entry(severity, f"{outcome}: {told}", message_id=message_id, outcome=outcome, **fields)
@@ -133,3 +172,40 @@ def _log(
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _read_event(event: CloudEvent, topic: str) -> _PushedMessage:
+    """Take the message out of an event of the trigger topic."""
+    data = event.data
+    whole = data if isinstance(data, bytes) else json.dumps(data, default=str).encode()
+    unread = ReceivedMessage(message_id=str(event["id"])[:200], ack_id="", data=whole)
+    expected = {"type": MESSAGE_PUBLISHED, "source": f"//pubsub.googleapis.com/{topic}"}
+    for attribute, value in expected.items():
+        if event[attribute] != value:
+            problem = f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}"
+            return _PushedMessage(unread, problem=problem)
+    try:
+        published = _MessagePublished.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(map(str, ("data", *first["loc"])))
+        return _PushedMessage(unread, problem=f"{path}: {first['msg']}")
+    found = published.message
+    message = ReceivedMessage(found.message_id, "", found.data, found.attributes)
+    return _PushedMessage(message, published.subscription, found.publish_time)
+
+
+def write_entry(
+    severity: str, message: str, *, error: BaseException | None = None, **fields: object
+) -> None:
+    """Write an entry, with the stack trace of an error; a field that is None is left out.
+
+    It is one JSON object a line ("Structured logging", Cloud Logging documentation).
+    """
+    if error is not None:
+        # Error Reporting finds the stack trace within the message.
+        message = f"{message}\n{''.join(traceback.format_exception(error))}"
+    shown = {name: value for name, value in fields.items() if value is not None}
+    entry = {**shown, "severity": severity, "message": message}
+    sys.stdout.write(json.dumps(entry, default=str) + "\n")
+    sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
@@ -138,27 +139,24 @@ def _connection(
     project_id: str, location: str, address: str | None, service_account: str | None
 ) -> VertexConnection:
     """Keep the connections of a process: a sensor opens the platform at each tick."""
-    from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
+    from transak_drift.vertex.connection import VertexConnection
 
-    return VertexConnection(VertexEndpoint(project_id, location, address, service_account))
+    return VertexConnection(project_id, location, address, service_account)
 
 
+@dataclass(frozen=True, slots=True)
 class GcpData:
     """Data in BigQuery and Cloud Storage, through dagster-gcp's resources."""
 
-    def __init__(self, project_id: str, location: str, service_account: str | None = None) -> None:
-        self._project_id = project_id
-        self._location = location
-        self._service_account = service_account
+    project_id: str
+    location: str
+    service_account: str | None = None
 
     def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
         """Find a day's data, with the rows where counting them needs no scan of files.
 
         The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
         `date_column`, which has the day of a row, is None.
-
-        Raises:
-            PlatformError: there is no data of that day, or it cannot be read.
         """
         rows = None
         if address.startswith(_BIGQUERY):
@@ -190,12 +188,12 @@ class GcpData:
         from dagster_gcp import BigQueryResource
 
         table = address.removeprefix(_BIGQUERY)
-        resource = BigQueryResource(project=self._project_id, location=self._location)
+        resource = BigQueryResource(project=self.project_id, location=self.location)
         with (
             self._explained("bigquery.tables.getData", address),
             resource.get_client() as default_client,
         ):
-            client = self._acting(default_client, location=self._location)
+            client = self._acting(default_client, location=self.location)
             if date_column is None:
                 return int(client.get_table(table, timeout=_CALL_SECONDS).num_rows or 0)
             if "`" in date_column or "\\" in date_column:
@@ -217,22 +215,22 @@ class GcpData:
     def _storage_client(self) -> Any:
         from dagster_gcp import GCSResource
 
-        return self._acting(GCSResource(project=self._project_id).get_client())
+        return self._acting(GCSResource(project=self.project_id).get_client())
 
     def _explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
-        from transak_drift.vertex.errors import explained
+        from transak_drift.vertex.connection import explained
 
-        return explained(permission, resource, self._service_account)
+        return explained(permission, resource, self.service_account)
 
     def _acting(self, client: Any, **options: Any) -> Any:
         """Return the client, or one of its kind that acts as the service account."""
-        if self._service_account is None:
+        if self.service_account is None:
             return client
         from transak_drift.google_cloud.credentials import load_credentials
 
         # dagster-gcp's resources know application default credentials and key files alone.
-        credentials = load_credentials(self._service_account)
-        return type(client)(project=self._project_id, credentials=credentials, **options)
+        credentials = load_credentials(self.service_account)
+        return type(client)(project=self.project_id, credentials=credentials, **options)
 
 
 def gcp_trigger_queue_resource(settings: Settings) -> GcpTriggerQueueResource:

@@ -15,6 +15,7 @@ from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.local.atomic_file import write_page
 from transak_drift.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,15 +87,11 @@ class LocalPlatformResource(PlatformResource):
 
     def store_report(self, config: MonitoringConfig, result: MonitoringResult, page: str) -> str:
         """Keep the report beside the run's result."""
-        from transak_drift.local.monitoring import write_page
-
         *_, job_id = parse_monitoring_job_name(result.job_name)
         return write_page(self._state(config).monitoring_report(job_id), page, "drift_report")
 
     def store_history(self, config: MonitoringConfig, page: str) -> str:
         """Keep the history in the directory of the reports."""
-        from transak_drift.local.monitoring import write_page
-
         return write_page(self._state(config).drift_history, page, "drift_history")
 
     def _state(self, config: MonitoringConfig) -> StateDirectory:

@@ -19,6 +19,7 @@ from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, recorded_ti
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
 from transak_drift.drift.monitoring_result import (
+    NO_BASELINE,
     NO_BOOKINGS,
     FeatureDrift,
     MonitoringResult,
@@ -92,8 +93,9 @@ def check_evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Evaluate the checks of a day: passed where the distance is at most the threshold.
 
-    Drift is a warning, since the trigger handles it; a feature without data is an error, since a
-    person has to. A day without bookings passes. A feature no longer monitored has no check.
+    Drift is a warning, since the trigger handles it, and so is an empty baseline; a feature without
+    data is an error, since a person has to see to it. A day without bookings passes. A feature no
+    longer monitored has no check.
     """
     names = check_names(config.drift_thresholds)
     for feature in features:
@@ -104,6 +106,9 @@ def check_evaluations(
         passed = not feature.drifted
         if feature.note == NO_BOOKINGS:
             description = f"{NO_BOOKINGS}: nothing to compare"
+        elif feature.note.startswith(NO_BASELINE):
+            # Of no day's making: it stands until a person changes the baseline.
+            passed, description = False, feature.note
         elif feature.distance is None:
             passed, severity = False, dg.AssetCheckSeverity.ERROR
             description = (

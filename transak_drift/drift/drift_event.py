@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel
 
+from transak_drift.drift.monitoring_result import comparison
+
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
     """A feature with its distance, in [0, 1], and the configured threshold."""
@@ -42,7 +44,9 @@ class DriftEvent(BaseModel, extra="forbid", frozen=True):
 
     def summary(self) -> str:
         """Features, distances and thresholds in a line, e.g. `type 0.5978 > 0.3`."""
-        return ", ".join(f"{f.feature} {f.distance:.4f} > {f.threshold:g}" for f in self.features)
+        return ", ".join(
+            f"{f.feature} {comparison(f.distance, f.threshold)}" for f in self.features
+        )
 
 
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:

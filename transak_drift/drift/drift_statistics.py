@@ -21,7 +21,12 @@ from transak_drift.drift.feature_statistics import (
     NumericalStatistics,
 )
 from transak_drift.drift.histogram import Shares, bucket_shares, jensen_shannon_divergence
-from transak_drift.drift.monitoring_result import NO_BOOKINGS, Contributor, FeatureDrift
+from transak_drift.drift.monitoring_result import (
+    NO_BASELINE,
+    NO_BOOKINGS,
+    Contributor,
+    FeatureDrift,
+)
 
 MAX_CONTRIBUTORS = 10
 
@@ -31,31 +36,18 @@ _METRICS = {
 }
 
 
-class DriftStatisticsError(ValueError):
-    """Two datasets' statistics of a feature that cannot be compared."""
-
-
 def compare_features(
     baseline: DatasetStatistics, target: DatasetStatistics, thresholds: Mapping[str, float]
 ) -> tuple[FeatureDrift, ...]:
-    """Compare two datasets feature by feature.
+    """Compare two datasets feature by feature, each measured in the same way on both sides.
 
     The L-infinity distance of a categorical feature is the maximum over the values v of either
     dataset of |p(v) - q(v)|, where p and q are the shares of v among the present values of the
     baseline and of the target. Nulls count nowhere; a value that one dataset has never seen has the
     share 0 there. The distance of a numerical feature is `jensen_shannon_divergence`.
 
-    Args:
-        baseline: statistics of the baseline dataset.
-        target: statistics of the target dataset.
-        thresholds: greatest allowed distance by feature.
-
-    Returns:
-        One entry for each threshold, in its order. A feature without a present value on one side
-        has no distance, and a note that says so; of a target without rows it is `NO_BOOKINGS`.
-
-    Raises:
-        DriftStatisticsError: a feature is missing from one side, or measured in two ways.
+    Returned is one entry for each threshold, in its order. A feature without a present value on one
+    side has no distance, and a note that says so.
     """
     return tuple(
         _compare(feature, threshold, baseline, target) for feature, threshold in thresholds.items()
@@ -65,41 +57,32 @@ def compare_features(
 def _compare(
     feature: str, threshold: float, baseline: DatasetStatistics, target: DatasetStatistics
 ) -> FeatureDrift:
-    before = _statistics_of(baseline, feature, "baseline")
-    after = _statistics_of(target, feature, "target")
-    metric = _METRICS[before.kind]
-    # An empty column tells no type, so that emptiness comes before a mismatch of kinds.
-    for role, side in (("baseline", before), ("target", after)):
-        if not side.present:
-            rows = (
-                f"all {side.missing} rows are null" if side.missing else "the dataset has no rows"
-            )
-            note = (
-                f"feature {feature!r} has no value in the {role} dataset ({rows}): "
-                "choose a dataset in which it has values"
-            )
-            if target.rows == 0:
-                note = NO_BOOKINGS
-            return FeatureDrift(
-                feature=feature, metric=metric, distance=None, threshold=threshold, note=note
-            )
-    if before.kind != after.kind:
-        raise DriftStatisticsError(
-            f"feature {feature!r} is {before.kind} in the baseline and {after.kind} in the "
-            "target dataset: declare its type in feature_types (categorical or numerical)"
+    before, after = baseline.features[feature], target.features[feature]
+    note, distance, contributors = "", None, ()
+    if not target.rows:
+        note = NO_BOOKINGS
+    elif not before.present:
+        note = (
+            f"{NO_BASELINE}: column {feature!r} is empty in all {before.missing} rows of the "
+            "baseline, so that no day can be compared; fill it there, or take the feature out of "
+            "drift_thresholds"
         )
-    shares = _shares(before, after, MAX_CONTRIBUTORS)
-    contributors = _greatest_changes(shares, MAX_CONTRIBUTORS)
-    if before.kind == FeatureKind.NUMERICAL:
-        distance = jensen_shannon_divergence(shares)
+    elif not after.present:
+        note = f"no value in the target dataset: column {feature!r} is empty in all its rows"
     else:
-        distance = abs(contributors[0].change) if contributors else 0.0
+        shares = _shares(before, after, MAX_CONTRIBUTORS)
+        contributors = _greatest_changes(shares, MAX_CONTRIBUTORS)
+        if before.kind == FeatureKind.NUMERICAL:
+            distance = jensen_shannon_divergence(shares)
+        else:
+            distance = abs(contributors[0].change) if contributors else 0.0
     return FeatureDrift(
         feature=feature,
-        metric=metric,
+        metric=_METRICS[before.kind],
         distance=distance,
         threshold=threshold,
         contributors=contributors,
+        note=note,
     )
 
 
@@ -152,13 +135,3 @@ def _shares(baseline: FeatureStatistics, target: FeatureStatistics, limit: int) 
         if count / target_total >= least and value not in before
     ]
     return shares
-
-
-def _statistics_of(dataset: DatasetStatistics, feature: str, role: str) -> FeatureStatistics:
-    if feature not in dataset.features:
-        known = ", ".join(repr(name) for name in sorted(dataset.features)) or "none"
-        raise DriftStatisticsError(
-            f"the {role} dataset has no statistics of feature {feature!r} (it has {known}): "
-            "scan it again with that feature"
-        )
-    return dataset.features[feature]

@@ -14,29 +14,8 @@ from itertools import pairwise
 
 from transak_drift.drift.feature_statistics import NumericalStatistics
 
-STANDARD_BUCKETS = 10
-
 # A value (or bucket) with its share of the baseline and of the target.
 Shares = tuple[str, float, float]
-
-
-def equal_width_edges(minimum: float, maximum: float) -> tuple[float, ...]:
-    """Return the edges of ten equal-width buckets between two finite values, the lower first.
-
-    The edges are those of `numpy.linspace(minimum, maximum, 11)`. Two cases that numpy.histogram
-    refuses are defined here: a range wider than the greatest float is divided without overflow,
-    and a range too narrow for so many distinct floats gets fewer buckets.
-    """
-    span = maximum - minimum
-    step = span / STANDARD_BUCKETS
-    fractions = [index / STANDARD_BUCKETS for index in range(1, STANDARD_BUCKETS)]
-    if math.isinf(span):
-        inner = [minimum * (1 - fraction) + maximum * fraction for fraction in fractions]
-    elif step == 0:
-        inner = [fraction * span + minimum for fraction in fractions]
-    else:
-        inner = [index * step + minimum for index in range(1, STANDARD_BUCKETS)]
-    return tuple(sorted({minimum, *inner, maximum}))
 
 
 def bucket_shares(baseline: NumericalStatistics, target: NumericalStatistics) -> list[Shares]:

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
+# How the note of a feature begins that has no distance on any day: its baseline is empty.
+NO_BASELINE = "no value in the baseline"
 
 
 def comparison(distance: float, threshold: float, digits: int = 4) -> str:

@@ -4,44 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
 
 from transak_drift.platform import PlatformError
 
 
-class CheckState(StrEnum):
-    """How a thing stands; what could not be looked at is unknown, and open as if missing."""
-
-    OK = "ok"
-    MISSING = "missing"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at and found, what to do, and the log entry that was found, if any."""
+    """What was looked at and found, what to do, and the log entry that was found, if any.
+
+    What could not be looked at is unknown, and open as if missing.
+    """
 
     name: str
-    state: CheckState
+    state: Literal["ok", "missing", "unknown"]
     detail: str
     fix: str = ""
     example: str = ""
 
     @property
     def is_open(self) -> bool:
-        return self.state != CheckState.OK
+        return self.state != "ok"
 
 
 def passed(name: str, detail: str, example: str = "") -> Check:
-    return Check(name, CheckState.OK, detail, example=example)
+    return Check(name, "ok", detail, example=example)
 
 
 def missing(name: str, detail: str, fix: str, example: str = "") -> Check:
-    return Check(name, CheckState.MISSING, detail, fix, example)
+    return Check(name, "missing", detail, fix, example)
 
 
 def unknown(name: str, detail: str, fix: str) -> Check:
-    return Check(name, CheckState.UNKNOWN, detail, fix)
+    return Check(name, "unknown", detail, fix)
 
 
 def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:

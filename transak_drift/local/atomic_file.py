@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from transak_drift.platform import PlatformError
+
 
 @contextmanager
 def replace_file(destination: Path) -> Generator[Path]:
@@ -39,3 +41,15 @@ def write_text(destination: Path, text: str) -> None:
     """Replace a file's content by a text in UTF-8, whole or not at all."""
     with replace_file(destination) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_page(path: Path, page: str, asset: str) -> str:
+    """Write a page of an asset, HTML; return the absolute path."""
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise PlatformError(
+            f"the report {path} cannot be written ({error.strerror}); free space or correct the "
+            f"rights of its directory, and materialize {asset} again"
+        ) from error
+    return str(path.absolute())

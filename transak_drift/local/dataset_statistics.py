@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.canonical_text import canonical_counts
@@ -32,7 +33,6 @@ from transak_drift.drift.feature_statistics import (
     FeatureStatistics,
     NumericalStatistics,
 )
-from transak_drift.drift.histogram import equal_width_edges
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.column_checks import decide_kind, raise_for_number
 from transak_drift.local.dataset_files import DatasetError, find_files
@@ -85,10 +85,7 @@ def scan_statistics(
                 if kind is FeatureKind.NUMERICAL:
                     raise_for_number(reader, files, name)
             raise
-        rows = sum(
-            reader.connection.execute(f"SELECT count(*) FROM {group.relation()}").fetchall()[0][0]
-            for group in files
-        )
+        rows = reader.count_rows(files)
     try:
         return DatasetStatistics(rows, found)
     except ValueError as error:
@@ -150,6 +147,17 @@ def _numerical_statistics(
         nan=present - finite - below - above,
         missing=rows - present,
     )
+
+
+def equal_width_edges(minimum: float, maximum: float) -> tuple[float, ...]:
+    """Return the edges of ten equal-width buckets between two finite values, the lower first.
+
+    Two cases that numpy.histogram refuses are defined here: a range wider than the greatest float
+    is divided without overflow, and one too narrow for so many floats gets fewer buckets.
+    """
+    scale = 2.0 if math.isinf(maximum - minimum) else 1.0
+    edges = np.linspace(minimum / scale, maximum / scale, 11) * scale
+    return tuple(np.unique(edges).tolist())
 
 
 class Baseline(NamedTuple):

@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
+import json
+import os
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.resource_names import model_monitor_name, parse_monitoring_job_name
-from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
+from transak_drift.config.resource_names import (
+    model_monitor_name,
+    monitoring_job_name,
+    parse_monitoring_job_name,
+)
+from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.drift.drift_statistics import compare_features
+from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
-from transak_drift.local import monitoring
+from transak_drift.local.atomic_file import replace_file, write_text
+from transak_drift.local.dataset_statistics import Baseline, scan_statistics
 from transak_drift.local.file_transactions import own_transactions
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.training import LocalTraining
-from transak_drift.local.transaction_generator import GeneratedTransactions, GeneratorSettings
+from transak_drift.local.transaction_generator import (
+    GeneratedTransactions,
+    GeneratorSettings,
+    generate_day,
+)
 from transak_drift.platform import (
     AppliedModelMonitor,
+    Change,
     Dataset,
     Overview,
+    PlatformError,
     PredictedDataset,
     RegisteredModel,
     StartedMonitoringRun,
     TrainingRequest,
     TrainingResult,
 )
+from transak_drift.trigger.assessment import drift_event_of
+from transak_drift.trigger.log_entry import anomaly_log_entry
+from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
+_METHOD = "exact, from every row"
 _MAX_RESULTS = 14
+_TEST_JOB = "test-of-the-trigger-"
+_TEST_DRIFT_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPlatform:
-    """Implements `DriftPlatform`; `publish` sends a body to a configuration's trigger topic."""
+    """Implements `DriftPlatform`; `publish` sends a body to a configuration's trigger topic.
+
+    A monitoring run is finished on return. Its job's id is made of the baseline's name and the day:
+    the same comparison made again is the same drift event, and trains nothing twice.
+    """
 
     root: Path
     generator: GeneratorSettings
@@ -59,44 +88,145 @@ class LocalPlatform:
             created=created,
             trained_until=datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC),
             detail=f"{detail}: the first version" if created else detail,
-            metrics={"accuracy": model.metrics["accuracy"], "macro F1": model.metrics["macro_f1"]},
+            metrics={"accuracy": model.metrics.accuracy, "macro F1": model.metrics.macro_f1},
         )
 
     def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
-        return monitoring.apply_model_monitor(self._state(config))
+        file = StateDirectory(self.root, config).model_monitor
+        name = model_monitor_name(config.project_id, config.location, config.model_monitor_id)
+        thresholds, kinds = config.drift_thresholds, config.feature_types
+        desired = {
+            "displayName": config.monitoring_job_display_name,
+            "model": config.model_name,
+            **{f"featureThresholds.{feature}": value for feature, value in thresholds.items()},
+            **{f"featureTypes.{feature}": kind for feature, kind in kinds.items()},
+            "notification.enableCloudLogging": config.log_anomalies,
+            "notification.channels": list(config.notification_channels),
+            "notification.userEmails": list(config.user_emails),
+        }
+        exists = file.exists()
+        before = _stored_settings(file) if exists else {}
+        changes = tuple(
+            Change(path, before.get(path), desired.get(path))
+            for path in sorted({*before, *desired})
+            if before.get(path) != desired.get(path)
+        )
+        if changes:
+            write_text(file, json.dumps({"name": name, "settings": desired}, indent=2))
+        return AppliedModelMonitor(name, created=not exists, changes=changes)
 
     def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
         return self._training(config).predict_day(day)
 
     def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
-        """See `DriftPlatform`; on this platform the run is finished on return."""
+        state = StateDirectory(self.root, config)
+        if not state.model_monitor.exists():
+            raise PlatformError(
+                "no monitoring configuration is applied; materialize model_monitor first"
+            )
+        target = state.predictions(day)
+        if not target.exists():
+            raise PlatformError(
+                f"no predictions of {day}; materialize predictions for that day first"
+            )
         baseline = self._training(config).baseline()
-        return monitoring.run_monitoring(
-            self._state(config), day, baseline, lambda body: self.publish(config, body)
+        job, event = _measure(
+            state, f"{day:%Y%m%d}-baseline-{baseline.name}", day, target, baseline
         )
+        _store_result(state, job)
+        if event is None or not config.log_anomalies:
+            return StartedMonitoringRun(job.name)
+        return StartedMonitoringRun(job.name, self._write_anomaly(event, state))
+
+    def _write_anomaly(self, event: DriftEvent, state: StateDirectory) -> str | None:
+        """Write an anomaly to the log; the sink passes it on, by the filter Terraform deploys."""
+        config = state.config
+        entry = anomaly_log_entry(event, receive_time=datetime.now(UTC))
+        body = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+        with state.anomaly_log.open("a", encoding="utf-8") as log:
+            log.write(body + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+        deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
+        return self.publish(config, body.encode()) if lets_through(deployed, entry) else None
 
     def monitor_drifted_window(self, config: MonitoringConfig, day: date) -> MonitoringJob:
-        """Monitor generated transactions that drift; the first model is trained where none is."""
-        self.ensure_registered_model(config)
-        baseline = self._training(config).baseline()
-        return monitoring.monitor_drifted_window(self._state(config), day, self.generator, baseline)
+        """Monitor a window of generated transactions that drifts, to test the trigger.
 
-    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
+        The transactions are kept apart from the day's own, and the job, whose id is new each time,
+        is in no list: it is no monitoring of the day, and only a message leads to it. The first
+        model is trained where none is.
+        """
+        self.ensure_registered_model(config)
+        baseline, state = self._training(config).baseline(), StateDirectory(self.root, config)
+        job_id = f"{_TEST_JOB}{uuid.uuid4().hex[:16]}"
+        file = state.drifted_window(job_id)
+        found: list[str] = []
+        # A champion that learned from such drift has it in its baseline: for it the former is new.
+        for drift_from in (day, None):
+            settings = replace(self.generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
+            with replace_file(file) as temporary:
+                pq.write_table(generate_day(day, settings), temporary)
+            job, event = _measure(state, job_id, day, file, baseline)
+            if event is not None:
+                _store_result(state, job)
+                return job
+            assert job.result is not None
+            found += [item.summary() for item in job.result.features]
+        file.unlink()
+        raise PlatformError(
+            f"no generated window drifts by the configured thresholds ({', '.join(found)}); lower "
+            "drift_thresholds, or name a monitoring job with --job"
+        )
+
+    def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult:
         *_, monitor_id, job_id = parse_monitoring_job_name(job_name)
-        return monitoring.read_monitoring_result(self._state(config), monitor_id, job_id)
+        return self._result(config, monitor_id, job_id)
+
+    def _result(self, config: MonitoringConfig, monitor_id: str, job_id: str) -> MonitoringResult:
+        job = self.read_monitoring_job(config, monitor_id, job_id)
+        if job.result is None:
+            raise PlatformError(
+                f"no result of {job.name} ({job.detail}); materialize monitoring_run of that day "
+                "again"
+            )
+        return job.result
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         projects = {config.project_id, config.project_number or config.project_id}
         return OwnMonitors(frozenset(projects), config.location, (config.model_monitor_id,))
 
     def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
-        return monitoring.list_monitoring_jobs(self._state(config), since)
+        """List the jobs whose result was stored at or after a time; each has ended."""
+        found = [
+            ListedJob(config.model_monitor_id, file.stem, stored, has_ended=True)
+            for file in self._result_files(config)
+            if (stored := datetime.fromtimestamp(file.stat().st_mtime, UTC)) >= since
+        ]
+        return sorted(found, key=lambda job: job.created)
 
     def read_monitoring_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> MonitoringJob:
-        state = self._state(config)
-        return monitoring.read_monitoring_job(state, model_monitor_id, monitoring_job_id)
+        """Read a job: it is missing without a stored result, and failed where that is damaged."""
+        file = StateDirectory(self.root, config).monitoring_result(monitoring_job_id)
+        job_state, detail, result = JobState.SUCCEEDED, "", None
+        try:
+            result = MonitoringResult.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            job_state = JobState.MISSING
+            detail = f"no job {monitoring_job_id} has a result in {file.parent}"
+        except ValueError as error:
+            job_state = JobState.FAILED
+            fix = "materialize monitoring_run of that day again"
+            detail = f"{file} is damaged ({str(error)[:200]}); {fix}"
+        except OSError as error:
+            raise PlatformError(
+                f"{file} cannot be read ({error.strerror}); correct the rights of its directory"
+            ) from error
+        ids = (model_monitor_id, monitoring_job_id)
+        name = monitoring_job_name(config.project_id, config.location, *ids)
+        return MonitoringJob(name, *ids, job_state, detail, result)
 
     def train(
         self,
@@ -107,20 +237,25 @@ class LocalPlatform:
         return self._training(config).train(request, progress)
 
     def overview(self, config: MonitoringConfig) -> Overview:
-        state = self._state(config)
+        registry = self._training(config).registry
+        results = [
+            self._result(config, config.model_monitor_id, file.stem)
+            for file in sorted(self._result_files(config), reverse=True)[:_MAX_RESULTS]
+        ]
         name = model_monitor_name(config.project_id, config.location, config.model_monitor_id)
+        exists = StateDirectory(self.root, config).model_monitor.exists()
         return Overview(
-            model_monitor=name if state.model_monitor.exists() else None,
+            model_monitor=name if exists else None,
             model_versions=[
                 {
                     "version": version.number,
-                    "champion": "yes" if version.is_champion else "",
+                    "champion": "yes" if version == registry.champion() else "",
                     "trained on": "{} to {}".format(*version.training_days),
                     "rows": version.rows,
-                    "macro F1": round(float(version.metrics["macro_f1"]), 4),
+                    "macro F1": round(version.metrics.macro_f1, 4),
                     "drift event": version.drift_event_key or "",
                 }
-                for version in reversed(self._training(config).registry.versions())
+                for version in reversed(registry.versions())
             ],
             monitoring_results=[
                 {
@@ -132,14 +267,53 @@ class LocalPlatform:
                     },
                     "verdict": "drift" if result.drifted else "ok",
                 }
-                for result in monitoring.recent_monitoring_results(state, _MAX_RESULTS)
+                for result in results
             ],
         )
 
-    def _state(self, config: MonitoringConfig) -> StateDirectory:
-        return StateDirectory(self.root, config)
+    def _result_files(self, config: MonitoringConfig) -> list[Path]:
+        files = StateDirectory(self.root, config).monitoring_result("x").parent.glob("*.json")
+        return [file for file in files if not file.name.startswith(_TEST_JOB)]
 
     def _training(self, config: MonitoringConfig) -> LocalTraining:
         generated = config.transactions is None
         source = GeneratedTransactions(self.generator) if generated else own_transactions(config)
-        return LocalTraining(self._state(config), source, self.generator.seed)
+        return LocalTraining(StateDirectory(self.root, config), source, self.generator.seed)
+
+
+def _measure(
+    state: StateDirectory, job_id: str, day: date, target_file: Path, baseline: Baseline
+) -> tuple[MonitoringJob, DriftEvent | None]:
+    config = state.config
+    kinds = {name: item.kind for name, item in baseline.statistics.features.items()}
+    target = scan_statistics([target_file], kinds, csv_format=config.csv)
+    features = compare_features(baseline.statistics, target, config.drift_thresholds)
+    project = config.project_number or config.project_id
+    name = monitoring_job_name(project, config.location, config.model_monitor_id, job_id)
+    result = MonitoringResult(
+        job_name=name,
+        day=day,
+        baseline_name=f"training data of model {baseline.name}",
+        baseline_rows=baseline.statistics.rows,
+        target_rows=target.rows,
+        features=features,
+        method=_METHOD,
+    )
+    job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
+    return job, drift_event_of(job, result, config)
+
+
+def _store_result(state: StateDirectory, job: MonitoringJob) -> None:
+    assert job.result is not None
+    text = job.result.model_dump_json(indent=2)
+    write_text(state.monitoring_result(job.monitoring_job_id), text)
+
+
+def _stored_settings(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlatformError(
+            f"{path} is not a stored ModelMonitor ({error}); delete it and "
+            "materialize model_monitor again"
+        ) from error

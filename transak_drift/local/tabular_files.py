@@ -133,7 +133,7 @@ class TabularFiles:
         names = ", ".join(repr(column.name) for column in self.columns)
         raise DatasetError(
             f"{self.source}: has no column {name!r}; its columns are {names}",
-            "correct the name; upper and lower case count",
+            "add it, or correct the name in the configuration; upper and lower case count",
         )
 
     def measured_column(self, name: str, kind: FeatureKind) -> Column:
@@ -203,6 +203,11 @@ class DatasetReader:
             Column(name, sql_name(name), decimal, type_.id, str(type_), name in untyped)
             for name, type_, *_ in self.connection.description or ()
         )
+
+    def count_rows(self, files: Sequence[TabularFiles]) -> int:
+        counts = [f"(SELECT count(*) FROM {group.relation()})" for group in files]
+        ((rows,),) = self.connection.execute(f"SELECT {' + '.join(['0', *counts])}").fetchall()
+        return rows
 
     def write_rows(self, query: str, files: Sequence[TabularFiles], destination: Path) -> int:
         """Write the rows of a query over the files to Parquet, with their origin.

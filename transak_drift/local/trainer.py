@@ -6,58 +6,39 @@ same rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from transak_drift.local.training_data import (
-    LabelledRows,
-    TrainingDataError,
-    feature_texts,
-    read_training_data,
-)
+from transak_drift.config.sections import CsvFormat
+from transak_drift.drift.canonical_text import canonical_text
+from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.dataset_files import DatasetError
+from transak_drift.local.model_registry import Evaluation
+from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
 from transak_drift.training.promotion import PromotionDecision, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
 
-# scikit-learn's log_loss clips by the same: a label the model does not know costs 36 nats.
-MIN_PROBABILITY = float(np.finfo(np.float64).eps)
-
+_MAX_ROWS = 60_000
+_MIN_ROWS = 50
+_HELD_OUT_FRACTION = 0.2
 _PREDICTION_SCHEMA = pa.schema(
     [pa.field("predicted_category", pa.string()), pa.field("probability", pa.float64())]
 )
 
-
-class Evaluation(BaseModel, frozen=True):
-    """Scores of a classifier on held-out rows, the log loss in nats.
-
-    `macro_f1` is the unweighted mean over the labels that occur in those rows.
-    """
-
-    rows: int
-    accuracy: float
-    macro_f1: float
-    log_loss: float
-
-    def metrics(self) -> Mapping[str, float]:
-        """Return what people see of it, by the metric's name."""
-        return {
-            "accuracy": self.accuracy,
-            "macro F1": self.macro_f1,
-            "log loss": self.log_loss,
-            "held-out rows": float(self.rows),
-        }
+# Rows of canonical texts, "" where missing; those of a training have their label as last column.
+Texts = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +61,30 @@ def train_classifier(
     """Train a classifier and compare it with the champion on held-out recent rows.
 
     The model is a multinomial logistic regression over TF-IDF weights of the description's words
-    and word pairs and the one-hot booking type. The same files (one for each day, oldest first) and
-    seed give the same sample, split and model. A label that the champion does not know counts as
-    wrong. A TrainingDataError names the file, the column and a fix.
+    and word pairs and the one-hot booking type. The same files (Parquet, one for each day, oldest
+    first) and seed give the same sample, split and model. A label that the champion does not know
+    counts as wrong. A DatasetError names the file, the column and a fix.
     """
     if seed < 0:
-        raise TrainingDataError(f"seed = {seed} is negative; fix: write 0 or more")
-    data = read_training_data(training_files, FEATURE_COLUMNS, label_column, seed=seed)
-    pipeline = _new_pipeline().fit(data.training.features, data.training.labels)
-    evaluation = _evaluate(pipeline, data.held_out)
-    present = None if champion is None else _evaluate(champion, data.held_out)
+        raise DatasetError(f"seed = {seed} is negative", "write 0 or more")
+    training, held_out, rows_in_window = read_training_rows(training_files, label_column, seed)
+    pipeline = _new_pipeline().fit(training[:, :-1], training[:, -1])
+    evaluation = _evaluate(pipeline, held_out)
+    present = None if champion is None else _evaluate(champion, held_out)
     return Challenger(
         pipeline=pipeline,
         evaluation=evaluation,
         champion=present,
         decision=decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None),
-        rows_in_window=data.rows_in_window,
+        rows_in_window=rows_in_window,
     )
 
 
-def predict(pipeline: Pipeline, table: pa.Table) -> pa.Table:
+def predict(pipeline: Pipeline, file: Path) -> pa.Table:
     """Return `predicted_category` and its `probability` for each row with description and type."""
-    features = feature_texts(table, FEATURE_COLUMNS)
+    with open_reader(CsvFormat()) as reader:
+        [rows] = reader.open_files([file], FEATURE_COLUMNS)
+        features = _read_texts(reader, rows, FEATURE_COLUMNS)
     if not len(features):
         return _PREDICTION_SCHEMA.empty_table()
     probabilities = pipeline.predict_proba(features)
@@ -111,10 +94,106 @@ def predict(pipeline: Pipeline, table: pa.Table) -> pa.Table:
     )
 
 
+def read_training_rows(
+    training_files: Sequence[Path], label_column: str, seed: int, max_rows: int = _MAX_ROWS
+) -> tuple[Texts, Texts, int]:
+    """Read the rows to train on, the recent rows held out, and the number of rows in the window.
+
+    Of a window with more than `max_rows` rows a seeded sample is read: the newest file gives as
+    many rows as it has, at most half of the sample, and the older ones the rest in proportion to
+    their size. A fifth of the rows is held out, in proportion to the labels; half of the newest
+    file's rows, or fewer if that is enough, and the rest from the older files, so that the
+    evaluation leans to recent data. One row of each label always stays in training.
+    """
+    columns = [*FEATURE_COLUMNS, label_column]
+    random = np.random.default_rng(seed)
+    days: list[Texts] = []
+    rows_read = 0
+    with open_reader(CsvFormat()) as reader:
+        files = [reader.open_files([path], columns)[0] for path in training_files]
+        row_counts = [reader.count_rows([day]) for day in files]
+        for day, rows, quota in zip(
+            files, row_counts, _row_quotas(row_counts, max_rows), strict=True
+        ):
+            chosen = np.sort(random.choice(rows, quota, replace=False))
+            texts = _read_texts(reader, day, columns, chosen)
+            rows_read += len(texts)
+            days.append(texts[texts[:, -1] != ""])
+    rows = np.concatenate(days)
+    _require_learnable(rows[:, -1], label_column, rows_read - len(rows))
+    held_out = _held_out(rows[:, -1], len(days[-1]), random)
+    return rows[~held_out], rows[held_out], sum(row_counts)
+
+
+def _read_texts(
+    reader: DatasetReader,
+    files: TabularFiles,
+    names: Sequence[str],
+    chosen: npt.NDArray[np.int64] | None = None,
+) -> Texts:
+    """Read columns of any type; shape (rows, columns)."""
+    columns = [files.measured_column(name, FeatureKind.CATEGORICAL) for name in names]
+    query = ", ".join(column.as_text(column.reference) for column in columns)
+    table = reader.connection.sql(f"SELECT {query} FROM {files.relation()}").to_arrow_table()
+    if chosen is not None:
+        table = table.take(chosen)
+    texts = np.empty((table.num_rows, len(columns)), dtype=object)
+    for index, column in enumerate(table.columns):
+        canonical = {text: canonical_text(text) for text in column.unique().to_pylist() if text}
+        texts[:, index] = [canonical.get(text, "") for text in column.to_pylist()]
+    return texts
+
+
+def _row_quotas(row_counts: Sequence[int], max_rows: int) -> list[int]:
+    if sum(row_counts) <= max_rows:
+        return list(row_counts)
+    *older, newest = row_counts
+    from_newest = min(newest, max(max_rows // 2, max_rows - sum(older)))
+    remaining = max_rows - from_newest
+    return [*(remaining * rows // sum(older) for rows in older), from_newest]
+
+
+def _require_learnable(labels: Texts, label_column: str, unlabelled_rows: int) -> None:
+    if len(labels) < _MIN_ROWS:
+        raise DatasetError(
+            f"the training window has {len(labels)} rows with a label in {label_column!r} "
+            f"({unlabelled_rows} without); at least {_MIN_ROWS} are needed",
+            "add days or labels",
+        )
+    distinct = set(labels)
+    if len(distinct) < 2:
+        raise DatasetError(
+            f"column {label_column!r} has only the label {distinct.pop()!r}; a classifier needs "
+            "two",
+            "name the column with the labels (label_column)",
+        )
+
+
+def _held_out(
+    labels: Texts, newest_rows: int, random: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    newest, older = np.split(np.arange(len(labels))[::-1], [newest_rows])
+    wanted = _HELD_OUT_FRACTION * len(labels)
+    from_newest = min(newest_rows / 2, wanted)
+    from_older = min(len(older) / 2, wanted - from_newest)
+    held_out = np.zeros(len(labels), dtype=bool)
+    for part, count in ((newest, round(from_newest)), (older, round(from_older))):
+        # One row out of each so many, ordered by label: rare labels are held out in proportion too.
+        shuffled = random.permutation(part)
+        by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        places = (np.arange(count) + random.random()) * len(part) / max(count, 1)
+        held_out[by_label[places.astype(int)]] = True
+    for label in sorted({*labels} - {*labels[~held_out]}):
+        held_out[np.flatnonzero(labels == label)[0]] = False
+    if not held_out.any():
+        # Every label is rarer than one row in the share: the newest row of the commonest is held.
+        values, counts = np.unique(labels, return_counts=True)
+        held_out[np.flatnonzero(labels == values[np.argmax(counts)])[-1]] = True
+    return held_out
+
+
 def evaluate_probabilities(
-    labels: npt.NDArray[np.object_],
-    probabilities: npt.NDArray[np.float64],
-    known_labels: Sequence[str],
+    labels: Texts, probabilities: npt.NDArray[np.float64], known_labels: Sequence[str]
 ) -> Evaluation:
     """Score predicted probabilities, of shape (rows, known labels), against the true labels.
 
@@ -122,23 +201,23 @@ def evaluate_probabilities(
     with different label sets are compared over the same labels.
     """
     predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
-    macro_f1 = f1_score(
-        labels, predicted, labels=sorted(set(labels)), average="macro", zero_division=0.0
-    )
-    column = {label: index for index, label in enumerate(known_labels)}
-    columns = np.array([column.get(label, -1) for label in labels])
-    true_probability = np.where(columns < 0, 0.0, probabilities[np.arange(len(labels)), columns])
+    occurring = sorted({*labels})
+    macro_f1 = f1_score(labels, predicted, labels=occurring, average="macro", zero_division=0.0)
+    # A label that the model does not know has the probability 0.
+    every_label = sorted({*known_labels, *occurring})
+    of_every_label = np.zeros((len(labels), len(every_label)))
+    of_every_label[:, np.searchsorted(every_label, known_labels)] = probabilities
     return Evaluation(
         rows=len(labels),
         accuracy=float(accuracy_score(labels, predicted)),
         macro_f1=float(macro_f1),
-        log_loss=float(-np.mean(np.log(np.clip(true_probability, MIN_PROBABILITY, 1.0)))),
+        log_loss=float(log_loss(labels, of_every_label, labels=every_label)),
     )
 
 
-def _evaluate(pipeline: Pipeline, held_out: LabelledRows) -> Evaluation:
-    probabilities = pipeline.predict_proba(held_out.features)
-    return evaluate_probabilities(held_out.labels, probabilities, list(pipeline.classes_))
+def _evaluate(pipeline: Pipeline, held_out: Texts) -> Evaluation:
+    probabilities = pipeline.predict_proba(held_out[:, :-1])
+    return evaluate_probabilities(held_out[:, -1], probabilities, list(pipeline.classes_))
 
 
 def _new_pipeline() -> Pipeline:

@@ -49,7 +49,7 @@ class LocalTraining:
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        return ModelRegistry(self.state.registry, self.state.config.model_name)
+        return ModelRegistry(self.state.registry)
 
     def land_day(self, day: date) -> Dataset:
         """Write a day's transactions, also where they are there already."""
@@ -70,13 +70,10 @@ class LocalTraining:
         can learn from them.
         """
         files = self._first_baseline()
-        if not all(
-            self.state.config.label_column in pq.read_schema(f).names for f in files.values()
-        ):
+        label_column = self.state.config.label_column
+        if not all(label_column in pq.read_schema(file).names for file in files.values()):
             return None
-        train_version(
-            self.registry, files, _FIRST_TRAINING, "", self.state.config.label_column, self.seed
-        )
+        self.train_version(files, _FIRST_TRAINING, "")
         return self.registry.champion()
 
     def train(self, request: TrainingRequest, progress: Callable[[str], None]) -> TrainingResult:
@@ -85,37 +82,68 @@ class LocalTraining:
         Asked again for the same drift event, nothing is trained: the version that was trained for
         it is adopted.
         """
-        files: Mapping[date, Path] = {}
-        key = request.drift_event_key
-        if self.registry.version_for_drift_event(key) is None:
+        version = self.registry.version_for_drift_event(request.drift_event_key)
+        adopted = version is not None
+        if version is None:
             days = self._fresh_days(last_day(request.window_end))
             progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
             files = {day: self._day(day) for day in days}
-        version, adopted = train_version(
-            self.registry, files, key, request.run_id, self.state.config.label_column, self.seed
-        )
+            version, adopted = self.train_version(files, request.drift_event_key, request.run_id)
         outcome = "was trained for this drift event before" if adopted else "registered"
         progress(f"version {version.number} {outcome}")
-        champion = self.registry.champion()
+        champion, before = self.registry.champion(), version.champion_before
         if champion is not None:
             self.baseline()
-        # Here and below: scikit-learn takes seconds to import, which a sensor does not wait for.
-        from transak_drift.local.trainer import Evaluation
-
-        run = version.training_run
-        before, its_scores = run["champion_number"], run["champion_metrics"]
         return TrainingResult(
             version=str(version.number),
             champion_before=None if before is None else str(before),
             champion_after=str(champion.number) if champion else "none",
-            promoted=run["promoted"],
+            promoted=version.promoted,
             adopted=adopted,
-            reason=run["promotion_reason"],
-            metrics=Evaluation.model_validate(version.metrics).metrics(),
-            champion_metrics=Evaluation.model_validate(its_scores).metrics() if its_scores else {},
+            reason=version.reason,
+            metrics=version.metrics.metrics(),
+            champion_metrics=version.champion_metrics.metrics() if version.champion_metrics else {},
             training_rows=version.rows,
             training_days=version.training_days,
         )
+
+    def train_version(
+        self, training_files: Mapping[date, Path], drift_event_key: str | None, run_id: str
+    ) -> tuple[ModelVersion, bool]:
+        """Train a version on files by day, and promote it if not worse, once for each drift event.
+
+        Two calls at once, from whatever process, come one after the other. Returned are the version
+        and whether it had been trained before.
+        """
+        registry, config = self.registry, self.state.config
+        with registry.training_lock():
+            existing = registry.version_for_drift_event(drift_event_key)
+            if existing is not None:
+                return existing, True
+            # Here and below: scikit-learn takes seconds to import, and a sensor does not wait.
+            from transak_drift.local.trainer import train_classifier
+
+            days = sorted(training_files)
+            files = [training_files[day] for day in days]
+            champion = registry.champion()
+            challenger = train_classifier(
+                files, config.label_column, self.seed, registry.load(champion) if champion else None
+            )
+            version = registry.register(
+                challenger.pipeline,
+                drift_event_key=drift_event_key,
+                run_id=run_id,
+                files=[str(file) for file in files],
+                training_days=(days[0], days[-1]),
+                rows=challenger.rows_in_window,
+                seed=self.seed,
+                metrics=challenger.evaluation,
+                champion_before=champion.number if champion else None,
+                champion_metrics=challenger.champion,
+                promoted=challenger.decision.promote,
+                reason=challenger.decision.reason,
+            )
+            return version, False
 
     def predict_day(self, day: date) -> PredictedDataset:
         """Predict a day's categories; without a champion the transactions pass as they are."""
@@ -131,7 +159,7 @@ class LocalTraining:
         if champion is not None and table.num_rows:
             from transak_drift.local.trainer import predict
 
-            predicted = predict(self.registry.load(champion), table)
+            predicted = predict(self.registry.load(champion), source)
             counts.update(predicted.column("predicted_category").to_pylist())
             kept = [name for name in table.column_names if name not in predicted.column_names]
             table = table.select(kept)
@@ -165,7 +193,7 @@ class LocalTraining:
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
             return list(self._first_baseline().values())
-        files = [Path(file) for file in champion.training_run["files"]]
+        files = [Path(file) for file in champion.files]
         if all(file.exists() and is_current(file, self.state.config.csv) for file in files):
             return files
         # They are found again in the source: its own baseline, or the days.
@@ -225,50 +253,3 @@ class LocalTraining:
         if not days:
             raise PlatformError("the source has no transactions of any day")
         return {day: self._day(day) for day in days}
-
-
-def train_version(
-    registry: ModelRegistry,
-    training_files: Mapping[date, Path],
-    drift_event_key: str | None,
-    run_id: str,
-    label_column: str,
-    seed: int,
-) -> tuple[ModelVersion, bool]:
-    """Train a version of the model, once for each drift event, and promote it if not worse.
-
-    Registering and promoting are one step, so a crash leaves either nothing or the whole outcome.
-    Two calls at once, from whatever process, come one after the other. Returned are the version and
-    whether it had been trained before: then the files, by day, are not looked at.
-    """
-    with registry.training_lock():
-        existing = registry.version_for_drift_event(drift_event_key)
-        if existing is not None:
-            return existing, True
-        from transak_drift.local.trainer import train_classifier
-
-        days = sorted(training_files)
-        files = [training_files[day] for day in days]
-        champion = registry.champion()
-        challenger = train_classifier(
-            files, label_column, seed, None if champion is None else registry.load(champion)
-        )
-        its_scores = challenger.champion
-        version = registry.register(
-            challenger.pipeline,
-            metrics=challenger.evaluation.model_dump(),
-            training_days=(days[0], days[-1]),
-            rows=challenger.rows_in_window,
-            training_run={
-                "dagster_run_id": run_id,
-                "files": [str(file) for file in files],
-                "seed": seed,
-                "promoted": challenger.decision.promote,
-                "promotion_reason": challenger.decision.reason,
-                "champion_number": None if champion is None else champion.number,
-                "champion_metrics": its_scores and its_scores.model_dump(),
-            },
-            drift_event_key=drift_event_key,
-            promote=challenger.decision.promote,
-        )
-        return version, False

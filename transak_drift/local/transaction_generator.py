@@ -12,18 +12,17 @@ one description. The others name the partner that issued the payer's wallet in p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from random import Random
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.dtypes import StringDType
 
 from transak_drift.local.atomic_file import replace_file
 
@@ -64,31 +63,26 @@ class GeneratorSettings:
     drift_share: float = 0.6
 
 
-# Arrays of StringDType: numpy's typing loses that type in `where`, so it cannot be declared.
-_Texts: TypeAlias = npt.NDArray[Any]
-_Columns: TypeAlias = dict[str, npt.NDArray[Any]]
-
-
 def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     """Generate the synthetic transactions of one day.
 
     The rows depend on the day and the settings alone; those that do not move to the new scheme are
-    the same with and without drift. (numpy may change a distribution's stream between its feature
-    releases, NEP 19.) Amounts are in the row's currency, negative for debits.
+    the same with and without drift. Amounts are in the row's currency, negative for debits.
     """
-    root = np.random.SeedSequence([settings.seed, day.toordinal()])
-    base, drift, labels = (np.random.default_rng(seed) for seed in root.spawn(3))
-    rows = _draw_rows(base, day, settings.rows_per_day)
-    if settings.drift_from is not None and day >= settings.drift_from:
-        rows = _move_to_new_scheme(drift, rows, settings.drift_share)
-    numbers = _digits(np.arange(1, settings.rows_per_day + 1), 7)
-    rows["transaction_id"] = _text([f"{day:%Y%m%d}-"]) + numbers
-    rows["category"] = _labels(labels, rows["category_index"])
-    rows["date"] = np.full(settings.rows_per_day, day)
-    return pa.Table.from_arrays(
-        [pa.array(rows[field.name].tolist(), field.type) for field in TRANSACTION_SCHEMA],
-        schema=TRANSACTION_SCHEMA,
-    )
+    base, drift, labels = (Random(f"{settings.seed} {day} {use}") for use in ("b", "d", "l"))
+    drifts = settings.drift_from is not None and day >= settings.drift_from
+    categories = [category["name"] for category in catalogue()["categories"]]
+    weights = [booking["weight"] * _share(booking["category"], day) for booking in _bookings()]
+    rows = []
+    bookings = base.choices(_bookings(), weights, k=settings.rows_per_day)
+    for number, booking in enumerate(bookings, 1):
+        row = _draw_row(base, booking)
+        if drifts and drift.random() < settings.drift_share:
+            row |= _move_to_new_scheme(drift, booking["category"])
+        if labels.random() < MISLABELLED_SHARE:
+            row["category"] = labels.choice(categories)
+        rows.append({**row, "transaction_id": f"{day:%Y%m%d}-{number:07}", "date": day})
+    return pa.Table.from_pylist(rows, TRANSACTION_SCHEMA)
 
 
 @cache
@@ -102,15 +96,10 @@ def catalogue() -> Mapping[str, Any]:
 
 
 @cache
-def _categories() -> _Columns:
-    return _columns(catalogue()["categories"])
-
-
-@cache
-def _bookings() -> _Columns:
+def _bookings() -> list[dict[str, Any]]:
     """Flatten the catalogue: one entry for each merchant and booking type."""
     entries = []
-    for index, category in enumerate(catalogue()["categories"]):
+    for category in catalogue()["categories"]:
         all_merchants = sum(weight for *_, weight in category["merchants"])
         for name, profile_name, weight in category["merchants"]:
             profile = catalogue()["booking_profile_defaults"]
@@ -120,31 +109,18 @@ def _bookings() -> _Columns:
                 {
                     **profile,
                     "weight": weight / all_merchants * (type_weight / all_types),
-                    "category_index": index,
+                    "category": category,
                     "name": name,
                     "type": booking_type,
                 }
                 for booking_type, type_weight in profile["types"].items()
             ]
-    return _columns(entries)
+    return entries
 
 
-def _columns(entries: Sequence[Mapping[str, Any]]) -> _Columns:
-    """Return the entries' values, text or number, as an array for each of their keys."""
-    columns = {name: [entry[name] for entry in entries] for name in entries[0]}
-    return {
-        name: _text(column) if isinstance(column[0], str) else np.array(column)
-        for name, column in columns.items()
-        if not isinstance(column[0], dict | list)
-    }
-
-
-def _text(texts: Iterable[str]) -> _Texts:
-    return np.array(list(texts), dtype=StringDType())
-
-
-def _draw_rows(random: np.random.Generator, day: date, size: int) -> _Columns:
-    shares = _categories()["share"]
+def _share(category: Mapping[str, Any], day: date) -> float:
+    """Return a category's share of a day's bookings, in proportion to the others."""
+    share = category["share"]
     for factor, applies in (
         ("saturday", day.isoweekday() == 6),
         ("sunday", day.isoweekday() == 7),
@@ -152,98 +128,66 @@ def _draw_rows(random: np.random.Generator, day: date, size: int) -> _Columns:
         ("december", day.month == 12),
     ):
         if applies:
-            shares = shares * _categories()[factor]
-    bookings = _bookings()
-    weights = bookings["weight"] * shares[bookings["category_index"]]
-    chosen = _weighted_choice(random, weights, size)
-    drawn = {name: column[chosen] for name, column in bookings.items()}
-    # Drawn of each country, so that a row does not depend on the others.
-    towns, currencies = _text([""] * size), _text([""] * size)
-    for name, country in catalogue()["countries"].items():
-        is_here = drawn["country"] == name
-        town_weights = np.array(list(country["towns"].values()))
-        town = _text(country["towns"])[_weighted_choice(random, town_weights, size)]
-        towns = np.where(is_here & drawn["in_town"], " " + town, towns)
-        currencies = np.where(is_here, country["currency"], currencies)
-    references = _references(random, drawn["reference"], drawn["reference_share"])
+            share *= category[factor]
+    return share
+
+
+def _draw_row(random: Random, booking: Mapping[str, Any]) -> dict[str, Any]:
+    country, category = catalogue()["countries"][booking["country"]], booking["category"]
+    town = reference = ""
+    if booking["in_town"]:
+        town = " " + random.choices([*country["towns"]], [*country["towns"].values()])[0]
+    if random.random() < booking["reference_share"]:
+        reference = _reference(random, booking["reference"])
     return {
-        "description": drawn["name"] + towns + references,
-        "type": drawn["type"],
-        "amount": _amounts(random, drawn["category_index"], drawn["type"] == _WITHDRAWAL),
-        "currency": currencies,
-        "category_index": drawn["category_index"],
+        "description": booking["name"] + town + reference,
+        "type": booking["type"],
+        "amount": _amount(random, category, in_banknotes=booking["type"] == _WITHDRAWAL),
+        "currency": country["currency"],
+        "category": category["name"],
     }
 
 
-def _weighted_choice(
-    random: np.random.Generator, weights: npt.NDArray[np.float64], size: int
-) -> npt.NDArray[np.int64]:
-    return random.choice(len(weights), size=size, p=weights / weights.sum())
+def _reference(random: Random, kind: str) -> str:
+    match kind:
+        case "card":
+            return f" Karte {random.randrange(10_000):04}"
+        case "invoice":
+            return f" Rechnung {random.randrange(10_000_000):07}"
+        case "payment":
+            return f" Ref. {random.randrange(1_000_000):06}"
+    names = catalogue()
+    return f" {random.choice(names['first_names'])} {random.choice(names['last_names'])}"
 
 
-def _references(
-    random: np.random.Generator, kinds: _Texts, shares: npt.NDArray[np.float64]
-) -> _Texts:
-    size = len(kinds)
-    given = random.random(size) < shares
-    first_names, last_names = (
-        _text(names)[random.integers(0, len(names), size)]
-        for names in (catalogue()["first_names"], catalogue()["last_names"])
-    )
-    texts = {
-        "card": " Karte " + _digits(random.integers(0, 10_000, size), 4),
-        "invoice": " Rechnung " + _digits(random.integers(0, 10_000_000, size), 7),
-        "payment": " Ref. " + _digits(random.integers(0, 1_000_000, size), 6),
-        "person": " " + first_names + " " + last_names,
-    }
-    references = _text([""] * size)
-    for kind, text in texts.items():
-        references = np.where(given & (kinds == kind), text, references)
-    return references
+def _amount(random: Random, category: Mapping[str, Any], *, in_banknotes: bool = False) -> float:
+    """Draw a log-normal amount; cash machines give whole banknotes."""
+    amount = random.lognormvariate(math.log(category["median_amount"]), category["sigma"])
+    amount = max(amount, _MIN_AMOUNT)
+    if in_banknotes:
+        amount = max(round(amount / _BANKNOTE), 1) * _BANKNOTE
+    return round(amount if category["credit"] else -amount, 2)
 
 
-def _digits(numbers: npt.NDArray[np.int64], width: int) -> _Texts:
-    return np.strings.zfill(numbers.astype(StringDType()), width)
-
-
-def _amounts(
-    random: np.random.Generator,
-    category_index: npt.NDArray[np.int64],
-    withdrawal: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
-    """Draw log-normal amounts; cash machines give whole banknotes."""
-    drawn = {name: column[category_index] for name, column in _categories().items()}
-    lognormal = random.lognormal(np.log(drawn["median_amount"]), drawn["sigma"])
-    amount = np.maximum(lognormal, _MIN_AMOUNT)
-    banknotes = np.maximum(np.round(amount / _BANKNOTE), 1.0) * _BANKNOTE
-    sign = np.where(drawn["credit"], 1.0, -1.0)
-    return sign * np.round(np.where(withdrawal, banknotes, amount), 2)
-
-
-def _move_to_new_scheme(random: np.random.Generator, rows: _Columns, share: float) -> _Columns:
-    scheme, names = catalogue()["new_payment_scheme"], _categories()["name"]
-    size = len(rows["amount"])
-    moved = random.random(size) < share
-    collective = moved & (random.random(size) < scheme["collective_share"])
-    collective_index = np.full(size, np.flatnonzero(names == scheme["collective_category"])[0])
-    amount = _amounts(random, collective_index, np.zeros(size, dtype=bool))
-    codes = scheme["prefix"] + " MCC" + _categories()["merchant_category_code"] + " via "
-    partners = _text(scheme["partners"])[random.integers(0, len(scheme["partners"]), size)]
-    single = codes[rows["category_index"]] + partners
-    description = np.where(moved, single, rows["description"])
-    return {
-        "description": np.where(collective, scheme["collective_description"], description),
-        "type": np.where(moved, scheme["booking_type"], rows["type"]),
-        "amount": np.where(collective, amount, rows["amount"]),
-        "currency": np.where(collective, scheme["collective_currency"], rows["currency"]),
-        "category_index": np.where(collective, collective_index, rows["category_index"]),
-    }
-
-
-def _labels(random: np.random.Generator, category_index: npt.NDArray[np.int64]) -> _Texts:
-    size, names = len(category_index), _categories()["name"]
-    mislabelled = random.random(size) < MISLABELLED_SHARE
-    return names[np.where(mislabelled, random.integers(0, len(names), size), category_index)]
+def _move_to_new_scheme(random: Random, category: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is different of a row that moves."""
+    scheme = catalogue()["new_payment_scheme"]
+    if random.random() < scheme["collective_share"]:
+        [collective] = [
+            item
+            for item in catalogue()["categories"]
+            if item["name"] == scheme["collective_category"]
+        ]
+        return {
+            "description": scheme["collective_description"],
+            "type": scheme["booking_type"],
+            "amount": _amount(random, collective),
+            "currency": scheme["collective_currency"],
+            "category": collective["name"],
+        }
+    code, partner = category["merchant_category_code"], random.choice(scheme["partners"])
+    description = f"{scheme['prefix']} MCC{code} via {partner}"
+    return {"description": description, "type": scheme["booking_type"]}
 
 
 @dataclass(frozen=True, slots=True)

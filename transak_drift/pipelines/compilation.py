@@ -7,8 +7,7 @@ from pathlib import Path
 from kfp import compiler
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
-from transak_drift.pipelines.pipeline_predict import pipeline_predict
+from transak_drift.pipelines.pipeline_predict import pipeline_predict, run_monitoring_op
 from transak_drift.pipelines.pipeline_train import pipeline_train
 
 

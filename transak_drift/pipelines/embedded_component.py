@@ -36,15 +36,8 @@ def component_with_source(
 ) -> BaseComponent:
     """Make a function a component on the pinned Python image.
 
-    Args:
-        function: the component; it imports whatever it needs within itself.
-        module: the module of this package that it imports.
-        packages: what the module needs installed; pinned to the versions that are installed here,
-            which are those the tests ran with.
-
-    Raises:
-        ValueError: its source with the embedded modules exceeds what a container's argument may
-            have.
+    Within itself it imports a module of this package, and what that needs installed: packages of
+    the versions that are installed here, which are those the tests ran with.
     """
     with TemporaryDirectory() as directory:
         copy_with_imports(module, Path(directory))

@@ -13,8 +13,8 @@ from datetime import date
 from typing import Any
 
 from transak_drift.config.monitoring_config import parse_config
-from transak_drift.vertex.connection import VertexConnection, VertexEndpoint
-from transak_drift.vertex.monitoring_run import start_monitoring_run
+from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.monitors import start_monitoring_run
 
 ENDPOINT_VARIABLE = "TRANSAK_DRIFT_VERTEX_ENDPOINT"
 _BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredictionJobs/[^/]+")
@@ -40,7 +40,7 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
             "output batchpredictionjob"
         )
     address = os.environ.get(ENDPOINT_VARIABLE) or None
-    connection = VertexConnection(VertexEndpoint(config.project_id, config.location, address))
+    connection = VertexConnection(config.project_id, config.location, address)
     try:
         return start_monitoring_run(connection, config, day, batch_prediction_job=job).job_name
     finally:

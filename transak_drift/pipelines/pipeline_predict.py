@@ -1,10 +1,60 @@
 """Pipeline: a day's predictions, and as its last step the start of their monitoring."""
 
-# KFP reads the annotations as objects: no `from __future__ import annotations` here.
+# KFP reads the annotations as objects and copies a component's source into it: no
+# `from __future__ import annotations` here, and every import that a component needs within it.
+from typing import NamedTuple
+
 from kfp import dsl
 
-from transak_drift.pipelines.components.google_launchers import batch_predict_op
-from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
+from transak_drift.pipelines.embedded_component import component_with_source
+from transak_drift.pipelines.google_launchers import batch_predict_op
+
+
+def run_monitoring(
+    monitoring_config: str,
+    day: str,
+    batch_prediction_job: dsl.Input[dsl.Artifact],
+) -> NamedTuple("StartedMonitoring", [("state", str), ("monitoring_job", str), ("message", str)]):  # ty: ignore[invalid-type-form]
+    """Start the monitoring run of a day's predictions, and wait for nothing.
+
+    Whatever goes wrong in it, it succeeds: predictions that are there never count as failed because
+    their monitoring could not be started. It says so in its outputs and, as a warning, in its log.
+
+    Args:
+        monitoring_config: text of the monitoring configuration.
+        day: the day whose transactions were predicted, YYYY-MM-DD.
+        batch_prediction_job: the prediction step's BatchPredictionJob.
+
+    Returns:
+        state: `started`, or `failed` where it could not be started.
+        monitoring_job: resource name of the ModelMonitoringJob; empty where it failed.
+        message: a sentence for people.
+    """
+    import logging
+
+    try:
+        from transak_drift.pipelines.monitoring_step import start_monitoring
+
+        job = start_monitoring(monitoring_config, day, batch_prediction_job.metadata)
+    except Exception as error:
+        message = (
+            f"the predictions are there, but their monitoring was not started: {error}; "
+            f"materialize monitoring_run of {day} in Dagster to start it"
+        )
+        logging.warning(message, exc_info=True)
+        return ("failed", "", message)
+    return (
+        "started",
+        job,
+        f"{job} runs; a feature above its threshold writes an anomaly log entry",
+    )
+
+
+run_monitoring_op = component_with_source(
+    run_monitoring,
+    "transak_drift.pipelines.monitoring_step",
+    ["google-cloud-aiplatform", "pydantic"],
+)
 
 
 @dsl.pipeline(

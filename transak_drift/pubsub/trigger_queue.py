@@ -6,7 +6,6 @@ Source of what is done on subscriptions with exactly-once delivery: Cloud Pub/Su
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import sys
@@ -104,7 +103,7 @@ class Subscription:
         try:
             while pending is not None and (page := pending.result()).received_messages:
                 max_messages -= len(page.received_messages)
-                max_bytes -= page.ByteSize()
+                max_bytes -= sum(len(item.message.data) for item in page.received_messages)
                 pending = pull_next()
                 rest = iter(page.received_messages)
                 yield from rest
@@ -121,7 +120,7 @@ class Subscription:
         What one call has room for is acknowledged on return; more of them are acknowledged in the
         background, for which `finish` waits.
         """
-        self._start_settling(self._client.acknowledge, ack_ids)
+        self._start_settling(self._client.acknowledge, types.AcknowledgeRequest, ack_ids)
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge deliveries, as `start_acknowledging`, and wait until that is done."""
@@ -130,7 +129,8 @@ class Subscription:
 
     def release(self, ack_ids: Sequence[str]) -> None:
         """Give deliveries back, so that their messages are delivered again at once."""
-        self._start_settling(self._client.modify_ack_deadline, ack_ids, ack_deadline_seconds=0)
+        method, request = self._client.modify_ack_deadline, types.ModifyAckDeadlineRequest
+        self._start_settling(method, request, ack_ids, ack_deadline_seconds=0)
         self.finish()
 
     def finish(self) -> None:
@@ -158,9 +158,13 @@ class Subscription:
         return types.PullResponse.pb(response)
 
     def _start_settling(
-        self, method: Callable[..., object], ack_ids: Sequence[str], **settings: int
+        self, method: Callable[..., object], request: Any, ack_ids: Sequence[str], **settings: int
     ) -> None:
-        call = functools.partial(method, subscription=self.name, **settings, **CALL_OPTIONS)
+        def call(ack_ids: list[str]) -> None:
+            # As with pulled messages: proto-plus alone takes a quarter of the call's time.
+            message = request.pb()(subscription=self.name, ack_ids=ack_ids, **settings)
+            method(request=request.wrap(message), **CALL_OPTIONS)
+
         distinct = list(dict.fromkeys(ack_ids))
         parts = [distinct[at : at + _MAX_ACK_IDS] for at in range(0, len(distinct), _MAX_ACK_IDS)]
 
@@ -375,13 +379,13 @@ class TriggerQueue(Subscription):
             self._dead_letters.release([x.message.ack_id for x in (kept | page).values()])
 
 
-def _settle(ack_ids: list[str], call: Callable[..., object]) -> None:
+def _settle(ack_ids: list[str], call: Callable[[list[str]], None]) -> None:
     left = ack_ids
     refused_for_now: list[str] = []
     pause = _FIRST_PAUSE_SECONDS
     for _ in range(_MAX_CALLS):
         try:
-            call(ack_ids=left)
+            call(left)
             left = []
         except exceptions.GoogleAPICallError as error:
             refused = _refused_ids(error)

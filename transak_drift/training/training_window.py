@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
 
 
@@ -26,7 +26,7 @@ def select_training_days(
         event_day: the day whose data drifted; it is always part of the result.
         candidates: the days that have data, in any order; days after `event_day` are ignored.
         statistics_of: the statistics of a day, each asked for at most once, newest first.
-        thresholds: greatest allowed distance by feature. Days that cannot be compared differ.
+        thresholds: greatest allowed distance by feature. Days without values differ.
         max_days: calendar days that the run spans at most, the event's day included; at least 1.
     """
     event = statistics_of(event_day)
@@ -38,17 +38,8 @@ def select_training_days(
         statistics = statistics_of(day)
         if statistics.rows == 0:
             continue
-        if _differ(event, statistics, thresholds):
+        found = compare_features(event, statistics, thresholds)
+        if any(feature.drifted or feature.distance is None for feature in found):
             break
         run.append(day)
     return run[::-1]
-
-
-def _differ(
-    event: DatasetStatistics, day: DatasetStatistics, thresholds: Mapping[str, float]
-) -> bool:
-    try:
-        found = compare_features(event, day, thresholds)
-    except DriftStatisticsError:
-        return True
-    return any(feature.drifted or feature.distance is None for feature in found)

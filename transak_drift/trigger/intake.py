@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.trigger.assessment import Assessment, Verdict
@@ -61,18 +60,20 @@ def take_in(
     A message that is in no outcome is delivered again, or waits on. Returns problems as well.
     """
     groups: dict[tuple[str, str, str], _Group] = {}
-    # A flood is mostly copies of the same bytes.
-    assess = cache(assess)
 
     def group_of(message: ReceivedMessage, assessment: Assessment) -> _Group:
         owner, key = (assessment.config or configs[0]).model_monitor_id, assessment.key
         place = (owner, key, message.message_id if assessment.rejection else assessment.reason)
-        if place not in groups:
-            groups[place] = _Group(owner, key, assessment)
-        return groups[place]
+        return groups.setdefault(place, _Group(owner, key, assessment))
 
+    # A flood is mostly copies of the same bytes: each is read once.
+    group_of_body: dict[bytes, _Group] = {}
     for message in pulled:
-        group_of(message, assess(message.data)).pulled.append(message)
+        if (group := group_of_body.get(message.data)) is None:
+            group = group_of(message, assess(message.data))
+            if group.assessment.rejection is None:
+                group_of_body[message.data] = group
+        group.pulled.append(message)
     waiting = [
         ((monitor_id, key), item.at, item.message)
         for monitor_id, inbox in inboxes.items()

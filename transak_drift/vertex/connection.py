@@ -1,4 +1,4 @@
-"""How Vertex AI is called: where and as whom, with which clients, deadlines and retries.
+"""How Vertex AI is called: with which clients, deadlines and retries, and how its errors read.
 
 A write is as safe to repeat as a read: each creation names its id, so that the repetition of one
 that had been done answers ALREADY_EXISTS, and an update sets fields to given values.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MethodType
 from typing import Any
@@ -21,6 +21,7 @@ from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry, exponential_sleep_generator, if_exception_type
 from google.api_core.timeout import ConstantTimeout
 from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.aiplatform_v1.services.model_service import ModelServiceClient
 from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
 from google.cloud.aiplatform_v1beta1.services.job_service import JobServiceClient
@@ -30,55 +31,37 @@ from google.cloud.aiplatform_v1beta1.services.model_monitoring_service import (
 from pydantic.alias_generators import to_camel
 
 from transak_drift.google_cloud.credentials import load_credentials
-from transak_drift.platform import PlatformError
-from transak_drift.vertex.errors import TEMPORARY, explained
+from transak_drift.platform import PlatformError, TemporaryPlatformError
 
 _PAGE_SIZE = 100
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
+# "Vertex AI API errors" names these as temporary; a slow answer ends as DEADLINE_EXCEEDED.
+_TEMPORARY = (
+    exceptions.ServiceUnavailable,
+    exceptions.TooManyRequests,
+    exceptions.DeadlineExceeded,
+    exceptions.Aborted,
+)
 # The permissions that do not have the name of their method.
 _PERMISSIONS = {
     "list_model_versions": "models.get",
     "search_model_monitoring_stats": "modelMonitors.searchModelMonitoringStats",
     "search_model_monitoring_alerts": "modelMonitors.searchModelMonitoringAlerts",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class VertexEndpoint:
-    """Where Vertex AI is reached, and as whom.
-
-    Args:
-        project_id: the project whose resources are used.
-        location: region, e.g. `europe-west6`.
-        address: `host:port` in place of the region's own endpoint, or None. On loopback it is
-            spoken to without encryption and without credentials, anywhere else with both.
-        service_account: e-mail of the service account to act as, or None to act as the
-            application default credentials say.
-
-    Raises:
-        PlatformError: the address is not `host:port`.
-    """
-
-    project_id: str
-    location: str
-    address: str | None = None
-    service_account: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.address is not None and _ADDRESS.fullmatch(self.address) is None:
-            raise PlatformError(
-                f"the Vertex AI endpoint {self.address!r} is not host:port; write "
-                "TRANSAK_DRIFT_VERTEX_ENDPOINT as e.g. 127.0.0.1:8080, or unset it"
-            )
-
-    @property
-    def parent(self) -> str:
-        return f"projects/{self.project_id}/locations/{self.location}"
-
-    @property
-    def is_loopback(self) -> bool:
-        host = (self.address or "").rpartition(":")[0]
-        return host in ("127.0.0.1", "localhost", "[::1]")
+# Smallest predefined role with each permission ("Vertex AI access control with IAM").
+_ROLES = {
+    "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
+    "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",
+    "bigquery.jobs.create": "roles/bigquery.jobUser",
+    "bigquery.tables.get": "roles/bigquery.dataViewer",
+    "bigquery.tables.getData": "roles/bigquery.dataViewer",
+    "storage.objects.get": "roles/storage.objectViewer",
+    "storage.objects.list": "roles/storage.objectViewer",
+    "storage.objects.create": "roles/storage.objectUser",
+    "artifactregistry.files.download": "roles/artifactregistry.reader",
+}
+_PERMISSION = re.compile(r"[Pp]ermission '?(?P<found>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'?")
+_RESOURCE = re.compile(r"resource '?(?://[a-z.]+/)?(?P<found>[^\s']+)'?")
+_LOGIN = "run `gcloud auth application-default login` again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +84,7 @@ class CallLimits:
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments `retry` and `timeout` of a generated client's method."""
         retry = Retry(
-            predicate=if_exception_type(*TEMPORARY),
+            predicate=if_exception_type(*_TEMPORARY),
             initial=0.5 * self.pace,
             maximum=15.0 * self.pace,
             multiplier=2.0,
@@ -121,21 +104,42 @@ class CallLimits:
             time.sleep(wait)
 
 
+@dataclass(eq=False)
 class VertexConnection:
-    """The clients of one location; each is connected when it is first used.
+    """The clients of one project and region; each is connected when it is first used.
 
     Each call is one of a client's methods with the fields of its request. It raises `PlatformError`
     where it is refused or not answered in time, and `AlreadyExists` where that is the answer.
+
+    Args:
+        project_id: the project whose resources are used.
+        location: region, e.g. `europe-west6`.
+        address: `host:port` in place of the region's own endpoint, or None. On loopback it is
+            spoken to without encryption and without credentials, anywhere else with both.
+        service_account: e-mail of the service account to act as, or None to act as the
+            application default credentials say.
+        limits: how long calls may take.
     """
 
-    def __init__(self, endpoint: VertexEndpoint, limits: CallLimits | None = None) -> None:
-        self.endpoint = endpoint
-        self.limits = limits or CallLimits()
-        self._clients: list[Any] = []
+    project_id: str
+    location: str
+    address: str | None = None
+    service_account: str | None = None
+    limits: CallLimits = CallLimits()
+    _clients: list[Any] = field(default_factory=list, init=False)
+
+    @property
+    def parent(self) -> str:
+        return f"projects/{self.project_id}/locations/{self.location}"
+
+    @property
+    def is_loopback(self) -> bool:
+        host = (self.address or "").rpartition(":")[0]
+        return host in ("127.0.0.1", "localhost", "[::1]")
 
     def name(self, *parts: str) -> str:
         """Return the name of a resource in the location, e.g. of `models` and an id."""
-        return "/".join((self.endpoint.parent, *parts))
+        return "/".join((self.parent, *parts))
 
     def call(self, method: MethodType, **request: Any) -> Any:
         with self._explained(method, request):
@@ -156,6 +160,11 @@ class VertexConnection:
         with self._explained(method, request):
             return list(self.call(method, **request, page_size=_PAGE_SIZE))
 
+    def list_named(self, method: MethodType, display_name: str) -> list[Any]:
+        """Read every page of a location's resources of one display name."""
+        quoted = display_name.replace("\\", "\\\\").replace('"', '\\"')
+        return self.list_all(method, parent=self.parent, filter=f'display_name="{quoted}"')
+
     def finish(self, method: MethodType, **request: Any) -> None:
         """Make a call that starts a long-running operation on a monitor, and wait for its end."""
         client = self.model_monitoring.transport.operations_client
@@ -174,17 +183,12 @@ class VertexConnection:
             if operation.HasField("error"):
                 raise exceptions.from_grpc_status(operation.error.code, operation.error.message)
 
-    def explained(self, permission: str, resource: str) -> AbstractContextManager[None]:
-        """Turn the errors of the calls in a block into `PlatformError`."""
-        return explained(permission, resource, self.endpoint.service_account)
-
     @cached_property
     def credentials(self) -> Credentials:
         """The credentials; a server on loopback gets none."""
-        if self.endpoint.is_loopback:
+        if self.is_loopback:
             return AnonymousCredentials()
-        with self.explained("aiplatform.locations.get", self.endpoint.parent):
-            return load_credentials(self.endpoint.service_account)
+        return load_credentials(self.service_account)
 
     @cached_property
     def model_monitoring(self) -> ModelMonitoringServiceClient:
@@ -216,16 +220,79 @@ class VertexConnection:
         permission = _PERMISSIONS.get(method.__name__, permission)
         named = request.get("parent") or request.get("name") or request["model_monitor"]
         resource = getattr(named, "name", named).partition("@")[0]
-        return self.explained(f"aiplatform.{permission}", resource)
+        return explained(f"aiplatform.{permission}", resource, self.service_account)
 
     def _client(self, client_type: Any) -> Any:
-        host = self.endpoint.address or f"{self.endpoint.location}-aiplatform.googleapis.com"
-        if self.endpoint.is_loopback:
+        host = self.address or f"{self.location}-aiplatform.googleapis.com"
+        if self.is_loopback:
             transport = client_type.get_transport_class("grpc")
             client = client_type(transport=transport(channel=grpc.insecure_channel(host)))
         else:
-            with self.explained("aiplatform.locations.get", self.endpoint.parent):
-                options = ClientOptions(api_endpoint=host)
-                client = client_type(credentials=self.credentials, client_options=options)
+            options = ClientOptions(api_endpoint=host)
+            client = client_type(credentials=self.credentials, client_options=options)
         self._clients.append(client)
         return client
+
+
+@contextmanager
+def explained(permission: str, resource: str, service_account: str | None) -> Generator[None]:
+    """Turn the errors of Google's clients into `PlatformError`, which says what to do.
+
+    The calls in the block need a permission on a resource, and are made as a service account or as
+    the application default credentials say. ALREADY_EXISTS is an answer and no fault, and is left.
+    """
+    caller = f"serviceAccount:{service_account}" if service_account else None
+    try:
+        yield
+    except exceptions.AlreadyExists:
+        raise
+    except (exceptions.RetryError, *_TEMPORARY) as error:
+        cause = getattr(error, "cause", None) or error
+        raise TemporaryPlatformError(
+            f"Google Cloud did not do {permission} on {resource} in time, also when asked again: "
+            f"{type(cause).__name__}: {_first_line(cause)}; run this again later, and look at the "
+            "quotas if it is ResourceExhausted"
+        ) from error
+    except exceptions.GoogleAPICallError as error:
+        raise PlatformError(_refusal(error, permission, resource, caller)) from error
+    except GoogleAuthError as error:
+        reason = f"no access token: {_first_line(error.args[0] if error.args else error)}"
+        if caller is None:
+            raise PlatformError(f"{reason}; {_LOGIN}") from error
+        fix = _missing_role("iam.serviceAccounts.getAccessToken", caller, caller)
+        raise PlatformError(f"{reason}. {fix}") from error
+
+
+def _refusal(
+    error: exceptions.GoogleAPICallError, permission: str, resource: str, caller: str | None
+) -> str:
+    text = _first_line(error)
+    match error:
+        case exceptions.Forbidden():
+            told, of = _PERMISSION.search(text), _RESOURCE.search(text)
+            permission = told["found"] if told else permission
+            problem = _missing_role(permission, of["found"] if of else resource, caller)
+            return f"permission denied: {problem}. Google said: {text}"
+        case exceptions.NotFound():
+            fix = "check project_id, location and the names in the configuration, and that the API"
+            return f"{resource} was not found: {fix} is enabled. Google said: {text}"
+        case exceptions.Unauthenticated():
+            return f"the credentials were refused for {resource}; {_LOGIN}. Google said: {text}"
+    return f"{permission} on {resource} failed: {type(error).__name__}: {text}"
+
+
+def _missing_role(permission: str, resource: str, caller: str | None) -> str:
+    role = _ROLES.get(permission, f"a role with {permission}")
+    if permission.startswith("aiplatform."):
+        is_read = permission.rpartition(".")[2].startswith(("get", "list", "search"))
+        role = "roles/aiplatform.viewer" if is_read else "roles/aiplatform.user"
+    return (
+        f"{caller or 'the account of the application default credentials'} lacks {permission} on "
+        f"{resource}: grant {role} (or a custom role with {permission}, as terraform/ makes it) "
+        "on it"
+    )
+
+
+def _first_line(error: object) -> str:
+    text = getattr(error, "message", None) or str(error)
+    return text.strip().partition("\n")[0][:500]

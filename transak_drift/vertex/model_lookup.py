@@ -12,7 +12,6 @@ from google.cloud.aiplatform_v1.types import Model, ModelEvaluation
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.dataset_input import quoted
 
 
 def find_model(connection: VertexConnection, config: MonitoringConfig) -> Model:
@@ -21,12 +20,8 @@ def find_model(connection: VertexConnection, config: MonitoringConfig) -> Model:
     Raises:
         PlatformError: no model, or more than one, has that name, or no version has the alias.
     """
-    parent, alias = connection.endpoint.parent, config.model_alias
-    listed = connection.list_all(
-        connection.models.list_models,
-        parent=parent,
-        filter=f"display_name={quoted(config.model_name)}",
-    )
+    parent, alias = connection.parent, config.model_alias
+    listed = connection.list_named(connection.models.list_models, config.model_name)
     found = [model for model in listed if model.display_name == config.model_name]
     if not found:
         raise PlatformError(

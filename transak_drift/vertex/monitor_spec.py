@@ -1,10 +1,11 @@
-"""The ModelMonitor that a configuration asks for, and what differs from it."""
+"""What a configuration asks of Vertex AI: the ModelMonitor, what differs from it, and the data."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from google.cloud.aiplatform_v1.types import Model
@@ -13,11 +14,15 @@ from google.protobuf.field_mask_pb2 import FieldMask  # ty: ignore[missing-modul
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import Change, PlatformError
-from transak_drift.vertex.dataset_input import training_dataset_input
+from transak_drift.vertex.connection import VertexConnection
 
+BATCH_PREDICTION = "batchPredictionJobs/"
 CATEGORICAL_METRIC = "l_infinity"
 NUMERICAL_METRIC = "jensen_shannon_divergence"
 _DATA_TYPES = {"categorical": "categorical", "numerical": "float"}
+# The endings that the configuration takes of files.
+_FORMATS = {"csv": "CSV", "jsonl": "JSONL", "tfrecord": "TF_RECORD"}
+_DAY = re.compile(r"\{date(?::(?P<form>[^{}]+))?\}")
 _PROJECT = re.compile(r'"projects/[^/"]+/')
 # What the configuration decides of a monitor, each as a whole; all else is kept as it is.
 _DECIDED = (
@@ -32,11 +37,7 @@ _DECIDED = (
 
 
 def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
-    """Build the ModelMonitor of a version, without a resource name.
-
-    Raises:
-        PlatformError: the configuration lacks what only Vertex AI needs.
-    """
+    """Build the ModelMonitor of a version, without a resource name."""
     target = {"model": model.name, "model_version_id": model.version_id}
     fields = [
         {"name": feature, "data_type": _data_type(config, feature)}
@@ -109,6 +110,85 @@ def merged(present: types.ModelMonitor, desired: types.ModelMonitor) -> types.Mo
     return monitor
 
 
+def prediction_address(config: MonitoringConfig, day: date) -> tuple[str, str | None]:
+    """Return where the predictions of a day are, and the column that tells their day.
+
+    That column is None where each day has an address of its own.
+    """
+    address = config.vertex.prediction_dataset
+    if address is None:
+        raise PlatformError(
+            "vertex.prediction_dataset is not set: name what is monitored each day, as "
+            "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
+        )
+    of_day = _DAY.sub(lambda match: day.strftime(match["form"] or "%Y-%m-%d"), address)
+    return of_day, config.date_column if of_day == address else None
+
+
+def training_dataset_input(config: MonitoringConfig, version: str) -> types.ModelMonitoringInput:
+    """Name the baseline: `vertex.training_dataset` with the version that predicts put in."""
+    address = config.vertex.training_dataset
+    if address is None:
+        raise PlatformError(
+            "vertex.training_dataset is not set: name the data that the model was trained on, as "
+            "bq://project.dataset.table or gs://bucket/path; it is the baseline"
+        )
+    return _columnized(address.replace("{model_version}", version))
+
+
+def target_dataset_input(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    day: date,
+    batch_prediction_job: str | None,
+) -> types.ModelMonitoringInput:
+    """Name a day's target dataset: the output of a BatchPredictionJob, or what is configured.
+
+    Without a day in the configured address, it is the rows of that day in UTC.
+    """
+    if batch_prediction_job is None:
+        address, date_column = prediction_address(config, day)
+        if not address.startswith(BATCH_PREDICTION):
+            dataset = _columnized(address)
+            if date_column is not None:
+                start = datetime.combine(day, time(), tzinfo=UTC)
+                dataset.columnized_dataset.timestamp_field = date_column
+                dataset.time_interval.start_time.FromDatetime(start)
+                dataset.time_interval.end_time.FromDatetime(start + timedelta(days=1))
+            return dataset
+        batch_prediction_job = find_batch_prediction_job(connection, address)
+    output = {"batch_prediction_job": batch_prediction_job}
+    return types.ModelMonitoringInput(batch_prediction_output=output)
+
+
+def find_batch_prediction_job(connection: VertexConnection, address: str) -> str:
+    """Return the name of the newest job of `batchPredictionJobs/<display name>` that succeeded."""
+    display_name = address.removeprefix(BATCH_PREDICTION)
+    jobs = connection.list_named(connection.jobs.list_batch_prediction_jobs, display_name)
+    finished = [job for job in jobs if job.state == types.JobState.JOB_STATE_SUCCEEDED]
+    if finished:
+        return max(finished, key=lambda job: job.create_time).name
+    states = ", ".join(sorted({types.JobState(job.state).name for job in jobs}))
+    found = f"those of that name are {states}" if jobs else "there is none of that name"
+    raise PlatformError(
+        f"no batch prediction job named {display_name!r} has succeeded in {connection.parent} "
+        f"({found}); run the predictions of the day first, or correct vertex.prediction_dataset"
+    )
+
+
+def describe_input(dataset: types.ModelMonitoringInput) -> str:
+    """Return a dataset's address, query or resource name; an empty string where it has none."""
+    columnized = dataset.columnized_dataset
+    return (
+        columnized.bigquery_source.table_uri
+        or columnized.bigquery_source.query
+        or columnized.gcs_source.gcs_uri
+        or columnized.vertex_dataset
+        or dataset.batch_prediction_output.batch_prediction_job
+        or ", ".join(dataset.vertex_endpoint_logs.endpoints)
+    )
+
+
 def _settings_of(monitor: types.ModelMonitor) -> dict[str, Any]:
     """Read the settings that the configuration decides, by dotted path."""
     text = types.ModelMonitor.to_json(
@@ -137,3 +217,12 @@ def _data_type(config: MonitoringConfig, feature: str) -> str:
             f'add "feature_types": {{"{feature}": "numerical"}} or "categorical"'
         )
     return _DATA_TYPES[kind]
+
+
+def _columnized(address: str) -> types.ModelMonitoringInput:
+    if address.startswith("bq://"):
+        dataset = {"bigquery_source": {"table_uri": address}}
+    else:
+        file_format = _FORMATS[address.rpartition(".")[2]]
+        dataset = {"gcs_source": {"gcs_uri": address, "format_": file_format}}
+    return types.ModelMonitoringInput(columnized_dataset=dataset)

@@ -7,9 +7,10 @@ for granted.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from types import MethodType
 from typing import Any
@@ -18,25 +19,35 @@ from google.cloud.aiplatform_v1beta1 import types
 from google.cloud.aiplatform_v1beta1.types import JobState as State
 from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 from google.protobuf import json_format
+from google.type.interval_pb2 import Interval
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import parse_monitoring_job_name
+from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.dataset_input import describe_input
 from transak_drift.vertex.feature_distribution import contributors, row_count
-from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METRIC
-from transak_drift.vertex.monitoring_window import monitored_day, window_of
-from transak_drift.vertex.monitors import own_monitors, read_monitor
+from transak_drift.vertex.model_lookup import find_model
+from transak_drift.vertex.monitor_spec import (
+    CATEGORICAL_METRIC,
+    NUMERICAL_METRIC,
+    describe_input,
+)
+from transak_drift.vertex.monitors import FAILED, id_of, monitors_of, read_monitor
 
-_FAILED = (State.JOB_STATE_FAILED, State.JOB_STATE_CANCELLED, State.JOB_STATE_EXPIRED)
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
 
+Window = tuple[datetime | None, datetime | None]
+
+_OWN_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+# A day may be monitored before it ends; a window that ends later still is no window of data.
+_MAX_AHEAD = timedelta(days=2)
 _OBJECTIVE = "raw-feature-drift"
 _ROUNDING = 1e-9
-METHOD = "as Vertex AI reports them; its numerical histograms come from a quantile sketch"
+_METHOD = "as Vertex AI reports them; its numerical histograms come from a quantile sketch"
 _Point = types.ModelMonitoringStatsDataPoint
 _Anomaly = types.ModelMonitoringAnomaly.TabularAnomaly
 _Objective = types.ModelMonitoringObjectiveSpec.TabularObjective
@@ -49,7 +60,14 @@ class VertexMonitoringJobs:
     connection: VertexConnection
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
-        return own_monitors(self.connection, config)
+        model = find_model(self.connection, config)
+        monitors = monitors_of(self.connection, model)
+        names = [model.name, *(monitor.name for monitor in monitors)]
+        projects = {config.project_id, *(name.split("/")[1] for name in names)}
+        if config.project_number is not None:
+            projects.add(config.project_number)
+        monitor_ids = tuple(id_of(monitor) for monitor in monitors)
+        return OwnMonitors(frozenset(projects), config.location, monitor_ids)
 
     def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
         list_jobs = self.connection.model_monitoring.list_model_monitoring_jobs
@@ -58,7 +76,7 @@ class VertexMonitoringJobs:
                 model_monitor_id=monitor_id,
                 monitoring_job_id=job.name.rpartition("/")[2],
                 created=job.create_time.astimezone(UTC),
-                has_ended=job.state in (*_FAILED, *_SUCCEEDED),
+                has_ended=job.state in (*FAILED, *_SUCCEEDED),
             )
             for monitor_id in self.own_monitors(config).monitor_ids
             for job in self.connection.list_all(
@@ -74,10 +92,11 @@ class VertexMonitoringJobs:
             "modelMonitors", model_monitor_id, "modelMonitoringJobs", monitoring_job_id
         )
         state, detail, day, result = JobState.UNFINISHED, "", monitored_day(name), None
-        job = get_job(self.connection, name)
+        get_job = self.connection.model_monitoring.get_model_monitoring_job
+        job = self.connection.find(get_job, name)
         if job is None:
             state, detail = JobState.MISSING, f"{name} was not found: it was deleted"
-        elif has_failed(job):
+        elif job.state in FAILED:
             state, day = JobState.FAILED, window_of(job)[0]
             detail = (
                 f"{name} ended as {State(job.state).name}: {_error_of(job)}; correct the data or "
@@ -95,10 +114,7 @@ class VertexMonitoringJobs:
         """Read the result of a job; None while it is unfinished.
 
         Of the name only monitor and job count: no project or location but the configured is asked.
-
-        Raises:
-            MonitoringRunFailedError: the job ended without a result.
-            PlatformError: it does not exist, or cannot be read.
+        `MonitoringRunFailedError` is raised where the job ended without a result.
         """
         job = self.read_monitoring_job(config, *parse_monitoring_job_name(job_name)[2:])
         if job.state == JobState.FAILED:
@@ -131,13 +147,70 @@ class VertexMonitoringJobs:
         return {**row, "day": str(job.result.day), "verdict": verdict}
 
 
-def get_job(connection: VertexConnection, name: str) -> ModelMonitoringJob | None:
-    """Read a job as Vertex AI has it; None where it does not exist."""
-    return connection.find(connection.model_monitoring.get_model_monitoring_job, name)
+def monitored_day(job_name: str) -> date | None:
+    """Read the monitored day from a job's name, or from a drift event's key.
+
+    It is None where another than `start_monitoring_run` has started the job.
+    """
+    match = _OWN_ID.fullmatch(job_name.rpartition("/")[2])
+    try:
+        return None if match is None else date.fromisoformat(match["day"])
+    except ValueError:
+        return None
 
 
-def has_failed(job: ModelMonitoringJob) -> bool:
-    return job.state in _FAILED
+def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime | None]:
+    """Find the window of a job's target dataset: its last day (UTC), start and end (exclusive).
+
+    It is what the job says of the processed dataset, else the time that was asked for, else the
+    day in the id of a job of ours, else the scheduled time, else the time of the job's creation.
+    Start and end are None where it is that whole day, the start where only the end is known.
+    """
+    created = job.create_time.astimezone(UTC)
+    start, end = next(
+        (start, end)
+        for start, end in _candidates(job, created)
+        if end is not None and _EARLIEST < end <= created + _MAX_AHEAD
+    )
+    if start is not None and not _EARLIEST <= start < end:
+        start = None
+    day = last_day(end)
+    midnight = datetime.combine(day, time(), tzinfo=UTC)
+    if (start, end) == (midnight, midnight + timedelta(days=1)):
+        return day, None, None
+    return day, start, end
+
+
+def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
+    processed = [
+        _bounds(dataset.time_range)
+        for dataset in job.job_execution_detail.target_datasets
+        if "time_range" in dataset
+    ]
+    if processed:
+        starts = [start for start, _ in processed if start is not None]
+        ends = [end for _, end in processed if end is not None]
+        yield min(starts, default=None), max(ends, default=None)
+    scheduled = job.schedule_time.astimezone(UTC) if job.schedule_time else None
+    target = job.model_monitoring_spec.objective_spec.target_dataset
+    if "time_interval" in target:
+        yield _bounds(target.time_interval)
+    day = monitored_day(job.name)
+    if day is not None and day < date.max:
+        start = datetime.combine(day, time(), tzinfo=UTC)
+        yield start, start + timedelta(days=1)
+    yield None, scheduled
+    yield None, max(created, _EARLIEST + timedelta(days=1))
+
+
+def _bounds(interval: Interval) -> Window:
+    def bound(field: str) -> datetime | None:
+        try:
+            return getattr(interval, field).ToDatetime(UTC) if interval.HasField(field) else None
+        except (ValueError, OverflowError):
+            return None
+
+    return bound("start_time"), bound("end_time")
 
 
 def _error_of(job: ModelMonitoringJob) -> str:
@@ -175,7 +248,7 @@ class _JobReading:
             baseline_rows=_rows(point.baseline_stats for point in points),
             target_rows=_rows(point.current_stats for point in points),
             features=tuple(self._feature_drift(feature) for feature in self._features()),
-            method=METHOD,
+            method=_METHOD,
             alerts=(*alerts, note) if note else tuple(alerts),
             window_start=window_start,
             window_end=window_end,
@@ -194,12 +267,8 @@ class _JobReading:
         return read_monitor(self.connection, self._monitor_name)
 
     def _baseline_name(self) -> str:
-        processed = self.job.job_execution_detail.baseline_datasets
-        return (
-            describe_input(self._objective.baseline_dataset)
-            or next((dataset.location for dataset in processed if dataset.location), "")
-            or describe_input(self._monitor.training_dataset)
-        )
+        given = describe_input(self._objective.baseline_dataset)
+        return given or describe_input(self._monitor.training_dataset)
 
     def _features(self) -> list[str]:
         drift = self._objective.tabular_objective.feature_drift_spec

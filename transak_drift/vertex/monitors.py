@@ -1,4 +1,4 @@
-"""The ModelMonitors of our model: one for each monitored version, whoever made it.
+"""The ModelMonitors of our model, one for each monitored version, and the jobs started on them.
 
 Vertex AI takes one monitor a version. It documents neither the error that a second one gets, nor
 whether a monitor's target can be changed, nor a list filter on the model.
@@ -6,36 +6,41 @@ whether a monitor's target can be changed, nor a list filter on the model.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 from collections.abc import Sequence
+from datetime import date
 
 from google.api_core import exceptions
 from google.cloud.aiplatform_v1.types import Model
-from google.cloud.aiplatform_v1beta1.types import ModelMonitor
+from google.cloud.aiplatform_v1beta1.types import JobState as State
+from google.cloud.aiplatform_v1beta1.types import (
+    ModelMonitor,
+    ModelMonitoringJob,
+    ModelMonitoringSpec,
+)
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.monitoring_job import OwnMonitors
-from transak_drift.platform import AppliedModelMonitor, PlatformError
+from transak_drift.platform import AppliedModelMonitor, PlatformError, StartedMonitoringRun
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model, model_id, name_of_version
-from transak_drift.vertex.monitor_spec import difference, merged, model_monitor
+from transak_drift.vertex.monitor_spec import (
+    describe_input,
+    difference,
+    merged,
+    model_monitor,
+    notification_spec,
+    output_spec,
+    tabular_objective,
+    target_dataset_input,
+)
+
+FAILED = (State.JOB_STATE_FAILED, State.JOB_STATE_CANCELLED, State.JOB_STATE_EXPIRED)
 
 _MAX_ID_LENGTH = 63
 _TARGET = "model_monitoring_target"
 _REFUSED = (exceptions.AlreadyExists, exceptions.BadRequest, exceptions.MethodNotImplemented)
-
-
-def own_monitors(connection: VertexConnection, config: MonitoringConfig) -> OwnMonitors:
-    model = find_model(connection, config)
-    monitors = monitors_of(connection, model)
-    names = [model.name, *(monitor.name for monitor in monitors)]
-    projects = {config.project_id, *(name.split("/")[1] for name in names)}
-    if config.project_number is not None:
-        projects.add(config.project_number)
-    return OwnMonitors(
-        projects=frozenset(projects),
-        location=config.location,
-        monitor_ids=tuple(id_of(monitor) for monitor in monitors),
-    )
 
 
 def monitors_of(connection: VertexConnection, model: Model) -> list[ModelMonitor]:
@@ -72,10 +77,6 @@ def apply_model_monitor(
     A monitor that the version has already is taken over, whatever its id. Without one, the
     monitor that the configuration names is given the version as its target; where Vertex AI
     refuses that, the version gets a monitor of its own, with the version in its id.
-
-    Raises:
-        PlatformError: the model cannot be resolved, the configured id is taken by another model's
-            monitor, or a call is refused.
     """
     model = find_model(connection, config)
     desired = model_monitor(config, model)
@@ -117,9 +118,56 @@ def version_monitor_id(model_monitor_id: str, version: str) -> str:
     return base[: _MAX_ID_LENGTH - len(ending)].rstrip("-") + ending
 
 
+def start_monitoring_run(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    day: date,
+    batch_prediction_job: str | None = None,
+) -> StartedMonitoringRun:
+    """Start the comparison of a day's data with the baseline, and return within seconds.
+
+    The day's data are the output of a BatchPredictionJob, given its resource name, or those of
+    `vertex.prediction_dataset`. The job's id is made of the day and of what is compared, so that a
+    repeated start is answered ALREADY_EXISTS and finds the job of the first; only a job that failed
+    is followed by another.
+    """
+    model = find_model(connection, config)
+    monitor = monitor_in_use(monitors_of(connection, model), config, model)
+    if monitor is None:
+        raise PlatformError(
+            f"no ModelMonitor of {name_of_version(model)} exists; materialize model_monitor first"
+        )
+    parent = name_of(connection, monitor)
+    if not describe_input(monitor.training_dataset):
+        raise PlatformError(
+            f"{parent} has no baseline; set vertex.training_dataset in the configuration and "
+            "materialize model_monitor"
+        )
+    # A job with a specification of its own takes nothing from the monitor, so all is given.
+    spec = ModelMonitoringSpec(
+        objective_spec={
+            "tabular_objective": tabular_objective(config),
+            "baseline_dataset": monitor.training_dataset,
+            "target_dataset": target_dataset_input(connection, config, day, batch_prediction_job),
+        },
+        notification_spec=notification_spec(config),
+        output_spec=output_spec(config),
+    )
+    # At most 63 characters of a-z, 0-9 and - ("CreateModelMonitoringJobRequest").
+    document = json.dumps(ModelMonitoringSpec.to_dict(spec), sort_keys=True)
+    job_id = base = f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
+    display_name = f"{config.monitoring_job_display_name[:110]} {day}"
+    job = ModelMonitoringJob(display_name=display_name, model_monitoring_spec=spec)
+    for attempt in itertools.count(2):
+        if _create_or_adopt(connection, parent, job, job_id).state not in FAILED:
+            break
+        job_id = f"{base}-{attempt}"
+    return StartedMonitoringRun(f"{parent}/modelMonitoringJobs/{job_id}")
+
+
 def _list(connection: VertexConnection) -> list[ModelMonitor]:
     list_monitors = connection.model_monitoring.list_model_monitors
-    return connection.list_all(list_monitors, parent=connection.endpoint.parent)
+    return connection.list_all(list_monitors, parent=connection.parent)
 
 
 def _target_of(monitor: ModelMonitor) -> tuple[str, str]:
@@ -152,7 +200,7 @@ def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor
     try:
         connection.finish(
             connection.model_monitoring.create_model_monitor,
-            parent=connection.endpoint.parent,
+            parent=connection.parent,
             model_monitor=desired,
             model_monitor_id=monitor_id,
         )
@@ -181,3 +229,21 @@ def _update(connection: VertexConnection, monitor: ModelMonitor, mask: list[str]
     monitor.name = name_of(connection, monitor)
     update = connection.model_monitoring.update_model_monitor
     connection.finish(update, model_monitor=monitor, update_mask={"paths": mask})
+
+
+def _create_or_adopt(
+    connection: VertexConnection, parent: str, job: ModelMonitoringJob, job_id: str
+) -> ModelMonitoringJob:
+    try:
+        return connection.call(
+            connection.model_monitoring.create_model_monitoring_job,
+            parent=parent,
+            model_monitoring_job=job,
+            model_monitoring_job_id=job_id,
+        )
+    except exceptions.AlreadyExists:
+        name = f"{parent}/modelMonitoringJobs/{job_id}"
+        found = connection.find(connection.model_monitoring.get_model_monitoring_job, name)
+        if found is None:
+            raise PlatformError(f"{name} was deleted meanwhile; run this again") from None
+        return found

@@ -24,12 +24,7 @@ from transak_drift.platform import (
     TrainingRequest,
     TrainingResult,
 )
-from transak_drift.vertex import monitoring_run, monitors
-from transak_drift.vertex.dataset_input import (
-    BATCH_PREDICTION,
-    find_batch_prediction_job,
-    prediction_address,
-)
+from transak_drift.vertex import monitors
 from transak_drift.vertex.model_lookup import (
     find_model,
     list_versions,
@@ -37,11 +32,15 @@ from transak_drift.vertex.model_lookup import (
     numbers_of,
     read_metrics,
 )
+from transak_drift.vertex.monitor_spec import (
+    BATCH_PREDICTION,
+    find_batch_prediction_job,
+    prediction_address,
+)
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.training_launch import (
     CHAMPION_LABEL,
     FAILED,
-    find_pipeline_job,
     launch_training,
     training_days,
 )
@@ -56,11 +55,9 @@ _OF_CHAMPION = " of the champion"
 class VertexPlatform(VertexMonitoringJobs):
     """Implements `DriftPlatform`.
 
-    Args:
-        connection: the location's clients.
-        find_data: looks for a day's data in BigQuery and Cloud Storage, see `GcpData.describe`.
-        is_cancelled: tells whether a Dagster run is being cancelled, given its id; the training's
-            PipelineJob is then cancelled as well.
+    `find_data` looks for a day's data in BigQuery and Cloud Storage, see `GcpData.describe`.
+    `is_cancelled` tells whether a Dagster run is being cancelled, given its id; the training's
+    PipelineJob is then cancelled as well.
     """
 
     find_data: Callable[[str, date, str | None], Dataset]
@@ -95,7 +92,7 @@ class VertexPlatform(VertexMonitoringJobs):
 
     def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
         """See `DriftPlatform`; returns within seconds, while the job runs."""
-        return monitoring_run.start_monitoring_run(self.connection, config, day)
+        return monitors.start_monitoring_run(self.connection, config, day)
 
     def train(
         self,
@@ -128,7 +125,7 @@ class VertexPlatform(VertexMonitoringJobs):
         reached = time.monotonic()
         for _ in self.connection.limits.polls(math.inf):
             try:
-                job = find_pipeline_job(self.connection, job_name)
+                job = self.connection.find(self.connection.pipelines.get_pipeline_job, job_name)
             except TemporaryPlatformError as error:
                 if time.monotonic() - reached > _MAX_OUTAGE_SECONDS:
                     raise
@@ -160,11 +157,10 @@ class VertexPlatform(VertexMonitoringJobs):
                 raise
 
     def _page(self, job_name: str) -> str:
-        endpoint = self.connection.endpoint
+        place, run = self.connection.location, job_name.rpartition("/")[2]
         return (
-            "https://console.cloud.google.com/vertex-ai/locations/"
-            f"{endpoint.location}/pipelines/runs/{job_name.rpartition('/')[2]}"
-            f"?project={endpoint.project_id}"
+            f"https://console.cloud.google.com/vertex-ai/locations/{place}/pipelines/runs/{run}"
+            f"?project={self.connection.project_id}"
         )
 
     def _training_result(

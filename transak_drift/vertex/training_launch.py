@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,9 +20,9 @@ from google.protobuf import json_format
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import PlatformError, TrainingRequest
-from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.connection import VertexConnection, explained
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitoring_window import monitored_day
+from transak_drift.vertex.monitoring_jobs import monitored_day
 
 CHAMPION_LABEL = "transak-drift-champion"
 FAILED = (PipelineState.PIPELINE_STATE_FAILED, PipelineState.PIPELINE_STATE_CANCELLED)
@@ -47,18 +47,9 @@ def launch_training(
 ) -> LaunchedTraining:
     """Create the PipelineJob of a drift event, or adopt the one that exists.
 
-    Of any number of callers at once exactly one creates it.
-
-    Args:
-        connection: the location's clients.
-        config: the monitored model and its training pipeline.
-        request: what the training is for.
-        retry_failed: whether a job that failed or was cancelled is followed by another, under an
-            id that the attempt's number is part of. A trigger that only forwards messages says
-            False, so that a message delivered again never trains again.
-
-    Raises:
-        PlatformError: the template, the model or a right is missing.
+    Of any number of callers at once exactly one creates it. A job that failed or was cancelled is
+    followed by another, under an id that the attempt's number is part of. A trigger that only
+    forwards messages does not retry, so that a message delivered again never trains again.
     """
     if request.drift_event_key is not None:
         job_id = base = pipeline_job_id(config.training_pipeline, request.drift_event_key)
@@ -66,20 +57,20 @@ def launch_training(
         job_id = base = f"{config.training_pipeline}-run-{request.run_id}"
     for attempt in itertools.count(2):
         name = connection.name("pipelineJobs", job_id)
-        present = find_pipeline_job(connection, name)
+        present = connection.find(connection.pipelines.get_pipeline_job, name)
         if present is None:
             # Only here, since an event that is trained needs neither template nor model.
             job = build_training_job(connection, config, request)
             try:
                 created = connection.call(
                     connection.pipelines.create_pipeline_job,
-                    parent=connection.endpoint.parent,
+                    parent=connection.parent,
                     pipeline_job=job,
                     pipeline_job_id=job_id,
                 )
                 return LaunchedTraining(created.name, adopted=False)
             except exceptions.AlreadyExists:
-                present = find_pipeline_job(connection, name)
+                present = connection.find(connection.pipelines.get_pipeline_job, name)
         if present is not None and not (retry_failed and present.state in FAILED):
             # A creation whose answer was lost is this run's own, though it was found as another's.
             label = dict(present.labels).get(_RUN_LABEL)
@@ -87,11 +78,6 @@ def launch_training(
             return LaunchedTraining(present.name, adopted=not own)
         job_id = f"{base}-attempt-{attempt}"
     raise AssertionError("some attempt is the first of its id")
-
-
-def find_pipeline_job(connection: VertexConnection, name: str) -> PipelineJob | None:
-    """Read a PipelineJob; None where there is none."""
-    return connection.find(connection.pipelines.get_pipeline_job, name)
 
 
 def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[date, date]:
@@ -104,11 +90,7 @@ def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[d
 def build_training_job(
     connection: VertexConnection, config: MonitoringConfig, request: TrainingRequest
 ) -> PipelineJob:
-    """Build the PipelineJob of a training from the configured template, without creating it.
-
-    Raises:
-        PlatformError: there is no template, it cannot be read, or does not take what it is given.
-    """
+    """Build the PipelineJob of a training from the configured template, without creating it."""
     address = config.vertex.pipeline_template
     if address is None:
         raise PlatformError(
@@ -117,13 +99,32 @@ def build_training_job(
         )
     champion = find_model(connection, config)
     template = _load_template(connection, address)
+    spec, runtime = template["pipelineSpec"], template["runtimeConfig"]
+    taken = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     known = _known_parameters(config, request, champion)
     # What the pipeline asks for by one of these names it gets; what is configured goes first.
-    parameters: dict[str, Any] = {
-        name: known[name] for name in known if name in template.parameters
-    }
+    parameters: dict[str, Any] = {name: known[name] for name in known if name in taken}
     for name, value in config.vertex.pipeline_parameters.items():
         parameters[name] = _filled(value, known) if isinstance(value, str) else value
+    defaults = runtime.get("parameterValues") or runtime.get("parameters") or ()
+    _check_parameters(taken, parameters, defaults)
+    root = (
+        config.vertex.pipeline_root
+        or spec.get("defaultPipelineRoot")
+        or runtime.get("gcsOutputDirectory")
+    )
+    if not root:
+        raise PlatformError(
+            "vertex.pipeline_root is not set, and the template has no default: name a directory "
+            "gs://bucket/path that the pipeline writes to"
+        )
+    builder = PipelineRuntimeConfigBuilder.from_job_spec_json(template)
+    builder.update_pipeline_root(root)
+    builder.update_runtime_parameters(parameters)
+    # Cached steps would hand out the model of an earlier training in place of a new one.
+    for component in (spec["root"], *spec.get("components", {}).values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {"enableCache": False}
     labels = {
         **config.vertex.pipeline_labels,
         "transak-drift-monitor": config.model_monitor_id,
@@ -132,14 +133,15 @@ def build_training_job(
     if request.run_id:
         labels[_RUN_LABEL] = request.run_id[:63]
     purpose = request.drift_event_key or request.run_id
-    return template.job(
-        parameters,
-        config.vertex.pipeline_root,
+    job = PipelineJob(
         display_name=f"{config.training_pipeline} {purpose}"[:128],
+        pipeline_spec=spec,
         labels=labels,
         service_account=config.vertex.pipeline_service_account,
         network=config.vertex.pipeline_network,
     )
+    json_format.ParseDict(builder.build(), PipelineJob.pb(job).runtime_config)
+    return job
 
 
 def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
@@ -176,70 +178,27 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A compiled pipeline in the form of a job, with `pipelineSpec` and `runtimeConfig`."""
-
-    document: dict[str, Any]
-
-    @property
-    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
-        """The parameters that the pipeline takes, each with its definition."""
-        root = self.document["pipelineSpec"]["root"]
-        return root.get("inputDefinitions", {}).get("parameters", {})
-
-    def job(
-        self, parameters: Mapping[str, Any], pipeline_root: str | None, **fields: Any
-    ) -> PipelineJob:
-        """Build the PipelineJob, without caching; without a root it takes the template's own.
-
-        Raises:
-            PlatformError: a parameter is missing or unknown, or there is no pipeline root.
-        """
-        self._check(parameters)
-        spec, runtime = self.document["pipelineSpec"], self.document["runtimeConfig"]
-        root = pipeline_root or spec.get("defaultPipelineRoot") or runtime.get("gcsOutputDirectory")
-        if not root:
+def _check_parameters(
+    taken: Mapping[str, Mapping[str, Any]], given: Iterable[str], defaults: Iterable[str]
+) -> None:
+    """Hold the names of the given parameters against the definitions in the template."""
+    for name in sorted({*given} - {*taken}):
+        raise PlatformError(
+            f"vertex.pipeline_parameters.{name} is no parameter of the pipeline; it takes "
+            f"{', '.join(sorted(taken)) or 'none'}"
+        )
+    for name in sorted({*taken} - {*given, *defaults}):
+        if "defaultValue" not in taken[name] and not taken[name].get("isOptional"):
             raise PlatformError(
-                "vertex.pipeline_root is not set, and the template has no default: name a "
-                "directory gs://bucket/path that the pipeline writes to"
+                f"the pipeline needs the parameter {name}: add vertex.pipeline_parameters.{name} "
+                "to the configuration"
             )
-        builder = PipelineRuntimeConfigBuilder.from_job_spec_json(self.document)
-        builder.update_pipeline_root(root)
-        builder.update_runtime_parameters(parameters)
-        # Cached steps would hand out the model of an earlier training in place of a new one.
-        for component in (spec["root"], *spec.get("components", {}).values()):
-            for task in component.get("dag", {}).get("tasks", {}).values():
-                task["cachingOptions"] = {"enableCache": False}
-        job = PipelineJob(pipeline_spec=spec, **fields)
-        json_format.ParseDict(builder.build(), PipelineJob.pb(job).runtime_config)
-        return job
-
-    def _check(self, parameters: Mapping[str, Any]) -> None:
-        unknown = sorted(set(parameters) - set(self.parameters))
-        if unknown:
-            raise PlatformError(
-                f"vertex.pipeline_parameters.{unknown[0]} is no parameter of the pipeline; it "
-                f"takes {', '.join(sorted(self.parameters)) or 'none'}"
-            )
-        runtime = self.document["runtimeConfig"]
-        given = {*parameters, *(runtime.get("parameterValues") or runtime.get("parameters") or ())}
-        for name, definition in sorted(self.parameters.items()):
-            is_optional = "defaultValue" in definition or definition.get("isOptional")
-            if name not in given and not is_optional:
-                raise PlatformError(
-                    f"the pipeline needs the parameter {name}: add "
-                    f"vertex.pipeline_parameters.{name} to the configuration"
-                )
 
 
-def _load_template(connection: VertexConnection, address: str) -> _Template:
-    """Read a compiled pipeline from a local path, Cloud Storage or Artifact Registry.
+def _load_template(connection: VertexConnection, address: str) -> dict[str, Any]:
+    """Read a compiled pipeline in the form of a job, with `pipelineSpec` and `runtimeConfig`.
 
     It may be either of the two documents that the KFP compiler writes.
-
-    Raises:
-        PlatformError: it cannot be read, or is no compiled pipeline.
     """
     document = _read_document(connection, address)
     if isinstance(document, dict) and "pipelineSpec" not in document and "root" in document:
@@ -250,22 +209,21 @@ def _load_template(connection: VertexConnection, address: str) -> _Template:
             f"vertex.pipeline_template = {address!r} is no compiled pipeline: it has no root and "
             "schemaVersion; compile it with kfp.compiler (here: `transak-drift compile-pipelines`)"
         )
-    return _Template({"runtimeConfig": {}, **document})
+    return {"runtimeConfig": {}, **document}
 
 
 def _read_document(connection: VertexConnection, address: str) -> Any:
+    account = connection.service_account
     try:
         if address.startswith("https://"):
-            with connection.explained("artifactregistry.files.download", address):
+            with explained("artifactregistry.files.download", address, account):
                 session = AuthorizedSession(connection.credentials)
                 response = session.get(address, timeout=connection.limits.attempt_seconds)
             response.raise_for_status()
             return yaml.safe_load(response.text)
         resource = address if address.startswith("gs://") else "the local file"
-        with connection.explained("storage.objects.get", resource):
-            return yaml_utils.load_yaml(
-                address, connection.endpoint.project_id, connection.credentials
-            )
+        with explained("storage.objects.get", resource, account):
+            return yaml_utils.load_yaml(address, connection.project_id, connection.credentials)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PlatformError(
             f"vertex.pipeline_template = {address!r} cannot be read: {error}; compile the pipeline "

@@ -70,10 +70,10 @@ def test_started_jobs_are_awaited_and_not_started_again(
     settings = load_settings()
     definitions = build_definitions(settings, settings.load_configs())
     with dg.DagsterInstance.from_config(str(tmp_path / "state" / "dagster_home")) as instance:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=instance, resources={"platform": platform_resource(settings)}
-        )
-        result = definitions.resolve_sensor_def(SENSOR_NAME)(context)
+        ) as context:
+            result = definitions.resolve_sensor_def(SENSOR_NAME)(context)
         assert isinstance(result, dg.SensorResult)
         for event in result.asset_events:
             instance.report_runless_asset_event(event)

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
-from google.cloud.aiplatform_v1beta1 import types as beta_types
+from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
@@ -19,8 +18,10 @@ from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
+from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import FunctionServer
+from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event
@@ -74,22 +75,17 @@ class Deployment:
             for row in range(100)
         ]
         self.vertex.buckets.write_csv(uri, rows)
-        (monitor,) = (
-            item
-            for item in self.vertex.monitoring.monitors()
-            if item.name.endswith(f"/{config.model_monitor_id}")
-        )
-        objective = {
-            "tabular_objective": monitor.tabular_objective,
-            "baseline_dataset": monitor.training_dataset,
-            "target_dataset": {
-                **_dataset(uri),
-                "time_interval": {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)},
-            },
+        target = {
+            "columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}},
+            "time_interval": {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)},
         }
-        job = beta_types.ModelMonitoringJob(model_monitoring_spec={"objective_spec": objective})
+        spec = {"objective_spec": {"target_dataset": target}}
         job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
-        self.vertex.monitoring.put_job(monitor.name, job, job_id=job_id)
+        self.vertex.monitoring.put_job(
+            f"{self.vertex.location.parent}/modelMonitors/{config.model_monitor_id}",
+            ModelMonitoringJob(model_monitoring_spec=spec),
+            job_id=job_id,
+        )
         return drift_event(job_id, distances, monitor=config.model_monitor_id)
 
     def jobs(self, job_id: str | None = None) -> list[PipelineJob]:
@@ -97,48 +93,11 @@ class Deployment:
         jobs = self.vertex.pipelines.jobs()
         return [job for job in jobs if job_id in (None, job.name.rpartition("/")[2])]
 
-    def dead_letter(self, message_id: str) -> DeadLetterMessage:
-        """Return the dead letter of a message."""
+    def dead_letter(self, message_id: str) -> DeadLetterMessage | None:
+        """Return the dead letter of a message, None where it was not rejected."""
         letters = self.queue.list_dead_letters(1_000)
-        (found,) = [letter for letter in letters if letter.source_message_id == message_id]
-        return found
-
-    def is_dead_letter(self, message_id: str) -> bool:
-        """Tell whether a message was rejected."""
-        letters = self.queue.list_dead_letters(1_000)
-        return any(letter.source_message_id == message_id for letter in letters)
-
-
-def _put_monitor(vertex: LoopbackVertex, config: MonitoringConfig, model: str) -> None:
-    """Put the model's monitor there, as `model_monitor` would have made it."""
-    baseline = f"gs://{config.model_name}/baseline.csv"
-    vertex.buckets.write_csv(baseline, [dict.fromkeys(config.drift_thresholds, "known")])
-    vertex.monitoring.put_monitor(
-        beta_types.ModelMonitor(
-            display_name=config.monitoring_job_display_name,
-            model_monitoring_target={"vertex_model": {"model": model, "model_version_id": "1"}},
-            training_dataset=_dataset(baseline),
-            tabular_objective={
-                "feature_drift_spec": {
-                    "categorical_metric_type": "l_infinity",
-                    "feature_alert_conditions": {
-                        feature: {"threshold": threshold}
-                        for feature, threshold in config.drift_thresholds.items()
-                    },
-                }
-            },
-            model_monitoring_schema={
-                "feature_fields": [
-                    {"name": feature, "data_type": "string"} for feature in config.drift_thresholds
-                ]
-            },
-        ),
-        config.model_monitor_id,
-    )
-
-
-def _dataset(uri: str) -> dict[str, Any]:
-    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}
+        found = [letter for letter in letters if letter.source_message_id == message_id]
+        return found[0] if found else None
 
 
 @pytest.fixture(scope="package")
@@ -179,11 +138,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         ensure_embedded_pubsub(directory / "pubsub", grace_seconds=1) as pubsub,
         LoopbackVertex(directory / "buckets") as vertex,
     ):
+        known = dict.fromkeys(config.drift_thresholds, "known")
+        vertex.buckets.write_csv("gs://transak-i1/training/1.csv", [known])
+        connection = connect_vertex(vertex.endpoint)
         for item, number in ((config, 1), (second_config, 2)):
-            model = vertex.models.upload(
-                item.model_name, artifact_uri=f"gs://transak-i{number}/models/1"
-            )
-            _put_monitor(vertex, item, model.name)
+            vertex.models.upload(item.model_name, artifact_uri=f"gs://transak-i{number}/models/1")
+            apply_model_monitor(connection, item)
+        connection.close()
         queue = TriggerQueue(connect(pubsub.endpoint), config)
         queue.ensure_exists()
         yield Deployment(config, second_config, archive, vertex, queue, pubsub.endpoint)

@@ -67,11 +67,8 @@ class FunctionServer:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the structured log entries, in order."""
-        entries = []
-        for line in self._log_file.read_text(encoding="utf-8").splitlines():
-            if line.startswith("{"):
-                entries.append(json.loads(line))
-        return entries
+        lines = self._log_file.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def close(self) -> None:
         """End the process."""

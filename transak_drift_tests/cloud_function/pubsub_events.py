@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudevents.http import CloudEvent
 
-from transak_drift.cloud_function.pubsub_event import MESSAGE_PUBLISHED
+from transak_drift.cloud_function.drift_message_handler import MESSAGE_PUBLISHED
 
 TOPIC = "projects/af-finanzen/topics/ps-transak-i1-train-trigger"
 SUBSCRIPTION = "projects/af-finanzen/subscriptions/eventarc-europe-west6-cf-transak-i1-sub-123"

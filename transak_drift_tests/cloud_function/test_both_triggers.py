@@ -38,11 +38,11 @@ class Dagster:
     def handle_messages(self) -> list[str | None]:
         """Do one tick of the sensor and run what it requests to the end; return the run keys."""
         resources = self.definitions.resources or {}
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             resources={name: resources[name] for name in ("trigger_queue", "platform")},
-        )
-        result = self.definitions.resolve_sensor_def(SENSOR_NAME)(context)
+        ) as context:
+            result = self.definitions.resolve_sensor_def(SENSOR_NAME)(context)
         assert isinstance(result, dg.SensorResult)
         for request in result.run_requests or []:
             outcome = self.definitions.resolve_job_def(RETRAIN_JOB).execute_in_process(

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from transak_drift.cloud_function.cold_start import build_handler
-from transak_drift.cloud_function.structured_log import write_entry
+from transak_drift.cloud_function.drift_message_handler import write_entry
 from transak_drift.config.errors import ConfigError
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive

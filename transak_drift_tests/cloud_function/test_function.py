@@ -41,18 +41,17 @@ def job_of(event: DriftEvent) -> str:
     return pipeline_job_id("pipeline-train", event.key)
 
 
-def entries_of(function: FunctionServer, event: CloudEvent) -> list[dict[str, Any]]:
-    return [entry for entry in function.log() if entry.get("message_id") == event["id"]]
+def deliver(function: FunctionServer, event: CloudEvent, answer: int = TAKEN) -> dict[str, Any]:
+    """Deliver an event, and return the newest log entry about it."""
+    assert function.post(event) == answer
+    return [entry for entry in function.log() if entry.get("message_id") == event["id"]][-1]
 
 
 def test_drift_starts_the_training_pipeline(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     drift = deployment.finished_job("starts")
-    event = pubsub_event(message_body(drift))
-
-    assert function.post(event) == TAKEN
-
+    entry = deliver(function, pubsub_event(message_body(drift)))
     (job,) = deployment.jobs(job_of(drift))
     parameters = dict(job.runtime_config.parameter_values)
     assert parameters["first_day"] == "2026-04-04"
@@ -60,7 +59,6 @@ def test_drift_starts_the_training_pipeline(
     assert parameters["transactions"] == "gs://transak-i1/transactions"
     assert parameters["champion_uri"] == "gs://transak-i1/models/1"
     assert parse_config(parameters["monitoring_config"], "test") == deployment.config
-    (entry,) = entries_of(function, event)
     assert entry["severity"] == "INFO"
     assert entry["outcome"] == "launched"
     assert entry["drift_event"] == drift.key
@@ -76,43 +74,30 @@ def test_every_shape_of_message_and_every_delivery_starts_one_pipeline(
     shapes = [json.dumps(drift_message(drift, shape, MAY_1)).encode() for shape in MessageShape]
     by_number = shapes[1].replace(b"projects/af-finanzen", b"projects/123456789012")
     events = [pubsub_event(body) for body in [*shapes, by_number] * 3]
-
     with ThreadPoolExecutor(max_workers=5) as pool:
         answers = list(pool.map(function.post, events))
     answers.append(function.post(events[0], structured=True))
-
     assert answers == [TAKEN] * (len(events) + 1)
     assert len(deployment.jobs(job_of(drift))) == 1
     assert len(deployment.jobs()) == before + 1
-    outcomes = [entry["outcome"] for event in events for entry in entries_of(function, event)]
+    ids = {event["id"] for event in events}
+    outcomes = [entry["outcome"] for entry in function.log() if entry.get("message_id") in ids]
     assert sorted(outcomes) == ["adopted"] * len(events) + ["launched"]
 
 
-def test_a_message_that_claims_drift_of_a_quiet_job_trains_nothing(
+def test_what_is_no_drift_is_taken_and_trains_nothing(
     function: FunctionServer, deployment: Deployment
 ) -> None:
     quiet = deployment.finished_job("quiet", {"description": 0.25, "type": 0.1})
-    event = pubsub_event(message_body(drift_event(quiet.monitoring_job_id, {"type": 0.99})))
-
-    assert function.post(event) == TAKEN
-
-    assert deployment.jobs(job_of(quiet)) == []
-    assert not deployment.is_dead_letter(event["id"])
-    (entry,) = entries_of(function, event)
-    assert (entry["severity"], entry["outcome"]) == ("INFO", "not_drift")
-    assert "description 0.25" in entry["message"]
-
-
-def test_a_notice_that_a_job_has_started_is_taken(
-    function: FunctionServer, deployment: Deployment
-) -> None:
+    lie = message_body(drift_event(quiet.monitoring_job_id, {"type": 0.99}))
     notice = {"subject": "Vertex AI Model Monitoring Job started", "details": {}}
-    event = pubsub_event(json.dumps(notice).encode())
-
-    assert function.post(event) == TAKEN
-
-    assert not deployment.is_dead_letter(event["id"])
-    assert entries_of(function, event)[0]["outcome"] == "not_drift"
+    for body, told in ((lie, "description 0.25"), (json.dumps(notice).encode(), "started")):
+        event = pubsub_event(body)
+        entry = deliver(function, event)
+        assert (entry["severity"], entry["outcome"]) == ("INFO", "not_drift")
+        assert told in entry["message"]
+        assert deployment.dead_letter(event["id"]) is None
+    assert deployment.jobs(job_of(quiet)) == []
 
 
 @pytest.mark.parametrize(
@@ -133,33 +118,20 @@ def test_a_rejected_message_is_taken_and_kept_with_its_reason(
 ) -> None:
     before = len(deployment.jobs())
     event = pubsub_event(body, attributes={"logging.googleapis.com/timestamp": "2026-05-02"})
-
-    assert function.post(event) == TAKEN
-
+    entry = deliver(function, event)
+    assert (entry["severity"], entry["outcome"]) == ("WARNING", "dead_lettered")
+    assert entry["reason"] == reason
     letter = deployment.dead_letter(event["id"])
+    assert letter is not None
     assert letter.reason == reason
     assert letter.detail
     assert letter.message.data == body
     assert letter.message.attributes["source_subscription"] == SUBSCRIPTION
     assert letter.message.attributes["logging.googleapis.com/timestamp"] == "2026-05-02"
     assert len(deployment.jobs()) == before
-    (entry,) = entries_of(function, event)
-    assert (entry["severity"], entry["outcome"]) == ("WARNING", "dead_lettered")
-    assert entry["reason"] == reason
 
 
-def test_another_topic_s_event_of_real_drift_trains_nothing(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    drift = deployment.finished_job("other-topic")
-    event = pubsub_event(message_body(drift), topic="projects/evil/topics/t")
-
-    assert function.post(event) == TAKEN
-
-    letter = deployment.dead_letter(event["id"])
-    assert letter.reason == "unexpected_event"
-    assert "source is 'projects/evil" in letter.detail.replace("//pubsub.googleapis.com/", "")
-    assert deployment.jobs(job_of(drift)) == []
+OTHER_TOPIC = "projects/evil/topics/t"
 
 
 @pytest.mark.parametrize(
@@ -169,73 +141,57 @@ def test_another_topic_s_event_of_real_drift_trains_nothing(
         (event_with_data({"message": {"data": "!"}}, event_id="u2"), "data.message.data"),
         (event_with_data({"message": {"messageId": 5}}, event_id="u3"), "data.message.messageId"),
         (event_with_data([1, 2], event_id="u4"), "data: "),
+        (
+            pubsub_event(b"{}", topic=OTHER_TOPIC),
+            f"source is '//pubsub.googleapis.com/{OTHER_TOPIC}",
+        ),
     ],
-    ids=["another type", "no base64", "wrong type of id", "no object"],
+    ids=["another type", "no base64", "wrong type of id", "no object", "another topic"],
 )
-def test_an_event_without_a_message_is_kept_whole(
+def test_an_event_without_a_message_of_the_topic_is_kept_whole(
     function: FunctionServer, deployment: Deployment, event: CloudEvent, problem: str
 ) -> None:
     before = len(deployment.jobs())
-
-    assert function.post(event) == TAKEN
-
+    deliver(function, event)
     letter = deployment.dead_letter(event["id"])
+    assert letter is not None
     assert letter.reason == "unexpected_event"
     assert problem in letter.detail
     assert json.loads(letter.message.data) == event.data
     assert len(deployment.jobs()) == before
 
 
-def test_a_job_that_has_not_ended_asks_for_another_delivery(
-    function: FunctionServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
-    drift = deployment.finished_job("unfinished")
-    event = pubsub_event(message_body(drift))
-
-    assert function.post(event) == AGAIN
-    assert deployment.jobs(job_of(drift)) == []
-    assert not deployment.is_dead_letter(event["id"])
-    assert function.post(event) == TAKEN
-
-    assert len(deployment.jobs(job_of(drift))) == 1
-    waiting, launched = entries_of(function, event)
-    assert waiting["severity"] == "WARNING"
-    assert (
-        "has not ended yet; it is looked at again; the message is delivered" in (waiting["message"])
-    )
-    assert launched["outcome"] == "launched"
-
-
 @pytest.mark.parametrize(
-    ("method", "code", "missing"),
+    ("method", "code", "severity", "told"),
     [
-        ("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, "aiplatform.modelMonitors.list"),
-        ("CreatePipelineJob", grpc.StatusCode.INTERNAL, ""),
+        (None, None, "WARNING", "has not ended yet; it is looked at again; the message is"),
+        ("ListModelMonitors", "PERMISSION_DENIED", "WARNING", "aiplatform.modelMonitors.list"),
+        ("CreatePipelineJob", "INTERNAL", "ERROR", "Refused."),
     ],
 )
-def test_what_vertex_ai_refuses_now_is_delivered_again(
+def test_what_cannot_be_settled_now_is_delivered_again(
     function: FunctionServer,
     deployment: Deployment,
-    method: str,
-    code: grpc.StatusCode,
-    missing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str | None,
+    code: str | None,
+    severity: str,
+    told: str,
 ) -> None:
-    drift = deployment.finished_job(f"{method}-{code.name}")
-    deployment.vertex.faults.refuse(method, code, 1, "Refused.")
+    if method is None or code is None:
+        monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+    else:
+        deployment.vertex.faults.refuse(method, grpc.StatusCode[code], 1, "Refused.")
+    drift = deployment.finished_job(f"again-{method}")
     event = pubsub_event(message_body(drift))
-
-    assert function.post(event) == AGAIN
+    entry = deliver(function, event, AGAIN)
+    assert entry["severity"] == severity
+    assert told in entry["message"]
+    assert "Traceback" not in entry["message"]
     assert deployment.jobs(job_of(drift)) == []
-    assert function.post(event) == TAKEN
-
+    assert deliver(function, event)["outcome"] == "launched"
+    assert deployment.dead_letter(event["id"]) is None
     assert len(deployment.jobs(job_of(drift))) == 1
-    assert not deployment.is_dead_letter(event["id"])
-    failed, launched = entries_of(function, event)
-    assert failed["severity"] in ("WARNING", "ERROR")
-    assert missing in failed["message"]
-    assert "Traceback" not in failed["message"]
-    assert launched["outcome"] == "launched"
 
 
 def test_a_training_that_failed_is_not_followed_by_another(
@@ -246,18 +202,15 @@ def test_a_training_that_failed_is_not_followed_by_another(
 
     monkeypatch.setattr(deployment.vertex.pipelines, "run", fail)
     drift = deployment.finished_job("fails")
-    first, second = pubsub_event(message_body(drift)), pubsub_event(message_body(drift))
-    assert function.post(first) == TAKEN
+    deliver(function, pubsub_event(message_body(drift)))
     before = len(deployment.jobs())
     (job,) = deployment.jobs(job_of(drift))
     deployment.vertex.pipelines.finish_at_next_look(job.name)
-
-    assert function.post(second) == TAKEN
-
+    again = deliver(function, pubsub_event(message_body(drift)))
     (job,) = deployment.jobs(job_of(drift))
     assert job.state == PipelineState.PIPELINE_STATE_FAILED
     assert len(deployment.jobs()) == before
-    assert entries_of(function, second)[0]["outcome"] == "adopted"
+    assert again["outcome"] == "adopted"
 
 
 def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_replayed(
@@ -267,25 +220,20 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
     deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
     monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
     unfinished = deployment.finished_job("old-unfinished")
-    events = [
-        pubsub_event(message_body(drift), publish_time="2026-05-02T00:10:00.123Z")
-        for drift in (refused, unfinished)
-    ]
-
-    for event, drift in zip(events, (refused, unfinished), strict=True):
-        assert function.post(event) == TAKEN
-        assert deployment.dead_letter(event["id"]).reason == "not_settled_in_time"
+    ids = []
+    for drift in (refused, unfinished):
+        event = pubsub_event(message_body(drift), publish_time="2026-05-02T00:10:00.123Z")
+        entry = deliver(function, event)
+        assert (entry["severity"], entry["reason"]) == ("ERROR", "not_settled_in_time")
         assert deployment.jobs(job_of(drift)) == []
-        assert entries_of(function, event)[0]["severity"] == "ERROR"
-
+        ids.append(event["id"])
     # What Eventarc does with a message that `transak-drift dead-letters replay` publishes again.
-    ids = [event["id"] for event in events]
     replayed = deployment.queue.replay_dead_letters(1_000, ids).published
     messages = list(deployment.queue.pull(10, 1_000_000, 5.0))
     deployment.queue.acknowledge([message.ack_id for message in messages])
     assert sorted(message.message_id for message in messages) == sorted(replayed)
     for message in messages:
-        assert function.post(pubsub_event(message.data, message_id=message.message_id)) == TAKEN
+        deliver(function, pubsub_event(message.data, message_id=message.message_id))
     assert [len(deployment.jobs(job_of(drift))) for drift in (refused, unfinished)] == [1, 1]
 
 
@@ -311,21 +259,15 @@ def test_drift_of_the_second_model_trains_it_alone(
     before = len(deployment.jobs())
     both = {"description": 0.6, "type": 0.5}
     drift = deployment.finished_job("second-drifts", both, deployment.second_config)
-    event = pubsub_event(message_body(drift))
-
-    assert function.post(event) == TAKEN
-
+    entry = deliver(function, pubsub_event(message_body(drift)))
+    assert entry["outcome"] == "launched"
+    assert entry["model_monitor"] == "transak-i2-data-drift-monitor"
     assert len(deployment.jobs()) == before + 1
     (job,) = deployment.jobs(pipeline_job_id("pipeline-train-i2", drift.key))
     parameters = dict(job.runtime_config.parameter_values)
     assert parameters["champion_uri"] == "gs://transak-i2/models/1"
     assert parse_config(parameters["monitoring_config"], "test") == deployment.second_config
     assert job.runtime_config.gcs_output_directory.startswith("gs://transak-i2/")
-    (entry,) = entries_of(function, event)
-    assert (entry["outcome"], entry["model_monitor"]) == (
-        "launched",
-        "transak-i2-data-drift-monitor",
-    )
 
 
 @pytest.mark.parametrize(
@@ -343,15 +285,12 @@ def test_each_model_has_its_own_thresholds_and_policy(
     severity: str,
     told: str,
 ) -> None:
-    for config, expected in (
-        (deployment.config, "launched"),
-        (deployment.second_config, outcome),
-    ):
+    found = []
+    for config in (deployment.config, deployment.second_config):
         job = deployment.finished_job(f"at-{distance}", {"description": distance}, config)
         event = pubsub_event(message_body(job))
-        assert function.post(event) == TAKEN
-        (entry,) = entries_of(function, event)
-        assert entry["outcome"] == expected
-        assert not deployment.is_dead_letter(event["id"])
-    assert entry["severity"] == severity
-    assert told in entry["message"]
+        found.append(deliver(function, event))
+        assert deployment.dead_letter(event["id"]) is None
+    assert [entry["outcome"] for entry in found] == ["launched", outcome]
+    assert found[1]["severity"] == severity
+    assert told in found[1]["message"]

@@ -80,7 +80,7 @@ class Workspace(AbstractContextManager):
         """Pull until `count` messages have come: one pull may bring fewer than there are."""
         received: list[types.ReceivedMessage] = []
         while len(received) < count:
-            found = self.pull(subscription_name, count - len(received))
+            found = self.pull(subscription_name, min(count - len(received), 1000))
             assert found, f"only {len(received)} of {count} messages came"
             received.extend(found)
         return received

@@ -84,9 +84,9 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
     settings = load_settings()
     platform = gcp_platform_resource(settings)
     assert isinstance(platform, GcpPlatformResource)
-    endpoint = platform.connect(load_config(CONFIG_FILE)).endpoint
-    assert (endpoint.project_id, endpoint.location) == ("af-finanzen", "europe-west6")
-    assert (endpoint.address, endpoint.service_account) == ("127.0.0.1:8080", account)
+    connection = platform.connect(load_config(CONFIG_FILE))
+    assert (connection.project_id, connection.location) == ("af-finanzen", "europe-west6")
+    assert (connection.address, connection.service_account) == ("127.0.0.1:8080", account)
     queue = gcp_trigger_queue_resource(settings)
     assert (queue.endpoint(), queue.service_account()) == (None, account)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")

@@ -14,8 +14,8 @@ from transak_drift.drift.feature_statistics import (
     FeatureStatistics,
     NumericalStatistics,
 )
-from transak_drift.drift.histogram import equal_width_edges
 from transak_drift.drift.monitoring_result import FeatureDrift
+from transak_drift.local.dataset_statistics import equal_width_edges
 
 
 def categorical(rows: Sequence[str | None]) -> CategoricalStatistics:

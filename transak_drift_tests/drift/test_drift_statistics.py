@@ -6,18 +6,13 @@ import math
 
 import pytest
 
-from transak_drift.drift.drift_statistics import (
-    DriftStatisticsError,
-    compare_features,
-    top_contributors,
-)
+from transak_drift.drift.drift_statistics import top_contributors
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
-    DatasetStatistics,
     FeatureStatistics,
     NumericalStatistics,
 )
-from transak_drift.drift.monitoring_result import NO_BOOKINGS, FeatureDrift
+from transak_drift.drift.monitoring_result import NO_BASELINE, NO_BOOKINGS, FeatureDrift
 from transak_drift_tests.drift.datasets import compare, distance
 
 TRANSFERS = CategoricalStatistics({"CARD": 60, "TRANSFER": 30, "FEE": 10}, missing=7)
@@ -90,11 +85,11 @@ def test_buckets_are_contributors_of_numerical_features() -> None:
 @pytest.mark.parametrize(
     ("baseline", "target", "told"),
     [
-        (TRANSFERS, NO_VALUE, "target dataset (all 3 rows are null)"),
-        (NO_VALUE, CARDS, "baseline dataset (all 3 rows are null)"),
-        (CategoricalStatistics({}), CARDS, "baseline dataset (the dataset has no rows)"),
-        # An all-null column has no type, so emptiness is told before a difference of kinds.
-        (_point(1.0, 1), NO_VALUE, "target dataset (all 3 rows are null)"),
+        (TRANSFERS, NO_VALUE, "no value in the target dataset: column 'type' is empty"),
+        (NO_VALUE, CARDS, f"{NO_BASELINE}: column 'type' is empty in all 3 rows"),
+        (CategoricalStatistics({}), CARDS, f"{NO_BASELINE}: column 'type' is empty in all 0 rows"),
+        # An all-null column may have no type, and so another kind.
+        (_point(1.0, 1), NO_VALUE, "no value in the target dataset"),
     ],
 )
 def test_a_feature_without_a_value_is_told_with_its_side(
@@ -102,22 +97,13 @@ def test_a_feature_without_a_value_is_told_with_its_side(
 ) -> None:
     found = compare(baseline, target)
     assert (found.distance, found.verdict) == (None, "no data")
-    assert found.note.startswith(f"feature 'type' has no value in the {told}")
+    assert found.note.startswith(told)
     assert top_contributors(baseline, target) == ()
 
 
 def test_a_day_without_rows_has_no_bookings() -> None:
     found = compare(_point(1.0, 1), CategoricalStatistics({}))
     assert (found.note, found.metric) == (NO_BOOKINGS, "jensen_shannon_divergence")
-
-
-def test_kinds_that_differ_and_a_feature_that_was_not_scanned_are_told() -> None:
-    with pytest.raises(DriftStatisticsError, match="'type' is categorical in the baseline and num"):
-        compare(TRANSFERS, _point(1.0, 1))
-    scanned = DatasetStatistics(107, {"type": TRANSFERS})
-    told = r"the baseline dataset has no statistics of feature 'typ' \(it has 'type'\)"
-    with pytest.raises(DriftStatisticsError, match=told):
-        compare_features(scanned, scanned, {"typ": 0.3})
 
 
 @pytest.mark.parametrize(("found", "kept"), [(1.0000000000000002, 1.0), (1.0, 1.0), (0.999, 0.999)])

@@ -19,7 +19,8 @@ from transak_drift.drift.feature_statistics import (
     FeatureStatistics,
     NumericalStatistics,
 )
-from transak_drift.drift.histogram import bucket_shares, equal_width_edges
+from transak_drift.drift.histogram import bucket_shares
+from transak_drift.local.dataset_statistics import equal_width_edges
 from transak_drift_tests.drift.datasets import distance, numerical
 
 TOLERANCE = 1e-9

@@ -1,6 +1,6 @@
 """The loop on the gcp platform, for tests: real clients and sensors, loopback servers.
 
-Transactions and statistics are real; only Google's machines are missing.
+The statistics are real; only Google's machines are missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1 import types
 from google.cloud.aiplatform_v1beta1 import types as monitoring_types
-from pyarrow import csv
 
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -29,7 +28,6 @@ from transak_drift.defs.keys import DRIFT_EVENT, RETRAIN_JOB, ModelNames
 from transak_drift.defs.monitoring_results_sensor import PollBounds, build_monitoring_results_sensor
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
@@ -124,12 +122,13 @@ class GcpLoop:
         self.queue.close()
         self.pubsub.close()
 
-    def write_day(self, day: date, uri: str, *, drifts: bool = False) -> None:
-        drift_from = day if drifts else DRIFT_DAY
-        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=drift_from)
-        path = self.vertex.buckets.path(uri)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        csv.write_csv(generate_day(day, settings), path)
+    def write_day(self, uri: str, *, drifts: bool = False) -> None:
+        kinds = ("Card", "Transfer", "Twint")
+        rows = [
+            {"description": kinds[n % 3], "type": "new" if drifts else kinds[n % 2]}
+            for n in range(60)
+        ]
+        self.vertex.buckets.write_csv(uri, rows)
 
     def train(self, job: types.PipelineJob) -> None:
         """What pipeline-train does: a version that is a little better than the last one."""
@@ -185,9 +184,9 @@ class GcpLoop:
     def prepare(self) -> None:
         """Register the model, and put the days there."""
         self.vertex.models.upload(self.config.model_name, metrics={"macro F1": 0.8})
-        self.write_day(QUIET_DAY - timedelta(days=1), "gs://transak-i1/training/1.csv")
+        self.write_day("gs://transak-i1/training/1.csv")
         for day in (QUIET_DAY, DRIFT_DAY, RECOVERED_DAY):
-            self.write_day(day, f"gs://transak-i1/predictions/{day}.csv")
+            self.write_day(f"gs://transak-i1/predictions/{day}.csv", drifts=day != QUIET_DAY)
 
     def monitor(self, day: date) -> monitoring_types.ModelMonitoringJob:
         """Monitor a day to the end; what it makes Google send is sent."""
@@ -210,7 +209,6 @@ class GcpLoop:
         return [str(request.run_key) for request in requests]
 
     def tick_results(self) -> None:
-        """Evaluate the sensor of monitoring results."""
         assert self._tick(self._results) == []
 
     def _tick(self, sensor: dg.SensorDefinition) -> list[dg.RunRequest]:

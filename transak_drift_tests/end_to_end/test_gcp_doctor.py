@@ -60,8 +60,10 @@ class Cloud:
     def configure_vertex(self, **changes: Any) -> None:
         self.configure(vertex={**self.config.vertex.model_dump(), **changes})
 
-    def copied_monitor(self) -> beta_types.ModelMonitor:
-        return beta_types.ModelMonitor(self.vertex.monitoring.monitors()[0])
+    def copy_monitor(self, monitor_id: str | None = None, version: str = "1") -> None:
+        monitor = beta_types.ModelMonitor(self.vertex.monitoring.monitors()[0])
+        monitor.model_monitoring_target.vertex_model.model_version_id = version
+        self.vertex.monitoring.put_monitor(monitor, monitor_id)
 
     def put_job(self, job_id: str, uri: str = TARGET) -> None:
         source = {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}
@@ -184,29 +186,20 @@ def test_the_table_names_each_check_and_ends_with_the_verdict(cloud: Cloud) -> N
     assert "2 open" in outcome.stdout
 
 
-def test_where_the_function_is_the_trigger_nothing_is_pulled(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_may_be_so_is_no_fault(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    other_model = {"name": "i2", "filter": sink_filter("transak-i2-monitor")}
+    cloud.apis.sinks.append({**cloud.apis.sinks[1], **other_model})
+    cloud.apis.failures = 1
+    assert run_doctor()[0] == 0
+    # The function needs no subscription of its own, and the sink is enough without a channel.
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER", "cloud_function")
     del cloud.pubsub.subscriptions[cloud.subscription]
-    assert run_doctor()[0] == 0
-
-
-def test_without_a_channel_the_sink_is_enough(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", "")
     cloud.pubsub.publishers[cloud.topic].remove(NOTIFIER)
     cloud.configure(notification_channels=[CHANNEL])
     status, checks = run_doctor()
     assert status == 0
     assert "the log sink alone" in checks["notification channel"]["detail"]
-
-
-def test_sinks_of_models_that_share_the_topic_are_no_fault(cloud: Cloud) -> None:
-    other = {**cloud.apis.sinks[1], "name": "i2", "filter": sink_filter("transak-i2-monitor")}
-    cloud.apis.sinks.append(other)
-    assert run_doctor()[0] == 0
 
 
 Break = Callable[[Cloud], object]
@@ -244,12 +237,6 @@ def listing_refused(cloud: Cloud) -> None:
     cloud.vertex.faults.refuse("ListModelMonitors", grpc.StatusCode.PERMISSION_DENIED, 1, "No.")
 
 
-def monitor_of_another_version(cloud: Cloud) -> None:
-    twin = cloud.copied_monitor()
-    twin.model_monitoring_target.vertex_model.model_version_id = "0"
-    cloud.vertex.monitoring.put_monitor(twin, "by-hand")
-
-
 def entry_without_the_label(cloud: Cloud) -> None:
     entry: dict[str, Any] = copy.deepcopy(ENTRY)
     labels = entry["resource"]["labels"]
@@ -266,11 +253,11 @@ MISSING: list[tuple[Break, str, str, str]] = [
         *("project number", f"is 42, but af-finanzen is {NUMBER}", "correct"),
     ),
     (
-        lambda cloud: cloud.vertex.monitoring.put_monitor(cloud.copied_monitor()),
+        lambda cloud: cloud.copy_monitor(),
         *("monitors of the versions", "has 2 monitors", "delete all but"),
     ),
     (
-        monitor_of_another_version,
+        lambda cloud: cloud.copy_monitor("by-hand", version="0"),
         *("monitors of the versions", "holds back by-hand", "further_model_monitor_ids"),
     ),
     (
@@ -391,20 +378,16 @@ def test_whatever_is_missing_is_found_with_its_fix(
     assert fix in found["fix"]
 
 
-def test_a_service_that_is_away_for_a_moment_is_asked_again(cloud: Cloud) -> None:
-    cloud.apis.failures = 1
-    assert run_doctor()[0] == 0
-
-
-def test_the_local_platform_has_nothing_to_check(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("PLATFORM", "local", "TRANSAK_DRIFT_PLATFORM=gcp"),
+        ("GOOGLE_APIS_URL", "http://collector.example.com", "is not of this machine"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
 ) -> None:
-    monkeypatch.setenv("TRANSAK_DRIFT_PLATFORM", "local")
-    with pytest.raises(PlatformError, match="TRANSAK_DRIFT_PLATFORM=gcp"):
-        CliRunner().invoke(app, ["doctor"], catch_exceptions=False)
-
-
-def test_a_url_of_another_machine_is_refused(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRANSAK_DRIFT_GOOGLE_APIS_URL", "http://collector.example.com")
-    with pytest.raises(PlatformError, match="is not of this machine"):
+    monkeypatch.setenv(f"TRANSAK_DRIFT_{variable}", value)
+    with pytest.raises(PlatformError, match=told):
         CliRunner().invoke(app, ["doctor"], catch_exceptions=False)

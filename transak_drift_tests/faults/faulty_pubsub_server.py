@@ -16,10 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from transak_drift.local.pubsub_server.deliveries import Deliveries
 from transak_drift.local.pubsub_server.server import run_server
 from transak_drift.local.pubsub_server.server_files import read_server_address
-from transak_drift.local.pubsub_server.storage import MICROSECONDS, system_clock
+from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage, system_clock
 from transak_drift_tests.warm_processes import WarmProcess
 
 _START_SECONDS = 30.0
@@ -41,22 +40,22 @@ class Fault(StrEnum):
 
 def install_faults(controls: Path) -> None:
     """Make this process's server obey the controls in a directory."""
-    lease, acknowledge = Deliveries.lease, Deliveries.acknowledge
+    lease, acknowledge = Storage.lease, Storage.acknowledge
 
-    def faulty_lease(self: Deliveries, *args: Any) -> Any:
+    def faulty_lease(self: Storage, *args: Any) -> Any:
         result = lease(self, *args)
         if result.received_messages:
             _die_once(controls / Fault.DIES_WHEN_LEASED)
         return result
 
-    def faulty_acknowledge(self: Deliveries, *args: Any) -> None:
+    def faulty_acknowledge(self: Storage, *args: Any) -> None:
         if (controls / Fault.LOSES_ACKNOWLEDGEMENTS).exists():
             return
         acknowledge(self, *args)
         _die_once(controls / Fault.DIES_WHEN_ACKNOWLEDGED)
 
-    setattr(Deliveries, "lease", faulty_lease)  # noqa: B010 - the type checker is right to mind
-    setattr(Deliveries, "acknowledge", faulty_acknowledge)  # noqa: B010
+    setattr(Storage, "lease", faulty_lease)  # noqa: B010 - the type checker is right to mind
+    setattr(Storage, "acknowledge", faulty_acknowledge)  # noqa: B010
 
 
 def _die_once(switch: Path) -> None:

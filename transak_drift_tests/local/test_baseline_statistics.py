@@ -49,11 +49,10 @@ def test_damage_is_noticed_and_never_loaded_as_something_else(tmp_path: Path) ->
     save_statistics(path, STATISTICS)
     whole = path.read_bytes()
     flipped = [
-        whole[:position] + bytes([whole[position] ^ 1 << bit]) + whole[position + 1 :]
+        whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :]
         for position in range(len(whole))
-        for bit in range(8)
     ]
-    cut = [whole[:length] for length in range(len(whole))]
+    cut = [whole[:length] for length in range(0, len(whole), 5)]
     noticed = 0
     for damaged in (*flipped, *cut):
         path.write_bytes(damaged)
@@ -62,7 +61,7 @@ def test_damage_is_noticed_and_never_loaded_as_something_else(tmp_path: Path) ->
         except (OSError, EOFError, zlib.error, ValueError):
             noticed += 1
     # The time, the system and the padding bits of gzip are no part of the content.
-    assert len(flipped) + len(cut) - noticed < 8 * 10
+    assert len(flipped) + len(cut) - noticed < 10
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "of another version"])

@@ -251,7 +251,7 @@ def test_a_missing_column_is_told_with_the_file_and_its_columns(tmp_path: Path) 
     pq.write_table(pa.table({"Type": ["x"], "amount": [1]}), path)
     assert _told([path], {"type": CATEGORICAL}) == (
         f"{path}: has no column 'type'; its columns are 'Type', 'amount'; "
-        "fix: correct the name; upper and lower case count"
+        "fix: add it, or correct the name in the configuration; upper and lower case count"
     )
 
 

@@ -15,7 +15,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from transak_drift.local.pubsub_server.deliveries import Deliveries
 from transak_drift.local.pubsub_server.limits import complete_subscription
 from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage
 
@@ -35,7 +34,6 @@ class Server:
 
     def __post_init__(self) -> None:
         self.storage = Storage(self.directory / "pubsub.sqlite3", lambda: self.time)
-        self.deliveries = Deliveries(self.storage)
 
     def move(self, seconds: float) -> None:
         self.time += round(seconds * MICROSECONDS)
@@ -58,16 +56,16 @@ class Server:
     def lease(
         self, name: str = SUBSCRIPTION, max_messages: int = 1000, max_bytes: int = 10**9
     ) -> list[Any]:
-        return list(self.deliveries.lease(name, max_messages, max_bytes).received_messages)
+        return list(self.storage.lease(name, max_messages, max_bytes).received_messages)
 
     def modify(self, lease: Any, seconds: int) -> None:
-        self.deliveries.modify_ack_deadlines(SUBSCRIPTION, [lease.ack_id], seconds)
+        self.storage.modify_ack_deadlines(SUBSCRIPTION, [lease.ack_id], seconds)
 
     def acknowledge(self, lease: Any) -> None:
-        self.deliveries.acknowledge(SUBSCRIPTION, [lease.ack_id])
+        self.storage.acknowledge(SUBSCRIPTION, [lease.ack_id])
 
     def stored_messages(self) -> int:
-        query = "SELECT count(*) FROM message"
+        query = "SELECT count(*) FROM delivery"
         return self.storage.connection.execute(query).fetchone()[0]
 
     def close(self) -> None:
@@ -98,12 +96,12 @@ def test_messages_are_dropped_after_their_retention(server: Server) -> None:
     server.move(300)
     (young,) = server.publish(b"young")
     server.move(301)
-    server.deliveries.drop_outdated()
+    server.storage.maintain()
     assert [lease.message.message_id for lease in server.lease()] == [young]
     assert server.stored_messages() == 1
 
 
-def test_publish_times_never_fall_when_the_clock_is_set_back(server: Server) -> None:
+def test_publish_times_never_fall_and_a_lease_has_bounded_bytes(server: Server) -> None:
     server.create()
     server.publish(b"first")
     server.move(-100)
@@ -111,10 +109,6 @@ def test_publish_times_never_fall_when_the_clock_is_set_back(server: Server) -> 
     server.move(100)
     times = [lease.message.publish_time.ToMicroseconds() for lease in server.lease()]
     assert times == [START, START]
-
-
-def test_bytes_of_a_lease_are_bounded_and_a_large_message_still_comes(server: Server) -> None:
-    server.create()
     server.publish(*[bytes(1000)] * 5, bytes(9000))
     sizes = []
     while leases := server.lease(max_bytes=2500):
@@ -129,14 +123,11 @@ def test_messages_that_nobody_waits_for_are_not_kept(server: Server) -> None:
     server.create_subscription(SUBSCRIPTION, TOPIC)
     second = server.publish(b"one", b"two")
     assert not set(first) & set(second)
-    server.create_subscription(DEAD_LETTERS, TOPIC)
     for lease in server.lease():
         server.acknowledge(lease)
     assert server.stored_messages() == 0
     server.publish(b"three")
     server.storage.delete_subscription(SUBSCRIPTION)
-    assert server.stored_messages() == 1
-    server.storage.delete_subscription(DEAD_LETTERS)
     assert server.stored_messages() == 0
 
 
@@ -222,7 +213,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule()
     def forward_dead_letters(self) -> None:
-        self.server.deliveries.forward_dead_letters()
+        self.server.storage.maintain()
         for message in self.expected.values():
             if message.attempts >= self.max_attempts and self.is_due(message):
                 message.state = "dead"
@@ -254,5 +245,5 @@ class DeliveryMachine(RuleBasedStateMachine):
         return message.state == "waiting" and message.available_at <= self.now()
 
 
-DeliveryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+DeliveryMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestDelivery = DeliveryMachine.TestCase

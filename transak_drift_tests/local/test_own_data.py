@@ -8,16 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.recorded_reports import check_evaluations
 from transak_drift.drift.drift_statistics import compare_features
-from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.drift.monitoring_result import NO_BASELINE, MonitoringResult
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds
-from transak_drift.local.monitoring import recent_monitoring_results
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.transaction_generator import GeneratorSettings
@@ -161,7 +162,16 @@ def test_an_empty_column_of_the_baseline_breaks_no_day(tmp_path: Path) -> None:
     result, _ = monitor(tmp_path, config, FIRST_DAY)
     by_name = {item.feature: item for item in result.features}
     assert by_name["amount"].distance is None
-    assert "no value in the baseline dataset (all 900 rows are null)" in by_name["amount"].note
+    note = by_name["amount"].note
+    assert note.startswith(f"{NO_BASELINE}: column 'amount' is empty in all 900 rows")
+    assert note.endswith("fill it there, or take the feature out of drift_thresholds")
+    [check] = [
+        item
+        for item in check_evaluations(config, result.features, str(FIRST_DAY))
+        if item.check_name == "amount_drift"
+    ]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == note
     expected = compared(config, baseline, target)["description"]
     assert distances(result)["description"] == expected
 
@@ -207,7 +217,10 @@ def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None
 def test_a_damaged_result_is_named_with_the_fix(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path, configuration())
     store_job(tmp_path, state.config, "job-1")
-    assert [item.day.day for item in recent_monitoring_results(state, 5)] == [1]
+    platform = LocalPlatform(tmp_path, GeneratorSettings(), lambda *_: "")
+    assert [row["day"] for row in platform.overview(state.config).monitoring_results] == [
+        "2026-05-01"
+    ]
     state.monitoring_result("job-1").write_text("{broken", encoding="utf-8")
     with pytest.raises(PlatformError, match=r"(?s)job-1\.json is damaged .*materialize"):
-        recent_monitoring_results(state, 5)
+        platform.overview(state.config)

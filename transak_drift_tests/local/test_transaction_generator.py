@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.local.transaction_generator import (
@@ -23,8 +23,9 @@ from transak_drift.local.transaction_generator import (
 )
 
 DAY = date(2026, 3, 4)
+WEDNESDAY = date(2026, 3, 11)
 THRESHOLD = 0.3
-GOLDEN = ["134a156b61552dc7", "577e8948301685a3", "fc541438d0bd76cf"]
+GOLDEN = ["f855551d30c1ce22", "9ab3c23a0c6b8f77", "2cfd85a9baff02d3"]
 SCHEME = catalogue()["new_payment_scheme"]
 
 
@@ -38,21 +39,15 @@ def shares(values: Iterable[str]) -> dict[str, float]:
     return {value: count / total for value, count in counts.items()}
 
 
-def l_infinity(first: dict[str, float], second: dict[str, float]) -> float:
-    return max(abs(first.get(v, 0.0) - second.get(v, 0.0)) for v in first.keys() | second.keys())
-
-
 def distance(baseline: pa.Table, target: pa.Table, column: str) -> float:
-    return l_infinity(
-        shares(baseline.column(column).to_pylist()), shares(target.column(column).to_pylist())
-    )
+    first, second = (shares(table.column(column).to_pylist()) for table in (baseline, target))
+    return max(abs(first.get(v, 0.0) - second.get(v, 0.0)) for v in first.keys() | second.keys())
 
 
 def test_rows_depend_on_seed_and_day_alone() -> None:
     generator = GeneratorSettings(seed=5, rows_per_day=300, drift_from=DAY)
     days = (DAY - timedelta(days=400), DAY, DAY + timedelta(days=300))
-    # Those of earlier releases; a feature release of numpy may change a distribution's stream (NEP
-    # 19), and with it these.
+    # Those of earlier releases.
     assert [fingerprint(day, generator)[:16] for day in days] == GOLDEN
     assert fingerprint(DAY, replace(generator, seed=6))[:16] != GOLDEN[1]
 
@@ -85,56 +80,59 @@ def test_columns_are_typed_filled_and_plausible() -> None:
     assert np.std(logarithms) == pytest.approx(0.8, abs=0.15)
 
 
-def test_no_ordinary_day_of_a_year_comes_near_the_threshold() -> None:
-    generator = GeneratorSettings(seed=1, rows_per_day=500)
-    first = date(2025, 12, 4)
-    tables = [generate_day(first + timedelta(days=n), generator) for n in range(28 + 365)]
+def test_no_ordinary_day_comes_near_the_threshold() -> None:
+    generator = GeneratorSettings(seed=1, rows_per_day=400)
+    first = date(2025, 11, 20)
+    tables = [generate_day(first + timedelta(days=n), generator) for n in range(28 + 50)]
     for column in ("description", "type"):
-        encoded = pa.concat_tables(tables).column(column).combine_chunks().dictionary_encode()
-        values = encoded.indices.to_numpy().reshape(len(tables), 500)
-        size = len(encoded.dictionary)
-        window = np.bincount(values[:28].ravel(), minlength=size)
-        worst = 0.0
-        for index in range(28, len(tables)):
-            target = np.bincount(values[index], minlength=size)
-            worst = max(worst, float(np.max(np.abs(target / 500 - window / 14_000))))
-            window += target - np.bincount(values[index - 28], minlength=size)
-        assert 0.0 < worst < 0.2, column
+        found = [
+            distance(pa.concat_tables(tables[n - 28 : n]), tables[n], column)
+            for n in range(28, len(tables), 3)
+        ]
+        assert 0.0 < max(found) < 0.2, column
 
 
 def test_weekends_month_ends_and_december_differ_as_in_life() -> None:
-    generator = GeneratorSettings(seed=2, rows_per_day=10_000)
+    generator = GeneratorSettings(seed=2, rows_per_day=3000)
+    days = {
+        day: generate_day(day, generator)
+        for day in (
+            WEDNESDAY,
+            date(2026, 3, 15),
+            date(2026, 3, 25),
+            date(2026, 3, 31),
+            date(2026, 12, 9),
+        )
+    }
 
-    def share(day: date, category: str) -> float:
-        return shares(generate_day(day, generator).column("category").to_pylist())[category]
+    def ratio(day: date, category: str) -> float:
+        found, usual = (
+            shares(days[item].column("category").to_pylist())[category] for item in (day, WEDNESDAY)
+        )
+        return found / usual
 
-    wednesday, sunday = date(2026, 3, 11), date(2026, 3, 15)
-    assert share(sunday, "restaurants") > share(wednesday, "restaurants")
-    assert share(sunday, "salary") < share(wednesday, "salary")
-    assert share(date(2026, 3, 25), "salary") > 1.5 * share(wednesday, "salary")
-    assert share(date(2026, 3, 31), "rent") > 1.5 * share(wednesday, "rent")
-    assert share(date(2026, 12, 9), "shopping") > 1.1 * share(wednesday, "shopping")
+    assert ratio(date(2026, 3, 15), "restaurants") > 1
+    assert ratio(date(2026, 3, 15), "salary") < 1
+    assert ratio(date(2026, 3, 25), "salary") > 1.5
+    assert ratio(date(2026, 3, 31), "rent") > 1.5
+    assert ratio(date(2026, 12, 9), "shopping") > 1.1
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8])
-def test_injected_drift_exceeds_the_threshold_in_both_features(share: float) -> None:
-    drifting = GeneratorSettings(seed=3, drift_from=DAY, drift_share=share)
-    baseline = pa.concat_tables(
-        generate_day(DAY - timedelta(days=n), drifting) for n in range(1, 8)
-    )
-    quiet = generate_day(DAY, GeneratorSettings(seed=3))
-    today, tomorrow = (generate_day(DAY + timedelta(days=n), drifting) for n in range(2))
+def test_injected_drift_exceeds_the_threshold_in_both_features() -> None:
+    share = 0.5
+    drifting = GeneratorSettings(seed=3, rows_per_day=3000, drift_from=DAY, drift_share=share)
+    before, today, tomorrow = (generate_day(DAY + timedelta(days=n), drifting) for n in (-1, 0, 1))
     for column, expected in (("type", share), ("description", share * SCHEME["collective_share"])):
-        found = distance(baseline, today, column)
-        assert found == pytest.approx(expected, abs=0.03)
+        found = distance(before, today, column)
+        assert found == pytest.approx(expected, abs=0.04)
         assert found > THRESHOLD
-        assert distance(baseline, quiet, column) < 0.2
         assert distance(tomorrow, today, column) < 0.1
 
 
 def test_rows_that_do_not_move_stay_the_same() -> None:
-    quiet = generate_day(DAY, GeneratorSettings(seed=3)).to_pylist()
-    drifting = generate_day(DAY, GeneratorSettings(seed=3, drift_from=DAY)).to_pylist()
+    settings = GeneratorSettings(seed=3, rows_per_day=2000)
+    quiet = generate_day(DAY, settings).to_pylist()
+    drifting = generate_day(DAY, replace(settings, drift_from=DAY)).to_pylist()
     moved = [row["type"] == SCHEME["booking_type"] for row in drifting]
     assert 0.55 < sum(moved) / len(moved) < 0.65
     assert all(
@@ -149,7 +147,6 @@ def test_rows_that_do_not_move_stay_the_same() -> None:
     seed=st.integers(min_value=0, max_value=2**70),
     day=st.dates(min_value=date(1900, 1, 1)),
 )
-@settings(deadline=None, max_examples=60)
 def test_any_day_seed_and_size_gives_whole_rows(rows: int, seed: int, day: date) -> None:
     table = generate_day(day, GeneratorSettings(seed=seed, rows_per_day=rows))
     assert table.num_rows == rows

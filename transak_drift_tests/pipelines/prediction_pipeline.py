@@ -1,25 +1,21 @@
-"""A pipeline that the local runner can run: KFP's runs no container, as the real prediction is."""
+"""A pipeline that KFP's local runner can run, which runs no container as the prediction's."""
 
 # KFP reads the annotations as objects: no `from __future__ import annotations` here.
 from kfp import dsl
 
-from transak_drift.pipelines.components.run_monitoring import run_monitoring_op
+from transak_drift.pipelines.pipeline_predict import run_monitoring_op
+
+PREDICTION_JOB = "projects/123456789012/locations/europe-west6/batchPredictionJobs/7001"
 
 
-@dsl.component(base_image="python:3.12", install_kfp_package=False)
-def name_finished_job(job: str, batchpredictionjob: dsl.Output[dsl.Artifact]) -> str:
-    """Pass on a BatchPredictionJob that has ended, in the form of Google's prediction step."""
-    batchpredictionjob.metadata["resourceName"] = job
-    return "predicted"
-
-
-@dsl.pipeline(name="predict-and-monitor")
-def predict_and_monitor(monitoring_config: str, day: str, job: str) -> str:
-    """Predict, then start the monitoring; the predictions are the pipeline's result."""
-    prediction = name_finished_job(job=job)
-    run_monitoring_op(
-        monitoring_config=monitoring_config,
-        day=day,
-        batch_prediction_job=prediction.outputs["batchpredictionjob"],
+@dsl.pipeline(name="monitor-predictions")
+def monitor_predictions(monitoring_config: str, day: str):
+    """Start the monitoring of a BatchPredictionJob that has ended."""
+    prediction = dsl.importer(
+        artifact_uri="gs://transak-i1/predictions",
+        artifact_class=dsl.Artifact,
+        metadata={"resourceName": PREDICTION_JOB},
     )
-    return prediction.outputs["Output"]
+    run_monitoring_op(
+        monitoring_config=monitoring_config, day=day, batch_prediction_job=prediction.output
+    )

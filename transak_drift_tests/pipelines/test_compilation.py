@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -22,12 +21,12 @@ from transak_drift import pipelines
 from transak_drift.cli.main import app
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
-from transak_drift.pipelines.components.run_monitoring import run_monitoring
 from transak_drift.pipelines.embedded_component import (
     MAX_SOURCE_BYTES,
     component_with_source,
     copy_with_imports,
 )
+from transak_drift.pipelines.pipeline_predict import run_monitoring
 from transak_drift.platform import PlatformError
 from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import CONFIG_FILE, configuration, document
@@ -63,38 +62,6 @@ def executors(spec: Any) -> dict[str, Any]:
     return dict(deployment.executors)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_pipeline_spec_whose_references_resolve(directory: Path, name: str) -> None:
-    spec = read_spec(directory, name)
-
-    assert spec.schema_version == "2.1.0"
-    assert spec.sdk_version == f"kfp-{version('kfp')}"
-    tasks = spec.root.dag.tasks
-    assert tasks
-    for task in tasks.values():
-        reached = spec.components[task.component_ref.name]
-        assert executors(spec)[reached.executor_label].WhichOneof("spec")
-        given = set(task.inputs.parameters) | set(task.inputs.artifacts)
-        wanted = set(reached.input_definitions.parameters) | set(
-            reached.input_definitions.artifacts
-        )
-        assert wanted <= given
-        for parameter in task.inputs.parameters.values():
-            if parameter.WhichOneof("kind") == "component_input_parameter":
-                outer = parameter.component_input_parameter
-                assert outer in spec.root.input_definitions.parameters
-            if parameter.WhichOneof("kind") == "task_output_parameter":
-                origin = parameter.task_output_parameter
-                producer = spec.components[tasks[origin.producer_task].component_ref.name]
-                assert origin.output_parameter_key in producer.output_definitions.parameters
-        for artifact in task.inputs.artifacts.values():
-            if artifact.WhichOneof("kind") == "task_output_artifact":
-                source = artifact.task_output_artifact
-                producer = spec.components[tasks[source.producer_task].component_ref.name]
-                assert source.output_artifact_key in producer.output_definitions.artifacts
-    assert "{{channel" not in (directory / f"{name}.yaml").read_text(encoding="utf-8")
-
-
 def test_monitoring_is_the_last_step_and_takes_its_predictions_from_the_prediction_step(
     directory: Path,
 ) -> None:
@@ -114,6 +81,11 @@ def test_monitoring_is_the_last_step_and_takes_its_predictions_from_the_predicti
     assert last.retry_policy.max_retry_count == 2
     assert not last.caching_options.enable_cache
     assert set(tasks) == {"batch-predict-op", "run-monitoring"}
+    # By this name Dagster finds the day's predictions.
+    name = tasks["batch-predict-op"].inputs.parameters["job_display_name"].runtime_value
+    assert name.constant.string_value == (
+        "predictions-{{$.inputs.parameters['pipelinechannel--day']}}"
+    )
 
 
 def test_the_uploaded_version_is_the_trained_one(directory: Path) -> None:
@@ -169,15 +141,6 @@ def test_the_launchers_get_payloads_of_their_own_protos(directory: Path) -> None
     assert list(model.version_aliases) == ["default"]
     # The trigger finds the version of a training by this field.
     assert model.pipeline_job == "{{$.pipeline_job_resource_name}}"
-
-
-def test_the_prediction_job_has_the_name_by_which_dagster_finds_it(directory: Path) -> None:
-    tasks = read_spec(directory, "pipeline-predict").root.dag.tasks
-
-    name = tasks["batch-predict-op"].inputs.parameters["job_display_name"].runtime_value
-    assert name.constant.string_value == (
-        "predictions-{{$.inputs.parameters['pipelinechannel--day']}}"
-    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -243,19 +206,6 @@ def test_a_source_too_long_for_a_container_is_refused(
         component_with_source(run_monitoring, "transak_drift.config.monitoring_config", [])
 
 
-def test_the_longest_source_is_the_longest_argument_that_linux_takes() -> None:
-    # A component's source travels as one argument of a process.
-    code = "import subprocess; subprocess.run(['true', 'x' * {}], check=True)"
-    longest = subprocess.run(
-        [sys.executable, "-c", code.format(MAX_SOURCE_BYTES)], capture_output=True, check=False
-    )
-    longer = subprocess.run(
-        [sys.executable, "-c", code.format(MAX_SOURCE_BYTES + 1)], capture_output=True, check=False
-    )
-    assert longest.returncode == 0
-    assert b"Argument list too long" in longer.stderr
-
-
 def test_the_command_writes_the_files_and_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,17 +221,17 @@ def test_the_command_writes_the_files_and_names_them(
     assert read_spec(tmp_path / "out", "my-train").pipeline_info.name == "my-train"
 
 
+def compile_into(directory: Path) -> BaseException | None:
+    arguments = ["compile-pipelines", "--output", str(directory)]
+    environment = {"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)}
+    return CliRunner().invoke(app, arguments, env=environment).exception
+
+
 def test_the_command_names_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-
-    result = CliRunner().invoke(
-        app,
-        ["compile-pipelines", "--output", str(tmp_path / "file" / "out")],
-        env={"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)},
-    )
-
-    assert isinstance(result.exception, PlatformError)
-    assert f"--output {tmp_path}/file/out" in str(result.exception)
+    error = compile_into(tmp_path / "file" / "out")
+    assert isinstance(error, PlatformError)
+    assert f"--output {tmp_path}/file/out" in str(error)
 
 
 def test_without_the_kfp_sdk_the_command_says_how_to_get_it(
@@ -290,15 +240,9 @@ def test_without_the_kfp_sdk_the_command_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "kfp", None)
     monkeypatch.delitem(sys.modules, "transak_drift.pipelines.compilation")
     monkeypatch.delattr(pipelines, "compilation")
-
-    result = CliRunner().invoke(
-        app,
-        ["compile-pipelines", "--output", str(tmp_path)],
-        env={"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)},
-    )
-
-    assert isinstance(result.exception, PlatformError)
-    assert "pip install 'transak-drift[pipelines]'" in str(result.exception)
+    error = compile_into(tmp_path)
+    assert isinstance(error, PlatformError)
+    assert "pip install 'transak-drift[pipelines]'" in str(error)
     assert list(tmp_path.iterdir()) == []
 
 

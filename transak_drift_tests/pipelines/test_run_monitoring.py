@@ -7,20 +7,16 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from pyarrow import csv
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.local.transaction_generator import GeneratorSettings, generate_day
-from transak_drift.pipelines.components.run_monitoring import run_monitoring
-from transak_drift.vertex.monitoring_run import start_monitoring_run
-from transak_drift.vertex.monitors import apply_model_monitor
-from transak_drift_tests.pipelines.prediction_pipeline import predict_and_monitor
+from transak_drift.pipelines.pipeline_predict import run_monitoring
+from transak_drift.vertex.monitors import apply_model_monitor, start_monitoring_run
+from transak_drift_tests.pipelines.prediction_pipeline import PREDICTION_JOB, monitor_predictions
 from transak_drift_tests.servers.clients import connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)
 CONFIG = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})
-PREDICTION_JOB = "projects/123456789012/locations/europe-west6/batchPredictionJobs/7001"
 
 
 def config_text(config: MonitoringConfig = CONFIG) -> str:
@@ -32,14 +28,7 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
     """A server with a model, its monitor, and the day's finished prediction job."""
     vertex.models.upload("transak-i1-train-model")
     vertex.batch_predictions.add(f"predictions-{DAY}", "gs://transak-i1/predictions")
-    for name, drift_from in (
-        ("training/1.csv", None),
-        ("predictions/predictions_0001.csv", DAY),
-    ):
-        path = vertex.buckets.path(f"gs://transak-i1/{name}")
-        path.parent.mkdir(parents=True)
-        settings = GeneratorSettings(seed=3, rows_per_day=600, drift_from=drift_from)
-        csv.write_csv(generate_day(DAY, settings), path)
+    vertex.monitoring.job_looks = 1_000_000
     connection = connect(vertex.endpoint)
     apply_model_monitor(connection, CONFIG)
     connection.close()
@@ -50,11 +39,7 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
 def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
     monitored: LoopbackVertex,
 ) -> None:
-    pipeline = predict_and_monitor(
-        monitoring_config=config_text(), day=str(DAY), job=PREDICTION_JOB
-    )
-
-    assert pipeline.output == "predicted"
+    monitor_predictions(monitoring_config=config_text(), day=str(DAY))
     (job,) = monitored.monitoring.jobs()
     assert job.name.rpartition("/")[2].startswith("day-20260501-")
     spec = job.model_monitoring_spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +75,18 @@ class _Pending:
     looks_left: int
     operation: operations_pb2.Operation
 
+    def look(self) -> None:
+        self.looks_left -= 1
+        if self.operation.done or self.looks_left > 0:
+            return
+        self.operation.done = True
+        try:
+            resource = self.work()
+        except RefusedError as refused:
+            self.operation.error.CopyFrom(refused.status)
+        else:
+            self.operation.response.Pack(type(resource).pb(resource))
+
 
 class Operations:
     """google.longrunning.Operations: a call answers at once, its work is done at a later look."""
@@ -83,7 +94,6 @@ class Operations:
     def __init__(self) -> None:
         self.looks = 1
         self._operations: dict[str, _Pending] = {}
-        self._numbers = itertools.count(1)
         self._failures: list[RefusedError] = []
 
     def fail_next(self, code: grpc.StatusCode, message: str) -> None:
@@ -91,38 +101,22 @@ class Operations:
         self._failures.append(RefusedError(code, message))
 
     def start(self, parent: str, work: Callable[[], Any]) -> operations_pb2.Operation:
-        """Start an operation."""
-        name = f"{parent}/operations/{next(self._numbers)}"
-        pending = _Pending(work, self.looks, operations_pb2.Operation(name=name))
-        self._operations[name] = pending
-        return pending.operation
+        def fail() -> None:
+            raise self._failures.pop(0)
+
+        name = f"{parent}/operations/{len(self._operations) + 1}"
+        operation = operations_pb2.Operation(name=name)
+        self._operations[name] = _Pending(fail if self._failures else work, self.looks, operation)
+        return operation
 
     def get(self, request: Any) -> operations_pb2.Operation:
-        """GetOperation."""
         pending = self._operations.get(request.name)
         if pending is None:
             raise not_found(request.name)
-        self._look(pending)
+        pending.look()
         return pending.operation
 
     def go_on(self) -> None:
         """Let every operation go on by one look: the work goes on though nobody looks at it."""
         for pending in self._operations.values():
-            self._look(pending)
-
-    def _look(self, pending: _Pending) -> None:
-        if not pending.operation.done:
-            pending.looks_left -= 1
-            if pending.looks_left <= 0:
-                self._finish(pending)
-
-    def _finish(self, pending: _Pending) -> None:
-        try:
-            if self._failures:
-                raise self._failures.pop(0)
-            resource = pending.work()
-        except RefusedError as refused:
-            pending.operation.error.CopyFrom(refused.status)
-        else:
-            pending.operation.response.Pack(type(resource).pb(resource))
-        pending.operation.done = True
+            pending.look()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.vertex.connection import CallLimits, VertexConnection, VertexEndpoint
+from transak_drift.vertex.connection import CallLimits, VertexConnection
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID, PROJECT_NUMBER
 
@@ -20,7 +20,7 @@ QUICK_LIMITS = CallLimits(
 
 def connect(endpoint: str, limits: CallLimits = QUICK_LIMITS) -> VertexConnection:
     """Connect this project's clients to the server."""
-    return VertexConnection(VertexEndpoint(PROJECT_ID, LOCATION, endpoint), limits)
+    return VertexConnection(PROJECT_ID, LOCATION, endpoint, limits=limits)
 
 
 def monitored_config(vertex: dict[str, Any] | None = None, **changes: Any) -> MonitoringConfig:

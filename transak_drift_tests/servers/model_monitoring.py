@@ -113,11 +113,9 @@ class ModelMonitoring:
         }
 
     def monitors(self) -> list[types.ModelMonitor]:
-        """Return the monitors."""
         return list(self._monitors.values())
 
     def jobs(self) -> list[types.ModelMonitoringJob]:
-        """Return the jobs, oldest first."""
         return list(self._jobs.values())
 
     def delete_monitors(self) -> None:
@@ -243,10 +241,9 @@ class ModelMonitoring:
         unknown = set(drift.features) - set(fields)
         if unknown:
             raise invalid(f"features {sorted(unknown)} are not in the monitoring schema")
-        if drift.categorical_metric_type not in ("l_infinity", "jensen_shannon_divergence"):
-            raise invalid(f"unsupported metric {drift.categorical_metric_type!r}")
-        if drift.numeric_metric_type not in ("", "jensen_shannon_divergence"):
-            raise invalid(f"unsupported metric {drift.numeric_metric_type!r}")
+        metrics = {drift.categorical_metric_type, drift.numeric_metric_type}
+        if metrics - {"", "l_infinity", "jensen_shannon_divergence"}:
+            raise invalid(f"unsupported metric in {metrics}")
         for item in monitor.notification_spec.notification_channel_configs:
             if _CHANNEL.fullmatch(item.notification_channel) is None:
                 raise invalid(f"notification channel {item.notification_channel!r} is malformed")

@@ -1,4 +1,4 @@
-"""google.cloud.aiplatform.v1.ModelService: models, versions, evaluations."""
+"""ModelService and JobService: models, versions, evaluations, and batch prediction jobs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud.aiplatform_v1 import types
+from google.cloud.aiplatform_v1beta1 import types as beta_types
 
 from transak_drift_tests.servers.api_rules import Location, display_name_of, page
 from transak_drift_tests.servers.grpc_server import Methods, not_found
@@ -39,7 +40,6 @@ class ModelRegistry:
         parent_model: str | None = None,
         is_default: bool = True,
         description: str = "",
-        labels: Mapping[str, str] | None = None,
         artifact_uri: str = "",
         pipeline_job: str = "",
         metrics: Mapping[str, float] | None = None,
@@ -54,7 +54,6 @@ class ModelRegistry:
             version_id=str(len(versions) + 1),
             version_aliases=["default"] if is_default or not versions else ["challenger"],
             version_description=description,
-            labels=dict(labels or {}),
             artifact_uri=artifact_uri,
             pipeline_job=pipeline_job,
             create_time=now,
@@ -116,3 +115,46 @@ class ModelRegistry:
         found = self._evaluations.get(f"{self._key(name)}@{version}", [])
         items, token = page(found, request)
         return types.ListModelEvaluationsResponse(model_evaluations=items, next_page_token=token)
+
+
+class BatchPredictions:
+    """The batch prediction jobs of one location."""
+
+    service = "google.cloud.aiplatform.v1beta1.JobService"
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._jobs: list[beta_types.BatchPredictionJob] = []
+        self._numbers = itertools.count(7001)
+
+    def methods(self) -> Methods:
+        return {"ListBatchPredictionJobs": (beta_types.ListBatchPredictionJobsRequest, self._list)}
+
+    def add(
+        self, display_name: str, output_uri: str, state: str = "JOB_STATE_SUCCEEDED"
+    ) -> beta_types.BatchPredictionJob:
+        """Add a job that has put its predictions at an address."""
+        job = beta_types.BatchPredictionJob(
+            name=f"{self._location.parent}/batchPredictionJobs/{next(self._numbers)}",
+            display_name=display_name,
+            state=beta_types.JobState[state],
+            create_time=datetime.now(UTC),
+            output_info=beta_types.BatchPredictionJob.OutputInfo(gcs_output_directory=output_uri),
+        )
+        self._jobs.append(job)
+        return job
+
+    def output_of(self, name: str) -> str | None:
+        """Return where a job has put its predictions, or None where there is no such job."""
+        job_id = name.rpartition("/")[2]
+        found = next((job for job in self._jobs if job.name.endswith(f"/{job_id}")), None)
+        return None if found is None else found.output_info.gcs_output_directory
+
+    def _list(self, request: Any) -> beta_types.ListBatchPredictionJobsResponse:
+        self._location.canonical(request.parent, "aiplatform.batchPredictionJobs.list")
+        wanted = display_name_of(request.filter)
+        found = [job for job in reversed(self._jobs) if job.display_name == wanted]
+        items, token = page(found, request, 2)
+        return beta_types.ListBatchPredictionJobsResponse(
+            batch_prediction_jobs=items, next_page_token=token
+        )

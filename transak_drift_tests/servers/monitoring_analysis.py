@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
 
-from transak_drift.drift.drift_statistics import DriftStatisticsError, compare_features
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     FeatureKind,
@@ -41,19 +41,14 @@ class FeatureAnalysis:
 
     def data_point(self, job_name: str) -> types.ModelMonitoringStatsDataPoint:
         """Return the statistics as the API reports them."""
-        value = types.ModelMonitoringStatsDataPoint.TypedValue
+        before, after = (
+            _distribution(self.name, statistics, rows)
+            for statistics, rows in zip((self.baseline, self.target), self.rows, strict=True)
+        )
+        current = {"distribution": after, "distribution_deviation": self.distance}
         return types.ModelMonitoringStatsDataPoint(
-            current_stats=value(
-                distribution_value=value.DistributionDataValue(
-                    distribution=_distribution(self.name, self.target, self.rows[1]),
-                    distribution_deviation=self.distance,
-                )
-            ),
-            baseline_stats=value(
-                distribution_value=value.DistributionDataValue(
-                    distribution=_distribution(self.name, self.baseline, self.rows[0])
-                )
-            ),
+            current_stats={"distribution_value": current},
+            baseline_stats={"distribution_value": {"distribution": before}},
             threshold_value=self.threshold,
             has_anomaly=self.has_anomaly,
             model_monitoring_job=job_name,
@@ -68,17 +63,17 @@ class FeatureAnalysis:
             stats_name=self.name,
             objective_type="raw-feature-drift",
             alert_time=now,
-            anomaly=types.ModelMonitoringAnomaly(
-                model_monitoring_job=job_name,
-                algorithm=self.metric,
-                tabular_anomaly=types.ModelMonitoringAnomaly.TabularAnomaly(
-                    summary=f"The {self.metric} distance {self.distance:.6g} is above the "
+            anomaly={
+                "model_monitoring_job": job_name,
+                "algorithm": self.metric,
+                "tabular_anomaly": {
+                    "summary": f"The {self.metric} distance {self.distance:.6g} is above the "
                     f"threshold {self.threshold:g}.",
-                    anomaly=self.distance,
-                    trigger_time=now,
-                    condition=types.ModelMonitoringAlertCondition(threshold=self.threshold),
-                ),
-            ),
+                    "anomaly": self.distance,
+                    "trigger_time": now,
+                    "condition": {"threshold": self.threshold},
+                },
+            },
         )
 
 
@@ -121,14 +116,11 @@ def analyse_job(
         )
         condition = drift.feature_alert_conditions.get(name, default)
         thresholds[name] = condition.threshold if "threshold" in condition else 1.0
-    try:
-        baseline = scan_statistics(
-            _files(objective.baseline_dataset, buckets, batch_output), measured
-        )
-        target = scan_statistics(_files(objective.target_dataset, buckets, batch_output), measured)
-        found = compare_features(baseline, target, thresholds)
-    except DriftStatisticsError as error:
-        raise invalid(str(error)) from error
+    baseline, target = (
+        scan_statistics(_files(dataset, buckets, batch_output), measured)
+        for dataset in (objective.baseline_dataset, objective.target_dataset)
+    )
+    found = compare_features(baseline, target, thresholds)
     return [
         FeatureAnalysis(
             name=item.feature,

@@ -34,7 +34,7 @@ class Pipelines:
 
     service = "google.cloud.aiplatform.v1.PipelineService"
 
-    def __init__(self, location: Location, run: Callable[[types.PipelineJob], None]) -> None:
+    def __init__(self, location: Location, run: Callable[[types.PipelineJob], object]) -> None:
         self._location = location
         self.run = run
         self._jobs: dict[str, types.PipelineJob] = {}
@@ -49,7 +49,6 @@ class Pipelines:
         }
 
     def jobs(self) -> list[types.PipelineJob]:
-        """Return the jobs, oldest first."""
         return list(self._jobs.values())
 
     def finish_at_next_look(self, name: str) -> None:
@@ -83,13 +82,8 @@ class Pipelines:
         unknown = set(given) - set(declared)
         if unknown:
             raise invalid(f"unknown parameters {sorted(unknown)}")
-        missing = {
-            name
-            for name, definition in declared.items()
-            if name not in given
-            and "defaultValue" not in definition
-            and not definition.get("isOptional")
-        }
+        needed = {name for name, item in declared.items() if "defaultValue" not in item}
+        missing = needed - set(given)
         if missing:
             raise invalid(f"parameters {sorted(missing)} are missing")
         wrong = [text for item in job.labels.items() for text in item if not _LABEL.fullmatch(text)]

@@ -51,25 +51,12 @@ def optional(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def one_function(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
-    """One model of the longest name, of which `function_plan` is the plan."""
-    directory = tmp_path_factory.mktemp("one_function") / "repository"
-    return TerraformCopy(directory, {**DEPLOYABLE_CONFIG, "model_name": "m" * 128})
-
-
-@pytest.fixture(scope="session")
-def function_plan(one_function: TerraformCopy) -> dict[str, Any]:
-    """The plan of one model with the Cloud Function as its trigger."""
-    return one_function.plan(trigger="cloud_function")
-
-
-@pytest.fixture(scope="session")
 def three_models(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
-    """The first model; a second that shares its queue; a third with a queue of its own."""
+    """The first model; a second that shares its queue; a third of a long name with its own."""
     copied = TerraformCopy(tmp_path_factory.mktemp("three_models") / "repository")
     for number, output, changes in (
         (2, "gs://af-monitoring/drift", {}),
-        (3, "gs://af-monitoring", {"trigger_topic": OWN_TOPIC}),
+        (3, "gs://af-monitoring", {"trigger_topic": OWN_TOPIC, "model_name": "m" * 128}),
     ):
         model = further_model(number, **changes)
         model["vertex"] = {**model["vertex"], "monitoring_output": output}

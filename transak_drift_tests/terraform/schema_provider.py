@@ -18,7 +18,7 @@ import os
 import zipfile
 from collections.abc import Callable, Generator, Mapping
 from concurrent import futures
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,6 @@ _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "diagnostics": (2, "repeated Diagnostic"),
     },
 }
-_SCALARS = {
-    "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
-    "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
-    "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-    "int64": descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-}
 
 
 def _classes() -> dict[str, Any]:
@@ -103,11 +97,11 @@ def _classes() -> dict[str, Any]:
             type_name = type_name.removeprefix("repeated ")
             field = message.field.add(name=name, number=number)
             field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            if type_name in _SCALARS:
-                field.type = _SCALARS[type_name]
-            else:
+            if type_name in _FIELDS:
                 field.type = field.TYPE_MESSAGE
                 field.type_name = f".tfplugin6.{type_name}"
+            else:
+                field.type = getattr(field, f"TYPE_{type_name.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
@@ -122,33 +116,25 @@ MESSAGES: Mapping[str, Any] = _classes()
 @contextmanager
 def reattachable_providers(schema: Mapping[str, Any], directory: Path) -> Generator[str]:
     """Serve a schema's providers to the Terraform in a directory; yield TF_REATTACH_PROVIDERS."""
-    with ExitStack() as stack:
-        addresses = {
-            f"registry.terraform.io/hashicorp/{name}": {
-                "Protocol": "grpc",
-                "ProtocolVersion": 6,
-                "Pid": os.getpid(),
-                "Test": True,
-                "Addr": {
-                    "Network": "tcp",
-                    "String": stack.enter_context(_served(_Provider(name, schema, directory))),
-                },
-            }
-            for name in schema["providers"]
+    addresses, servers = {}, []
+    for name in schema["providers"]:
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+        server.add_generic_rpc_handlers((_Provider(name, schema, directory).handlers(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+        addresses[f"registry.terraform.io/hashicorp/{name}"] = {
+            "Protocol": "grpc",
+            "ProtocolVersion": 6,
+            "Pid": os.getpid(),
+            "Test": True,
+            "Addr": {"Network": "tcp", "String": f"127.0.0.1:{port}"},
         }
-        yield json.dumps(addresses)
-
-
-@contextmanager
-def _served(provider: _Provider) -> Generator[str]:
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    server.add_generic_rpc_handlers((provider.handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield json.dumps(addresses)
     finally:
-        server.stop(grace=None).wait()
+        for server in servers:
+            server.stop(grace=None).wait()
 
 
 class _Provider:

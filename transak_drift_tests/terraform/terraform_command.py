@@ -57,11 +57,9 @@ class TerraformCopy:
         self.write_config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Replace the copy's monitoring configuration."""
         self.config_file.write_text(json.dumps(config), encoding="utf-8")
 
     def write_further_config(self, name: str, config: Mapping[str, Any]) -> None:
-        """Write the configuration of a further model into `monitoring_configs`."""
         folder = self.repository / "monitoring_configs"
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(config), encoding="utf-8")
@@ -104,7 +102,6 @@ class TerraformCopy:
         return self.run("plan", "-input=false", "-no-color", "-out=plan", *values)
 
     def refusal(self, **variables: Any) -> str:
-        """Plan what has to be refused, and return the message on one line."""
         return message(self.try_plan(**variables))
 
     def plan(self, config: str = "monitoring_config.json", **variables: Any) -> dict[str, Any]:
@@ -141,7 +138,6 @@ def declared_resources(plan: Mapping[str, Any], ending: str) -> dict[str, dict[s
 
 
 def keys(resources: Mapping[str, Any], address: str) -> set[str]:
-    """Return the keys of the instances of a resource."""
     pattern = re.compile(re.escape(address) + r'\["(.+)"\]')
     return {found[1] for name in resources if (found := pattern.fullmatch(name))}
 

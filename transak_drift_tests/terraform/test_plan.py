@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
 from transak_drift.definitions import build_definitions
@@ -21,7 +17,6 @@ from transak_drift.pubsub import trigger_queue
 from transak_drift.pubsub.trigger_queue import ACK_DEADLINE_SECONDS
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
 from transak_drift.trigger.sink_filter import sink_filter
-from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.config.configurations import CONFIG_FILE
 from transak_drift_tests.terraform.conftest import CHANNEL, PIPELINE_ACCOUNT
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
@@ -73,15 +68,10 @@ def _names(config: MonitoringConfig) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [EVERY_NAME, {"trigger_topic": "zz-topic", "model_monitor_id": "zz-monitor"}],
-    ids=["every name", "derived names"],
-)
 def test_the_names_are_those_that_dagster_reads_from_the_same_file(
-    copied: TerraformCopy, plan: dict[str, Any], changes: dict[str, Any]
+    copied: TerraformCopy, plan: dict[str, Any]
 ) -> None:
-    copied.write_config({**DEPLOYABLE_CONFIG, **changes})
+    copied.write_config({**DEPLOYABLE_CONFIG, **EVERY_NAME})
     before, config = load_config(CONFIG_FILE), load_config(copied.config_file)
     changed_plan = copied.plan()
     for planned, used in ((plan, before), (changed_plan, config)):
@@ -93,7 +83,7 @@ def test_the_names_are_those_that_dagster_reads_from_the_same_file(
         assert sink["unique_writer_identity"] is True
 
     values = json.dumps(changed_plan["planned_values"])
-    for key, value in changes.items():
+    for key, value in EVERY_NAME.items():
         old, new = getattr(before, key), value[0] if isinstance(value, list) else value
         if key == "monitoring_job_display_name":
             old, new = before.model_monitor_id, config.model_monitor_id
@@ -276,37 +266,3 @@ def test_dagster_reads_the_environment_and_is_the_one_live_trigger(
     assert (outputs["cloud_function"], outputs["live_trigger"]) == (None, "dagster")
     definitions = build_definitions(settings, settings.load_configs())
     assert SENSOR_NAME in {sensor.name for sensor in definitions.sensors or []}
-
-
-def test_the_cloud_function_is_the_one_live_trigger_and_its_source_is_whole(
-    one_function: TerraformCopy, function_plan: dict[str, Any], tmp_path: Path
-) -> None:
-    outputs, resources = planned_outputs(function_plan), planned_resources(function_plan)
-    assert not any("subscription.trigger[" in address for address in resources)
-    function = resources[f'google_cloudfunctions2_function.trigger["{TOPIC}"]']
-    assert function["name"] == "cf-transak-i1-train-trigger"
-    assert function["build_config"][0]["entry_point"] == "handle_drift_message"
-    assert function["event_trigger"][0]["retry_policy"] == "RETRY_POLICY_RETRY"
-    assert (outputs["trigger_subscription"], outputs["live_trigger"]) == (None, "cloud_function")
-    environment = outputs["dagster_environment"]
-    settings = Settings(
-        platform="gcp",
-        config=environment["TRANSAK_DRIFT_CONFIG"],
-        trigger=environment["TRANSAK_DRIFT_TRIGGER"],
-    )
-    definitions = build_definitions(settings, settings.load_configs())
-    assert SENSOR_NAME not in {sensor.name for sensor in definitions.sensors or []}
-    # Google limits the names of accounts to 100 characters.
-    accounts = [name for name in resources if name.startswith("google_service_account.")]
-    assert [len(resources[name]["display_name"]) for name in accounts] == [100, 100]
-
-    # What is tested without Terraform is laid out by the same list.
-    unpack_archive(tmp_path, one_function.config_file.read_text(encoding="utf-8"))
-    laid_out = {
-        str(path.relative_to(tmp_path)): path.read_bytes()
-        for path in tmp_path.rglob("*")
-        if path.is_file()
-    }
-    (archive,) = one_function.directory.glob(".terraform/*.zip")
-    with zipfile.ZipFile(archive) as source:
-        assert {name: source.read(name) for name in source.namelist()} == laid_out

@@ -7,12 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from transak_drift.config.model_configs import config_files, load_configs
 from transak_drift.definitions import build_definitions
 from transak_drift.settings import Settings
 from transak_drift.trigger.sink_filter import sink_filter
+from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.terraform.terraform_command import (
     OWN_TOPIC,
     TOPIC,
@@ -101,7 +100,7 @@ def test_queues_may_keep_their_dead_letters_together(copied: TerraformCopy) -> N
 def test_each_queue_has_one_function_with_an_account_and_the_configurations_of_its_models(
     three_models: TerraformCopy, with_functions: dict[str, Any], tmp_path: Path
 ) -> None:
-    resources = planned_resources(with_functions)
+    resources, outputs = planned_resources(with_functions), planned_outputs(with_functions)
     functions = {TOPIC: "cf-transak-i1-train-trigger", OWN_TOPIC: "cf-transak-i3-train-trigger"}
     first, second, third = load_configs(three_models.config_file)
     packed = {
@@ -109,19 +108,24 @@ def test_each_queue_has_one_function_with_an_account_and_the_configurations_of_i
         OWN_TOPIC: ("monitoring_configs", (third,)),
     }
     assert keys(resources, "google_pubsub_subscription.trigger") == set()
+    assert (outputs["trigger_subscription"], outputs["live_trigger"]) == (None, "cloud_function")
+    assert sensors_of(outputs) == []
     for topic, name in functions.items():
         function = resources[f'google_cloudfunctions2_function.trigger["{topic}"]']
         (service,) = function["service_config"]
         path, configs = packed[topic]
         assert function["name"] == name
+        assert function["build_config"][0]["entry_point"] == "handle_drift_message"
+        assert function["event_trigger"][0]["retry_policy"] == "RETRY_POLICY_RETRY"
         assert service["environment_variables"]["TRANSAK_DRIFT_CONFIG"] == path
         unpacked = tmp_path / name
         with zipfile.ZipFile(three_models.directory / ".terraform" / f"{name}.zip") as archive:
             archive.extractall(unpacked)
-        assert (unpacked / "main.py").is_file()
         assert load_configs(unpacked / path) == configs
         account = resources[f'google_service_account.cloud_function["{topic}"]']
         assert account["account_id"] == name
+        # Google limits the names of accounts to 100 characters.
+        assert len(account["display_name"]) <= 100
         bucket = resources[f'google_storage_bucket.cloud_function_source["{topic}"]']
         assert bucket["name"] == f"af-finanzen-{name}-src"
         alert = resources[f'google_monitoring_alert_policy.cloud_function_errors["{topic}"]']
@@ -130,22 +134,37 @@ def test_each_queue_has_one_function_with_an_account_and_the_configurations_of_i
     for address in {name.partition("[")[0] for name in resources if ".cloud_function" in name}:
         if not address.startswith("terraform_data."):
             assert keys(resources, address) == set(functions), address
+    # What is tested without Terraform is laid out by the same list.
+    further = (three_models.repository / "monitoring_configs" / "transak-i2.json").read_text()
+    laid_out = tmp_path / "laid out"
+    unpack_archive(laid_out, three_models.config_file.read_text(), {"transak-i2.json": further})
+    assert files_in(laid_out) == files_in(tmp_path / functions[TOPIC])
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["monitoring_config.json", "monitoring_configs/b.json", "monitoring_configs/a.json"],
-        ["folder/a.json", "folder/monitoring_config.json", "folder/b.schema.json", "folder/d.txt"],
-    ],
-    ids="+".join,
-)
-def test_the_files_are_those_that_dagster_reads(copied: TerraformCopy, names: list[str]) -> None:
+def files_in(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def sensors_of(outputs: dict[str, Any]) -> list[str]:
+    """Return the drift message sensors of Dagster with the planned environment."""
+    environment = outputs["dagster_environment"]
+    settings = Settings(
+        platform=environment["TRANSAK_DRIFT_PLATFORM"],
+        config=environment["TRANSAK_DRIFT_CONFIG"],
+        trigger=environment["TRANSAK_DRIFT_TRIGGER"],
+    )
+    definitions = build_definitions(settings, settings.load_configs())
+    names = [sensor.name for sensor in definitions.sensors or []]
+    return [name for name in names if "drift_message_sensor" in name]
+
+
+def test_the_files_are_those_that_dagster_reads(copied: TerraformCopy) -> None:
+    named = copied.repository / "folder"
+    named.mkdir()
+    names = ["a.json", "monitoring_config.json", "b.schema.json", "d.txt"]
     for number, name in enumerate(names, start=2):
-        path = copied.repository / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(further_model(number)), encoding="utf-8")
-    named = copied.repository / names[0].partition("/")[0]
+        (named / name).write_text(json.dumps(further_model(number)), encoding="utf-8")
     plan = copied.plan(named.name, trigger="cloud_function")
 
     resources, outputs = planned_resources(plan), planned_outputs(plan)
@@ -167,13 +186,5 @@ def test_the_files_are_those_that_dagster_reads(copied: TerraformCopy, names: li
 
 
 def test_dagster_has_a_sensor_for_each_planned_subscription(with_dagster: dict[str, Any]) -> None:
-    variables = planned_outputs(with_dagster)["dagster_environment"]
-    settings = Settings(
-        platform=variables["TRANSAK_DRIFT_PLATFORM"],
-        config=variables["TRANSAK_DRIFT_CONFIG"],
-        trigger=variables["TRANSAK_DRIFT_TRIGGER"],
-    )
-    definitions = build_definitions(settings, settings.load_configs())
-    sensors = [s for s in definitions.sensors or [] if "drift_message_sensor" in s.name]
     subscriptions = keys(planned_resources(with_dagster), "google_pubsub_subscription.trigger")
-    assert len(sensors) == len(subscriptions) == 2
+    assert len(sensors_of(planned_outputs(with_dagster))) == len(subscriptions) == 2

@@ -27,7 +27,7 @@ def test_the_calendar_may_begin_within_the_window() -> None:
     assert select_training_days(days[1], days, lambda _: of_kind("a"), {"type": 0.3}, 28) == days
 
 
-def test_days_without_bookings_end_no_regime_and_days_that_cannot_be_compared_do() -> None:
+def test_days_without_bookings_end_no_regime_and_days_without_values_do() -> None:
     found = {
         0: of_kind("usual"),
         1: of_kind("usual", rows=0),
@@ -41,8 +41,6 @@ def test_days_without_bookings_end_no_regime_and_days_that_cannot_be_compared_do
             EVENT, days_before(*ages), lambda day: found[(EVENT - day).days], {"type": 0.3}, 28
         )
 
-    assert selected(found) == days_before(2, 0)
-    found[3] = DatasetStatistics(10, {})
     assert selected(found) == days_before(2, 0)
 
 

@@ -38,15 +38,12 @@ CONFIG = cloud_config()
 class Cloud(LoopbackVertex):
     """A server with a model of one version and a day that drifted, and the platform on it.
 
-    Attributes:
-        published: the bodies of the messages that have reached the topic.
-        asked: the addresses of data that were looked for, each with its date column.
+    `asked` has the addresses of data that were looked for, each with its date column.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.published: list[bytes] = []
         self.asked: list[tuple[str, str | None]] = []
-        super().__init__(directory, publish=self.published.append)
+        super().__init__(directory)
         self.models.upload(MODEL_NAME, artifact_uri="gs://transak-i1/models/1")
         self.buckets.write_csv(BASELINE, rows(coop=50, card=80))
         self.buckets.write_csv(TARGET, rows(coop=90, card=75))

@@ -5,35 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transak_drift.vertex.feature_distribution import contributors, row_count
 
+NAMES = ["numExamples", "features", "stringStats", "numStats", "commonStats", "rankHistogram"]
+NAMES += ["histograms", "buckets", "sampleCount", "lowValue", "highValue", "numNonMissing"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "numExamples",
-                    "features",
-                    "stringStats",
-                    "numStats",
-                    "commonStats",
-                    "rankHistogram",
-                    "histograms",
-                    "buckets",
-                    "sampleCount",
-                    "lowValue",
-                    "highValue",
-                    "numNonMissing",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
     ),
     max_leaves=20,
 )
@@ -42,17 +24,9 @@ JSON = st.recursive(
 def categorical(counts: dict[str, float], present: int | None = None) -> dict[str, Any]:
     total = int(sum(counts.values())) if present is None else present
     buckets = [{"label": label, "sampleCount": count} for label, count in counts.items()]
-    return {
-        "numExamples": str(total),
-        "features": [
-            {
-                "stringStats": {
-                    "commonStats": {"numNonMissing": str(total)},
-                    "rankHistogram": {"buckets": buckets},
-                }
-            }
-        ],
-    }
+    common = {"numNonMissing": str(total)}
+    statistics = {"commonStats": common, "rankHistogram": {"buckets": buckets}}
+    return {"numExamples": str(total), "features": [{"stringStats": statistics}]}
 
 
 def snake_case(value: Any) -> Any:
@@ -94,6 +68,7 @@ def test_a_report_without_values_has_no_contributors(distribution: Any) -> None:
     assert row_count(distribution) is None
 
 
+@settings(max_examples=40)
 @given(JSON, JSON)
 def test_no_report_whatever_stops_the_result(before: Any, now: Any) -> None:
     for contributor in contributors(before, now):

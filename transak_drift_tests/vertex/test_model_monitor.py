@@ -60,59 +60,51 @@ def test_applied_twice_nothing_is_written(cloud: Cloud) -> None:
     assert called == {"ListModels", "ListModelMonitors"}
 
 
-def test_a_changed_setting_is_one_update_with_its_mask(cloud: Cloud) -> None:
-    cloud.platform.apply_model_monitor(CONFIG)
-    settings: dict[str, Any] = {}
-    for changes, path in (
+BIGQUERY = {"training_dataset": "bq://af-finanzen.t.training"}
+CHANNELS = ["projects/af-finanzen/notificationChannels/9"]
+OF_DRIFT = "tabular_objective.feature_drift_spec"
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
         (
             {"drift_thresholds": {"description": 0.2, "type": 0.3}},
-            "tabular_objective.feature_drift_spec.feature_alert_conditions.description.threshold",
+            [f"{OF_DRIFT}.feature_alert_conditions.description.threshold"],
         ),
-        ({"log_anomalies": False}, "notification_spec.enable_cloud_logging"),
-        ({"user_emails": ["a@example.com"]}, "notification_spec.email_config.user_emails"),
-        (
-            {"notification_channels": ["projects/af-finanzen/notificationChannels/9"]},
-            "notification_spec.notification_channel_configs",
-        ),
+        ({"log_anomalies": False}, ["notification_spec.enable_cloud_logging"]),
+        ({"user_emails": ["a@b.ch"]}, ["notification_spec.email_config.user_emails"]),
+        ({"notification_channels": CHANNELS}, ["notification_spec.notification_channel_configs"]),
         (
             {
                 "monitoring_job_display_name": "another name",
                 "model_monitor_id": "transak-i1-data-drift-monitor",
             },
-            "display_name",
+            ["display_name"],
         ),
         (
-            {"vertex": {"training_dataset": "bq://af-finanzen.t.training"}},
-            "training_dataset.columnized_dataset.bigquery_source.table_uri",
+            {"vertex": {**BIGQUERY, "monitoring_output": "gs://transak-i1/out"}},
+            [
+                "output_spec.gcs_base_directory.output_uri_prefix",
+                "training_dataset.columnized_dataset.bigquery_source.table_uri",
+            ],
         ),
         (
-            {
-                "vertex": {
-                    "training_dataset": "bq://af-finanzen.t.training",
-                    "monitoring_output": "gs://transak-i1/out",
-                }
-            },
-            "output_spec.gcs_base_directory.output_uri_prefix",
+            {"drift_thresholds": {"type": 0.3}},
+            ["model_monitoring_schema.feature_fields", f"{OF_DRIFT}.features"],
         ),
-    ):
-        settings |= changes
-        changed = cloud_config(**settings)
-        applied = cloud.platform.apply_model_monitor(changed)
-        assert [change.path for change in applied.changes] == [path]
-        assert cloud.platform.apply_model_monitor(changed).changes == ()
-        request = cloud.recorder.requests("UpdateModelMonitor")[-1]
-        assert list(request.update_mask.paths) == [path.partition(".")[0]]
-    assert len(cloud.recorder.requests("UpdateModelMonitor")) == 7
-
-
-def test_a_feature_added_or_removed_updates_objective_and_schema(cloud: Cloud) -> None:
+    ],
+)
+def test_a_changed_setting_is_one_update_with_its_mask(
+    cloud: Cloud, changes: dict[str, Any], paths: list[str]
+) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    cloud.platform.apply_model_monitor(cloud_config(drift_thresholds={"type": 0.3}))
+    changed = cloud_config(**changes)
+    applied = cloud.platform.apply_model_monitor(changed)
+    assert sorted(change.path for change in applied.changes) == paths
+    assert cloud.platform.apply_model_monitor(changed).changes == ()
     (request,) = cloud.recorder.requests("UpdateModelMonitor")
-    assert list(request.update_mask.paths) == ["model_monitoring_schema", "tabular_objective"]
-    (monitor,) = cloud.monitoring.monitors()
-    assert list(monitor.tabular_objective.feature_drift_spec.features) == ["type"]
-    assert [field.name for field in monitor.model_monitoring_schema.feature_fields] == ["type"]
+    assert list(request.update_mask.paths) == [path.partition(".")[0] for path in paths]
 
 
 def monitored_versions(cloud: Cloud) -> dict[str, str]:
@@ -253,19 +245,9 @@ def test_a_monitor_that_the_version_has_already_is_taken_over(
     assert started.startswith(f"{adopted.resource_name}/modelMonitoringJobs/day-20260501-")
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.FAILED_PRECONDITION,
-    ],
-    ids=lambda code: code.name,
-)
-def test_a_monitor_that_another_makes_meanwhile_is_taken_over(
-    cloud: Cloud, code: grpc.StatusCode
-) -> None:
-    cloud.monitoring.second_monitor_error = code
+@pytest.mark.parametrize("code", ["ALREADY_EXISTS", "INVALID_ARGUMENT", "FAILED_PRECONDITION"])
+def test_a_monitor_that_another_makes_meanwhile_is_taken_over(cloud: Cloud, code: str) -> None:
+    cloud.monitoring.second_monitor_error = grpc.StatusCode[code]
     made: list[str] = []
     meanwhile = Fault(cut=lambda: made.append(cloud.monitoring.put_monitor(made_by_hand())))
     cloud.faults.order("CreateModelMonitor", meanwhile)
@@ -305,22 +287,19 @@ def test_the_output_directory_that_vertex_answers_is_no_difference(
     assert cloud.platform.apply_model_monitor(config).changes == ()
 
 
-def test_a_model_that_does_not_exist_is_named(cloud: Cloud) -> None:
+def test_a_model_name_that_names_none_or_two_is_an_error(cloud: Cloud) -> None:
     with pytest.raises(PlatformError, match="no model is named 'nobody' in projects/af-finanzen"):
         cloud.platform.apply_model_monitor(cloud_config(model_name="nobody"))
-    assert cloud.recorder.requests("CreateModelMonitor") == []
-
-
-def test_a_model_name_that_is_not_unique_is_an_error_with_both_names(cloud: Cloud) -> None:
     for number in range(4):
         cloud.models.upload(f"another {number}")
     cloud.models.upload("transak-i1-train-model")
     with pytest.raises(PlatformError, match=r"2 models .*models/1001, .*models/1006"):
         cloud.platform.apply_model_monitor(CONFIG)
+    assert cloud.recorder.requests("CreateModelMonitor") == []
 
 
-@pytest.mark.parametrize("name", ['transak "i1"', "transak\\i1", "Überwachung ß"])
-def test_a_model_name_of_any_characters_is_found(cloud: Cloud, name: str) -> None:
+def test_a_model_name_of_any_characters_is_found(cloud: Cloud) -> None:
+    name = 'transak\\i1 "Überwachung ß"'
     cloud.models.upload(name)
     assert cloud.platform.apply_model_monitor(cloud_config(model_name=name)).created
 

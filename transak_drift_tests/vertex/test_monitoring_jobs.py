@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
-from transak_drift.vertex.monitoring_window import window_of
+from transak_drift.vertex.monitoring_jobs import window_of
 from transak_drift_tests.vertex.conftest import (
     BASELINE,
     CONFIG,
@@ -35,12 +35,10 @@ def dataset(uri: str, **time_spec: Any) -> types.ModelMonitoringInput:
     return types.ModelMonitoringInput(**csv_dataset(uri), **time_spec)
 
 
-def interval(start: datetime | None, end: datetime | None) -> interval_pb2.Interval:
+def interval(start: datetime, end: datetime) -> interval_pb2.Interval:
     made = interval_pb2.Interval()
-    if start is not None:
-        made.start_time.FromDatetime(start)
-    if end is not None:
-        made.end_time.FromDatetime(end)
+    made.start_time.FromDatetime(start)
+    made.end_time.FromDatetime(end)
     return made
 
 
@@ -156,37 +154,41 @@ def test_a_distance_that_is_none_is_noted(cloud: Cloud, has_statistics: bool) ->
         assert (feature.note == "") == (feature.distance is not None)
 
 
+MAY_1, MAY_3 = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 3, tzinfo=UTC)
+SCHEDULED = datetime(2026, 5, 3, 6, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("tells_time_range", [True, False])
 @pytest.mark.parametrize(
-    ("time_spec", "start", "end"),
+    ("time_spec", "options", "day", "window"),
     [
         (
-            {"time_interval": interval(datetime(2026, 5, 1), datetime(2026, 5, 3))},
-            datetime(2026, 5, 1, tzinfo=UTC),
-            datetime(2026, 5, 3, tzinfo=UTC),
+            {"time_interval": interval(MAY_1, MAY_3)},
+            {"schedule_time": SCHEDULED},
+            date(2026, 5, 2),
+            (MAY_1, MAY_3),
         ),
-        ({}, None, None),
+        ({}, {"schedule_time": SCHEDULED}, date(2026, 5, 3), (None, SCHEDULED)),
+        (
+            {},
+            {"job_id": "day-20260501-0123456789ab"},
+            date(2026, 5, 1),
+            (MAY_1, MAY_1 + timedelta(days=1)),
+        ),
     ],
+    ids=["asked for", "scheduled", "of our own"],
 )
-def test_the_window_of_a_scheduled_job(
+def test_the_window_is_the_most_certain_one(
     cloud: Cloud,
     tells_time_range: bool,
     time_spec: dict[str, Any],
-    start: datetime | None,
-    end: datetime | None,
+    options: dict[str, Any],
+    day: date,
+    window: tuple[datetime | None, datetime],
 ) -> None:
     cloud.monitoring.tells_time_range = tells_time_range
-    scheduled = datetime(2026, 5, 3, 6, tzinfo=UTC)
-    name = put(cloud, dataset(TARGET, **time_spec), schedule_time=scheduled)
-    result = result_of(cloud, name)
-    assert result.window == (start, end or scheduled)
-    assert result.day == (date(2026, 5, 2) if end else date(2026, 5, 3))
-
-
-def test_the_window_of_a_job_of_ours_is_its_day(cloud: Cloud) -> None:
-    name = put(cloud, dataset(TARGET), job_id="day-20260501-0123456789ab")
-    result = result_of(cloud, name)
-    assert (result.day, result.window_start, result.window_end) == (date(2026, 5, 1), None, None)
+    result = result_of(cloud, put(cloud, dataset(TARGET, **time_spec), **options))
+    assert (result.day, result.window) == (day, window)
 
 
 def test_without_any_time_the_window_ends_with_the_jobs_creation(cloud: Cloud) -> None:
@@ -199,19 +201,14 @@ def test_without_any_time_the_window_ends_with_the_jobs_creation(cloud: Cloud) -
     seconds=st.tuples(*[st.integers(-(2**63), 2**63 - 1)] * 2)
     | st.sampled_from([(-62_135_596_800, -62_135_596_800), (0, 253_402_300_799)]),
     job_id=st.sampled_from(["1", "day-99991231-0123456789ab", "day-00010101-0123456789ab"]),
-    span=st.sampled_from(["1d", "9999w", "", "1", "x", "1m"]),
 )
-def test_no_time_that_a_job_tells_poisons_its_window(
-    seconds: tuple[int, int], job_id: str, span: str
-) -> None:
+def test_no_time_that_a_job_tells_poisons_its_window(seconds: tuple[int, int], job_id: str) -> None:
     created = datetime(2026, 5, 3, 6, tzinfo=UTC)
     told = interval_pb2.Interval()
     told.start_time.seconds, told.end_time.seconds = seconds
-    offset = types.ModelMonitoringInput(time_offset={"offset": span, "window": span})
     job = types.ModelMonitoringJob(
         name=f"{MODEL}/modelMonitoringJobs/{job_id}",
         create_time=created,
-        model_monitoring_spec={"objective_spec": {"target_dataset": offset}},
         job_execution_detail={"target_datasets": [{"time_range": told}]},
     )
     day, start, end = window_of(job)
@@ -286,6 +283,4 @@ def test_only_the_configured_project_and_location_are_called(cloud: Cloud) -> No
     for call in cloud.recorder.calls():
         for field in ("parent", "name", "model_monitor"):
             called = getattr(call.request, field, "")
-            assert called.startswith(
-                ("", "projects/af-finanzen/locations/europe-west6")[bool(called)]
-            )
+            assert not called or called.startswith("projects/af-finanzen/locations/europe-west6")

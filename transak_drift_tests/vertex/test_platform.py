@@ -49,12 +49,8 @@ def test_the_output_of_a_batch_prediction_is_the_days_data(cloud: Cloud) -> None
     job = cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/p")
     assert cloud.platform.predict(config, DAY).dataset == Dataset(job.name, None)
     assert cloud.asked == []
-
-
-def test_without_a_place_of_predictions_the_key_is_named(cloud: Cloud) -> None:
-    config = cloud_config(vertex={"prediction_dataset": None})
     with pytest.raises(PlatformError, match=r"vertex\.prediction_dataset is not set"):
-        cloud.platform.land_transactions(config, DAY)
+        cloud.platform.predict(cloud_config(vertex={"prediction_dataset": None}), DAY)
 
 
 def test_the_registered_model_is_the_default_version_with_its_newest_evaluation(

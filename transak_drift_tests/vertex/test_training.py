@@ -13,12 +13,18 @@ from typing import Any
 import grpc
 import pytest
 from google.cloud.aiplatform_v1 import types
+from google.cloud.aiplatform_v1.types import PipelineJob
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.config.monitoring_config import parse_config
-from transak_drift.platform import PlatformError, TrainingRequest
-from transak_drift.vertex.training_launch import LaunchedTraining, launch_training, pipeline_job_id
+from transak_drift.config.monitoring_config import MonitoringConfig, parse_config
+from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
+from transak_drift.vertex.training_launch import (
+    LaunchedTraining,
+    launch_training,
+    pipeline_job_id,
+    training_days,
+)
 from transak_drift_tests.servers.grpc_server import Fault, RefusedError
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 from transak_drift_tests.vertex.conftest import (
@@ -33,13 +39,14 @@ from transak_drift_tests.vertex.conftest import (
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = datetime(2026, 5, 2, tzinfo=UTC)
 ORDER = TrainingRequest(EVENT, WINDOW_END, "run-1")
+TEMPLATE_TEXT = TEMPLATE.read_text()
 
 
 @pytest.fixture
 def cloud(cloud: Cloud) -> Cloud:
     """A server whose pipeline uploads and promotes a version, as pipeline-train does."""
 
-    def run(job: types.PipelineJob) -> None:
+    def run(job: PipelineJob) -> None:
         cloud.models.upload(
             MODEL_NAME,
             parent_model=MODEL,
@@ -65,8 +72,17 @@ def cloud(cloud: Cloud) -> Cloud:
     return cloud
 
 
-def request(run_id: str = "run-1") -> TrainingRequest:
-    return TrainingRequest(EVENT, WINDOW_END, run_id)
+def launch(cloud: Cloud, config: MonitoringConfig = CONFIG, run_id: str = "run-1") -> PipelineJob:
+    """Launch a training of the event, and return the PipelineJob."""
+    launch_training(cloud.platform.connection, config, TrainingRequest(EVENT, WINDOW_END, run_id))
+    return cloud.pipelines.jobs()[-1]
+
+
+def train(cloud: Cloud, run_id: str = "run-1") -> tuple[TrainingResult, list[str]]:
+    """Train for the event; return the result and what the run was told meanwhile."""
+    told: list[str] = []
+    request = TrainingRequest(EVENT, WINDOW_END, run_id)
+    return cloud.platform.train(CONFIG, request, told.append), told
 
 
 def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
@@ -81,11 +97,8 @@ def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
             "pipeline_labels": {"team": "mlops"},
         },
     )
-    launched = launch_training(cloud.platform.connection, config, ORDER)
-    assert not launched.adopted
-    (created,) = cloud.recorder.requests("CreatePipelineJob")
-    job = created.pipeline_job
-    assert created.pipeline_job_id.startswith("pipeline-train-drift-")
+    job = launch(cloud, config)
+    assert job.name.rpartition("/")[2].startswith("pipeline-train-drift-")
     assert dict(job.runtime_config.parameter_values) == {
         "model_name": "transak-i1-train-model",
         "drift_event": EVENT,
@@ -103,7 +116,7 @@ def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
         "transak-drift-champion": "1",
         "transak-drift-run": "run-1",
     }
-    spec = types.PipelineJob.to_dict(job)["pipeline_spec"]
+    spec = PipelineJob.to_dict(job)["pipeline_spec"]
     assert spec["pipelineInfo"]["name"] == "pipeline-train"
     assert spec["root"]["dag"]["tasks"]["train"]["cachingOptions"] == {"enableCache": False}
 
@@ -112,12 +125,10 @@ def test_a_pipeline_that_asks_for_the_configuration_gets_it_whole(
     cloud: Cloud, tmp_path: Path
 ) -> None:
     template = tmp_path / "train.yaml"
-    text = TEMPLATE.read_text().replace("      model_name:\n", "      monitoring_config:\n")
+    text = TEMPLATE_TEXT.replace("      model_name:\n", "      monitoring_config:\n")
     template.write_text(text.replace("      drift_event:\n", "      champion_uri:\n"))
     config = cloud_config(vertex={"pipeline_template": str(template)})
-    launch_training(cloud.platform.connection, config, ORDER)
-    (created,) = cloud.recorder.requests("CreatePipelineJob")
-    values = dict(created.pipeline_job.runtime_config.parameter_values)
+    values = dict(launch(cloud, config).runtime_config.parameter_values)
     assert parse_config(values["monitoring_config"], "parameter") == config
     assert values["champion_uri"] == "gs://transak-i1/models/1"
 
@@ -128,11 +139,12 @@ def test_callers_at_once_launch_one_job(cloud: Cloud) -> None:
     looked = Fault(cut=lambda: both_have_looked.wait(timeout=60))
     cloud.faults.order("GetPipelineJob", looked, looked)
 
-    def launch(run_id: str) -> LaunchedTraining:
-        return launch_training(cloud.connect().connection, CONFIG, request(run_id))
+    def launch_as(run_id: str) -> LaunchedTraining:
+        request = TrainingRequest(EVENT, WINDOW_END, run_id)
+        return launch_training(cloud.connect().connection, CONFIG, request)
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(launch, ("run-1", "run-2"))
+        first, second = pool.map(launch_as, ("run-1", "run-2"))
     assert sorted([first.adopted, second.adopted]) == [False, True]
     assert first.job_name == second.job_name
     assert len(cloud.pipelines.jobs()) == 1
@@ -146,8 +158,7 @@ def test_a_creation_whose_answer_is_lost_is_the_runs_own(cloud: Cloud) -> None:
 
 
 def test_the_outcome_is_the_version_that_the_job_uploaded(cloud: Cloud) -> None:
-    told: list[str] = []
-    result = cloud.platform.train(CONFIG, request(), told.append)
+    result, told = train(cloud)
     assert (result.version, result.champion_before, result.champion_after) == ("2", "1", "2")
     assert (result.promoted, result.adopted) == (True, False)
     assert result.reason == "macro F1 0.91 is not worse than the champion's 0.80"
@@ -164,8 +175,7 @@ def test_the_outcome_is_the_version_that_the_job_uploaded(cloud: Cloud) -> None:
 
 def test_a_promotion_makes_its_training_data_the_baseline(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    told: list[str] = []
-    cloud.platform.train(CONFIG, request(), told.append)
+    _, told = train(cloud)
     (monitor,) = cloud.monitoring.monitors()
     source = monitor.training_dataset.columnized_dataset.gcs_source
     assert source.gcs_uri == "gs://transak-i1/training/2.csv"
@@ -178,69 +188,49 @@ def test_a_monitor_that_cannot_follow_leaves_the_training_as_finished(
 ) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     cloud.faults.refuse("UpdateModelMonitor", code, times=1, message="Not now.")
-    told: list[str] = []
-    result = cloud.platform.train(CONFIG, request(), told.append)
+    result, told = train(cloud)
     assert (result.version, result.promoted) == ("2", True)
     (warning,) = result.warnings
     assert "version 2 predicts, but its data are not monitored yet" in warning
     assert "Not now." in warning
     assert warning in told
-    assert cloud.platform.train(CONFIG, request("run-2"), told.append).warnings == ()
+    assert train(cloud, "run-2")[0].warnings == ()
     (monitor,) = cloud.monitoring.monitors()
     assert monitor.model_monitoring_target.vertex_model.model_version_id == "2"
 
 
 def test_a_challenger_that_is_worse_changes_nothing(cloud: Cloud) -> None:
-
-    def upload_challenger(job: types.PipelineJob) -> None:
-        cloud.models.upload(
-            "transak-i1-train-model", parent_model=MODEL, pipeline_job=job.name, is_default=False
-        )
-
-    cloud.pipelines.run = upload_challenger
+    cloud.pipelines.run = lambda job: cloud.models.upload(
+        MODEL_NAME, parent_model=MODEL, pipeline_job=job.name, is_default=False
+    )
     cloud.platform.apply_model_monitor(CONFIG)
-    result = cloud.platform.train(CONFIG, request(), lambda _: None)
+    result, _ = train(cloud)
     assert (result.version, result.champion_after, result.promoted) == ("2", "1", False)
     assert "does not predict" in result.reason
     assert cloud.recorder.requests("UpdateModelMonitor") == []
 
 
 def test_a_run_that_died_is_followed_by_one_that_adopts_its_job(cloud: Cloud) -> None:
-    launch_training(
-        cloud.platform.connection, CONFIG, TrainingRequest(EVENT, WINDOW_END, "run-that-died")
-    )
-    result = cloud.platform.train(CONFIG, request("its-retry"), lambda _: None)
-    assert (result.adopted, result.version) == (True, "2")
-    assert len(cloud.pipelines.jobs()) == 1
-    again = cloud.platform.train(CONFIG, request("once-more"), lambda _: None)
-    assert (again.adopted, again.version) == (True, "2")
+    launch(cloud, run_id="run-that-died")
+    for run_id in ("its-retry", "once-more"):
+        result, _ = train(cloud, run_id)
+        assert (result.adopted, result.version) == (True, "2")
     assert len(cloud.recorder.requests("CreatePipelineJob")) == 1
 
 
 def test_a_failed_training_ends_the_run_and_the_next_run_trains_again(cloud: Cloud) -> None:
     run = cloud.pipelines.run
 
-    def fail(_: types.PipelineJob) -> None:
+    def fail(_: PipelineJob) -> None:
         raise RefusedError(grpc.StatusCode.INTERNAL, "The replica ran out of memory.")
 
     cloud.pipelines.run = fail
     with pytest.raises(PlatformError, match=r"PIPELINE_STATE_FAILED: The replica ran out of mem"):
-        cloud.platform.train(CONFIG, request(), lambda _: None)
+        train(cloud)
     cloud.pipelines.run = run
-    result = cloud.platform.train(CONFIG, request("run-2"), lambda _: None)
-    assert result.version == "2"
+    assert train(cloud, "run-2")[0].version == "2"
     first, second = cloud.pipelines.jobs()
     assert second.name == f"{first.name}-attempt-2"
-
-
-def test_a_trigger_that_only_forwards_messages_never_trains_again(cloud: Cloud) -> None:
-    launched = launch_training(cloud.platform.connection, CONFIG, ORDER, retry_failed=False)
-    cloud.pipelines.jobs()[0].state = types.PipelineState.PIPELINE_STATE_FAILED
-    again = launch_training(
-        cloud.platform.connection, CONFIG, TrainingRequest(EVENT, WINDOW_END), retry_failed=False
-    )
-    assert (again.job_name, again.adopted) == (launched.job_name, True)
-    assert len(cloud.pipelines.jobs()) == 1
 
 
 @pytest.mark.parametrize(("is_cancelled", "state"), [(True, "CANCELLED"), (False, "PENDING")])
@@ -261,7 +251,7 @@ def test_an_interrupt_cancels_the_job_only_where_the_run_is_cancelled(
     cloud.pipelines.looks = 1_000
     platform = replace(cloud.platform, is_cancelled=ask)
     with pytest.raises(KeyboardInterrupt):
-        platform.train(CONFIG, request(), interrupt)
+        platform.train(CONFIG, ORDER, interrupt)
     assert asked == ["run-1"]
     (job,) = cloud.pipelines.jobs()
     expected = state if is_cancelled else "RUNNING"
@@ -274,26 +264,41 @@ def test_an_outage_while_a_job_is_followed_is_survived(cloud: Cloud) -> None:
     cloud.faults.order("GetPipelineJob", Fault())
     cloud.faults.refuse("GetPipelineJob", grpc.StatusCode.UNAVAILABLE, times=40)
     told: list[str] = []
-    result = impatient.train(CONFIG, request(), told.append)
+    result = impatient.train(CONFIG, ORDER, told.append)
     assert result.version == "2"
     assert any("still following" in line for line in told)
     assert cloud.faults.left("GetPipelineJob") == 0
 
 
 @pytest.mark.parametrize(
-    ("vertex_changes", "message"),
+    ("vertex_changes", "text", "message"),
     [
-        ({"pipeline_template": None}, r"vertex\.pipeline_template is not set"),
-        ({"pipeline_template": "missing.yaml"}, r"'missing\.yaml' cannot be read"),
-        ({"pipeline_root": None}, r"vertex\.pipeline_root is not set"),
-        ({"pipeline_parameters": {"epoch": 1}}, r"pipeline_parameters\.epoch is no parameter"),
+        ({"pipeline_template": None}, "", r"vertex\.pipeline_template is not set"),
+        ({"pipeline_template": "missing.yaml"}, "", r"'missing\.yaml' cannot be read"),
+        ({"pipeline_root": None}, TEMPLATE_TEXT, r"vertex\.pipeline_root is not set"),
+        (
+            {"pipeline_parameters": {"epoch": 1}},
+            TEMPLATE_TEXT,
+            r"pipeline_parameters\.epoch is no parameter",
+        ),
+        ({}, "just text", "is no compiled pipeline"),
+        ({}, "root: {}\n", "is no compiled pipeline"),
+        ({}, "a: [", "cannot be read"),
+        (
+            {},
+            TEMPLATE_TEXT.replace("      model_name:\n", "      region:\n"),
+            r"needs the parameter region: add vertex\.pipeline_parameters\.region",
+        ),
     ],
 )
-def test_what_is_missing_is_named_before_anything_is_created(
-    cloud: Cloud, vertex_changes: dict[str, Any], message: str
+def test_what_is_wrong_is_named_before_anything_is_created(
+    cloud: Cloud, tmp_path: Path, vertex_changes: dict[str, Any], text: str, message: str
 ) -> None:
+    template = tmp_path / "train.yaml"
+    template.write_text(text)
+    config = cloud_config(vertex={"pipeline_template": str(template), **vertex_changes})
     with pytest.raises(PlatformError, match=message):
-        launch_training(cloud.platform.connection, cloud_config(vertex=vertex_changes), ORDER)
+        launch(cloud, config)
     assert cloud.recorder.requests("CreatePipelineJob") == []
 
 
@@ -307,44 +312,20 @@ def test_the_template_may_be_in_cloud_storage(
     with LoopbackStorage(cloud.buckets) as storage:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)
         with pytest.raises(PlatformError, match=f"{address} was not found"):
-            launch_training(cloud.platform.connection, config, ORDER)
+            launch(cloud, config)
         storage.denied.add("transak-i1")
         with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
-            launch_training(cloud.platform.connection, config, ORDER)
+            launch(cloud, config)
         storage.denied.clear()
-        path.write_bytes(TEMPLATE.read_bytes())
-        launch_training(cloud.platform.connection, config, ORDER)
-    (created,) = cloud.recorder.requests("CreatePipelineJob")
-    spec = types.PipelineJob.to_dict(created.pipeline_job)["pipeline_spec"]
+        path.write_text(TEMPLATE_TEXT)
+        spec = PipelineJob.to_dict(launch(cloud, config))["pipeline_spec"]
     assert spec["pipelineInfo"]["name"] == "pipeline-train"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("just text", "is no compiled pipeline"),
-        ("root: {}\n", "is no compiled pipeline"),
-        ("a: [", "cannot be read"),
-        (
-            TEMPLATE.read_text().replace("      model_name:\n", "      region:\n"),
-            r"the pipeline needs the parameter region: add vertex\.pipeline_parameters\.region",
-        ),
-    ],
-)
-def test_a_wrong_template_is_explained(
-    cloud: Cloud, tmp_path: Path, text: str, message: str
-) -> None:
-    template = tmp_path / "train.yaml"
-    template.write_text(text)
-    config = cloud_config(vertex={"pipeline_template": str(template)})
-    with pytest.raises(PlatformError, match=message):
-        launch_training(cloud.platform.connection, config, ORDER)
 
 
 def test_a_pipeline_that_uploads_no_version_is_explained(cloud: Cloud) -> None:
     cloud.pipelines.run = lambda _: None
     with pytest.raises(PlatformError, match=r"no version of .* names it as its pipeline job"):
-        cloud.platform.train(CONFIG, request(), lambda _: None)
+        train(cloud)
 
 
 def test_a_training_that_a_person_started_has_the_runs_own_job(cloud: Cloud) -> None:
@@ -356,20 +337,15 @@ def test_a_training_that_a_person_started_has_the_runs_own_job(cloud: Cloud) -> 
     assert names == ["pipeline-train-run-11111111-aaaa", "pipeline-train-run-22222222-bbbb"]
 
 
-def test_the_last_day_is_the_one_that_was_monitored(cloud: Cloud) -> None:
+def test_the_last_day_is_the_one_that_was_monitored() -> None:
+    window_end = datetime(2026, 6, 30, tzinfo=UTC)
     for key, last_day in {
-        "monitor/day-20260501-0123456789ab": "2026-05-01",
-        "monitor/day-20260501-0123456789ab-2": "2026-05-01",
-        "monitor/day-20269901-0123456789ab": "2026-06-29",
-        "monitor/started-by-hand": "2026-06-29",
+        "monitor/day-20260501-0123456789ab": date(2026, 5, 1),
+        "monitor/day-20260501-0123456789ab-2": date(2026, 5, 1),
+        "monitor/day-20269901-0123456789ab": date(2026, 6, 29),
+        "monitor/started-by-hand": date(2026, 6, 29),
     }.items():
-        launch_training(
-            cloud.platform.connection,
-            CONFIG,
-            TrainingRequest(key, datetime(2026, 6, 30, tzinfo=UTC)),
-        )
-        parameters = cloud.pipelines.jobs()[-1].runtime_config.parameter_values
-        assert dict(parameters)["last_day"] == last_day
+        assert training_days(CONFIG, TrainingRequest(key, window_end))[1] == last_day
 
 
 @settings(deadline=None)

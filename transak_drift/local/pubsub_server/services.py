@@ -7,7 +7,6 @@ are plain protobuf: the types of proto-plus wrap each field at each look.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -19,7 +18,6 @@ import proto
 from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 from google.pubsub_v1 import types
 
-from transak_drift.local.pubsub_server.deliveries import Deliveries
 from transak_drift.local.pubsub_server.limits import (
     MAX_RESPONSE_BYTES,
     MAX_RESPONSE_MESSAGES,
@@ -35,7 +33,6 @@ _MAX_PULL_SECONDS = 90.0
 _ANSWER_SECONDS = 1.0
 _MAX_ACK_DEADLINE_SECONDS = 600
 _MAINTENANCE_SECONDS = 1.0
-_RETENTION_CHECK_SECONDS = 60
 
 # A method gets a request and its context, and returns the response, or None for an empty one.
 Methods = Mapping[str, tuple[type[proto.Message], Callable[[Any, grpc.aio.ServicerContext], Any]]]
@@ -50,7 +47,6 @@ class PubSubServices:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._deliveries = Deliveries(storage)
         # Set, and replaced, when there may be something for the pulls that wait.
         self._changed = asyncio.Event()
 
@@ -83,11 +79,9 @@ class PubSubServices:
 
     async def maintain(self) -> None:
         """Forward dead letters though nobody pulls, and drop what is outdated, until cancelled."""
-        for second in itertools.count():
+        while True:
             try:
-                self._deliveries.forward_dead_letters()
-                if second % _RETENTION_CHECK_SECONDS == 0:
-                    self._deliveries.drop_outdated()
+                self._storage.maintain()
             except sqlite3.Error as error:
                 _log.error("dead letters or outdated messages are left for now: %s", error)
             self._wake_pulls()  # Leases may have ended as well.
@@ -127,7 +121,7 @@ class PubSubServices:
         loop = asyncio.get_running_loop()
         answer_by = loop.time() + _max_wait_seconds(context)
         while True:
-            response = self._deliveries.lease(request.subscription, *bounds)
+            response = self._storage.lease(request.subscription, *bounds)
             remaining = answer_by - loop.time()
             if response.received_messages or remaining <= 0:
                 return response
@@ -135,13 +129,13 @@ class PubSubServices:
                 await asyncio.wait_for(self._changed.wait(), remaining)
 
     def _acknowledge(self, request: Any, _: object) -> None:
-        self._deliveries.acknowledge(request.subscription, request.ack_ids)
+        self._storage.acknowledge(request.subscription, request.ack_ids)
 
     def _modify_ack_deadline(self, request: Any, _: object) -> None:
         seconds = request.ack_deadline_seconds
         check_range("ack_deadline_seconds", seconds, 0, _MAX_ACK_DEADLINE_SECONDS)
-        self._deliveries.modify_ack_deadlines(request.subscription, request.ack_ids, seconds)
-        self._deliveries.forward_dead_letters()
+        self._storage.modify_ack_deadlines(request.subscription, request.ack_ids, seconds)
+        self._storage.maintain()
         self._wake_pulls()
 
     def _wake_pulls(self) -> None:
