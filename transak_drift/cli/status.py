@@ -25,7 +25,7 @@ from transak_drift.defs.gcp_resources import (
     gcp_trigger_queue_resource,
 )
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
-from transak_drift.google_cloud.check import Check, missing, passed
+from transak_drift.google_cloud.inspection import Check, missing, passed
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
@@ -132,47 +132,48 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
 
 def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     # Google's clients take seconds to import, and only this command needs all of them.
-    from transak_drift.google_cloud import project_access
-    from transak_drift.google_cloud.log_entries import check_log_entries
+    from transak_drift.google_cloud import inspection
     from transak_drift.google_cloud.session import RestSession
     from transak_drift.pubsub.inspection import inspect_trigger_queue
     from transak_drift.vertex.inspection import inspect_vertex
     from transak_drift.vertex.monitor_spec import BATCH_PREDICTION
 
-    permissions = list(project_access.VERTEX_PERMISSIONS)
+    permissions = list(inspection.VERTEX_PERMISSIONS)
     if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
-        permissions += project_access.BATCH_PREDICTION_PERMISSIONS
+        permissions += inspection.BATCH_PREDICTION_PERMISSIONS
     if settings.cancel_training_with_run:
-        permissions += project_access.CANCEL_PERMISSIONS
+        permissions += inspection.CANCEL_PERMISSIONS
     platform = gcp_platform_resource(settings)
     session = RestSession(settings.google_apis_url, settings.impersonate_service_account)
     since = datetime.now(UTC) - _LOOKED_BACK
     vertex = inspect_vertex(platform.connect(config), config, since)
-    sink, writer = project_access.check_log_sink(session, config)
+    sink, writer = inspection.check_log_sink(session, config)
     channel = settings.trigger_channels.get(config.trigger_topic)
-    number_check, number = project_access.check_project_number(session, config)
+    number_check, number = inspection.check_project_number(session, config)
     publishers = {"log sink": writer} if writer else {}
     output_checks = []
     if number is not None and channel is not None:
-        publishers["notification channel"] = project_access.agent("monitoring-notification", number)
+        publishers["notification channel"] = inspection.agent("monitoring-notification", number)
     if number is not None and config.vertex.monitoring_output is not None:
         bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
-        agent = project_access.agent("vertex-mm", number)
-        output_checks.append(project_access.check_monitoring_output(session, bucket, agent))
+        agent = inspection.agent("vertex-mm", number)
+        output_checks.append(inspection.check_monitoring_output(session, bucket, agent))
     with gcp_trigger_queue_resource(settings).open(config) as queue:
         queue_checks = inspect_trigger_queue(
             queue, publishers, is_pulled=settings.trigger == "dagster"
         )
     return [
         number_check,
-        project_access.check_permissions(session, config, permissions),
+        inspection.check_permissions(session, config, permissions),
         *vertex.checks,
         _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
         _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
         *output_checks,
         sink,
-        check_log_entries(session, config, vertex.monitor_ids, since, vertex.drifted_job),
-        project_access.check_notification_channel(session, config, channel),
+        inspection.check_log_entries(
+            session, config, vertex.monitor_ids, since, vertex.drifted_job
+        ),
+        inspection.check_notification_channel(session, config, channel),
         *queue_checks,
     ]
 

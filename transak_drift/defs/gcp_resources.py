@@ -88,7 +88,7 @@ class GcpPlatformResource(PlatformResource):
 
     def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
         """Read Cloud Logging; a log that cannot be read has no entry."""
-        from transak_drift.google_cloud.log_entries import newest_entries
+        from transak_drift.google_cloud.inspection import newest_entries
         from transak_drift.google_cloud.session import RestSession
 
         try:

@@ -1,10 +1,9 @@
 """Components: a Vertex AI BatchPredictionJob, and a new version of a Vertex AI Model.
 
 Each runs Google's own launcher from the image of Google Cloud Pipeline Components
-(`ModelBatchPredictOp` and `ModelUploadOp` there) with the settings that this model needs. That
-package cannot be installed beside the google-cloud-aiplatform of this project, so the artifact
-types that Vertex AI Pipelines knows are here. Source: "Google Cloud Pipeline Components: artifact
-types".
+(`ModelBatchPredictOp` and `ModelUploadOp` there). That package cannot be installed beside this
+project's google-cloud-aiplatform, so its artifact types are here ("Google Cloud Pipeline
+Components: artifact types").
 """
 
 # KFP reads the annotations as objects: no `from __future__ import annotations` here.

@@ -6,6 +6,7 @@ the same model on the same rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -90,11 +91,8 @@ def scores_of(challenger: Challenger, days: Sequence[date]) -> Mapping[str, floa
 
 
 def mounted_path(location: str) -> str:
-    """Return where a `gs://` location lies in the step's file system.
-
-    Source: "Vertex AI: Use Cloud Storage as a mounted file system": each bucket is at `/gcs/`.
-    """
-    return location.replace("gs://", "/gcs/", 1) if location.startswith("gs://") else location
+    """Return where a location lies ("Vertex AI: Use Cloud Storage as a mounted file system")."""
+    return re.sub(r"^gs://", "/gcs/", location)
 
 
 def _load_champion(directory: str) -> Pipeline:

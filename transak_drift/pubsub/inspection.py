@@ -7,7 +7,7 @@ from typing import Any
 
 from google.api_core import exceptions
 
-from transak_drift.google_cloud.check import Check, missing, passed, unknown
+from transak_drift.google_cloud.inspection import Check, missing, passed, unknown
 from transak_drift.pubsub.connection import CALL_OPTIONS
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 

@@ -10,7 +10,7 @@ from google.cloud.aiplatform_v1.types import Model
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.google_cloud.check import Check, answered, missing, passed
+from transak_drift.google_cloud.inspection import Check, answered, missing, passed
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.trigger.assessment import Assessor, Verdict
 from transak_drift.trigger.sink_filter import lets_monitor_through, sink_filter

@@ -182,16 +182,10 @@ def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime 
 
 
 def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
-    processed = [
-        _bounds(dataset.time_range)
-        for dataset in job.job_execution_detail.target_datasets
-        if "time_range" in dataset
-    ]
-    if processed:
-        starts = [start for start, _ in processed if start is not None]
-        ends = [end for _, end in processed if end is not None]
-        yield min(starts, default=None), max(ends, default=None)
-    scheduled = job.schedule_time.astimezone(UTC) if job.schedule_time else None
+    datasets = job.job_execution_detail.target_datasets
+    processed = [_bounds(dataset.time_range) for dataset in datasets if "time_range" in dataset]
+    starts = [start for start, _ in processed if start is not None]
+    yield min(starts, default=None), max((end for _, end in processed if end), default=None)
     target = job.model_monitoring_spec.objective_spec.target_dataset
     if "time_interval" in target:
         yield _bounds(target.time_interval)
@@ -199,7 +193,8 @@ def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
     if day is not None and day < date.max:
         start = datetime.combine(day, time(), tzinfo=UTC)
         yield start, start + timedelta(days=1)
-    yield None, scheduled
+    if job.schedule_time:
+        yield None, job.schedule_time.astimezone(UTC)
     yield None, max(created, _EARLIEST + timedelta(days=1))
 
 
@@ -241,10 +236,11 @@ class _JobReading:
         day, window_start, window_end = window_of(self.job)
         alerts = [f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())]
         points = self._points.values()
+        baseline = describe_input(self._objective.baseline_dataset)
         return MonitoringResult(
             job_name=self.name,
             day=day,
-            baseline_name=self._baseline_name(),
+            baseline_name=baseline or describe_input(self._monitor.training_dataset),
             baseline_rows=_rows(point.baseline_stats for point in points),
             target_rows=_rows(point.current_stats for point in points),
             features=tuple(self._feature_drift(feature) for feature in self._features()),
@@ -265,10 +261,6 @@ class _JobReading:
     @cached_property
     def _monitor(self) -> types.ModelMonitor:
         return read_monitor(self.connection, self._monitor_name)
-
-    def _baseline_name(self) -> str:
-        given = describe_input(self._objective.baseline_dataset)
-        return given or describe_input(self._monitor.training_dataset)
 
     def _features(self) -> list[str]:
         drift = self._objective.tabular_objective.feature_drift_spec

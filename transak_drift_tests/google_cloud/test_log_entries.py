@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from transak_drift.config.monitoring_config import load_config
-from transak_drift.google_cloud.log_entries import entry_as_text, newest_entries
+from transak_drift.google_cloud.inspection import entry_as_text, newest_entries
 from transak_drift.google_cloud.session import RestSession
 from transak_drift.platform import PlatformError
 from transak_drift_tests.config.configurations import CONFIG_FILE

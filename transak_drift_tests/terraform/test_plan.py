@@ -8,7 +8,7 @@ from typing import Any
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
-from transak_drift.google_cloud.project_access import (
+from transak_drift.google_cloud.inspection import (
     BATCH_PREDICTION_PERMISSIONS,
     CANCEL_PERMISSIONS,
     VERTEX_PERMISSIONS,

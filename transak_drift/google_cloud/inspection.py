@@ -1,21 +1,29 @@
-"""Looks at the project, its log sink, what the caller may do, and what Google's agents may do.
+"""Looks at the project, its log and the sink, and at who may do what; changes nothing.
 
 Source: "Cloud Resource Manager API v1", projects.get and projects.testIamPermissions; "Cloud
-Logging API v2", projects.sinks.list; "Cloud Storage JSON API", buckets.getIamPolicy; "Cloud
-Monitoring API v3", projects.notificationChannels.get; "Service agents" (IAM).
+Logging API v2", projects.sinks.list and entries.list, and its query language; "Cloud Storage JSON
+API", buckets.getIamPolicy; "Cloud Monitoring API v3", projects.notificationChannels.get; "Service
+agents" (IAM).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import topic_name
-from transak_drift.google_cloud.check import Check, answered, missing, passed, unknown
-from transak_drift.google_cloud.session import RestSession
 from transak_drift.platform import PlatformError
-from transak_drift.trigger.sink_filter import TEMPLATE_NAME, sink_filter
+from transak_drift.trigger.log_entry import MODEL_MONITOR_TYPE
+from transak_drift.trigger.message import Rejected, read_message
+from transak_drift.trigger.sink_filter import TEMPLATE_NAME, lets_through, sink_filter
+
+if TYPE_CHECKING:
+    from transak_drift.google_cloud.session import RestSession
 
 VERTEX_PERMISSIONS = (
     "aiplatform.models.get",
@@ -45,6 +53,46 @@ _WRITER_ROLES = {
     *("roles/storage.admin", "roles/storage.legacyBucketOwner"),
     "roles/storage.legacyBucketWriter",
 }
+_MAX_SHOWN = 3_000
+_CHECKED_ENTRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at and found, what to do, and the log entry that was found, if any.
+
+    What could not be looked at is unknown, and open as if missing.
+    """
+
+    name: str
+    state: Literal["ok", "missing", "unknown"]
+    detail: str
+    fix: str = ""
+    example: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state != "ok"
+
+
+def passed(name: str, detail: str, example: str = "") -> Check:
+    return Check(name, "ok", detail, example=example)
+
+
+def missing(name: str, detail: str, fix: str, example: str = "") -> Check:
+    return Check(name, "missing", detail, fix, example)
+
+
+def unknown(name: str, detail: str, fix: str) -> Check:
+    return Check(name, "unknown", detail, fix)
+
+
+def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:
+    """Run a check; where the platform does not answer, it is unknown."""
+    try:
+        return check()
+    except PlatformError as error:
+        return unknown(name, str(error), fix)
 
 
 def agent(service: str, number: str) -> str:
@@ -170,6 +218,95 @@ def check_monitoring_output(session: RestSession, bucket: str, principal: str) -
         )
 
     return answered(name, "create the bucket; grant storage.buckets.getIamPolicy on it", check)
+
+
+def newest_entries(
+    session: RestSession,
+    config: MonitoringConfig,
+    monitor_ids: Collection[str],
+    since: datetime,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Read the newest log entries since a time that mention one of the monitors, newest first.
+
+    Only the type of the resource, which is published, is asked for: the monitor may be named
+    anywhere in the entry, so that the sink's filter can be held against what is really there.
+    The call needs `logging.logEntries.list` on the project.
+    """
+    if not monitor_ids:
+        return []
+    mentions = " OR ".join(json.dumps(monitor_id) for monitor_id in sorted(monitor_ids))
+    request = {
+        "resourceNames": [f"projects/{config.project_id}"],
+        "filter": (
+            f'resource.type = "{MODEL_MONITOR_TYPE}"\n'
+            f'AND timestamp >= "{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"\n'
+            f"AND ({mentions})"
+        ),
+        "orderBy": "timestamp desc",
+        "pageSize": limit,
+    }
+    return session.list_all("POST", "logging", "/v2/entries:list", "entries", request)
+
+
+def entry_as_text(entry: dict[str, Any]) -> str:
+    """Return a log entry as JSON for people, cut where it is long."""
+    text = json.dumps(entry, indent=1, ensure_ascii=True)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def check_log_entries(
+    session: RestSession,
+    config: MonitoringConfig,
+    monitor_ids: Collection[str],
+    since: datetime,
+    drifted_job: str | None,
+) -> Check:
+    """Hold the sink's filter and the reader of messages against the newest entries.
+
+    `drifted_job` is a monitoring job since then that found drift, or None.
+    """
+    name = "log entries"
+
+    def check() -> Check:
+        entries = newest_entries(session, config, monitor_ids, since, _CHECKED_ENTRIES)
+        if not entries and drifted_job is None:
+            return passed(name, f"none since {since:%Y-%m-%d}, and no job found drift")
+        if not entries:
+            return missing(
+                name,
+                f"{drifted_job} found drift, but no entry mentions a monitor of ours",
+                "materialize model_monitor with log_anomalies = true; does the bucket _Default "
+                "exclude the entries? Without them only the notification channel and Dagster's "
+                "polling start a training",
+            )
+        deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
+        jobs: set[str] = set()
+        for entry in entries:
+            if not lets_through(deployed, entry):
+                return missing(
+                    name,
+                    f"the sink's filter holds back the entry of {entry.get('timestamp')}",
+                    "add its model_monitor_id to further_model_monitor_ids and run `terraform "
+                    "apply`; if it has no such label, report the entry's shape",
+                    entry_as_text(entry),
+                )
+            read = read_message(json.dumps(entry).encode())
+            if isinstance(read, Rejected):
+                return missing(
+                    name,
+                    f"the trigger cannot read the entry of {entry.get('timestamp')}: "
+                    f"{read.reason}: {read.detail}",
+                    "report the entry's shape; the notification channel and Dagster's polling "
+                    "start the training all the same",
+                    entry_as_text(entry),
+                )
+            if isinstance(read, tuple):
+                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
+        detail = f"{len(entries)} pass the filter and name {', '.join(sorted(jobs))}"
+        return passed(name, detail, entry_as_text(entries[0]))
+
+    return answered(name, f"grant roles/logging.viewer on {config.project_id}", check)
 
 
 def _lines(text: str) -> list[str]:
