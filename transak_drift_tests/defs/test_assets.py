@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from transak_drift.config.monitoring_config import MonitoringConfig, load_config
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
@@ -25,10 +24,11 @@ from transak_drift.defs.keys import (
     ModelNames,
 )
 from transak_drift.settings import Settings
+from transak_drift_tests.config.configurations import configuration
 
 NAMES = ModelNames()
 
-CONFIG_FILE = Path(__file__).parents[2] / "monitoring_config.json"
+CHECKS_ALONE = "checks_alone"
 START = date(2026, 3, 2)
 DRIFT_DAY = START + timedelta(days=2)
 
@@ -38,23 +38,25 @@ class Project:
 
     def __init__(self, directory: Path, instance: dg.DagsterInstance) -> None:
         self.directory = directory
-        self.applied: dict[str, Any] = {}
         self.instance = instance
         self.settings = Settings(
             home=directory / "state", rows_per_day=600, drift_from=DRIFT_DAY, platform="local"
         )
-        self.config = load_config(CONFIG_FILE).model_copy(
-            update={"start_date": START, "maximum_training_days": 3}
-        )
+        self.config = configuration(start_date=str(START), maximum_training_days=3)
 
     def run(
         self,
         job: str,
         day: date | None = None,
         run_config: dict[str, Any] | None = None,
-        config: MonitoringConfig | None = None,
+        **changes: Any,
     ) -> dg.ExecuteInProcessResult:
-        definitions = build_definitions(self.settings, [config or self.config])
+        """Run a job of the project, with changes of its configuration."""
+        definitions = build_definitions(self.settings, [self.config.model_copy(update=changes)])
+        if job == CHECKS_ALONE:
+            checks = dg.AssetSelection.checks_for_assets(NAMES.asset(DRIFT_REPORT))
+            alone = dg.define_asset_job(job, selection=checks)
+            definitions = dg.Definitions.merge(definitions, dg.Definitions(jobs=[alone]))
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=str(day) if day else None,
@@ -62,29 +64,12 @@ class Project:
             raise_on_error=False,
         )
 
-    def run_checks(self, config: MonitoringConfig | None = None) -> dg.ExecuteInProcessResult:
-        """Run the checks of `drift_report` without the asset."""
-        checks = dg.AssetSelection.checks_for_assets(NAMES.asset(DRIFT_REPORT))
-        job = dg.define_asset_job("checks_alone", selection=checks)
-        definitions = build_definitions(self.settings, [config or self.config])
-        merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
-        return merged.resolve_job_def("checks_alone").execute_in_process(instance=self.instance)
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A project in which nothing was done yet."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Project(tmp_path, instance)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose configuration is applied."""
     with dg.instance_for_test() as instance:
-        project = Project(tmp_path_factory.mktemp("project"), instance)
-        project.applied = metadata(project.run(PREPARE_JOB), NAMES.asset(MODEL_MONITOR))
-        yield project
+        yield Project(tmp_path, instance)
 
 
 def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, Any]:
@@ -99,26 +84,6 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
     return f"{error.user_failure_data} {error.error}"
 
 
-def test_the_configuration_is_applied_once_and_a_change_shows_the_difference(
-    prepared: Project,
-) -> None:
-    def apply(thresholds: dict[str, float]) -> dict[str, Any]:
-        config = prepared.config.model_copy(update={"drift_thresholds": thresholds})
-        return metadata(prepared.run(PREPARE_JOB, config=config), NAMES.asset(MODEL_MONITOR))
-
-    again = apply({"description": 0.3, "type": 0.3})
-    changed = apply({"description": 0.25, "type": 0.3})
-    back = apply({"description": 0.3, "type": 0.3})
-
-    assert prepared.applied["action"] == "created"
-    assert (again["action"], again["changed settings"]) == ("unchanged", 0)
-    assert (changed["action"], changed["changed settings"]) == ("updated", 1)
-    [row] = changed["changes"].records
-    setting = "featureThresholds.description"
-    assert row.data == {"setting": setting, "before": "0.3", "after": "0.25"}
-    assert back["action"] == "updated"
-
-
 def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_applied(
     project: Project, tmp_path: Path
 ) -> None:
@@ -127,13 +92,15 @@ def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_appl
         text = "".join(f"shop {n % 5},CARD,{n % 2}\n" for n in range(100))
         path = tmp_path / "days" / f"{START + timedelta(days=days)}.csv"
         path.write_text(f"description,type,category\n{text}")
-    changes = {"transactions": str(tmp_path / "days"), "start_date": START + timedelta(days=1)}
-    config = project.config.model_copy(update=changes)
-    failed = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), config=config)
+    changes: dict[str, Any] = {
+        "transactions": str(tmp_path / "days"),
+        "start_date": START + timedelta(days=1),
+    }
+    failed = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), **changes)
     assert not failed.success
     assert "materialize model_monitor first" in failure_text(failed)
-    assert project.run(PREPARE_JOB, config=config).success
-    sunday = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), config=config)
+    assert project.run(PREPARE_JOB, **changes).success
+    sunday = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), **changes)
 
     assert sunday.success
     report = metadata(sunday, NAMES.asset(DRIFT_REPORT))
@@ -144,9 +111,21 @@ def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_appl
 
 
 def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
-    prepared: Project,
+    project: Project,
 ) -> None:
-    project = prepared
+    def apply(**changes: Any) -> dict[str, Any]:
+        return metadata(project.run(PREPARE_JOB, **changes), NAMES.asset(MODEL_MONITOR))
+
+    assert apply()["action"] == "created"
+    again = apply()
+    changed = apply(drift_thresholds={"description": 0.25, "type": 0.3})
+    assert (again["action"], again["changed settings"]) == ("unchanged", 0)
+    assert (changed["action"], changed["changed settings"]) == ("updated", 1)
+    [row] = changed["changes"].records
+    setting = "featureThresholds.description"
+    assert row.data == {"setting": setting, "before": "0.3", "after": "0.25"}
+    assert apply()["action"] == "updated"
+
     quiet = project.run(DAILY_MONITORING_JOB, START)
     drifted = project.run(DAILY_MONITORING_JOB, DRIFT_DAY)
 
@@ -179,8 +158,7 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     features = entry["jsonPayload"]["featureAnomalies"]
     assert [item["featureDisplayName"] for item in features] == ["description", "type"]
 
-    silent = project.config.model_copy(update={"log_anomalies": False})
-    unlogged = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, config=silent)
+    unlogged = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, log_anomalies=False)
     verdict = metadata(unlogged, NAMES.asset(DRIFT_REPORT))["verdict"]
     assert verdict == "drift in description, type"
     assert "drift message" not in metadata(unlogged, NAMES.asset(MONITORING_RUN))
@@ -201,7 +179,7 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert metadata(repeated, NAMES.asset(TRAINED_MODEL))["version"] == "2"
 
     # "Execute all" in the UI starts the checks alone, without a day.
-    alone = project.run_checks()
+    alone = project.run(CHECKS_ALONE)
     assert alone.success
     evaluated = {
         (check.partition, check.check_name): check.passed
@@ -212,8 +190,8 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         for day in (START, DRIFT_DAY)
         for name in ("description_drift", "type_drift")
     }
-    tolerant = project.config.model_copy(update={"drift_thresholds": {"type": 0.99}})
-    tolerated = project.run_checks(tolerant).get_asset_check_evaluations()
+    tolerant = project.run(CHECKS_ALONE, drift_thresholds={"type": 0.99})
+    tolerated = tolerant.get_asset_check_evaluations()
     assert {(check.partition, check.check_name, check.passed) for check in tolerated} == {
         (str(day), "type_drift", True) for day in (START, DRIFT_DAY)
     }

@@ -12,7 +12,6 @@ import pytest
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.errors import ConfigError
-from transak_drift.config.monitoring_config import load_config
 from transak_drift.defs.gcp_resources import (
     GcpPlatformResource,
     gcp_platform_resource,
@@ -20,13 +19,16 @@ from transak_drift.defs.gcp_resources import (
 )
 from transak_drift.settings import load_settings
 from transak_drift.vertex.monitor_spec import notification_spec
-from transak_drift_tests.config.configurations import CONFIG_FILE, REPOSITORY
+from transak_drift_tests.config.configurations import (
+    CONFIG_FILE,
+    REPOSITORY,
+    configuration,
+    document,
+)
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
-
-OWN_CHANNEL = "projects/af-finanzen/notificationChannels/77"
 
 # Every socket is refused, so that a single call would end the process with an error.
 LOAD = """
@@ -82,9 +84,7 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TRANSAK_DRIFT_VERTEX_ENDPOINT", "127.0.0.1:8080")
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     settings = load_settings()
-    platform = gcp_platform_resource(settings)
-    assert isinstance(platform, GcpPlatformResource)
-    connection = platform.connect(load_config(CONFIG_FILE))
+    connection = gcp_platform_resource(settings).connect(configuration())
     assert (connection.project_id, connection.location) == ("af-finanzen", "europe-west6")
     assert (connection.address, connection.service_account) == ("127.0.0.1:8080", account)
     queue = gcp_trigger_queue_resource(settings)
@@ -97,20 +97,18 @@ def test_vertex_ai_tells_the_channel_of_the_trigger_topic(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As `terraform output dagster_environment` names it, for each model by its own topic."""
-    channels = {
-        "ps-transak-i1-train-trigger": "projects/af-finanzen/notificationChannels/1",
-        "ps-transak-i2-train-trigger": "projects/af-finanzen/notificationChannels/2",
-    }
-    first = {**json.loads(CONFIG_FILE.read_text()), "notification_channels": [OWN_CHANNEL]}
+    own, *trigger = [f"projects/af-finanzen/notificationChannels/{n}" for n in (77, 1, 2)]
+    topics = ["ps-transak-i1-train-trigger", "ps-transak-i2-train-trigger"]
     second = {
-        **first,
         "model_name": "transak-i2",
         "monitoring_job_display_name": "transak_i2_drift",
-        "trigger_topic": "ps-transak-i2-train-trigger",
+        "trigger_topic": topics[1],
     }
-    (tmp_path / "a.json").write_text(json.dumps(first))
-    (tmp_path / "b.json").write_text(json.dumps(second))
+    for name, changes in (("a", {}), ("b", second)):
+        text = json.dumps(document(notification_channels=[own], **changes))
+        (tmp_path / f"{name}.json").write_text(text)
     monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(tmp_path))
+    channels = dict(zip(topics, trigger, strict=True))
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", json.dumps(channels))
 
     told = [
@@ -120,10 +118,10 @@ def test_vertex_ai_tells_the_channel_of_the_trigger_topic(
         ]
         for config in load_settings().load_configs()
     ]
-    assert told == [[OWN_CHANNEL, channel] for channel in channels.values()]
+    assert told == [[own, channel] for channel in trigger]
 
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", "")
-    assert load_settings().load_configs()[0].notification_channels == (OWN_CHANNEL,)
+    assert load_settings().load_configs()[0].notification_channels == (own,)
 
 
 def test_the_newest_entry_of_our_monitors_is_read_from_the_log(tmp_path: Path) -> None:
@@ -149,8 +147,6 @@ def test_the_newest_entry_of_our_monitors_is_read_from_the_log(tmp_path: Path) -
     [
         ("TRANSAK_DRIFT_VERTEX_ENDPOINT", "https://vertex.example.com"),
         ("TRANSAK_DRIFT_IMPERSONATE_SERVICE_ACCOUNT", "somebody@example.com"),
-        ("TRANSAK_DRIFT_CANCEL_TRAINING_WITH_RUN", "perhaps"),
-        ("TRANSAK_DRIFT_GOOGLE_APIS_URL", "127.0.0.1"),
         ("TRANSAK_DRIFT_TRIGGER_CHANNELS", "projects/p/notificationChannels/1"),
         ("TRANSAK_DRIFT_TRIGGER_CHANNELS", '{"ps-topic": "channel 1"}'),
         ("TRANSAK_DRIFT_TRIGGER_CHANNELS", '{"a topic": "projects/p/notificationChannels/1"}'),

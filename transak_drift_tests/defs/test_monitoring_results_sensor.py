@@ -26,13 +26,14 @@ from transak_drift.defs.monitoring_results_sensor import (
     PollBounds,
     build_monitoring_results_sensor,
 )
-from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 NAMES = ModelNames()
+REPORT = NAMES.asset(DRIFT_REPORT)
 
 FIRST_DAY = date(2026, 5, 1)
 TWO_DAYS = (FIRST_DAY, FIRST_DAY + timedelta(days=1))
@@ -42,13 +43,11 @@ NEVER = 1_000_000
 class Watch(SensorTicks):
     """The assets and the sensor of one model, with the sensor's memory."""
 
-    def __init__(
-        self, vertex: LoopbackVertex, instance: dg.DagsterInstance, bounds: PollBounds | None
-    ) -> None:
+    def __init__(self, vertex: LoopbackVertex, instance: dg.DagsterInstance) -> None:
         self.config = monitored_config()
         self.vertex = vertex
         self.platform = GcpPlatformResource(vertex_endpoint=vertex.endpoint)
-        bounds = bounds or PollBounds(listing_interval=timedelta(0))
+        bounds = PollBounds(listing_interval=timedelta(0))
         sensor = build_monitoring_results_sensor(self.config, 1, bounds)
         super().__init__(instance, sensor, {"platform": self.platform})
         self.platform.open(self.config).apply_model_monitor(self.config)
@@ -72,7 +71,7 @@ class Watch(SensorTicks):
         assets = monitoring_definitions(self.config, kinds).assets or []
         outcome = dg.materialize(
             [item for item in assets if isinstance(item, dg.AssetsDefinition)],
-            selection=[NAMES.asset(MONITORING_RUN), NAMES.asset(DRIFT_REPORT)],
+            selection=[NAMES.asset(MONITORING_RUN), REPORT],
             resources=self.resources,
             instance=self.instance,
             partition_key=str(day),
@@ -89,12 +88,14 @@ class Watch(SensorTicks):
         return [str(date.fromisoformat(key.split("/day-")[1][:8])) for key in keys]
 
     def reports(self, day: date) -> list[dict[str, Any]]:
-        records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=NAMES.asset(DRIFT_REPORT), asset_partitions=[str(day)]),
-            limit=50,
-        ).records
+        chosen = dg.AssetRecordsFilter(asset_key=REPORT, asset_partitions=[str(day)])
+        records = self.instance.fetch_materializations(chosen, limit=50).records
         found = [record.asset_materialization for record in records]
         return [dict(item.metadata) for item in found if item is not None]
+
+    def drift(self) -> list[TriggerRecord]:
+        found = read_records(self.instance, NAMES.asset(DRIFT_EVENT))
+        return [record for _, records in found for record in records]
 
 
 def rows(coop: int) -> list[dict[str, object]]:
@@ -119,7 +120,7 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
 
 @pytest.fixture
 def watch(vertex: LoopbackVertex, instance: dg.DagsterInstance) -> Watch:
-    return Watch(vertex, instance, None)
+    return Watch(vertex, instance)
 
 
 @pytest.mark.parametrize("cursor", ["kept", "lost", "died before it was stored"])
@@ -145,8 +146,7 @@ def test_a_job_is_watched_until_it_ends_and_reported_once_with_its_drift(
     ]
     assert (checks[0].description or "").startswith("0.4000 > 0.3: ")
 
-    found = read_records(watch.instance, NAMES.asset(DRIFT_EVENT))
-    [record] = [record for _, records in found for record in records]
+    [record] = watch.drift()
     assert (record.kind, record.messages) == (OutcomeKind.DRIFT, 0)
     assert record.event is not None
     assert record.event.summary() == "description 0.4000 > 0.3"
@@ -159,7 +159,7 @@ def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, wa
     (by_asset,) = watch.reports(FIRST_DAY)
     watch.tick()
     assert len(watch.reports(FIRST_DAY)) == 1, "the asset's own report is not repeated"
-    watch.instance.wipe_assets([NAMES.asset(DRIFT_REPORT)])
+    watch.instance.wipe_assets([REPORT])
     watch.cursor = None
     watch.tick()
     (by_sensor,) = watch.reports(FIRST_DAY)
@@ -174,23 +174,20 @@ def test_the_run_of_an_unfinished_job_succeeds_without_a_report(watch: Watch) ->
     assert watch.reports(FIRST_DAY) == []
     watch.tick()
     assert watch.waiting() == [str(FIRST_DAY)]
-    assert watch.platform.connect(watch.config) is watch.platform.connect(watch.config), "shared"
 
 
-def test_many_jobs_in_flight_are_looked_at_in_turn(
-    vertex: LoopbackVertex, instance: dg.DagsterInstance
-) -> None:
-    watch = Watch(vertex, instance, PollBounds(reads=2))
-    days = [FIRST_DAY + timedelta(days=number) for number in range(5)]
+def test_many_jobs_in_flight_are_looked_at_in_turn(vertex: LoopbackVertex, watch: Watch) -> None:
+    watch.sensor = build_monitoring_results_sensor(watch.config, 1, PollBounds(reads=2))
+    days = [FIRST_DAY + timedelta(days=number) for number in range(3)]
     watch.start(*days)
     vertex.recorder.clear()
-    for _ in range(3):
+    for _ in range(2):
         watch.tick()
         assert len(vertex.recorder.requests("GetModelMonitoringJob")) == 2, "its bound, in turn"
         vertex.recorder.clear()
     assert sorted(watch.waiting()) == [str(day) for day in days]
     watch.finish(*days)
-    for _ in range(3):
+    for _ in range(2):
         watch.tick()
     assert watch.waiting() == []
     assert all(len(watch.reports(day)) == 1 for day in days)
@@ -208,8 +205,7 @@ def test_a_failed_job_is_recorded_with_its_reason_and_left(
     assert observation.partition == str(FIRST_DAY)
     assert "matches no object" in (observation.description or "")
     assert [item.passed for item in checks_of(result)] == [False, False]
-    assert watch.waiting() == []
-    assert watch.reports(FIRST_DAY) == []
+    assert watch.waiting() == watch.reports(FIRST_DAY) == []
     # The day started again is another job, and that one is watched.
     watch.start(FIRST_DAY)
     watch.finish(FIRST_DAY)
@@ -220,24 +216,9 @@ def test_a_failed_job_is_recorded_with_its_reason_and_left(
     assert str(FIRST_DAY) in (again[0].description or "")
 
 
-def test_a_job_that_cannot_be_read_is_told_and_holds_no_other_up(
+def test_what_cannot_be_read_is_told_and_an_outage_loses_nothing(
     vertex: LoopbackVertex, watch: Watch
 ) -> None:
-    watch.start(*TWO_DAYS)
-    watch.finish(*TWO_DAYS)
-    vertex.faults.refuse(
-        "GetModelMonitoringJob",
-        grpc.StatusCode.PERMISSION_DENIED,
-        1,
-        "Permission 'aiplatform.modelMonitoringJobs.get' denied on resource '//x/y'.",
-    )
-    assert "roles/aiplatform.viewer" in str(watch.tick().skip_reason)
-    assert watch.waiting() == [str(FIRST_DAY)]
-    watch.tick()
-    assert [len(watch.reports(day)) for day in TWO_DAYS] == [1, 1]
-
-
-def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch: Watch) -> None:
     watch.start(*TWO_DAYS)
     watch.finish(*TWO_DAYS)
     vertex.faults.refuse("GetModelMonitoringJob", grpc.StatusCode.UNAVAILABLE, 1_000)
@@ -247,36 +228,36 @@ def test_an_outage_ends_the_tick_and_loses_nothing(vertex: LoopbackVertex, watch
     assert sorted(watch.waiting()) == [str(day) for day in TWO_DAYS]
     own.limits = patient
     vertex.faults.clear("GetModelMonitoringJob")
+    # One job that is refused holds up no other.
+    denied = "Permission 'aiplatform.modelMonitoringJobs.get' denied on resource '//x/y'."
+    code = grpc.StatusCode.PERMISSION_DENIED
+    vertex.faults.refuse("GetModelMonitoringJob", code, 1, denied)
+    assert "roles/aiplatform.viewer" in str(watch.tick().skip_reason)
+    assert len(watch.waiting()) == 1
     watch.tick()
     assert [len(watch.reports(day)) for day in TWO_DAYS] == [1, 1]
 
 
-def test_where_a_cloud_function_trains_drift_is_only_reported(watch: Watch) -> None:
-    watch.sensor = build_monitoring_results_sensor(watch.config, 1, triggers=False)
-    watch.start(FIRST_DAY, drifted=True)
-    watch.finish(FIRST_DAY)
-    watch.tick()
-    assert len(watch.reports(FIRST_DAY)) == 1
-    assert read_records(watch.instance, NAMES.asset(DRIFT_EVENT)) == []
-
-
-def test_a_job_that_never_ends_is_given_up_visibly(
-    vertex: LoopbackVertex, instance: dg.DagsterInstance
-) -> None:
-    watch = Watch(vertex, instance, PollBounds(max_wait=timedelta(0)))
+def test_a_job_that_never_ends_is_given_up_visibly(watch: Watch) -> None:
+    bounds = PollBounds(max_wait=timedelta(0))
+    watch.sensor = build_monitoring_results_sensor(watch.config, 1, bounds)
     watch.start(FIRST_DAY)
     (observation, *_) = watch.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)
-    assert "awaited no longer" in (observation.description or "")
+    assert "awaited no longer: the job did not end" in (observation.description or "")
     assert watch.waiting() == []
 
 
-def test_drift_that_the_sensor_reports_has_the_threshold_of_its_job(watch: Watch) -> None:
+def test_a_report_has_its_jobs_thresholds_and_no_drift_enters_where_a_function_trains(
+    watch: Watch,
+) -> None:
     watch.start(FIRST_DAY, drifted=True)
     watch.finish(FIRST_DAY)
     config = monitored_config(drift_thresholds={"type": 0.3})
-    watch.sensor = build_monitoring_results_sensor(config, 1)
+    watch.sensor = build_monitoring_results_sensor(config, 1, triggers=False)
     checks = checks_of(watch.tick())
     (report,) = watch.reports(FIRST_DAY)
+    assert report["verdict"].value == "drift in description"
     assert report["description threshold"].value == 0.3
     assert [item.check_name for item in checks] == ["type_drift"]
+    assert watch.drift() == []

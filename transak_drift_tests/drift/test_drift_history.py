@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.drift.drift_history import DayDistance, drift_episodes
-from transak_drift_tests.reports.recorded_histories import history_of
+from transak_drift_tests.reports.report_results import history_of
 
 FIRST = date(2026, 4, 1)
 

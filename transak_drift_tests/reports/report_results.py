@@ -1,9 +1,11 @@
-"""Monitoring results for the tests of the report page."""
+"""Monitoring results and their history, for the tests of the pages."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 
+from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
 
 JOB_NAME = (
@@ -73,3 +75,39 @@ DRIFTED = result_of(
     alerts=(f"above the threshold: {HOSTILE}",),
 )
 QUIET = result_of(TYPE)
+FIRST = date(2026, 3, 1)
+
+
+def history_of(
+    distances: Mapping[str, list[float | None]], page: str | None = None
+) -> DriftHistory:
+    """Return one day after the other, with a threshold of 0.3 and one promotion."""
+    length = max(len(values) for values in distances.values())
+    days = [FIRST + timedelta(days=number) for number in range(length)]
+    found = [
+        [
+            FeatureDrift(
+                feature=feature, metric="l_infinity", distance=values[number], threshold=0.3
+            )
+            for feature, values in distances.items()
+        ]
+        for number in range(length)
+    ]
+    return DriftHistory(
+        days=[
+            RecordedDay(result_of(*features, day=day), page)
+            for features, day in zip(found, days, strict=True)
+        ],
+        promotions=[Promotion(days[-1], "v2")],
+        read_until=7,
+    )
+
+
+FEATURES = ("description", HOSTILE)
+HISTORY = history_of(
+    {
+        "description": [0.05, 0.04, 0.4, 0.5, None, 0.45, 0.06, 0.05] * 5 + [0.52, 0.6],
+        HOSTILE: [None] * 20 + [0.1] * 22,
+    },
+    page="/state/monitoring_jobs/20260304-baseline-v1.html",
+)

@@ -11,21 +11,15 @@ from transak_drift.reports.links import asset_partition_page, console_page
 JOB = "projects/123/locations/europe-west6/modelMonitors/transak-i1/modelMonitoringJobs/77"
 
 
-def test_the_page_of_a_partition_in_the_dagster_ui() -> None:
+def test_the_pages_of_a_partition_and_of_a_feature_keep_any_name() -> None:
     assert asset_partition_page(["transak_i2", "drift_report"], "2026-04-12") == (
         "/assets/transak_i2/drift_report?view=partitions&partition=2026-04-12"
     )
-
-
-def test_the_page_of_a_feature_keeps_any_name() -> None:
     address = urlsplit(console_page(JOB, "af-finanzen", "Text & Typ=ü"))
     assert address.path == (
         "/vertex-ai/model-monitoring/locations/europe-west6/model-monitors/transak-i1"
         "/model-monitoring-jobs/77/feature-drift"
     )
     assert parse_qs(address.query) == {"project": ["af-finanzen"], "featureName": ["Text & Typ=ü"]}
-
-
-def test_a_foreign_resource_name_makes_no_address() -> None:
     with pytest.raises(ValueError, match="modelMonitoringJobs"):
         console_page("projects/x/locations/y/endpoints/1", "x")

@@ -11,8 +11,7 @@ import pytest
 
 from transak_drift.reports.charts import WIDTH
 from transak_drift.reports.pages import drift_history_page, drift_report_page
-from transak_drift_tests.reports.recorded_histories import FEATURES, HISTORY
-from transak_drift_tests.reports.report_results import DRIFTED, HOSTILE
+from transak_drift_tests.reports.report_results import DRIFTED, FEATURES, HISTORY, HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -21,6 +20,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright f
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
 
+PAGES = {
+    "Drift report of 2026-03-04": drift_report_page(DRIFTED),
+    "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
+}
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
 # WCAG 2.2, success criterion 1.4.3: contrast of text at least 4.5 to 1.
 LEAST_CONTRAST = 4.5
@@ -58,20 +61,6 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    directory = tmp_path_factory.mktemp("pages")
-    documents = {
-        "Drift report of 2026-03-04": drift_report_page(DRIFTED),
-        "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
-    }
-    paths = {}
-    for number, (title, document) in enumerate(documents.items()):
-        paths[title] = directory / f"{number}.html"
-        paths[title].write_text(document, encoding="utf-8")
-    return paths
-
-
 @pytest.mark.parametrize(
     ("title", "size", "scheme"),
     [
@@ -82,8 +71,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ],
 )
 def test_the_page_fits_and_is_legible(
-    browser: Browser, pages: dict[str, Path], tmp_path: Path, size: str, scheme: Any, title: str
+    browser: Browser, tmp_path: Path, size: str, scheme: Any, title: str
 ) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(PAGES[title], encoding="utf-8")
     width, height = SIZES[size]
     page = browser.new_page(
         viewport={"width": width, "height": height},
@@ -95,7 +86,7 @@ def test_the_page_fits_and_is_legible(
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: faults.append(message.text))
-    page.goto(pages[title].as_uri())
+    page.goto(file.as_uri())
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
