@@ -33,6 +33,7 @@ from transak_drift_tests.config.configurations import (
 
 SCHEMA_FILE = REPOSITORY / "monitoring_config.schema.json"
 SCHEMA = Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+TOPIC = "ps-transak-i1-train-trigger"
 MISSION_KEYS = (
     "project_id",
     "location",
@@ -58,20 +59,11 @@ def test_the_repositorys_file_has_exactly_the_keys_of_the_mission() -> None:
 
 
 def test_every_other_key_has_a_default() -> None:
-    defaults = {
-        "training_pipeline": "pipeline-train",
-        "trigger_topic": "ps-transak-i1-train-trigger",
-        "trigger_subscription": "ps-transak-i1-train-trigger-subscription",
-        "dead_letter_topic": "ps-transak-i1-train-trigger-dead-letter",
-        "dead_letter_subscription": "ps-transak-i1-train-trigger-dead-letter-subscription",
-        "model_monitor_id": "transak-i1-data-drift-monitor",
-        "model_alias": "default",
-        "message_grace_minutes": 60,
-        "further_model_monitor_ids": (),
-        "user_emails": (),
-    }
     config = configuration()
-    assert config.model_dump(include=set(defaults)) == defaults
+    assert (config.training_pipeline, config.model_alias) == ("pipeline-train", "default")
+    assert (config.trigger_topic, config.message_grace_minutes) == (TOPIC, 60)
+    assert config.model_monitor_id == "transak-i1-data-drift-monitor"
+    assert config.further_model_monitor_ids == config.user_emails == ()
     assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1]
     assert config.project_number is config.transactions is config.notifications is None
 
@@ -138,19 +130,16 @@ def test_every_key_can_be_set() -> None:
     assert list(SCHEMA.iter_errors(document(**changes, **schema_name))) == []
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_data_and_templates_have_several_forms() -> None:
+    for key, value in (
         ("training_dataset", "gs://transak-i1/training/*.csv"),
         ("prediction_dataset", "gs://transak-i1/predictions/{date}/*.jsonl"),
         ("prediction_dataset", "batchPredictionJobs/transak-i1 {date}"),
         ("pipeline_template", "pipelines/pipeline-train.yaml"),
         ("pipeline_template", "https://europe-west6-kfp.pkg.dev/af-finanzen/pipelines/train/v1"),
-    ],
-)
-def test_data_and_templates_have_several_forms(key: str, value: str) -> None:
-    assert getattr(configuration(vertex={key: value}).vertex, key) == value
-    assert SCHEMA.is_valid(document(vertex={key: value}))
+    ):
+        assert getattr(configuration(vertex={key: value}).vertex, key) == value
+        assert SCHEMA.is_valid(document(vertex={key: value}))
 
 
 @pytest.mark.parametrize("name", MISSION_KEYS)
@@ -242,7 +231,6 @@ WRONG = [
     ("vertex.pipeline_parameters.days", [1], "single value; fix: write text in quotes, a number"),
 ]
 # What a schema cannot say: the calendar, names of encodings, and what does not go together.
-TOPIC = "ps-transak-i1-train-trigger"
 WRONG_FOR_THE_MODEL = [
     ("start_date", "2026-02-30", "is not a day of the calendar"),
     ("start_date", "20260201", "is not a day"),
@@ -339,19 +327,16 @@ def test_derived_names_follow_their_source() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "value"),
     [
-        {"trigger_topic": "goog-topic"},
-        {"trigger_topic": 5},
-        {"trigger_topic": "a" * 256},
-        {"monitoring_job_display_name": " "},
-        {"monitoring_job_display_name": 5},
+        *(("trigger_topic", wrong) for wrong in ("goog-topic", 5, "a" * 256)),
+        *(("monitoring_job_display_name", wrong) for wrong in (" ", 5)),
     ],
 )
 def test_a_wrong_source_is_named_once_and_not_by_the_names_made_from_it(
-    changes: dict[str, Any],
+    name: str, value: Any
 ) -> None:
-    assert list(faults_after(**changes)) == list(changes)
+    assert list(faults_after(**{name: value})) == [name]
 
 
 def test_a_name_that_cannot_be_made_from_a_right_source_is_named_with_its_source() -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
-import pytest
-
-from transak_drift.cli.main import main
 from transak_drift_tests.warm_processes import REPOSITORY, WarmProcess, run_dagster
 
 
@@ -46,30 +42,3 @@ def test_a_wrong_configuration_names_every_fault(tmp_path: Path) -> None:
     assert text.count('transak_drift/definitions.py"') == text.count("transak_drift/") == 1
     assert "Traceback" not in text
     assert "The above exception" not in text
-
-
-@pytest.mark.parametrize(
-    ("variables", "named"),
-    [
-        ({"TRANSAK_DRIFT_CONFIG": "/nowhere/config.json"}, "/nowhere/config.json"),
-        ({"TRANSAK_DRIFT_PLATFORM": "azure"}, "TRANSAK_DRIFT_PLATFORM"),
-        ({"TRANSAK_DRIFT_TRANSACTIONS": "/nowhere/rows.csv"}, "/nowhere/rows.csv"),
-    ],
-)
-def test_a_wrong_setting_is_named_without_a_traceback(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    variables: dict[str, str],
-    named: str,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["transak-drift", "status"])
-    for name, value in {"TRANSAK_DRIFT_HOME": str(tmp_path), **variables}.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    output = "".join(capsys.readouterr())
-    assert ended.value.code == 2
-    assert named in output
-    assert "fix: " in output
-    assert "Traceback" not in output
