@@ -60,18 +60,10 @@ def test_one_file_for_each_day_by_a_placeholder(tmp_path: Path) -> None:
     source = FileTransactions(str(tmp_path / "bank-{date}.csv"))
     assert source.days() == [date(2026, 1, 1), DAY]
     assert written(source, DAY, tmp_path) == [{"description": "b", "type": "2"}]
-    with pytest.raises(TransactionsError, match=r"2025-12-31 .days 2026-01-01 to"):
-        source.write_day(date(2025, 12, 31), tmp_path / "none.parquet")
-    assert not (tmp_path / "none.parquet").exists()
-
-
-def test_a_placeholder_may_repeat_and_stand_beside_a_glob(tmp_path: Path) -> None:
+    # It may repeat, and stand beside a glob.
     for part in "ab":
-        write_parquet(
-            tmp_path / "2026-01-02" / f"part-{part}-2026-01-02.parquet",
-            description=[part],
-            type=["x"],
-        )
+        path = tmp_path / "2026-01-02" / f"part-{part}-2026-01-02.parquet"
+        write_parquet(path, description=[part], type=["x"])
     source = FileTransactions(str(tmp_path / "{date}" / "part-*-{date}.parquet"))
     assert source.days() == [DAY]
     assert [row["description"] for row in written(source, DAY, tmp_path)] == ["a", "b"]
@@ -106,12 +98,8 @@ def test_a_directory_of_days_with_its_baseline(tmp_path: Path) -> None:
     source = FileTransactions(str(data))
     days = [date(2026, 1, n) for n in (1, 2, 3, 4)]
     assert source.days() == days
-    assert ["".join(row["description"] for row in written(source, d, tmp_path)) for d in days] == [
-        "p",
-        "c",
-        "z",
-        "hi",
-    ]
+    texts = ["".join(row["description"] for row in written(source, d, tmp_path)) for d in days]
+    assert texts == ["p", "c", "z", "hi"]
     assert source.write_baseline(tmp_path / "baseline.parquet") == 2
     assert pq.read_table(tmp_path / "baseline.parquet").column("type").to_pylist() == ["0", "1"]
 
@@ -125,37 +113,26 @@ def test_without_a_baseline_nothing_is_written(tmp_path: Path) -> None:
         FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet")
 
 
+MOMENTS = [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)]
+
+
 @pytest.mark.parametrize(
-    ("type_", "values"),
+    "dates",
     [
-        (pa.date32(), [date(2026, 1, 1), DAY, DAY]),
-        (
-            pa.timestamp("us"),
-            [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)],
-        ),
-        (
-            pa.timestamp("ns"),
-            [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)],
-        ),
-        (pa.string(), ["2026-01-01", "2026-01-02", " 2026-01-02T23:59:59+01:00 "]),
+        pa.array([date(2026, 1, 1), DAY, DAY]),
+        pa.array(MOMENTS, pa.timestamp("us")),
+        pa.array(MOMENTS, pa.timestamp("ns")),
+        pa.array(["2026-01-01", "2026-01-02", " 2026-01-02T23:59:59+01:00 "]),
     ],
+    ids=lambda dates: str(dates.type),
 )
-def test_rows_are_chosen_by_the_day_in_their_date_column(
-    tmp_path: Path, type_: pa.DataType, values: list[Any]
-) -> None:
-    write_parquet(
-        tmp_path / "all.parquet",
-        date=pa.array(values, type_),
-        description=["a", "b", "c"],
-        type=["1", "2", "3"],
-    )
+def test_rows_are_chosen_by_the_day_in_their_date_column(tmp_path: Path, dates: pa.Array) -> None:
+    columns = {"description": ["a", "b", "c"], "type": ["1", "2", "3"]}
+    write_parquet(tmp_path / "all.parquet", date=dates, **columns)
     source = FileTransactions(str(tmp_path / "all.parquet"))
     assert source.days() == [date(2026, 1, 1), DAY]
-    rows = written(source, DAY, tmp_path)
-    assert [row["description"] for row in rows] == ["b", "c"]
-    assert pq.read_schema(tmp_path / "out" / "day.parquet").field("date").type == (
-        pa.timestamp("ns") if type_ == pa.timestamp("ns") else type_
-    )
+    assert [row["description"] for row in written(source, DAY, tmp_path)] == ["b", "c"]
+    assert pq.read_schema(tmp_path / "out" / "day.parquet").field("date").type == dates.type
 
 
 def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
@@ -194,9 +171,7 @@ texts = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\
         st.tuples(st.sampled_from([date(2026, 1, 1), DAY]), texts, texts), min_size=1, max_size=20
     )
 )
-@settings(
-    deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
     tmp_path: Path, rows: list[tuple[date, str | None, str | None]]
 ) -> None:
@@ -240,20 +215,16 @@ def test_data_that_tell_no_day_are_refused_with_the_ways_out(tmp_path: Path) -> 
     message = error_of(tmp_path / "all.csv", tmp_path)
     for way_out in ("date_column", "{date}", "directory", "transak-drift compare BASELINE TARGET"):
         assert way_out in message
-
-
-@pytest.mark.parametrize("cell", ["31.12.2025", "2026-02-30", "", "infinity", "2026-01-02x"])
-def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path, cell: str) -> None:
-    (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-02,a,1\n{cell},b,2\n")
-    message = error_of(tmp_path / "all.csv", tmp_path)
-    assert f"{tmp_path / 'all.csv'}, line 3: column 'date' holds {cell or None!r}" in message
-
-
-def test_a_date_column_of_numbers_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "all.parquet", date=[20260102], description=["a"], type=["1"])
-    assert "column 'date' of type BIGINT, which is no day" in error_of(
-        tmp_path / "all.parquet", tmp_path
-    )
+    message = error_of(tmp_path / "all.parquet", tmp_path)
+    assert "column 'date' of type BIGINT, which is no day" in message
+
+
+def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path) -> None:
+    for cell in ("31.12.2025", "2026-02-30", "", "infinity", "2026-01-02x"):
+        (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-02,a,1\n{cell},b,2\n")
+        message = error_of(tmp_path / "all.csv", tmp_path)
+        assert f"{tmp_path / 'all.csv'}, line 3: column 'date' holds {cell or None!r}" in message
 
 
 @pytest.mark.parametrize(
@@ -286,19 +257,17 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
     (tmp_path / "2026-01-02.csv").write_text(HEADER)
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}2026-01-01,a,1\n2026-01-04,a,1\n")
-    for source, days in (
-        (FileTransactions(str(tmp_path)), (DAY, date(2026, 1, 3))),
-        (FileTransactions(str(tmp_path / "all" / "all.csv")), (DAY, date(2026, 1, 3))),
-    ):
-        for day in days:
+    for location in (tmp_path, tmp_path / "all" / "all.csv"):
+        source = FileTransactions(str(location))
+        for day in (DAY, date(2026, 1, 3)):
             assert written(source, day, tmp_path) == []
             schema = pq.read_schema(tmp_path / "out" / "day.parquet")
             assert {"description", "type"} <= set(schema.names)
-        with pytest.raises(TransactionsError, match=r"2025-12-31 .days 2026-01-01 to"):
-            source.write_day(date(2025, 12, 31), tmp_path / "refused.parquet")
-        # A weekday after the last may only be late.
-        with pytest.raises(TransactionsError, match=r"2026-01-05 .days 2026-01-01 to"):
-            source.write_day(date(2026, 1, 5), tmp_path / "refused.parquet")
+        # Before the first day, and a weekday after the last, which may only be late.
+        for day in (date(2025, 12, 31), date(2026, 1, 5)):
+            with pytest.raises(TransactionsError, match=rf"{day} .days 2026-01-01 to"):
+                source.write_day(day, tmp_path / "refused.parquet")
+            assert not (tmp_path / "refused.parquet").exists()
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}")
     with pytest.raises(TransactionsError, match="no day is"):
         FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
@@ -307,13 +276,8 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
 def test_places_that_are_no_transactions_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
-    for location, expected in (
-        (tmp_path / "missing.csv", "does not exist"),
-        (tmp_path / "empty", "has no file named by a day"),
-        (tmp_path / "notes.txt", "neither Parquet nor CSV"),
-        ("gs://bucket/transactions.parquet", "is an address, not a path"),
-    ):
-        assert expected in error_of(location, tmp_path)
+    assert "has no file named by a day" in error_of(tmp_path / "empty", tmp_path)
+    assert "neither Parquet nor CSV" in error_of(tmp_path / "notes.txt", tmp_path)
 
 
 def test_two_files_of_one_day_are_refused(tmp_path: Path) -> None:
@@ -335,15 +299,19 @@ def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
     assert [row["description"] for row in written(source, date(2026, 12, 1), tmp_path)] == ["b"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "windows-1252", "utf-16", "cp850"])
 @pytest.mark.parametrize(
-    "line_ends", ["\n\n\n", "\r\n\r\n\r\n", "\r\n\n\r\n", "\n\r\n\n", "\r\r\r"]
+    ("encoding", "line_ends"),
+    [
+        ("utf-8", ("\n", "\n", "\n")),
+        ("utf-8-sig", ("\r\n", "\r\n", "\r\n")),
+        ("windows-1252", ("\r\n", "\n", "\r\n")),
+        ("utf-16", ("\n", "\r\n", "\n")),
+        ("cp850", ("\r", "\r", "\r")),
+    ],
 )
-def test_encodings_and_line_ends(tmp_path: Path, encoding: str, line_ends: str) -> None:
-    ends = line_ends.replace("\r\n", "x").replace("\r", "y").replace("\n", "z")
-    ends = [{"x": "\r\n", "y": "\r", "z": "\n"}[end] for end in ends]
+def test_encodings_and_line_ends(tmp_path: Path, encoding: str, line_ends: tuple[str, ...]) -> None:
     lines = ["description;type", 'Bäckerei;"a\nb"', "Zürich;2"]
-    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    text = "".join(line + end for line, end in zip(lines, line_ends, strict=True))
     (tmp_path / "2026-01-02.CSV").write_bytes(text.encode(encoding))
     (tmp_path / "._2026-01-02.csv").write_bytes(b"\0\5\x16\7 of another system")
     csv_format = CsvFormat(encoding=encoding, separator=";")
