@@ -39,36 +39,27 @@ def test_ids(pubsub: Workspace) -> None:
         pubsub.create_subscription(name, "1subscription")
 
 
-def test_missing_topic_is_not_found(pubsub: Workspace) -> None:
-    name = pubsub.topic_name("missing")
-    calls: list[Callable[[], object]] = [
-        lambda: pubsub.publisher.get_topic(topic=name),
-        lambda: pubsub.publisher.delete_topic(topic=name),
-        lambda: pubsub.publish(name, b"lost"),
-    ]
-    for call in calls:
-        with pytest.raises(NotFound, match="Topic not found"):
-            call()
-    with pytest.raises(NotFound, match="Subscription topic does not exist"):
-        pubsub.create_subscription(name)
-    with pytest.raises(NotFound, match="Dead letter topic not found"):
-        pubsub.create_pair(dead_letter_policy={"dead_letter_topic": name})
-
-
-def test_missing_subscription_is_not_found(pubsub: Workspace) -> None:
+def test_what_is_missing_is_not_found(pubsub: Workspace) -> None:
     topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, b"x")
     received = pubsub.pull(subscription)
-    name = pubsub.subscription_name("missing")
-    calls: list[Callable[[], object]] = [
-        lambda: pubsub.subscriber.get_subscription(subscription=name),
-        lambda: pubsub.subscriber.delete_subscription(subscription=name),
-        lambda: pubsub.pull_now(name),
-        lambda: pubsub.acknowledge(name, received),
-        lambda: pubsub.set_ack_deadline(name, received, 10),
-    ]
-    for call in calls:
-        with pytest.raises(NotFound):
+    topic, name = pubsub.topic_name("missing"), pubsub.subscription_name("missing")
+    calls: dict[Callable[[], object], str] = {
+        lambda: pubsub.publisher.get_topic(topic=topic): "Topic not found",
+        lambda: pubsub.publisher.delete_topic(topic=topic): "Topic not found",
+        lambda: pubsub.publish(topic, b"lost"): "Topic not found",
+        lambda: pubsub.create_subscription(topic, "two"): "Subscription topic does not exist",
+        lambda: pubsub.create_subscription(
+            pubsub.topic_name("topic-one"), "two", dead_letter_policy={"dead_letter_topic": topic}
+        ): "Dead letter topic not found",
+        lambda: pubsub.subscriber.get_subscription(subscription=name): "",
+        lambda: pubsub.subscriber.delete_subscription(subscription=name): "",
+        lambda: pubsub.pull_now(name): "",
+        lambda: pubsub.acknowledge(name, received): "",
+        lambda: pubsub.set_ack_deadline(name, received, 10): "",
+    }
+    for call, told in calls.items():
+        with pytest.raises(NotFound, match=told or None):
             call()
 
 
@@ -106,24 +97,20 @@ def test_settings_of_a_subscription_are_kept(pubsub: Workspace) -> None:
     assert pubsub.subscriber.get_subscription(subscription=requested.name) == requested
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("ack_deadline_seconds", -1),
-        ("ack_deadline_seconds", 601),
-        ("message_retention_duration", timedelta(seconds=5)),
-        ("message_retention_duration", timedelta(days=40)),
-        ("max_delivery_attempts", 4),
-        ("max_delivery_attempts", 101),
-    ],
-)
-def test_settings_out_of_bounds(pubsub: Workspace, setting: str, value: Any) -> None:
-    settings = {setting: value}
-    if setting == "max_delivery_attempts":
-        topic = pubsub.create_topic("dead-letters")
-        settings = {"dead_letter_policy": {"dead_letter_topic": topic, **settings}}
-    with pytest.raises((InvalidArgument, OutOfRange), match=setting.removesuffix("_seconds")):
-        pubsub.create_pair(**settings)
+def test_settings_out_of_bounds(pubsub: Workspace) -> None:
+    topic = pubsub.create_topic()
+    for setting, values in {
+        "ack_deadline_seconds": (-1, 601),
+        "message_retention_duration": (timedelta(seconds=5), timedelta(days=40)),
+        "max_delivery_attempts": (4, 101),
+    }.items():
+        for value in values:
+            settings: dict[str, Any] = {setting: value}
+            if setting == "max_delivery_attempts":
+                settings = {"dead_letter_policy": {"dead_letter_topic": topic, **settings}}
+            told = setting.removesuffix("_seconds")
+            with pytest.raises((InvalidArgument, OutOfRange), match=told):
+                pubsub.create_subscription(topic, **settings)
 
 
 @pytest.mark.parametrize("kind", ["topics", "subscriptions"])
@@ -141,30 +128,27 @@ def test_lists_come_in_pages_by_name(pubsub: Workspace, kind: str) -> None:
     assert list(method(project=f"projects/{pubsub.project[:-1]}")) == []
 
 
-def test_deleted_subscription_comes_back_empty(pubsub: Workspace) -> None:
+def test_deleted_subscription_comes_back_empty_and_one_outlives_its_topic(
+    pubsub: Workspace,
+) -> None:
     topic, name = pubsub.create_pair()
     pubsub.publish(topic, b"old")
     pubsub.subscriber.delete_subscription(subscription=name)
     with pytest.raises(NotFound):
         pubsub.pull_now(name)
     pubsub.create_subscription(topic)
-    assert pubsub.pull_now(name) == []
-
-
-def test_subscription_outlives_its_topic(pubsub: Workspace) -> None:
-    topic, subscription = pubsub.create_pair()
     pubsub.publish(topic, b"before")
     pubsub.publisher.delete_topic(topic=topic)
     with pytest.raises(NotFound):
         pubsub.publisher.get_topic(topic=topic)
-    found = pubsub.subscriber.get_subscription(subscription=subscription)
+    found = pubsub.subscriber.get_subscription(subscription=name)
     assert found.topic == "_deleted-topic_"
-    received = pubsub.pull(subscription)
+    received = pubsub.pull(name)
     assert [entry.message.data for entry in received] == [b"before"]
-    pubsub.acknowledge(subscription, received)
+    pubsub.acknowledge(name, received)
     assert pubsub.create_topic() == topic
     pubsub.publish(topic, b"after")
-    assert pubsub.pull_now(subscription) == []
+    assert pubsub.pull_now(name) == []
 
 
 @pytest.mark.parametrize("server", ["embedded"], indirect=True)

@@ -26,9 +26,10 @@ histories = st.lists(day_distances, max_size=25, unique_by=lambda day: day.day).
 
 
 @given(histories)
-def test_episodes_are_the_longest_spans_without_a_day_below(history: list[DayDistance]) -> None:
-    found = [(s.onset.day, s.last.day) for s in drift_episodes(history)]
-
+def test_episodes_are_the_longest_spans_without_a_day_below_with_their_peak(
+    history: list[DayDistance],
+) -> None:
+    found = drift_episodes(history)
     drifted = [day.day for day in history if day.drifted]
     quiet = [day.day for day in history if day.distance is not None and not day.drifted]
     spans = [
@@ -41,29 +42,19 @@ def test_episodes_are_the_longest_spans_without_a_day_below(history: list[DayDis
         for first, last in spans
         if not any((a, b) != (first, last) and a <= first and last <= b for a, b in spans)
     ]
-    assert found == sorted(longest)
-
-
-@given(histories)
-def test_each_episode_names_its_peak_and_only_the_newest_can_be_ongoing(
-    history: list[DayDistance],
-) -> None:
-    found = drift_episodes(history)
-    by_day = {day.day: day for day in history}
+    assert [(episode.onset.day, episode.last.day) for episode in found] == sorted(longest)
     for episode in found:
         within = [
             day
             for day in history
             if day.drifted and episode.onset.day <= day.day <= episode.last.day
         ]
+        assert (episode.onset, episode.last) == (within[0], within[-1])
         greatest = max(day.distance or 0.0 for day in within)
-        assert episode.peak.distance == greatest
-        assert episode.peak.day == min(d.day for d in within if d.distance == greatest)
-        assert by_day[episode.onset.day] == episode.onset
-    newest = max((d for d in history if d.distance is not None), key=lambda d: d.day, default=None)
-    assert [s.ongoing for s in found] == [False] * (len(found) - 1) + (
-        [newest is not None and newest.drifted] if found else []
-    )
+        assert episode.peak == next(day for day in within if day.distance == greatest)
+    assert [episode.ongoing for episode in found] == [
+        not any(day > episode.last.day for day in quiet) for episode in found
+    ]
 
 
 @pytest.mark.parametrize(

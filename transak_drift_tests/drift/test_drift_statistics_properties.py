@@ -29,8 +29,6 @@ values = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 value_counts = st.dictionaries(values, st.integers(1, 10**12), min_size=1, max_size=30)
 categoricals = st.builds(CategoricalStatistics, value_counts, st.integers(0, 10**12))
 finite = st.floats(allow_nan=False, allow_infinity=False)
-finites = st.lists(finite, min_size=1).map(numerical)
-moderate = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 cells = st.none() | st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1.0])
 numericals = st.lists(cells).map(numerical).filter(lambda found: found.present > 0)
 
@@ -52,25 +50,23 @@ def test_the_distance_of_categorical_features_is_that_of_numpy(
     assert distance(baseline, baseline) == 0
 
 
-@given(categoricals, categoricals, st.randoms(use_true_random=False))
-def test_order_of_values_changes_nothing(
-    baseline: CategoricalStatistics, target: CategoricalStatistics, random: Random
-) -> None:
-    shuffled = list(baseline.counts.items())
-    random.shuffle(shuffled)
-    reordered = replace(baseline, counts=dict(shuffled))
-    assert top_contributors(reordered, target) == top_contributors(baseline, target)
-
-
-@given(st.one_of(st.tuples(categoricals, categoricals), st.tuples(numericals, numericals)))
-def test_contributors_are_sorted_and_complete(
-    pair: tuple[FeatureStatistics, FeatureStatistics],
+@given(
+    st.one_of(st.tuples(categoricals, categoricals), st.tuples(numericals, numericals)),
+    st.randoms(use_true_random=False),
+)
+def test_contributors_are_sorted_and_complete_whatever_the_order_of_values(
+    pair: tuple[FeatureStatistics, FeatureStatistics], random: Random
 ) -> None:
     everything = top_contributors(*pair, limit=10_000)
     changes = [contributor.change for contributor in everything]
     assert [abs(change) for change in changes] == sorted(map(abs, changes), reverse=True)
     assert math.fsum(changes) == pytest.approx(0, abs=TOLERANCE)
     assert top_contributors(*pair, limit=2) == everything[:2]
+    if isinstance(pair[0], CategoricalStatistics):
+        shuffled = list(pair[0].counts.items())
+        random.shuffle(shuffled)
+        reordered = replace(pair[0], counts=dict(shuffled))
+        assert top_contributors(reordered, pair[1], limit=2) == everything[:2]
 
 
 @given(numericals, numericals)
@@ -85,11 +81,6 @@ def test_divergence_is_symmetric_and_alignment_loses_no_mass(
     assert math.fsum(share for _, _, share in aligned) == pytest.approx(1, rel=TOLERANCE)
 
 
-@given(finites)
-def test_divergence_of_finite_values_to_themselves_is_0(statistics: NumericalStatistics) -> None:
-    assert distance(statistics, statistics) == 0
-
-
 @given(finite, finite)
 def test_edges_ascend_from_the_minimum_to_the_maximum(first: float, second: float) -> None:
     low, high = min(first, second), max(first, second)
@@ -98,13 +89,7 @@ def test_edges_ascend_from_the_minimum_to_the_maximum(first: float, second: floa
     assert (edges[0], edges[-1]) == (low, high)
     assert all(before < after for before, after in pairwise(edges))
     assert len(edges) <= 11
-
-
-@given(moderate, moderate)
-def test_edges_are_those_of_numpy(first: float, second: float) -> None:
-    low, high = min(first, second), max(first, second)
-    assume(low < high)
-    assert equal_width_edges(low, high) == tuple(np.linspace(low, high, 11))
+    assert distance(numerical([low, high]), numerical([low, high])) == 0
 
 
 @given(st.dictionaries(values, categoricals | numericals, max_size=4))
