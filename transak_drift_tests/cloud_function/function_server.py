@@ -16,7 +16,6 @@ from cloudevents.conversion import to_binary, to_structured
 from cloudevents.http import CloudEvent
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-ENTRY_POINT = "handle_drift_message"
 _START_SECONDS = 60
 _ANSWER_SECONDS = 60
 
@@ -33,7 +32,7 @@ class FunctionServer:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "functions_framework"),
-                    *("--source", "main.py", "--target", ENTRY_POINT),
+                    *("--source", "main.py", "--target", "handle_drift_message"),
                     *("--signature-type", "cloudevent"),
                     *("--host", self._address[0], "--port", str(self._address[1])),
                 ],

@@ -15,9 +15,8 @@ from transak_drift.cloud_function.drift_message_handler import write_entry
 from transak_drift.config.errors import ConfigError
 from transak_drift_tests.cloud_function.conftest import Deployment
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
-from transak_drift_tests.cloud_function.function_server import ENTRY_POINT
 from transak_drift_tests.cloud_function.imported_packages import check_imports
-from transak_drift_tests.config.configurations import REPOSITORY, document
+from transak_drift_tests.config.configurations import document
 
 
 def test_the_archive_holds_what_it_imports_and_installs_the_rest(tmp_path: Path) -> None:
@@ -130,8 +129,3 @@ def test_a_log_entry_is_one_line_whatever_it_says(capsys: pytest.CaptureFixture[
     entry = json.loads(line)
     assert entry.pop("message").startswith('two\nlines "\u2028é"\nValueError: two')
     assert entry == {"severity": "ERROR", "reason": "a\nb"}
-
-
-def test_terraform_names_the_entry_point() -> None:
-    text = (REPOSITORY / "terraform" / "cloud_function.tf").read_text(encoding="utf-8")
-    assert f'entry_point = "{ENTRY_POINT}"' in text

@@ -103,6 +103,12 @@ def test_a_job_that_carries_its_target_alone_is_read_whole(cloud: Cloud) -> None
         ("amount", 0.0, 0.5, "jensen_shannon_divergence"),
         ("weekday", 0.0, 0.25, "l_infinity"),
     ]
+    assert [
+        (c.value, c.baseline_share, c.target_share) for c in result.features[0].contributors
+    ] == [
+        ("Coop", 1.0, 0.6),
+        ("Migros", 0.0, 0.4),
+    ]
     assert (result.baseline_name, result.baseline_rows, result.target_rows) == (BASELINE, 10, 10)
     assert "Vertex AI" in result.method
     assert result.alerts[0].startswith("description: The l_infinity distance 0.4 is above")

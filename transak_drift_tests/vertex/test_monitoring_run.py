@@ -149,24 +149,6 @@ def test_only_a_failed_job_is_followed_by_another(cloud: Cloud) -> None:
     assert result.drifted == ()
 
 
-def test_distances_thresholds_and_contributors_are_those_of_the_data(cloud: Cloud) -> None:
-    result = cloud.monitor_day()
-    description, kind = result.features
-    assert (description.feature, kind.feature) == ("description", "type")
-    assert description.distance == pytest.approx(0.4, abs=1e-12)
-    assert kind.distance == pytest.approx(0.05, abs=1e-12)
-    assert (description.metric, description.threshold) == ("l_infinity", 0.3)
-    assert [(c.value, c.baseline_share, c.target_share) for c in description.contributors] == [
-        ("Coop", 0.5, 0.9),
-        ("Migros", 0.5, 0.1),
-    ]
-    assert (result.day, result.baseline_rows, result.target_rows) == (DAY, 100, 100)
-    assert result.baseline_name == BASELINE
-    assert [feature.feature for feature in result.drifted] == ["description"]
-    (alert,) = result.alerts
-    assert alert.startswith("description: The l_infinity distance 0.4 is above")
-
-
 def test_a_numerical_feature_has_its_divergence_and_buckets(cloud: Cloud) -> None:
     config = cloud_config(drift_thresholds={"amount": 0.1}, feature_types={"amount": "numerical"})
     target = [{"amount": number % 10 if number % 2 else 9} for number in range(100)]
