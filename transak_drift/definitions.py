@@ -69,15 +69,9 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
             sensors.append(build_drift_notification_sensor(config, settings))
         queue = (config.project_id, config.trigger_subscription)
         queues.setdefault(queue, []).append((config, jobs[-1]))
-    if by_message:
-        sensors += [
-            build_drift_message_sensor(
-                [config for config, _ in sharing],
-                [job for _, job in sharing],
-                interval,
-            )
-            for sharing in queues.values()
-        ]
+    for sharing in queues.values() if by_message else ():
+        models, trainings = zip(*sharing, strict=True)
+        sensors.append(build_drift_message_sensor(models, trainings, interval))
     shared = dg.Definitions(
         assets=[asset for config in configs for asset in training_assets(config, kinds)],
         asset_checks=[build_message_way_check(config) for config in configs],
@@ -98,9 +92,8 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
 
 def platform_resource(settings: Settings) -> PlatformResource:
     """Return the platform that the settings pick; nothing is opened yet."""
-    if settings.platform == "gcp":
-        return gcp_platform_resource(settings)
-    return local_platform_resource(settings)
+    on_gcp = settings.platform == "gcp"
+    return gcp_platform_resource(settings) if on_gcp else local_platform_resource(settings)
 
 
 def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:

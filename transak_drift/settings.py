@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     """Password of the login at the mail server."""
 
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
-        """Read the configurations of all monitored models, with the overrides of the environment.
+        """Read the configurations of all models, as the environment changes them.
 
         A ConfigError lists every fault.
         """
@@ -143,15 +143,12 @@ class Settings(BaseSettings):
             changes["transactions"] = self.transactions
         config = config.model_copy(update=changes)
         own_data = self.platform == "local" and config.transactions is not None
-        if own_data and "start_date" not in config.model_fields_set:
-            return config.model_copy(update={"start_date": _first_day(config)})
-        return config
+        if not own_data or "start_date" in config.model_fields_set:
+            return config
+        return config.model_copy(update={"start_date": _first_day(config)})
 
     def load_config(self, model_name: str | None = None) -> MonitoringConfig:
-        """Read the configuration of the model with that `model_name` or `asset_prefix`.
-
-        Without a name, of the only one.
-        """
+        """Read the configuration of the model of that name or prefix, or of the only model."""
         configs = self.load_configs()
         if model_name is None and len(configs) == 1:
             return configs[0]

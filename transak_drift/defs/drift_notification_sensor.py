@@ -1,12 +1,9 @@
 """Sensor: people are told of each drift event, and of what became of it.
 
-It reads what the trigger recorded and how trainings ended, and changes nothing of it, so that a
-channel that is out of order holds up no training. Each channel is at its own place: one that is out
-of order is tried again at the next tick and misses nothing, and the others hear nothing twice.
-
-In ordinary operation each notification is sent exactly once. A process that dies after sending and
-before its cursor is stored, or a time-out that hides what the service has taken, sends the same
-again; an e-mail has the same Message-ID then, a message in Slack is there twice.
+It only reads what the trigger recorded and how trainings ended, so that it holds up no training.
+Each channel is at its own place: one that is out of order is tried again at the next tick and
+misses nothing, and the others hear nothing twice. A process that dies after sending and before its
+cursor is stored sends the same again; an e-mail has the same Message-ID then.
 """
 
 from __future__ import annotations
@@ -47,11 +44,7 @@ MAX_SENT = 4_000
 
 # Set by Dagster on a failed run that its daemon runs again by itself.
 _WILL_RETRY = {"dagster/will_retry": "true"}
-_ENDED = [
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-]
+_ENDED = [dg.DagsterRunStatus(status) for status in ("SUCCESS", "FAILURE", "CANCELED")]
 # The clock of the process that records a step or ends a run may be so far behind.
 _CLOCK_DIFFERENCE = timedelta(hours=1)
 # Observations that a tick reads, and seconds after which it sends nothing more; the rest follows.

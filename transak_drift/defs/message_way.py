@@ -34,7 +34,8 @@ def build_message_way_check(config: MonitoringConfig) -> dg.AssetChecksDefinitio
     ) -> dg.AssetCheckResult:
         inbox = Inbox()
         catch_up(context.instance, key, inbox, time.monotonic() + _READING_SECONDS)
-        return dg.AssetCheckResult(**_evaluation(inbox, config, platform, datetime.now(UTC)))
+        late = _late(inbox, config, datetime.now(UTC))
+        return dg.AssetCheckResult(**_evaluation(late, config, platform))
 
     return messages_arrive
 
@@ -42,16 +43,13 @@ def build_message_way_check(config: MonitoringConfig) -> dg.AssetChecksDefinitio
 def way_checks(
     inbox: Inbox, config: MonitoringConfig, platform: PlatformResource, now: datetime
 ) -> list[dg.AssetCheckEvaluation]:
-    """Evaluate the check where its outcome changes: once when messages stay away, once after.
-
-    The inbox remembers the outcome; the platform may read the entry's true shape from the log.
-    """
-    if bool(_late(inbox, config, now)) == inbox.way_is_broken:
+    """Evaluate the check where its outcome, which the inbox remembers, changes."""
+    late = _late(inbox, config, now)
+    if bool(late) == inbox.way_is_broken:
         return []
-    inbox.way_is_broken = not inbox.way_is_broken
-    key = ModelNames.of(config).asset(DRIFT_EVENT)
-    evaluation = _evaluation(inbox, config, platform, now)
-    return [dg.AssetCheckEvaluation(asset_key=key, check_name=CHECK_NAME, **evaluation)]
+    inbox.way_is_broken = bool(late)
+    key, found = ModelNames.of(config).asset(DRIFT_EVENT), _evaluation(late, config, platform)
+    return [dg.AssetCheckEvaluation(asset_key=key, check_name=CHECK_NAME, **found)]
 
 
 def _late(inbox: Inbox, config: MonitoringConfig, now: datetime) -> list[str]:
@@ -60,9 +58,8 @@ def _late(inbox: Inbox, config: MonitoringConfig, now: datetime) -> list[str]:
 
 
 def _evaluation(
-    inbox: Inbox, config: MonitoringConfig, platform: PlatformResource, now: datetime
+    late: list[str], config: MonitoringConfig, platform: PlatformResource
 ) -> dict[str, Any]:
-    late = _late(inbox, config, now)
     description = "a message came of the newest drift"
     metadata = {"drift events": dg.MetadataValue.text(", ".join(late[-20:]) or "none")}
     if late:

@@ -135,10 +135,10 @@ def check_evaluations(
 def storable(
     instance: dg.DagsterInstance, evaluations: Iterable[dg.AssetCheckEvaluation]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Make evaluations outside of runs such that the instance takes them all.
+    """Leave the day out of evaluations that the instance would not take.
 
-    Dagster stores one evaluation outside of runs for each check and partition, and raises at the
-    next: a day that is evaluated again, as after a failed job, has its evaluation without the day.
+    Outside of runs it stores one for each check and partition, and raises at the next, as of a day
+    that is evaluated again after a failed job.
     """
     # No public name says of which partition an evaluation is asked for.
     from dagster._core.event_api import PartitionKeyFilter

@@ -168,6 +168,9 @@ def _window_end(text: str) -> datetime:
 def _trained_metadata(
     names: ModelNames, result: TrainingResult, request: TrainingRequest
 ) -> dict[str, Any]:
+    evaluation = [
+        (name, value, result.champion_metrics.get(name)) for name, value in result.metrics.items()
+    ]
     metadata: dict[str, Any] = {
         "version": result.version,
         "promoted": result.promoted,
@@ -178,13 +181,7 @@ def _trained_metadata(
         "drift event": request.drift_event_key or "none: started by a person",
         **_data_metadata(result),
         "training rows": result.training_rows,
-        "evaluation": table(
-            ("metric", "challenger", "champion"),
-            [
-                (name, value, result.champion_metrics.get(name))
-                for name, value in result.metrics.items()
-            ],
-        ),
+        "evaluation": table(("metric", "challenger", "champion"), evaluation),
         **{name: float(value) for name, value in result.metrics.items()},
     }
     if result.warnings:

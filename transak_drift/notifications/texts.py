@@ -42,11 +42,7 @@ _CUT = "\n…"
 _TOLD = {
     OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
     OutcomeKind.HELD: ("decided", "the training is held", "held because"),
-    OutcomeKind.SUPERSEDED: (
-        "settled",
-        "superseded, no training of its own",
-        "superseded because",
-    ),
+    OutcomeKind.SUPERSEDED: ("settled", "superseded, no training of its own", "superseded because"),
 }
 
 

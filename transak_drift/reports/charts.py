@@ -38,13 +38,9 @@ class Chart:
 
     def inline(self) -> Markup:
         """Return the SVG for a page that has the style of charts and its colors."""
-        return Markup(
-            '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{shapes}</svg>'
-        ).format(
-            width=WIDTH,
-            height=self.height,
-            label=sanitize_line(self.description),
-            shapes=self.shapes,
+        label = sanitize_line(self.description)
+        return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+            WIDTH, self.height, label, self.shapes
         )
 
 
@@ -87,15 +83,12 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
     def y(distance: float) -> float:
         return round(bottom - (bottom - top) * min(distance, limit) / limit, 1)
 
+    promotions = [promotion.day for promotion in history.promotions]
     shapes = _macros().history(
         days,
         ticks=[round(tick * number, 6) for number in range(int(limit / tick + 1e-9) + 1)],
         dates=dates,
-        promotions=[
-            promotion.day
-            for promotion in history.promotions
-            if first <= promotion.day <= last + timedelta(days=1)
-        ],
+        promotions=[day for day in promotions if first <= day <= last + timedelta(days=1)],
         x=x,
         y=y,
         left=left,

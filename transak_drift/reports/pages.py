@@ -12,9 +12,11 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from transak_drift.drift.drift_history import DriftHistory, RecordedDay
-from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
-from transak_drift.reports.charts import feature_chart, history_chart, templates
+from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.sanitize import sanitize_line
 
 MAX_DAYS = 90
@@ -28,15 +30,13 @@ _METRIC_NAMES = {
 
 def drift_report_page(result: MonitoringResult) -> str:
     """Write the report of a monitoring run; its texts may hold anything."""
-    return (
-        templates()
-        .get_template("report_page.html.j2")
-        .render(
-            result=result,
-            drifted=", ".join(sanitize_line(feature.feature) for feature in result.drifted),
-            without_data=[item for item in result.features if item.distance is None],
-            features=[_result_view(feature) for feature in result.features],
-        )
+    return _render(
+        "report_page.html.j2",
+        result=result,
+        drifted=", ".join(sanitize_line(feature.feature) for feature in result.drifted),
+        without_data=[item for item in result.features if item.distance is None],
+        metric_names=_METRIC_NAMES,
+        charts={feature.feature: _inline(feature_chart(feature)) for feature in result.features},
     )
 
 
@@ -46,42 +46,32 @@ def drift_history_page(model_name: str, history: DriftHistory, features: Sequenc
     It links to each day's report page: by address on gcp, by the file's name on the local platform,
     where both lie in one directory.
     """
-    return (
-        templates()
-        .get_template("history_page.html.j2")
-        .render(
-            model=model_name,
-            features=[_history_view(history, feature) for feature in features],
-            promotions=list(reversed(history.promotions))[:MAX_EPISODES],
-            number_of_days=f"{len(history.days):,}",
-            days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
-        )
+    return _render(
+        "history_page.html.j2",
+        model=model_name,
+        features=[_history_view(history, feature) for feature in features],
+        promotions=list(reversed(history.promotions))[:MAX_EPISODES],
+        number_of_days=f"{len(history.days):,}",
+        days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
     )
 
 
-def _result_view(feature: FeatureDrift) -> dict[str, Any]:
-    chart = feature_chart(feature)
-    return {
-        "name": feature.feature,
-        "metric": _METRIC_NAMES.get(feature.metric, feature.metric),
-        "distance": "–" if feature.distance is None else f"{feature.distance:.4f}",
-        "threshold": f"{feature.threshold:g}",
-        "verdict": feature.verdict,
-        "note": feature.note,
-        "contributors": feature.contributors,
-        "chart": chart and chart.inline(),
-    }
+def _render(template: str, **values: Any) -> str:
+    return templates().get_template(template).render(**values)
+
+
+def _inline(chart: Chart | None) -> Markup | None:
+    return chart.inline() if chart else None
 
 
 def _history_view(history: DriftHistory, feature: str) -> dict[str, Any]:
     episodes = history.episodes(feature)
-    chart = history_chart(history, feature)
     return {
         "name": feature,
         "summary": history.summary(feature),
         "ongoing": bool(episodes) and episodes[-1].ongoing,
         "episodes": list(reversed(episodes))[:MAX_EPISODES],
-        "chart": chart and chart.inline(),
+        "chart": _inline(history_chart(history, feature)),
     }
 
 
@@ -92,10 +82,7 @@ def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
             cells.append(("absent", "–"))
         else:
             cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}"))
-    return {"day": day.day, "cells": cells, "page": _link(day.page)}
-
-
-def _link(page: str | None) -> str | None:
-    if page is None or page.startswith("https://"):
-        return page
-    return quote(PurePath(page).name)
+    page = day.page
+    if page is not None and not page.startswith("https://"):
+        page = quote(PurePath(page).name)
+    return {"day": day.day, "cells": cells, "page": page}
