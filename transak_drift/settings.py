@@ -176,14 +176,15 @@ def load_settings() -> Settings:
 def _first_day(config: MonitoringConfig) -> date:
     """Return the first day of the user's own transactions."""
     # DuckDB takes a moment to import; only the user's own data need it this early.
-    from transak_drift.local.file_transactions import TransactionsError, own_transactions
+    from transak_drift.local.dataset_files import DatasetError
+    from transak_drift.local.file_transactions import own_transactions
 
     problem, fix = "has no rows", "add transactions"
     try:
         days = own_transactions(config).days()
         if days:
             return min(days)
-    except TransactionsError as error:
+    except DatasetError as error:
         problem, fix = error.problem, error.fix
     fault = ConfigFault("transactions", config.transactions, problem, fix)
     raise ConfigError("the configuration", [fault])

@@ -38,9 +38,6 @@ def canonical_text(text: str) -> str:
 
     So the text "1.50" of CSV and the decimal 1.50, the float 1.5 and the text "1.5" of Parquet are
     one value, and an integer is that integer also where pandas made a float of it.
-
-    Args:
-        text: a cell of CSV, a text, or a typed value as DuckDB casts it to VARCHAR.
     """
     if text[:1] not in _FIRST_CHARACTERS:
         return text

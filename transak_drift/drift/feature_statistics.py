@@ -20,12 +20,7 @@ class FeatureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
 class CategoricalStatistics:
-    """How often each value of a categorical feature occurs.
-
-    Args:
-        counts: rows by value, each as `canonical_text` writes it.
-        missing: rows without a value: null or the empty text.
-    """
+    """Rows by value, as `canonical_text` writes it; null and the empty text are missing."""
 
     counts: dict[str, NonNegativeInt]
     missing: NonNegativeInt = 0
@@ -42,15 +37,9 @@ class CategoricalStatistics:
 class NumericalStatistics:
     """Distribution of a numerical feature: TFDV's STANDARD histogram, and what is not finite.
 
-    Args:
-        edges: edges of the buckets of the finite values, ascending; the value twice where all
-            finite values are equal; empty without a finite value.
-        counts: finite values in each bucket, one fewer than `edges`; the last bucket includes
-            its upper edge, the others do not. They need not be whole, since sketches estimate.
-        negative_infinities: values that are -inf.
-        positive_infinities: values that are +inf.
-        nan: values that are NaN; a NaN is present, unlike a null.
-        missing: rows without a value (null).
+    The edges of the buckets ascend; they are the value twice where all finite values are equal, and
+    empty without a finite value. The last bucket includes its upper edge, the others do not. Counts
+    need not be whole, since sketches estimate. A NaN is present, unlike a null, which is missing.
 
     Raises:
         ValueError: edges and counts do not go together, or a count is negative.

@@ -52,14 +52,9 @@ Distance = Annotated[float, AfterValidator(_at_most_one)]
 class FeatureDrift(BaseModel, extra="forbid", frozen=True):
     """What a monitoring run found of one feature.
 
-    Args:
-        feature: its name.
-        metric: `l_infinity` or `jensen_shannon_divergence`.
-        distance: distance between target and baseline dataset in [0, 1], or None where one of
-            them has no present value.
-        threshold: greatest allowed distance.
-        contributors: the values whose share changed most, greatest change first.
-        note: why there is no distance, or an empty string.
+    The metric is `l_infinity` or `jensen_shannon_divergence`. The distance, in [0, 1], is None
+    where one of the datasets has no present value; the note says why. The contributors are the
+    values whose share changed most, the greatest change first.
     """
 
     feature: str
@@ -91,17 +86,10 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
 class MonitoringResult(BaseModel, extra="forbid", frozen=True):
     """What one monitoring run found.
 
-    Args:
-        job_name: resource name of the ModelMonitoringJob.
-        day: the last day (UTC) of the target dataset.
-        baseline_name: what the day was compared with, for people.
-        baseline_rows: rows of the baseline dataset, or None where the platform does not say.
-        target_rows: rows of the target dataset, or None where the platform does not say.
-        features: one entry for each monitored feature, in the order of the configuration.
-        alerts: alerts that the platform itself raised, for people.
-        method: who computed the distances and how, for people; empty where that is not known.
-        window_start: start of the target dataset's window, UTC; None where it is not known.
-        window_end: end (exclusive) of the window, UTC; None where the window is the whole day.
+    The day is the last (UTC) of the target dataset; the window's start is None where it is not
+    known, its end (exclusive) where it is the whole day. The features are in the order of the
+    configuration. Rows are None where the platform does not say them. For people are the alerts
+    that the platform itself raised, and the method: who computed the distances and how.
     """
 
     job_name: str

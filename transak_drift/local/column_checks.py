@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -88,12 +88,15 @@ def _is_no_number_or_code(column: Column) -> str:
     return f"({column.is_no_number()} OR {_is_code(column)})"
 
 
-def raise_for_number(reader: DatasetReader, files: Sequence[TabularFiles], name: str) -> None:
-    """Raise for the first cell of a column that should be a number and is not."""
-    declared = declare_kind(name, '"categorical"')
-    fix = f"correct it, or leave it empty, or {declared}"
-    for group in files:
-        raise_for_value(reader, group, name, Column.is_no_number, "which is no number", fix)
+def raise_for_number(
+    reader: DatasetReader, files: Sequence[TabularFiles], kinds: Mapping[str, FeatureKind]
+) -> None:
+    """Raise for the first cell of a numerical column that is no number."""
+    for name in (name for name, kind in kinds.items() if kind is FeatureKind.NUMERICAL):
+        declared = declare_kind(name, '"categorical"')
+        fix = f"correct it, or leave it empty, or {declared}"
+        for group in files:
+            raise_for_value(reader, group, name, Column.is_no_number, "which is no number", fix)
 
 
 def raise_for_value(

@@ -13,6 +13,7 @@ from transak_drift.platform import PlatformError
 
 _KNOWN = ".parquet, .csv or .csv.gz"
 _DATE = "{date}"
+_BASELINE = "baseline"
 _ISO_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _ANY_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _LAYOUTS = (
@@ -24,10 +25,10 @@ _LAYOUTS = (
 class DatasetError(PlatformError):
     """A dataset that cannot be read or measured: what is wrong and where, and what to do."""
 
-    def __init__(self, problem: str, fix: str) -> None:
+    def __init__(self, problem: str, fix: str, setting: str = "") -> None:
         self.problem = problem
         self.fix = fix
-        super().__init__(f"{problem}; fix: {fix}")
+        super().__init__(f"{setting}{problem}; fix: {fix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,7 @@ def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
     A source is a file, a directory (searched with all below it) or a glob pattern, a local one.
     Files and directories whose names begin with `.` or `_` count only where named.
     """
-    found = tuple(dict.fromkeys(path for source in sources for path in _files_of(str(source))))
-    if not found:
-        raise DatasetError("the dataset names no source", "name a Parquet or CSV file")
-    return found
+    return tuple(dict.fromkeys(path for source in sources for path in _files_of(str(source))))
 
 
 def find_days(location: str) -> DailyFiles | tuple[Path, ...]:
@@ -152,16 +150,14 @@ def _files_by_name(directory: Path) -> DailyFiles:
         (path.name.removeprefix("date="), tuple(_data_in(path, "*")))
         for path in sorted(directory.glob("date=*"))
     ]
-    found: dict[date | str, tuple[Path, ...]] = {}
+    found: dict[str, tuple[Path, ...]] = {}
     for name, files in named:
-        key = _as_date(name) or (name == "baseline" and name)
-        if not files or not key:
-            continue
-        if key in found:
-            problem = f"{directory} has {key} twice: {found[key][0]} and {files[0]}"
-            raise DatasetError(problem, "keep one of them")
-        found[key] = files
-    days = {key: files for key, files in found.items() if isinstance(key, date)}
-    if not days:
+        if files and (name == _BASELINE or _as_date(name)):
+            if name in found:
+                problem = f"{directory} has {name} twice: {found[name][0]} and {files[0]}"
+                raise DatasetError(problem, "keep one of them")
+            found[name] = files
+    baseline = found.pop(_BASELINE, None)
+    if not found:
         raise DatasetError(f"{directory} has no file named by a day", _LAYOUTS)
-    return DailyFiles(dict(sorted(days.items())), found.get("baseline"))
+    return DailyFiles({date.fromisoformat(day): found[day] for day in sorted(found)}, baseline)

@@ -47,14 +47,11 @@ def scan_statistics(
 ) -> DatasetStatistics:
     """Compute the statistics of a dataset, in the order of its features.
 
-    Args:
-        sources: Parquet or CSV files (.parquet, .csv, .csv.gz), directories of them, or glob
-            patterns; formats and orders of columns may be mixed.
-        features: how each feature is measured; None decides it by the column, as for a baseline,
-            see `transak_drift.local.column_checks.decide_kind`. Categories are counted by their
-            canonical text; the buckets of a numerical feature are those of
-            numpy.histogram(values, bins=10) over its finite values as 64-bit floats.
-        csv_format: the form of CSV files; by default RFC 4180 in UTF-8.
+    Sources are Parquet or CSV files (.parquet, .csv, .csv.gz), directories of them, or glob
+    patterns; formats and orders of columns may be mixed. A feature of kind None is measured as its
+    column decides, see `column_checks.decide_kind`. Categories are counted by their canonical text;
+    the buckets of a numerical feature are those of numpy.histogram(values, bins=10) over its finite
+    values as 64-bit floats.
 
     Raises:
         DatasetError: a source is missing or unreadable, lacks a column, or has a cell that is no
@@ -81,9 +78,7 @@ def scan_statistics(
             with ThreadPoolExecutor(2) as pool:
                 found = dict(zip(kinds, pool.map(measure, kinds), strict=True))
         except duckdb.ConversionException:
-            for name, kind in kinds.items():
-                if kind is FeatureKind.NUMERICAL:
-                    raise_for_number(reader, files, name)
+            raise_for_number(reader, files, kinds)
             raise
         rows = reader.count_rows(files)
     try:

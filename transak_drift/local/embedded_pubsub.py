@@ -49,15 +49,11 @@ class EmbeddedPubSub(AbstractContextManager):
 def ensure_embedded_pubsub(state_directory: Path, *, grace_seconds: float = 15.0) -> EmbeddedPubSub:
     """Return the server of a state directory; start it when none runs.
 
-    Of many processes that call this at once exactly one starts the server. The server is a process
-    of its own session: it outlives the one that started it as long as others use it. Its port stays
-    the same across restarts as long as no other program takes it.
+    Of many processes that call this at once exactly one starts the server, a process of its own
+    session. Its port stays the same across restarts as long as no other program takes it. The
+    directory, made when missing, holds the server's data, log and locks.
 
-    The directory, made when missing, holds the server's data, log and locks. A server started by
-    this call stays for the grace period without users.
-
-    Raises:
-        PlatformError: the server did not start in time; the message has the end of its log.
+    A PlatformError with the end of the log tells that the server did not start in time.
     """
     directory = state_directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)

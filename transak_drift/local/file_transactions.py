@@ -34,14 +34,6 @@ _ISO_8601 = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?\s*"
 _DAY = '"transak_drift day of the row"'
 
 
-class TransactionsError(DatasetError):
-    """Transactions that cannot be read as `transactions` names them."""
-
-    def __init__(self, location: str, error: DatasetError) -> None:
-        super().__init__(f"transactions = {location!r}: {error.problem}", error.fix)
-        self.problem = error.problem
-
-
 @dataclass(frozen=True, slots=True)
 class FileTransactions:
     """Transactions in files of the user's.
@@ -55,7 +47,7 @@ class FileTransactions:
       stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
 
     Every file must have the required columns. Each value is kept as it stands in its file, those of
-    CSV as text. What cannot be read as the location says is a TransactionsError.
+    CSV as text. What cannot be read as the location says is a DatasetError.
     """
 
     location: str
@@ -76,7 +68,7 @@ class FileTransactions:
     def write_day(self, day: date, destination: Path) -> int:
         """Write a day's transactions to a Parquet file, which appears whole or not at all.
 
-        Returned are its rows; 0 of a day without bookings, such as a Sunday. A TransactionsError
+        Returned are its rows; 0 of a day without bookings, such as a Sunday. A DatasetError
         tells that the data begin on a later day, or end before the day, a weekday.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
@@ -110,7 +102,8 @@ class FileTransactions:
             with open_reader(self.csv_format) as reader:
                 yield reader
         except DatasetError as error:
-            raise TransactionsError(self.location, error) from error
+            setting = f"transactions = {self.location!r}: "
+            raise DatasetError(error.problem, error.fix, setting) from error
 
     def _write(
         self, reader: DatasetReader, paths: Sequence[Path], destination: Path, day: date | None

@@ -57,7 +57,7 @@ class LocalTraining:
         return Dataset(str(path), self.source.write_day(day, path))
 
     def _day(self, day: date) -> Path:
-        """Return a day's file, written first where it is missing or another form of CSV is set."""
+        """Return a day's file, written where it is missing or another form of CSV is set."""
         path = self.state.transactions(day)
         if not path.exists() or not is_current(path, self.state.config.csv):
             self.land_day(day)

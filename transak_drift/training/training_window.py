@@ -20,14 +20,12 @@ def select_training_days(
 
     The run goes back through the available days and ends before the first that drifts against
     the event's, so it is one day long after an abrupt change and reaches `max_days` in quiet
-    times. A day without transactions (a bank holiday, say) is passed over.
+    times. A day without transactions (a bank holiday, say) is passed over; one without values of a
+    feature differs.
 
-    Args:
-        event_day: the day whose data drifted; it is always part of the result.
-        candidates: the days that have data, in any order; days after `event_day` are ignored.
-        statistics_of: the statistics of a day, each asked for at most once, newest first.
-        thresholds: greatest allowed distance by feature. Days without values differ.
-        max_days: calendar days that the run spans at most, the event's day included; at least 1.
+    The candidates are the days that have data, in any order. The statistics of a day are asked for
+    at most once, newest first. The run spans at most `max_days` calendar days, at least 1, the
+    event's day included, which is always part of it.
     """
     event = statistics_of(event_day)
     # Not `event_day - (max_days - 1)`: that day may lie before the calendar's first.

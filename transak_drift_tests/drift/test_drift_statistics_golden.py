@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
-from transak_drift.drift.drift_statistics import top_contributors
+from transak_drift.drift.drift_statistics import (
+    bucket_shares,
+    jensen_shannon_divergence,
+    top_contributors,
+)
 from transak_drift.drift.feature_statistics import NumericalStatistics
-from transak_drift.drift.histogram import bucket_shares, jensen_shannon_divergence
 from transak_drift_tests.drift.datasets import categorical, distance, numerical
 
 TOLERANCE = 1e-9

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from transak_drift.drift.drift_statistics import top_contributors
+from transak_drift.drift.drift_statistics import bucket_shares, top_contributors
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
     FeatureStatistics,
     NumericalStatistics,
 )
-from transak_drift.drift.histogram import bucket_shares
 from transak_drift.local.dataset_statistics import equal_width_edges
 from transak_drift_tests.drift.datasets import distance, numerical
 

@@ -301,6 +301,5 @@ def test_sources_that_hold_nothing_are_told(tmp_path: Path) -> None:
     assert _told([missing], {}) == f"{missing} does not exist; fix: correct the path"
     assert f"{tmp_path} has no .parquet, .csv or .csv.gz file in it" in _told([tmp_path], {})
     assert "no file matches" in _told([tmp_path / "*.csv"], {})
-    assert "names no source" in _told([], {})
     for remote in ("gs://bucket/a.parquet", "https://example.org/a.csv", "bq://a.b.c"):
         assert f"{remote} is an address, not a path" in _told([remote], {})

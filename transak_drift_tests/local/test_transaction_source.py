@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transak_drift.config.sections import CsvFormat
-from transak_drift.local.file_transactions import FileTransactions, TransactionsError
+from transak_drift.local.dataset_files import DatasetError
+from transak_drift.local.file_transactions import FileTransactions
 from transak_drift.local.transaction_generator import (
     GeneratedTransactions,
     GeneratorSettings,
@@ -109,7 +110,7 @@ def test_without_a_baseline_nothing_is_written(tmp_path: Path) -> None:
     assert FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet") is None
     assert not (tmp_path / "b.parquet").exists()
     (tmp_path / "baseline.csv").write_text(HEADER)
-    with pytest.raises(TransactionsError, match="has no rows"):
+    with pytest.raises(DatasetError, match="has no rows"):
         FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet")
 
 
@@ -200,7 +201,7 @@ def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
 
 def error_of(location: Path | str, directory: Path, **options: Any) -> str:
     destination = directory / "refused.parquet"
-    with pytest.raises(TransactionsError) as caught:
+    with pytest.raises(DatasetError) as caught:
         FileTransactions(str(location), **options).write_day(DAY, destination)
     assert not destination.exists()
     assert not list(directory.glob("*.temporary"))
@@ -265,11 +266,11 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
             assert {"description", "type"} <= set(schema.names)
         # Before the first day, and a weekday after the last, which may only be late.
         for day in (date(2025, 12, 31), date(2026, 1, 5)):
-            with pytest.raises(TransactionsError, match=rf"{day} .days 2026-01-01 to"):
+            with pytest.raises(DatasetError, match=rf"{day} .days 2026-01-01 to"):
                 source.write_day(day, tmp_path / "refused.parquet")
             assert not (tmp_path / "refused.parquet").exists()
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}")
-    with pytest.raises(TransactionsError, match="no day is"):
+    with pytest.raises(DatasetError, match="no day is"):
         FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
 
 
@@ -291,7 +292,7 @@ def test_two_files_of_one_day_are_refused(tmp_path: Path) -> None:
 
 def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text(f"date,{HEADER}20.11.2026,a,1\n 1.12.2026 ,b,2\n")
-    with pytest.raises(TransactionsError, match=r"line 2: column 'date' .*\"date_format\": "):
+    with pytest.raises(DatasetError, match=r"line 2: column 'date' .*\"date_format\": "):
         FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
     csv_format = CsvFormat(date_format="%d.%m.%Y")
     source = FileTransactions(str(tmp_path / "all.csv"), csv_format=csv_format)

@@ -6,11 +6,14 @@ It may be killed at any time: what it has answered is on the disk.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -20,7 +23,6 @@ from transak_drift.local.pubsub_server.limits import MAX_PUBLISH_BYTES
 from transak_drift.local.pubsub_server.server_files import (
     LOOPBACK,
     ServerAddress,
-    wait_until_unused,
     write_server_address,
 )
 from transak_drift.local.pubsub_server.services import PubSubServices
@@ -65,9 +67,20 @@ async def _serve(storage: Storage, address_file: Path, port: int) -> None:
 
 
 def _end_when_unused(users_file: Path, grace_seconds: float) -> None:
-    wait_until_unused(users_file, grace_seconds)
-    _log.info("no users for %g s", grace_seconds)
-    os._exit(os.EX_OK)
+    """End the process when nobody has held the users lock for a grace period.
+
+    The lock is then held until the end: a new user waits for it, and finds no server.
+    """
+    descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
+    while True:
+        # Sleeps in the kernel as long as there is a user.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(grace_seconds)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _log.info("no users for %g s", grace_seconds)
+            os._exit(os.EX_OK)
 
 
 def main(data_file: str, address_file: str, port: str, users_file: str, grace_seconds: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -51,21 +50,3 @@ def hold_users_lock(users_file: Path) -> int:
     descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
-
-
-def wait_until_unused(users_file: Path, grace_seconds: float) -> None:
-    """Wait until nobody holds the users lock after a grace period, and take it exclusively.
-
-    It is held until the process ends: a new user waits for it, and then finds no server.
-    """
-    descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
-    while True:
-        # Sleeps in the kernel as long as there is a user.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        time.sleep(grace_seconds)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        return

@@ -62,14 +62,20 @@ class PubSubServices:
         }
         subscriber: Methods = {
             "CreateSubscription": (types.Subscription, self._create_subscription),
-            "GetSubscription": (types.GetSubscriptionRequest, self._get_subscription),
+            "GetSubscription": (
+                types.GetSubscriptionRequest,
+                lambda r, _: storage.subscription(r.subscription)[1],
+            ),
             "ListSubscriptions": (
                 types.ListSubscriptionsRequest,
                 lambda r, _: storage.subscriptions(r),
             ),
             "DeleteSubscription": (types.DeleteSubscriptionRequest, self._delete_subscription),
             "Pull": (types.PullRequest, self._pull),
-            "Acknowledge": (types.AcknowledgeRequest, self._acknowledge),
+            "Acknowledge": (
+                types.AcknowledgeRequest,
+                lambda r, _: storage.acknowledge(r.subscription, r.ack_ids),
+            ),
             "ModifyAckDeadline": (types.ModifyAckDeadlineRequest, self._modify_ack_deadline),
         }
         return (
@@ -103,9 +109,6 @@ class PubSubServices:
         self._storage.create_subscription(request)
         return request
 
-    def _get_subscription(self, request: Any, _: object) -> Any:
-        return self._storage.subscription(request.subscription)[1]
-
     def _delete_subscription(self, request: Any, _: object) -> None:
         self._storage.delete_subscription(request.subscription)
         self._wake_pulls()  # Those that wait on it get NOT_FOUND.
@@ -127,9 +130,6 @@ class PubSubServices:
                 return response
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), remaining)
-
-    def _acknowledge(self, request: Any, _: object) -> None:
-        self._storage.acknowledge(request.subscription, request.ack_ids)
 
     def _modify_ack_deadline(self, request: Any, _: object) -> None:
         seconds = request.ack_deadline_seconds
