@@ -51,24 +51,20 @@ def test_a_canonical_text_is_its_own(text: str) -> None:
     assert canonical_text(canonical_text(text)) == canonical_text(text)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_float_keeps_its_value(number: float) -> None:
-    text = canonical_text(repr(number))
-    assert float(text) == number
-    assert canonical_text(text) == text
-
-
-@given(st.integers(-(2**63), 2**63 - 1))
-def test_an_integer_is_the_same_as_its_float_where_that_is_exact(number: int) -> None:
-    assert canonical_text(str(number)) == str(number)
-    assert canonical_text(repr(float(number))) == str(int(float(number)))
-
-
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-1e9, max_value=1e9))
-def test_a_decimal_is_the_same_in_any_scale(number: Decimal) -> None:
-    plain = canonical_text(f"{number:f}")
-    assert canonical_text(f"{number:.9f}") == plain
-    assert Decimal(plain) == number
+@given(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**63), 2**63 - 1),
+    st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-1e9, max_value=1e9),
+)
+def test_a_number_keeps_its_value_in_any_form(real: float, whole: int, exact: Decimal) -> None:
+    assert float(canonical_text(repr(real))) == real
+    assert canonical_text(str(whole)) == str(whole)
+    # An integer is the same as its float where that is exact.
+    assert canonical_text(repr(float(whole))) == str(int(float(whole)))
+    plain = canonical_text(f"{exact:f}")
+    assert Decimal(plain) == exact
+    assert canonical_text(f"{exact:.9f}") == plain
+    assert all(canonical_text(text) == text for text in (canonical_text(repr(real)), plain))
 
 
 @given(st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)), st.integers(-12, 14))

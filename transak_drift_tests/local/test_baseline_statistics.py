@@ -31,17 +31,13 @@ STATISTICS = DatasetStatistics(
 )
 
 
-def test_what_is_stored_is_loaded_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "1.statistics"
-    save_statistics(path, STATISTICS)
-    assert load_statistics(path) == STATISTICS
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_the_same_statistics_are_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        save_statistics(tmp_path / name, STATISTICS)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+def test_what_is_stored_is_loaded_the_same_and_is_the_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "1.statistics" for name in ("a", "b")]
+    for path in paths:
+        save_statistics(path, STATISTICS)
+        assert load_statistics(path) == STATISTICS
+        assert list(path.parent.iterdir()) == [path]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_damage_is_noticed_and_never_loaded_as_something_else(tmp_path: Path) -> None:

@@ -105,13 +105,13 @@ def test_a_directory_of_days_with_its_baseline(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "baseline.parquet").column("type").to_pylist() == ["0", "1"]
 
 
-def test_without_a_baseline_nothing_is_written(tmp_path: Path) -> None:
+def test_a_baseline_may_be_missing_but_not_empty(tmp_path: Path) -> None:
     (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
     assert FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet") is None
-    assert not (tmp_path / "b.parquet").exists()
     (tmp_path / "baseline.csv").write_text(HEADER)
     with pytest.raises(DatasetError, match="has no rows"):
         FileTransactions(str(tmp_path)).write_baseline(tmp_path / "b.parquet")
+    assert not (tmp_path / "b.parquet").exists()
 
 
 MOMENTS = [datetime(2026, 1, 1, 23, 59, 59), datetime(2026, 1, 2), datetime(2026, 1, 2, 12)]
@@ -249,8 +249,7 @@ def test_a_damaged_file_is_refused_with_its_fault(
     tmp_path: Path, name: str, content: bytes, expected: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    message = error_of(tmp_path, tmp_path)
-    assert expected in message
+    assert expected in error_of(tmp_path, tmp_path)
 
 
 def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
@@ -274,20 +273,17 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
         FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
 
 
-def test_places_that_are_no_transactions_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+def test_places_that_are_no_transactions_and_days_in_two_files_are_refused(
+    tmp_path: Path,
+) -> None:
+    assert "has no file named by a day" in error_of(tmp_path, tmp_path)
     (tmp_path / "notes.txt").write_text("x")
-    assert "has no file named by a day" in error_of(tmp_path / "empty", tmp_path)
     assert "neither Parquet nor CSV" in error_of(tmp_path / "notes.txt", tmp_path)
-
-
-def test_two_files_of_one_day_are_refused(tmp_path: Path) -> None:
     (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
     write_parquet(tmp_path / "date=2026-01-02" / "0.parquet", description=["a"], type=["1"])
     message = error_of(tmp_path, tmp_path)
-    assert "has 2026-01-02 twice" in message
-    assert "0.parquet" in message
-    assert "2026-01-02.csv" in message
+    for told in ("has 2026-01-02 twice", "0.parquet", "2026-01-02.csv"):
+        assert told in message
 
 
 def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
