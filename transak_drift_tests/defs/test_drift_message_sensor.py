@@ -178,36 +178,23 @@ def test_on_google_cloud_a_request_links_to_the_console() -> None:
     )
 
 
-def test_a_tick_says_in_one_sentence_what_it_did(ticks: Ticks) -> None:
+def test_a_tick_says_in_one_sentence_what_it_did_and_leaves_the_rest_to_the_next(
+    tmp_path: Path, instance: dg.DagsterInstance, queue: LocalTriggerQueueResource
+) -> None:
+    ticks = Ticks(tmp_path, instance, queue, TickBounds(messages=4))
     ticks.publish(b"no json", ticks.message("below", description=0.3), b'{"subject": "", ', b"{}")
+    ticks.publish(b'{"subject": "Vertex AI Model Monitoring Job started", "details": {}}')
     assert sentence(ticks.tick()) == (
         "4 messages: 1 not drift, 3 dead-lettered (no_monitoring_job, not_json)"
     )
     assert ticks.dead_letters() == ["no_monitoring_job", "not_json", "not_json"]
-    ticks.publish(b'{"subject": "Vertex AI Model Monitoring Job started", "details": {}}')
     assert sentence(ticks.tick()) == "1 message: 1 notice"
     assert len(ticks.dead_letters()) == 3
     assert sentence(ticks.tick()) == "0 messages"
 
 
-def test_a_burst_drains_over_ticks_and_a_poison_message_stops_nobody(
-    tmp_path: Path, instance: dg.DagsterInstance, queue: LocalTriggerQueueResource
-) -> None:
-    ticks = Ticks(tmp_path, instance, queue, TickBounds(messages=40))
-    ticks.publish(b"\xff", *[ticks.message("burst")] * 100)
-    requested = []
-    for _ in range(4):
-        for request in ticks.tick().run_requests or []:
-            requested.append(request.run_key)
-            ticks.launch(request)
-    assert requested == [f"{MONITOR}/burst"]
-    assert ticks.dead_letters() == ["not_utf8"]
-    assert sum(record.messages for record in ticks.records()) == 101
-
-
-@pytest.mark.parametrize("lost", ["nothing", "cursor", "records"])
-def test_a_second_event_is_held_while_a_training_is_in_flight_whatever_is_lost(
-    ticks: Ticks, lost: str
+def test_a_second_event_is_held_while_a_training_is_in_flight_also_without_its_records(
+    ticks: Ticks,
 ) -> None:
     ticks.publish(ticks.message("job-1"))
     [request] = ticks.tick().run_requests or []
@@ -217,12 +204,7 @@ def test_a_second_event_is_held_while_a_training_is_in_flight_whatever_is_lost(
     held = next(record for record in ticks.records() if record.kind == OutcomeKind.HELD)
     assert (held.key, held.detail) == (f"{MONITOR}/job-2", "1 training(s) in flight")
     assert held.event == drift_event("job-2")
-
-    if lost == "records":
-        ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
-    elif lost == "cursor":
-        ticks.cursor = '{"of": "something else"}'
-        assert "1 held" in sentence(ticks.tick())
+    ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
     ticks.instance.delete_run("run-of-job-1")
     assert ticks.requested() == [f"{MONITOR}/job-2"]
 
@@ -285,26 +267,18 @@ def test_a_cursor_of_version_0_1_is_read_once(ticks: Ticks) -> None:
     assert "requested" not in json.loads(ticks.cursor or "")
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        TemporaryPlatformError("Google Cloud did not answer in time"),
-        ZeroDivisionError("a fault of one job"),
-    ],
-)
 def test_what_cannot_be_read_waits_visibly_and_goes_on_by_itself(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(*_: object) -> MonitoringJob:
-        raise error
+        raise ZeroDivisionError("a fault of one job")
 
     ticks.publish(ticks.message("job-1"))
     with monkeypatch.context() as patch:
         patch.setattr(LocalPlatform, "read_monitoring_job", read)
         for _ in range(2):
             said = sentence(ticks.tick())
-            assert "1 waiting for their monitoring job" in said
-            assert str(error) in said
+            assert "1 waiting for their monitoring job" in said and "a fault of one job" in said
     assert ticks.dead_letters() == []
     assert ticks.requested() == [f"{MONITOR}/job-1"]
 
@@ -315,12 +289,10 @@ def test_drift_of_which_no_message_came_fails_the_check_as_a_warning(
     ticks = Ticks(tmp_path, instance, queue, message_grace_minutes=60)
     ticks.find_by_polling("late", minutes_ago=61)
     ticks.find_by_polling("fresh", minutes_ago=1)
-    result = ticks.tick()
-    [check] = result.asset_events
+    [check] = ticks.tick().asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "the way from log to Pub/Sub is broken" in (check.description or "")
-    assert "late" in (check.description or "")
+    assert "from log to Pub/Sub is broken: of 1 drift event(s)" in (check.description or "")
     assert ticks.tick().asset_events == [], "told once"
     ticks.publish(ticks.message("late"))
     [check] = ticks.tick().asset_events
