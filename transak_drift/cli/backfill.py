@@ -162,19 +162,15 @@ def asked_days(
         raise _refused("--until", end, f"is before start_date ({config.start_date})", fix)
     if first is not None and number is not None:
         raise _refused("--days", number, "is given together with --from", "give one of them")
-    option = "--days" if first is None else "--from"
     begin = first or end - timedelta(days=(number or DEFAULT_DAYS) - 1)
+    option, value = ("--from", first) if first else ("--days", number or DEFAULT_DAYS)
     if begin > end:
-        raise _refused(option, begin, f"is after the last day, {end}", "turn the two days round")
+        raise _refused(option, value, f"is after the last day, {end}", "turn the two days round")
     if begin < config.start_date:
-        possible = (end - config.start_date).days + 1
-        raise _refused(
-            option,
-            number or DEFAULT_DAYS if first is None else first,
-            f"begins on {begin}, before start_date ({config.start_date})",
-            f"ask for --days {possible} or --from {config.start_date}, or set an earlier "
-            "start_date in the configuration",
-        )
+        problem = f"begins on {begin}, before start_date ({config.start_date})"
+        possible = f"--days {(end - config.start_date).days + 1} or --from {config.start_date}"
+        fix = f"ask for {possible}, or set an earlier start_date in the configuration"
+        raise _refused(option, value, problem, fix)
     return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
 
 

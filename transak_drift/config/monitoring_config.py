@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +56,11 @@ def default_model_monitor_id(display_name: str) -> str:
     Source: CreateModelMonitorRequest.model_monitor_id, Vertex AI API v1beta1.
     """
     return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
+
+
+def _derived(source: str, make: Callable[[str], str]) -> Any:
+    """Return a field whose default is made of another field."""
+    return Field(default_factory=lambda made: make(made[source]), validate_default=True)
 
 
 class RetrainPolicy(Section):
@@ -114,9 +119,8 @@ class MonitoringConfig(Section):
     """Number of the project in quotes, e.g. "123456789012"; Vertex AI names resources by it in log
     entries."""
 
-    model_monitor_id: ModelMonitorId = Field(
-        default_factory=lambda made: default_model_monitor_id(made["monitoring_job_display_name"]),
-        validate_default=True,
+    model_monitor_id: ModelMonitorId = _derived(
+        "monitoring_job_display_name", default_model_monitor_id
     )
     """Id of the ModelMonitor: at most 63 lower-case letters, digits or inner hyphens, a letter
     first, or the number of one that exists; by default made from monitoring_job_display_name."""
@@ -145,24 +149,15 @@ class MonitoringConfig(Section):
     """Pub/Sub topic that the log sink publishes drift anomalies to: 3 to 255 letters, digits or any
     of . _ ~ + % -, a letter first and not goog."""
 
-    trigger_subscription: PubSubId = Field(
-        default_factory=lambda made: made["trigger_topic"] + "-subscription",
-        validate_default=True,
-    )
+    trigger_subscription: PubSubId = _derived("trigger_topic", "{}-subscription".format)
     """Subscription that the sensor pulls, named as trigger_topic is; by default
     <trigger_topic>-subscription."""
 
-    dead_letter_topic: PubSubId = Field(
-        default_factory=lambda made: made["trigger_topic"] + "-dead-letter",
-        validate_default=True,
-    )
+    dead_letter_topic: PubSubId = _derived("trigger_topic", "{}-dead-letter".format)
     """Topic for rejected messages, named as trigger_topic is; by default
     <trigger_topic>-dead-letter."""
 
-    dead_letter_subscription: PubSubId = Field(
-        default_factory=lambda made: made["dead_letter_topic"] + "-subscription",
-        validate_default=True,
-    )
+    dead_letter_subscription: PubSubId = _derived("dead_letter_topic", "{}-subscription".format)
     """Subscription that keeps rejected messages, named as trigger_topic is; by default
     <dead_letter_topic>-subscription."""
 

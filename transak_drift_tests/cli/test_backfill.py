@@ -22,8 +22,6 @@ from transak_drift.defs.keys import (
     DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
-    JOB_NAME_METADATA,
-    MONITORING_RUN,
     PREPARE_JOB,
     ModelNames,
 )
@@ -189,26 +187,3 @@ def test_a_range_that_cannot_be_is_refused_with_what_to_ask_for(
         ask(**given)
     for word in words:
         assert word in str(refused.value)
-
-
-def test_where_results_follow_a_started_job_is_awaited_until_it_has_failed() -> None:
-    def record(key: dg.AssetKey, day: date, job: str) -> None:
-        kind = (
-            dg.AssetMaterialization if key == NAMES.asset(MONITORING_RUN) else dg.AssetObservation
-        )
-        instance.report_runless_asset_event(
-            kind(key, partition=str(day), metadata={JOB_NAME_METADATA: job})
-        )
-
-    with dg.instance_for_test() as instance:
-        for number, day in enumerate(DAYS[:3]):
-            record(NAMES.asset(MONITORING_RUN), day, f"job-{number}")
-        record(NAMES.asset(DRIFT_REPORT), DAYS[1], "job-1")
-        record(NAMES.asset(DRIFT_REPORT), DAYS[2], "an-earlier-job")
-        on_gcp = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=True)
-        local = days_to_monitor(instance, NAMES, DAYS, again=False, results_follow=False)
-        again = days_to_monitor(instance, NAMES, DAYS, again=True, results_follow=True)
-    assert on_gcp.awaited == [DAYS[0], DAYS[2]]
-    assert on_gcp.due == [DAYS[1], *DAYS[3:]]
-    assert (local.due, local.awaited) == (DAYS, [])
-    assert (again.due, again.awaited) == (DAYS, [])
