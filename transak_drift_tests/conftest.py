@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,9 +17,21 @@ from hypothesis import HealthCheck, settings
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+# Databases of tests are in memory where it has room: a killed process loses nothing that it gave to
+# the kernel, and a disk that is waited for makes tests several times as long.
+_MEMORY = Path("/dev/shm")
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 # Tests start many processes: each would compile all modules anew where no bytecode is written.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# After the variables above.
+from transak_drift.local import embedded_pubsub  # noqa: E402
+from transak_drift_tests.warm_processes import spawn_pubsub_server, start_fork_server  # noqa: E402
+
+vars(embedded_pubsub)["_spawn"] = spawn_pubsub_server
 
 # How long an example takes is this machine's affair, and no test may depend on it.
 settings.register_profile(
@@ -45,6 +61,19 @@ _EARLY = (
     "local/",
     "trigger/test_log",
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Fork the workers from the process that has imported everything."""
+    for spec in specs:
+        spec.python = start_fork_server()
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 # Before pytest-xdist looks at the groups.

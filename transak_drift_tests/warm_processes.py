@@ -1,7 +1,10 @@
 """Processes of tests that are forked from one which has imported everything.
 
 Dagster, Google's clients and scikit-learn take ten seconds of processor time to import, which each
-daemon, code server and run of a test would spend for itself.
+worker of pytest-xdist and each daemon, code server and run of a test would spend for itself.
+
+Run as a program, this is the Python of a worker: it asks for a process that gets its standard
+streams, and lives as long as that.
 """
 
 from __future__ import annotations
@@ -9,17 +12,48 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
+_ADDRESS_VARIABLE = "TRANSAK_DRIFT_TESTS_FORK_SERVER"
 
 forked = multiprocessing.get_context("forkserver")
 forked.set_forkserver_preload(["transak_drift_tests.warm_imports"])
+_fork_server = forkserver._forkserver
+
+
+def start_fork_server() -> str:
+    """Start the server that all workers share; returns the Python that its processes pass for."""
+    forkserver.ensure_running()
+    os.environ[_ADDRESS_VARIABLE] = vars(_fork_server)["_forkserver_address"]
+    return shlex.join([sys.executable, __file__])
+
+
+def _share_fork_server(address: str | None = None) -> None:
+    """Fork this process's own processes from a server that runs, by default the one it is of."""
+    if address is not None:
+        alive = os.open(os.devnull, os.O_RDONLY)
+        vars(_fork_server).update(_forkserver_address=address, _forkserver_alive_fd=alive)
+    vars(_fork_server)["ensure_running"] = lambda: None
+
+
+def _serve_as_worker(environment: dict[str, str], *streams: Connection) -> None:
+    _share_fork_server()
+    _set_surroundings(environment)
+    for number, stream in enumerate(streams):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    with os.fdopen(os.dup(0), buffering=1) as sys.stdin:
+        # All that execnet gives a Python to execute.
+        exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
 
 
 class WarmProcess:
@@ -30,6 +64,7 @@ class WarmProcess:
         arguments: of the function.
         environment: all its environment variables.
         log_file: gets its output.
+        daemon: ends with this process, and has no processes.
     """
 
     def __init__(
@@ -38,9 +73,10 @@ class WarmProcess:
         *arguments: object,
         environment: Mapping[str, str],
         log_file: Path,
+        daemon: bool = False,
     ) -> None:
         self._process = forked.Process(
-            target=_begin, args=(dict(environment), log_file, 0, target, arguments)
+            target=_begin, args=(dict(environment), log_file, 0, target, arguments), daemon=daemon
         )
         self._process.start()
         assert self._process.pid is not None
@@ -50,6 +86,10 @@ class WarmProcess:
     def exit_status(self) -> int | None:
         """Status of the process, or the negative number of its signal; None while it runs."""
         return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit status, as a `subprocess.Popen` does."""
+        return self.exit_status
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Wait for the end, and return the exit status."""
@@ -75,14 +115,19 @@ def _begin(
     arguments: tuple[object, ...],
 ) -> None:
     os.setpgid(0, group)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(REPOSITORY)
+    _share_fork_server()
+    _set_surroundings(environment)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
     target(*arguments)
+
+
+def _set_surroundings(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(REPOSITORY)
 
 
 def run_dagster(*arguments: str) -> None:
@@ -102,7 +147,36 @@ def run_code_server(socket: Path, log_file: Path, module: str, name: str) -> Non
 
     context = SimpleNamespace(Queue=forked.Queue, Event=forked.Event, Process=run_worker)
     vars(server)["multiprocessing"] = SimpleNamespace(get_context=lambda method: context)
-    # The one that this process was forked from is used, not a cold one of its own.
-    vars(forkserver._forkserver)["ensure_running"] = lambda: None
     location = ("--module-name", module, "--location-name", name)
     run_dagster("api", "grpc", "--socket", str(socket), *location)
+
+
+def spawn_pubsub_server(directory: Path, port: int, grace_seconds: float) -> WarmProcess:
+    """Start the embedded Pub/Sub server, as `embedded_pubsub` starts it in a process of its own."""
+    from transak_drift.local.pubsub_server.server import main
+
+    files = [str(directory / name) for name in ("pubsub.sqlite3", "server.json")]
+    return WarmProcess(
+        *(main, *files, str(port), str(directory / "users"), str(grace_seconds)),
+        environment=os.environ,
+        log_file=directory / "server.log",
+        daemon=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(REPOSITORY))
+    from transak_drift_tests import warm_processes
+
+    warm_processes._share_fork_server(os.environ[_ADDRESS_VARIABLE])
+    _streams = [Connection(os.dup(number)) for number in range(3)]
+    _worker = forked.Process(
+        target=warm_processes._serve_as_worker, args=(dict(os.environ), *_streams)
+    )
+    _worker.start()
+    for _stream in _streams:
+        _stream.close()
+    for _number in (0, 1):
+        os.close(_number)
+    _worker.join()
+    sys.exit(_worker.exitcode)

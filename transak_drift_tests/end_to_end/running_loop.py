@@ -10,7 +10,9 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -36,11 +38,18 @@ from transak_drift_tests.warm_processes import REPOSITORY, WarmProcess, run_code
 
 NAMES = ModelNames()
 LIMIT = timedelta(seconds=240)
-
-# Dagster marks these points of a tick itself, for its own crash tests.
-CRASH_POINTS = ("TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
+INTERVAL_VARIABLE = "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS"
 
 Found = TypeVar("Found")
+
+
+class CrashPoint(StrEnum):
+    """Points of a tick that Dagster marks itself, for its own crash tests."""
+
+    TICK_HELD = "TICK_HELD"
+    RUN_IDS_RESERVED = "RUN_IDS_RESERVED"
+    RUN_CREATED = "RUN_CREATED"
+    RUN_LAUNCHED = "RUN_LAUNCHED"
 
 
 class DagsterProcesses:
@@ -67,7 +76,7 @@ class DagsterProcesses:
         self._code_server = self.run(self._run_code_server, *arguments)
         self.wait_for("a code server", self._socket.exists)
 
-    def start_daemon(self, crash_point: str | None = None, run_key: str = "") -> None:
+    def start_daemon(self, crash_point: CrashPoint | None = None, run_key: str = "") -> None:
         """Start the daemon, which may be one that kills itself; see `_kill_at`."""
         if self._code_server is None:
             self.start_code_server()
@@ -103,31 +112,42 @@ class DagsterProcesses:
         raise AssertionError(f"{what} did not happen in {LIMIT}; Dagster's log ends:\n{log}")
 
 
-def _run_daemon(workspace: Path, crash_point: str | None, run_key: str) -> None:
+def _run_daemon(workspace: Path, crash_point: CrashPoint | None, run_key: str) -> None:
     from dagster._daemon.cli import cli
 
+    if os.environ.get(INTERVAL_VARIABLE) == "1":
+        _hurry()
     if crash_point is not None:
         _kill_at(crash_point, run_key)
     cli(["run", "--workspace", str(workspace)], prog_name="dagster-daemon")
 
 
-def _kill_at(point: str, run_key: str) -> None:
+def _hurry() -> None:
+    """Let this daemon's loops, which rest for five seconds and more, rest for one."""
+    from dagster._daemon import daemon, sensor
+
+    vars(sensor)["MIN_INTERVAL_LOOP_TIME"] = 1
+    interval = property(lambda self: 1, lambda self, seconds: None)
+    setattr(daemon.IntervalDaemon, "interval_seconds", interval)  # noqa: B010
+
+
+def _kill_at(point: CrashPoint, run_key: str) -> None:
     """Make this daemon kill itself at a point, once a tick has requested a run key."""
-    from dagster._daemon import sensor as sensor_daemon
+    from dagster._daemon import sensor
 
     requested: set[str] = set()
-    original = sensor_daemon.SensorLaunchContext.set_run_requests
+    original = sensor.SensorLaunchContext.set_run_requests
 
     def remember(self: Any, run_requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         requested.update(str(request.run_key) for request in run_requests)
         return original(self, run_requests, *args, **kwargs)
 
     def crash(debug_crash_flags: Mapping[str, int | Exception] | None, key: str) -> None:
-        if key == point and (run_key in requested or point == "TICK_HELD"):
+        if key == point and (run_key in requested or point == CrashPoint.TICK_HELD):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sensor_daemon.SensorLaunchContext.set_run_requests = remember
-    vars(sensor_daemon)["check_for_debug_crash"] = crash
+    sensor.SensorLaunchContext.set_run_requests = remember
+    vars(sensor)["check_for_debug_crash"] = crash
 
 
 class RunningLoop:
@@ -160,7 +180,7 @@ class RunningLoop:
             "TRANSAK_DRIFT_CONFIG": str(self.config_file),
             "TRANSAK_DRIFT_HOME": str(self.home),
             "TRANSAK_DRIFT_ROWS_PER_DAY": "300",
-            "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "1",
+            INTERVAL_VARIABLE: "1",
         }
         self.environment.pop("PUBSUB_EMULATOR_HOST", None)
         self.dagster = DagsterProcesses(directory, self.environment)
@@ -243,15 +263,20 @@ class RunningLoop:
 
 
 def count_unacknowledged(pubsub_directory: Path, subscription: str) -> int:
-    """Count what a subscription still holds, leased messages included.
+    """Count what a subscription still holds, leased messages included."""
+    return len(undelivered(pubsub_directory / "pubsub.sqlite3", subscription, "message_id"))
 
-    The API has no such call; the server's own database is read.
+
+def undelivered(
+    database: Path, subscription: str, columns: str = "message_id, content"
+) -> list[tuple[Any, ...]]:
+    """Return every message that a subscription holds, leased ones too.
+
+    The API has no such call; the embedded server's own database is read.
     """
-    database = pubsub_directory / "pubsub.sqlite3"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM delivery JOIN subscription USING (subscription_id) "
-            "WHERE subscription.name = ?",
-            (subscription,),
-        ).fetchone()
-    return count
+    query = (
+        f"SELECT {columns} FROM delivery "
+        "JOIN subscription USING (subscription_id) WHERE subscription.name = ?"
+    )
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, (subscription,)).fetchall()

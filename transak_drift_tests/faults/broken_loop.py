@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
@@ -22,24 +20,28 @@ from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import TickBounds
 from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB, ModelNames
+from transak_drift.platform import TemporaryPlatformError
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.dead_letters import SOURCE_MESSAGE_ATTRIBUTE
 from transak_drift.pubsub.trigger_queue import ACK_DEADLINE_SECONDS, TriggerQueue
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, read_cursor
 from transak_drift_tests.config.configurations import document
+from transak_drift_tests.end_to_end.running_loop import undelivered
 from transak_drift_tests.faults.faulty_pubsub_server import PubSubServerProcess
 from transak_drift_tests.faults.sensor_process import (
-    WAIT_SECONDS,
+    At,
     Evaluated,
-    Evaluation,
     SensorFailedError,
-    SensorProcesses,
+    SensorProcess,
+    Surroundings,
 )
 from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event, message_body, store_job
 
 NAMES = ModelNames()
 
 LONGER_THAN_A_LEASE = ACK_DEADLINE_SECONDS + 10.0
+# The embedded server answers an empty pull after half of so short a wait.
+WAIT_SECONDS = 0.3
 MAX_SETTLING_TICKS = 12
 POLICY = {"maximum_trainings_in_flight": 1_000, "minimum_anomalous_features": 2}
 
@@ -57,15 +59,24 @@ class Kind(StrEnum):
 
 
 BAD = (Kind.NOT_JSON, Kind.FOREIGN, Kind.NO_JOB)
-DRIFTED = {"description": 0.6, "type": 0.9}
+CLAIMED = {"description": 0.6, "type": 0.9}
+FOUND = {
+    Kind.TRAINS: CLAIMED,
+    Kind.HELD: {"description": 0.6},
+    Kind.LIES: {"description": 0.1},
+}
 
 
-class DaemonWrite(StrEnum):
-    """What the daemon makes durable after an evaluation, in this order."""
+def go_on(boundary: str) -> bool:
+    """Let nothing happen at a boundary."""
+    return True
 
-    RUN = "run"
-    LAUNCH = "launch"
-    CURSOR = "cursor"
+
+def platform_is_silent(boundary: str) -> bool | Exception:
+    """Let the platform answer about no monitoring job."""
+    if boundary == "before read_monitoring_job":
+        return TemporaryPlatformError("the platform does not answer")
+    return True
 
 
 class BrokenLoop:
@@ -76,21 +87,28 @@ class BrokenLoop:
     (`dagster._daemon.sensor`), so that it can stop before each of them.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        bounds: TickBounds | None = None,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._config_text = json.dumps(document(**{"retrain_policy": POLICY, **(config or {})}))
-        self._config = parse_config(self._config_text, "test")
-        self._bounds = bounds or TickBounds(messages=200, wait_seconds=WAIT_SECONDS)
+    def __init__(self, directory: Path) -> None:
+        text = json.dumps(document(retrain_policy=POLICY))
+        self._config = parse_config(text, "test")
         self._home = directory / "home"
         self.dagster_home = make_dagster_home(directory / "dagster_home")
+        self.instance = dg.DagsterInstance.from_config(str(self.dagster_home))
+        # Before any process is started: each would make the storage.
+        self.instance.get_runs_count()
         self.server = PubSubServerProcess(directory / "pubsub")
+        self.queue = TriggerQueue(connect(self.server.endpoint), self._config)
+        self.queue.ensure_exists()
+        self._sensor = SensorProcess(
+            Surroundings(
+                str(self.dagster_home),
+                text,
+                self.server.endpoint,
+                str(self._home),
+                TickBounds(messages=5_000, wait_seconds=WAIT_SECONDS),
+            )
+        )
         self.cursor: str | None = None
         self.clock_seconds = 0.0
-        self.platform_answers = True
         # The event log, read apart from the sensor and its cursor.
         self._inbox = Inbox()
         self._recorded: set[tuple[OutcomeKind, str]] = set()
@@ -98,17 +116,10 @@ class BrokenLoop:
         self.published: dict[str, tuple[Kind, str]] = {}
 
     def __enter__(self) -> Self:
-        self.instance = dg.DagsterInstance.from_config(str(self.dagster_home))
-        # Before any process is started: each would make the storage.
-        self.instance.get_runs_count()
-        self._sensor = SensorProcesses(str(self.dagster_home))
-        self.server.start()
-        self.queue = TriggerQueue(connect(self.server.endpoint), self._config)
-        self.queue.ensure_exists()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._sensor.close()
+        self._sensor.kill()
         self.queue.close()
         self.server.kill()
         self.instance.dispose()
@@ -117,95 +128,60 @@ class BrokenLoop:
 
     def publish(self, kind: Kind, job: str, copies: int = 1) -> None:
         """Publish messages."""
-        for message_id in self.queue.publish_many([self._body(kind, job)] * copies):
+        if kind in FOUND:
+            store_job(self._home, self._config, job, FOUND[kind])
+        monitor = "churn-monitor" if kind == Kind.FOREIGN else MONITOR
+        body = message_body(drift_event(job, CLAIMED, monitor=monitor))
+        body = body[:-1] if kind == Kind.NOT_JSON else body
+        for message_id in self.queue.publish_many([body] * copies):
             self.published[message_id] = (kind, job)
-
-    def _body(self, kind: Kind, job: str) -> bytes:
-        match kind:
-            case Kind.TRAINS:
-                return store_job(self._home, self._config, job, DRIFTED)
-            case Kind.HELD:
-                return store_job(self._home, self._config, job, {"description": 0.6})
-            case Kind.LIES:
-                store_job(self._home, self._config, job, {"description": 0.1})
-                return message_body(drift_event(job, DRIFTED))
-            case Kind.NOT_JSON:
-                return message_body(drift_event(job, DRIFTED))[:-1]
-            case Kind.FOREIGN:
-                return message_body(drift_event(job, DRIFTED, monitor="churn-monitor"))
-            case Kind.NO_JOB:
-                return message_body(drift_event(job, DRIFTED))
 
     def publish_one_of_each(self, name: str) -> None:
         """Publish two copies of an event that trains and one message of each other kind."""
         for kind in Kind:
             self.publish(kind, f"{name}-{kind.replace('_', '-')}", 2 if kind == Kind.TRAINS else 1)
 
-    def evaluate(self, at: Callable[[str], bool] = lambda name: True) -> Evaluated | None:
-        """Evaluate the sensor in its process; see `sensor_process.SensorProcesses.evaluate`."""
-        return self._sensor.evaluate(
-            Evaluation(
-                config=self._config_text,
-                endpoint=self.server.endpoint,
-                state_directory=str(self._home),
-                cursor=self.cursor,
-                bounds=self._bounds,
-                clock_seconds=self.clock_seconds,
-                platform_answers=self.platform_answers,
-            ),
-            at,
-        )
+    def add_seconds(self, seconds: float = LONGER_THAN_A_LEASE) -> None:
+        """Set the server's clock forward, by default until all leases have ended, or backward."""
+        self.server.controls.seconds_added += seconds
+
+    def evaluate(self, at: At = go_on) -> Evaluated | None:
+        """Evaluate the sensor in its process; None where it was killed."""
+        return self._sensor.evaluate(self.cursor, self.clock_seconds, at)
 
     def commit(
-        self,
-        evaluated: Evaluated,
-        stop_before: DaemonWrite | None = None,
-        after: int = 0,
-        *,
-        launches_fail: bool = False,
+        self, evaluated: Evaluated, writes: int | None = None, *, launches_fail: bool = False
     ) -> bool:
         """Make durable what the sensor returned, as the daemon does; returns whether it ended.
 
-        The daemon dies before a write of the kind `stop_before`, after so many of them. Over
-        launches that fail it goes on.
+        The daemon dies after so many writes. Over launches that fail it goes on.
         """
-        writes: Counter[DaemonWrite] = Counter()
-
-        def dies(write: DaemonWrite) -> bool:
-            if write == stop_before and writes[write] == after:
-                return True
-            writes[write] += 1
-            return False
-
+        steps: list[Callable[[], object]] = []
         for key, tags in evaluated.requests:
             known = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
             if not known:
-                if dies(DaemonWrite.RUN):
-                    return False
                 run = dg.DagsterRun(
                     job_name=RETRAIN_JOB,
                     run_id=make_new_run_id(),
                     tags={**tags, RUN_KEY_TAG: key},
                     status=dg.DagsterRunStatus.NOT_STARTED,
                 )
-                known = [self.instance.run_storage.add_run(run)]
+                steps.append(partial(self.instance.run_storage.add_run, run))
+                known = [run]
             if known[0].status == dg.DagsterRunStatus.NOT_STARTED and not launches_fail:
-                if dies(DaemonWrite.LAUNCH):
-                    return False
-                self.instance.run_storage.handle_run_event(
-                    known[0].run_id,
-                    dg.DagsterEvent(
-                        event_type_value=dg.DagsterEventType.PIPELINE_STARTING.value,
-                        job_name=RETRAIN_JOB,
-                    ),
-                    datetime.now(UTC),
-                )
-        if dies(DaemonWrite.CURSOR):
-            return False
-        self.cursor = evaluated.cursor
-        return True
+                steps.append(partial(self._launch, known[0].run_id))
+        steps.append(partial(setattr, self, "cursor", evaluated.cursor))
+        for step in steps[:writes]:
+            step()
+        return writes is None or writes >= len(steps)
 
-    def tick(self, at: Callable[[str], bool] = lambda name: True) -> bool:
+    def _launch(self, run_id: str) -> None:
+        starting = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.PIPELINE_STARTING.value, job_name=RETRAIN_JOB
+        )
+        self.instance.run_storage.handle_run_event(run_id, starting, datetime.now(UTC))
+
+    def tick(self, at: At = go_on) -> bool:
         """Evaluate the sensor and commit; false where it was killed or failed."""
         try:
             evaluated = self.evaluate(at)
@@ -215,9 +191,8 @@ class BrokenLoop:
 
     def settle(self) -> None:
         """Tick, and let leases end, until nothing is left to do, and check the end."""
-        self.platform_answers = True
         for _ in range(MAX_SETTLING_TICKS):
-            self.server.add_seconds(LONGER_THAN_A_LEASE)
+            self.add_seconds()
             self.tick()
             if not self.unacknowledged() and not self._unsettled():
                 break
@@ -300,21 +275,14 @@ class BrokenLoop:
 
     def unacknowledged(self) -> set[str]:
         """Return the ids of the messages that the trigger subscription holds, leased ones too."""
-        return {str(message_id) for message_id, _ in self._backlog(self.queue.subscription)}
+        held = undelivered(self.server.data_file, self.queue.subscription)
+        return {str(message_id) for message_id, _ in held}
 
     def dead_letters(self) -> set[str]:
         """Return the ids of the messages that were forwarded to the dead-letter topic."""
         return {
             types.PubsubMessage.deserialize(content).attributes[SOURCE_MESSAGE_ATTRIBUTE]
-            for _, content in self._backlog(self.queue.dead_letter_subscription)
+            for _, content in undelivered(
+                self.server.data_file, self.queue.dead_letter_subscription
+            )
         }
-
-    def _backlog(self, subscription: str) -> list[tuple[int, bytes]]:
-        # The API has no call for it; the server's own database is read.
-        uri = f"file:{self.server.data_file}?mode=ro"
-        query = (
-            "SELECT message_id, content FROM delivery "
-            "JOIN subscription USING (subscription_id) WHERE subscription.name = ?"
-        )
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            return connection.execute(query, (subscription,)).fetchall()

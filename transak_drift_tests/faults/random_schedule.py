@@ -9,18 +9,30 @@ from transak_drift_tests.faults.broken_loop import (
     BAD,
     LONGER_THAN_A_LEASE,
     BrokenLoop,
-    DaemonWrite,
     Kind,
+    platform_is_silent,
 )
-from transak_drift_tests.faults.faulty_pubsub_server import Fault
+from transak_drift_tests.faults.fault_injection import (
+    at_number,
+    end_leases,
+    kill_sensor_at,
+    kill_server,
+    lose_acknowledgements,
+    tick_with,
+)
 from transak_drift_tests.faults.sensor_process import SensorFailedError
 
-# A tick has about so many boundaries; a strike beyond the last one lets the tick end.
+# A tick has about so many boundaries; a fault beyond the last one lets the tick end.
 _BOUNDARIES = 30
 _STEPS = 6
+_INJECTED = {
+    "server killed": kill_server,
+    "leases end": end_leases,
+    "acknowledgements lost": lose_acknowledgements,
+}
 _FAULTS = (
-    *("sensor killed", "sensor killed", "daemon dies", "launch fails", "server killed"),
-    *("leases end", "acknowledgements lost", "platform silent", "cursor reset"),
+    *("sensor killed", "sensor killed", "daemon dies", "launch fails", "platform silent"),
+    *("cursor reset", *_INJECTED),
 )
 
 
@@ -38,49 +50,38 @@ def run_schedule(loop: BrokenLoop, name: str, random: Random) -> Counter[str]:
         if random.random() < 0.5:
             kind = random.choice(BAD)
             loop.publish(kind, f"{name}-bad-{step}")
-        faults[_tick_badly(loop, random)] += 1
+        fault = random.choice(_FAULTS)
+        faults[fault if _tick_badly(loop, fault, random) else "none"] += 1
         loop.check()
         if random.random() < 0.5:
-            loop.server.add_seconds(random.choice([-3_600.0, 1.0, 61.0, LONGER_THAN_A_LEASE]))
+            loop.add_seconds(random.choice([-3_600.0, 1.0, 61.0, LONGER_THAN_A_LEASE]))
             faults["clock set"] += 1
     # Clocks that were set back have come right again.
-    loop.server.add_seconds(_STEPS * 3_600.0)
+    loop.add_seconds(_STEPS * 3_600.0)
     loop.settle()
     return faults
 
 
-def _tick_badly(loop: BrokenLoop, random: Random) -> str:
-    """Tick once with a fault; returns which, or that none struck."""
-    fault, where = random.choice(_FAULTS), random.randrange(_BOUNDARIES)
-    if fault in ("daemon dies", "launch fails"):
-        try:
-            evaluated = loop.evaluate()
-        except SensorFailedError:
-            return "sensor failed"
-        assert evaluated is not None
-        if fault == "launch fails":
-            loop.commit(evaluated, launches_fail=True)
-            return fault if evaluated.requests else "none"
-        write = random.choice(list(DaemonWrite))
-        ended = loop.commit(evaluated, stop_before=write, after=random.randint(0, 1))
-        return "none" if ended else fault
-    passed: list[str] = []
-
-    def strike(boundary: str) -> bool:
-        passed.append(boundary)
-        if len(passed) == where + 1:
-            if fault == "server killed":
-                loop.server.restart()
-            elif fault == "leases end":
-                loop.server.add_seconds(LONGER_THAN_A_LEASE)
-        return fault != "sensor killed" or len(passed) <= where
-
-    loop.platform_answers = fault != "platform silent"
-    if fault == "acknowledgements lost":
-        loop.server.arm(Fault.LOSES_ACKNOWLEDGEMENTS)
-    if fault == "cursor reset":
-        loop.cursor = None
-    ended = loop.tick(strike)
-    loop.platform_answers = True
-    loop.server.disarm(Fault.LOSES_ACKNOWLEDGEMENTS)
-    return "none" if ended and fault == "sensor killed" else fault
+def _tick_badly(loop: BrokenLoop, fault: str, random: Random) -> bool:
+    """Tick once with a fault; returns whether it struck."""
+    is_due = at_number(random.randint(1, _BOUNDARIES))
+    match fault:
+        case "sensor killed":
+            return not loop.tick(kill_sensor_at(is_due))
+        case "daemon dies" | "launch fails":
+            try:
+                evaluated = loop.evaluate()
+            except SensorFailedError:
+                return True
+            assert evaluated is not None
+            if fault == "daemon dies":
+                return not loop.commit(evaluated, random.randint(0, 4))
+            return loop.commit(evaluated, launches_fail=True) and bool(evaluated.requests)
+        case "platform silent":
+            loop.tick(platform_is_silent)
+        case "cursor reset":
+            loop.cursor = None
+            loop.tick()
+        case _:
+            return tick_with(loop, _INJECTED[fault], is_due) is not None
+    return True

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
@@ -32,7 +32,6 @@ from transak_drift.defs.local_resources import (
 )
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.platform import LocalPlatform
-from transak_drift.platform import TemporaryPlatformError
 from transak_drift_tests.warm_processes import forked
 
 # Every call of a tick that leaves the process.
@@ -51,138 +50,118 @@ CALLS: tuple[tuple[type, str], ...] = (
 )
 # Storage that is locked is given up after so long, in place of Dagster's half minute.
 STORAGE_PATIENCE_SECONDS = 0.2
-# The embedded server answers an empty pull after half of so short a wait.
-WAIT_SECONDS = 0.3
 _INTERVAL_SECONDS = 60
+
+At = Callable[[str], bool | Exception]
+"""Told a boundary: whether to go on, or else be killed there; or what the call raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What one evaluation of the sensor takes."""
+class Surroundings:
+    """What every evaluation of a sensor shares."""
 
+    dagster_home: str
     config: str
     endpoint: str
     state_directory: str
-    cursor: str | None
     bounds: TickBounds
-    clock_seconds: float = 0.0
-    platform_answers: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """What the sensor returned, and the daemon makes durable."""
+class Evaluated(NamedTuple):
+    """What the sensor returned, and the daemon makes durable: run keys with tags, and a cursor."""
 
-    cursor: str
     requests: tuple[tuple[str, dict[str, str]], ...]
+    cursor: str
 
 
 class SensorFailedError(Exception):
     """The evaluation raised an exception; the daemon keeps the cursor and tries again."""
 
 
-class SensorProcesses:
-    """The process that evaluates the sensor, tick after tick, and the one that follows it."""
+class SensorProcess:
+    """The process that evaluates the sensor, tick after tick; another one once it was killed."""
 
-    def __init__(self, dagster_home: str) -> None:
-        self._dagster_home = dagster_home
-        self._current = _Child(dagster_home)
-        self._next = _Child(dagster_home)
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._start()
 
-    def evaluate(self, evaluation: Evaluation, at: Callable[[str], bool]) -> Evaluated | None:
-        """Evaluate the sensor once; None where its process was killed.
+    def _start(self) -> None:
+        self._connection, theirs = forked.Pipe()
+        self._process = forked.Process(target=_serve, args=(self._surroundings, theirs))
+        self._process.daemon = True
+        self._process.start()
+        theirs.close()
 
-        `at` is told each boundary: whether the process may go on, or else it is killed there.
-        """
-        connection = self._current.connection
-        connection.send(evaluation)
+    def evaluate(self, cursor: str | None, clock_seconds: float, at: At) -> Evaluated | None:
+        """Evaluate the sensor once; None where its process was killed."""
+        self._connection.send((cursor, clock_seconds))
         while True:
-            kind, content = connection.recv()
+            kind, content = self._connection.recv()
             if kind == "returned":
                 return content
             if kind == "failed":
                 raise SensorFailedError(content)
-            if not at(content):
-                self._current.kill()
-                self._current, self._next = self._next, _Child(self._dagster_home)
+            answer = at(content)
+            if answer is False:
+                self.kill()
+                self._start()
                 return None
-            connection.send("go on")
-
-    def close(self) -> None:
-        """Kill both processes."""
-        self._current.kill()
-        self._next.kill()
-
-
-class _Child:
-    def __init__(self, dagster_home: str) -> None:
-        self.connection, theirs = forked.Pipe()
-        self._process = forked.Process(target=_serve, args=(dagster_home, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
+            self._connection.send(answer)
 
     def kill(self) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.join()
         assert self._process.exitcode == -signal.SIGKILL
-        self.connection.close()
+        self._connection.close()
 
 
-def _serve(dagster_home: str, parent: Connection) -> None:
+def _serve(surroundings: Surroundings, parent: Connection) -> None:
     turn = threading.Lock()
 
     def boundary(name: str) -> None:
         # Calls that are made at once wait for their turn.
         with turn:
             parent.send(("at", name))
-            parent.recv()
+            answer = parent.recv()
+        if isinstance(answer, Exception):
+            raise answer
 
-    _make_platform_fail_on_demand()
     for owner, name in CALLS:
         _mark(owner, name, boundary)
-    vars(sqlite_event_log)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
-    vars(sqlite_run_storage)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
+    for module in (sqlite_event_log, sqlite_run_storage):
+        vars(module)["SQLITE_BUSY_TIMEOUT_SECONDS"] = STORAGE_PATIENCE_SECONDS
     vars(sensor_module)["datetime"] = _SetDatetime
     # What was written in so many seconds before, each tick reads again.
     vars(drift_event_log)["_COMMIT_SECONDS"] = 1.0
-    with dg.DagsterInstance.from_config(dagster_home) as instance:
+    os.environ[EMULATOR_VARIABLE] = surroundings.endpoint
+    with dg.DagsterInstance.from_config(surroundings.dagster_home) as instance:
         while True:
-            evaluation: Evaluation = parent.recv()
+            cursor, clock_seconds = parent.recv()
+            _SetDatetime.added = timedelta(seconds=clock_seconds)
             try:
-                parent.send(("returned", _evaluate(evaluation, instance, boundary)))
+                result: Any = _evaluate(surroundings, instance, cursor)
+                boundary("before return")
+                requests = tuple((item.run_key, dict(item.tags)) for item in result.run_requests)
+                parent.send(("returned", Evaluated(requests, result.cursor)))
             except Exception as error:
                 parent.send(("failed", f"{type(error).__name__}: {error}"))
 
 
 def _evaluate(
-    evaluation: Evaluation, instance: dg.DagsterInstance, boundary: Callable[[str], None]
-) -> Evaluated:
-    os.environ[EMULATOR_VARIABLE] = evaluation.endpoint
-    _SetDatetime.added = timedelta(seconds=evaluation.clock_seconds)
-    _Outage.lasts = not evaluation.platform_answers
+    surroundings: Surroundings, instance: dg.DagsterInstance, cursor: str | None
+) -> object:
     queue = LocalTriggerQueueResource(state_directory="unused")
+    home = surroundings.state_directory
     platform = LocalPlatformResource(
-        trigger_queue=queue,
-        state_directory=evaluation.state_directory,
-        seed=7,
-        rows_per_day=100,
+        trigger_queue=queue, state_directory=home, seed=7, rows_per_day=100
     )
-    config = parse_config(evaluation.config, "test")
+    config = parse_config(surroundings.config, "test")
     sensor = build_drift_message_sensor(
-        [config], [retrain_job(config)], _INTERVAL_SECONDS, evaluation.bounds
+        [config], [retrain_job(config)], _INTERVAL_SECONDS, surroundings.bounds
     )
-    with dg.build_sensor_context(
-        instance=instance,
-        cursor=evaluation.cursor,
-        resources={"trigger_queue": queue, "platform": platform},
-    ) as context:
-        result: Any = sensor(context)
-        boundary("before return")
-        return Evaluated(
-            cursor=result.cursor,
-            requests=tuple((item.run_key, dict(item.tags)) for item in result.run_requests),
-        )
+    resources = {"trigger_queue": queue, "platform": platform}
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+        return sensor(context)
 
 
 def _mark(owner: type, name: str, boundary: Callable[[str], None]) -> None:
@@ -196,21 +175,6 @@ def _mark(owner: type, name: str, boundary: Callable[[str], None]) -> None:
             boundary(f"after {name}")
 
     setattr(owner, name, marked)
-
-
-class _Outage:
-    lasts = False
-
-
-def _make_platform_fail_on_demand() -> None:
-    original = LocalPlatform.read_monitoring_job
-
-    def read(*args: Any) -> Any:
-        if _Outage.lasts:
-            raise TemporaryPlatformError("the platform does not answer")
-        return original(*args)
-
-    setattr(LocalPlatform, "read_monitoring_job", read)  # noqa: B010 - the type checker minds
 
 
 class _SetDatetime(datetime):

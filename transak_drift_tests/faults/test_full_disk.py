@@ -31,8 +31,8 @@ def one_day(root: Path) -> str:
     return result.model_dump_json()
 
 
-def test_each_kind_of_file_finds_no_room_once(directory: Path) -> None:
-    clean, full = directory / "clean", directory / "full"
+def test_each_kind_of_file_finds_no_room_once(tmp_path: Path) -> None:
+    clean, full = tmp_path / "clean", tmp_path / "full"
     expected = run_with_room(clean, None)
     assert expected.startswith("{"), expected
     failures = []

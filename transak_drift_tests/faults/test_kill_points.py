@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
-from transak_drift_tests.faults.broken_loop import (
-    LONGER_THAN_A_LEASE,
-    BrokenLoop,
-    DaemonWrite,
-    Kind,
-)
+from collections import Counter
+from itertools import count
+
+from transak_drift_tests.faults.broken_loop import BrokenLoop, Kind, platform_is_silent
 from transak_drift_tests.faults.sensor_process import CALLS
+
+WRITES = ("pull", "publish", "report_runless_asset_event", "acknowledge")
 
 
 def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> None:
-    killed_at: list[str] = []
-    while True:
-        number = len(killed_at)
+    # Between the end of one call and the beginning of the next nothing happens, and between reads
+    # nothing is written: a boundary is a call after so many writes.
+    killed_at: set[tuple[str, int]] = set()
+    for number in count():
         # Each tick has the same work: messages that wait for their job, and new ones.
-        loop.platform_answers = False
         loop.publish(Kind.TRAINS, f"waits-{number}")
         loop.publish(Kind.NO_JOB, f"waits-for-nothing-{number}")
-        assert loop.tick()
-        loop.platform_answers = True
+        assert loop.tick(platform_is_silent)
         loop.publish_one_of_each(f"kill-{number}")
-        passed: list[str] = []
+        written = Counter[str]()
 
-        def at(name: str, passed: list[str] = passed, number: int = number) -> bool:
-            # Between the end of one call and the beginning of the next nothing happens.
-            passed += [name] if name.startswith("before ") else []
-            return len(passed) <= number
+        def at(boundary: str, written: Counter[str] = written) -> bool:
+            when, call = boundary.split()
+            if when == "after":
+                written[call] += call in WRITES
+                return True
+            place = (call, written.total())
+            is_new = place not in killed_at
+            killed_at.add(place)
+            return not is_new
 
         if loop.tick(at):
             break
-        killed_at.append(passed[-1])
         loop.check()
-        loop.server.add_seconds(LONGER_THAN_A_LEASE)
-        assert loop.tick(), f"the tick after the kill {killed_at[-1]}"
+        loop.add_seconds()
+        assert loop.tick(), f"the tick after the kill {number}"
         loop.check()
     loop.settle()
-    assert killed_at[-1] == "before return"
-    for _, call in CALLS:
-        assert f"before {call}" in killed_at, call
+    assert {call for call, _ in killed_at} == {"return", *(name for _, name in CALLS)}
 
 
 def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
-    deaths = 0
-    for write in DaemonWrite:
-        after = 0
-        while True:
-            for event in ("first", "second"):
-                loop.publish(Kind.TRAINS, f"{write}-{after}-{event}")
-            evaluated = loop.evaluate()
-            assert evaluated is not None
-            if loop.commit(evaluated, stop_before=write, after=after):
-                break
-            deaths += 1
-            after += 1
-            loop.check()
-            assert loop.tick()
-            loop.check()
+    for writes in count():
+        for event in ("first", "second"):
+            loop.publish(Kind.TRAINS, f"{event}-{writes}")
+        evaluated = loop.evaluate()
+        assert evaluated is not None
+        if loop.commit(evaluated, writes):
+            break
+        loop.check()
+        assert loop.tick()
+        loop.check()
     loop.settle()
-    assert deaths >= 2 * len(DaemonWrite) - 1
+    assert writes == 2 * len(("run", "launch")) + len(("cursor",))
 
 
 def test_a_launch_that_fails_is_asked_for_again(loop: BrokenLoop) -> None:
     # The daemon stores the cursor all the same: the run is there, and nobody works on it.
     loop.publish_one_of_each("unlaunched")
-    for _ in range(3):
+    for _ in range(2):
         evaluated = loop.evaluate()
         assert evaluated is not None
         assert [key for key, _ in evaluated.requests] == [loop.key("unlaunched-trains")]
@@ -76,9 +72,8 @@ def test_a_launch_that_fails_is_asked_for_again(loop: BrokenLoop) -> None:
 
 def test_a_reset_cursor_is_read_again_from_the_event_log(loop: BrokenLoop) -> None:
     loop.publish_one_of_each("before-reset")
-    evaluated = loop.evaluate()
-    assert evaluated is not None
     # Its request is recorded, and the daemon dies before it makes the run and stores the cursor.
+    assert loop.evaluate() is not None
     loop.cursor = None
     loop.publish_one_of_each("after-reset")
     assert loop.tick()

@@ -179,14 +179,12 @@ class TriggerMachine(RuleBasedStateMachine):
             letter = (message_id, self.bad[message_id])
             # While the platform is out, a message that names a job waits in the log.
             assert letter in self.world.dead_letters or self.recorded(OutcomeKind.WAITING)
-        elif message_id in self.quiet:
-            key = f"{MONITOR}/quiet"
-            known = self.recorded(OutcomeKind.NOT_DRIFT, OutcomeKind.WAITING)
-            assert any(item.endswith("/quiet") for item in known), key
         else:
-            known = self.recorded(OutcomeKind.DRIFT, OutcomeKind.WAITING)
-            job = job_of(self.drifted[message_id])
-            assert any(item.endswith(f"/{job}") for item in known)
+            is_quiet = message_id in self.quiet
+            job = "quiet" if is_quiet else job_of(self.drifted[message_id])
+            outcome = OutcomeKind.NOT_DRIFT if is_quiet else OutcomeKind.DRIFT
+            known = self.recorded(outcome, OutcomeKind.WAITING)
+            assert any(key.endswith(f"/{job}") for key in known)
 
     @invariant()
     def no_event_has_two_trainings(self) -> None:

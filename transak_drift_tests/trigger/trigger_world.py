@@ -62,28 +62,22 @@ class Subscription:
             if even_if_leased or (not message.acknowledged and message.leased_until <= self.seconds)
         ]
         shuffle(ready)
-        received = []
-        for message_id in ready[:maximum]:
-            message = self.messages[message_id]
-            message.deliveries += 1
-            message.leased_until = self.seconds + LEASE_SECONDS
-            ack_id = f"{message_id}/{message.deliveries}"
-            received.append(ReceivedMessage(message_id, ack_id, message.body))
-        return received
+        return [self._deliver(message_id) for message_id in ready[:maximum]]
+
+    def _deliver(self, message_id: str) -> ReceivedMessage:
+        message = self.messages[message_id]
+        message.deliveries += 1
+        message.leased_until = self.seconds + LEASE_SECONDS
+        return ReceivedMessage(message_id, f"{message_id}/{message.deliveries}", message.body)
 
     def acknowledge(self, ack_id: str) -> str | None:
         """Settle a message and return its id; an expired or superseded ack id does nothing."""
-        message_id, message = self._leased(ack_id)
-        if message is None:
+        message_id, delivery = ack_id.split("/")
+        message = self.messages[message_id]
+        if int(delivery) != message.deliveries or message.leased_until <= self.seconds:
             return None
         message.acknowledged = True
         return message_id
-
-    def _leased(self, ack_id: str) -> tuple[str, StoredMessage | None]:
-        message_id, delivery = ack_id.split("/")
-        message = self.messages[message_id]
-        is_live = int(delivery) == message.deliveries and message.leased_until > self.seconds
-        return message_id, message if is_live else None
 
 
 class RunStatus(Enum):
