@@ -64,15 +64,17 @@ def test_a_mixed_queue_trains_each_drift_event_once_wherever_the_daemon_dies(
     loop.queue.publish(message_body(drift_event("quiet", {"description": 0.99})))
     # A second model shares the subscription; its job has a name that the first has too.
     loop.queue.publish(loop.message("good", config=second))
-    odd = loop.message("odd", description=1.0000000000000002)
     drift = {
-        CrashPoint.TICK_HELD: ("copies", [loop.message("copies")] * 200),
-        CrashPoint.RUN_IDS_RESERVED: ("odd", [_year_1(odd)]),
-        CrashPoint.RUN_CREATED: ("good", [loop.message("good")]),
-        CrashPoint.RUN_LAUNCHED: ("last", [loop.message("last")]),
+        CrashPoint.TICK_HELD: ("copies", lambda: [loop.message("copies")] * 200),
+        CrashPoint.RUN_IDS_RESERVED: (
+            "odd",
+            lambda: [_year_1(loop.message("odd", description=1.0000000000000002))],
+        ),
+        CrashPoint.RUN_CREATED: ("good", lambda: [loop.message("good")]),
+        CrashPoint.RUN_LAUNCHED: ("last", lambda: [loop.message("last")]),
     }
     for point, (job, messages) in drift.items():
-        loop.queue.publish_many(messages)
+        loop.queue.publish_many(messages())
         die_at(point, job, loop)
     recorded = {record.key for record in loop.records()}
     assert recorded >= {loop.event_key(job) for job, _ in drift.values()}
@@ -141,7 +143,7 @@ def test_a_training_whose_machine_dies_is_marked_as_failed_and_trains_again(
     logs = [path for path in loop.dagster_home.rglob("*.err") if "_sensor" in path.parent.name]
     names = Counter(path.parent.name for path in logs)
     assert names["run_health_sensor"] == 1
-    assert names.keys() == {"run_health_sensor", "drift_message_sensor"}
+    assert not [name for name in names if "monitoring_results" in name]
 
 
 def test_a_daemon_dies_after_it_has_created_a_run_in_postgres(
