@@ -114,8 +114,8 @@ def test_a_mixed_queue_trains_each_drift_event_once_wherever_the_daemon_dies(
 def test_a_training_whose_machine_dies_is_marked_as_failed_and_trains_again(
     loop: RunningLoop,
 ) -> None:
-    instance, model = loop.instance, loop.config.model_name
-    registry = ModelRegistry(StateDirectory(loop.home, loop.config).registry, model)
+    instance = loop.instance
+    registry = ModelRegistry(StateDirectory(loop.home, loop.config).registry)
     registry.directory.mkdir(parents=True, exist_ok=True)
     if loop.dagster.daemon is None:
         loop.start_daemon()
