@@ -7,6 +7,7 @@ a gRPC channel survives a fork.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -62,6 +63,11 @@ with (
     _instance.fetch_observations(_names.asset(DRIFT_EVENT), limit=1)
     _instance.get_latest_materialization_event(_names.asset(BASELINE_DATASET))
     _context.log.debug("imported")
+
+# What forked processes print without a file of their own is no test's output.
+_nowhere = os.open(os.devnull, os.O_WRONLY)
+for _stream in (1, 2):
+    os.dup2(_nowhere, _stream)
 
 # No process that is forked looks through all this for garbage.
 gc.collect()

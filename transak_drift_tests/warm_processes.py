@@ -34,7 +34,8 @@ def start_fork_server() -> str:
     """Start the server that all workers share; returns the Python that its processes pass for."""
     forkserver.ensure_running()
     os.environ[_ADDRESS_VARIABLE] = vars(_fork_server)["_forkserver_address"]
-    return shlex.join([sys.executable, __file__])
+    # It would warn of what processes that were killed have left.
+    return shlex.join([sys.executable, "-W", "ignore", __file__])
 
 
 def _share_fork_server(address: str | None = None) -> None:
@@ -46,11 +47,11 @@ def _share_fork_server(address: str | None = None) -> None:
 
 
 def _serve_as_worker(environment: dict[str, str], *streams: Connection) -> None:
-    _share_fork_server()
-    _set_surroundings(environment)
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
+    _share_fork_server()
+    _set_surroundings(environment)
     with os.fdopen(os.dup(0), buffering=1) as sys.stdin:
         # All that execnet gives a Python to execute.
         exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
