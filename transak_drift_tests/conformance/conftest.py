@@ -1,43 +1,80 @@
-"""The servers that the conformance tests run against."""
+"""The servers that the conformance tests run against: ours, and Google's where it is installed."""
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import contextmanager
+from pathlib import Path
 
+import grpc
 import pytest
 
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
-from transak_drift_tests.conformance.google_emulator import (
-    EmulatorNotInstalledError,
-    running_emulator,
-)
 from transak_drift_tests.conformance.workspace import Workspace
 
-_EMBEDDED = "embedded"
+_START_SECONDS = 60
+_SDK_ROOTS = (
+    *(Path(parent) / "google-cloud-sdk" for parent in ("/usr/lib", "/usr/share", "/opt")),
+    Path("/opt/homebrew/share/google-cloud-sdk"),
+    Path.home() / "google-cloud-sdk",
+)
 
 
-@pytest.fixture(scope="session", params=[_EMBEDDED, "google-emulator"])
+def _emulator_command() -> list[str]:
+    """Return the command that starts Google's emulator, without host and port."""
+    gcloud, java = shutil.which("gcloud"), shutil.which("java")
+    roots = [Path(gcloud).resolve().parents[1]] if gcloud else []
+    jars = [
+        jar
+        for root in (*roots, *_SDK_ROOTS)
+        for jar in sorted(root.glob("platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"))
+    ]
+    if java is None or not jars:
+        pytest.skip("needs Java, and: gcloud components install pubsub-emulator")
+    return [java, "-jar", str(jars[0])]
+
+
+@contextmanager
+def _running_emulator(log_file: Path) -> Generator[str]:
+    """Run the emulator on a free port and yield its `host:port`."""
+    command = _emulator_command()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host=127.0.0.1", f"--port={port}"], stdout=log, stderr=subprocess.STDOUT
+        )
+    endpoint = f"127.0.0.1:{port}"
+    try:
+        with grpc.insecure_channel(endpoint, [("grpc.enable_http_proxy", 0)]) as channel:
+            grpc.channel_ready_future(channel).result(timeout=_START_SECONDS)
+        yield endpoint
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session", params=["embedded", "google-emulator"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[tuple[str, str]]:
     """Kind and endpoint of a running server."""
     directory = tmp_path_factory.mktemp(request.param)
-    with ExitStack() as stack:
-        if request.param == _EMBEDDED:
-            running = stack.enter_context(ensure_embedded_pubsub(directory, grace_seconds=1.0))
-            endpoint = running.endpoint
-        else:
-            try:
-                endpoint = stack.enter_context(running_emulator(directory / "emulator.log"))
-            except EmulatorNotInstalledError as error:
-                pytest.skip(str(error))
-        yield request.param, endpoint
+    if request.param == "embedded":
+        with ensure_embedded_pubsub(directory, grace_seconds=1.0) as running:
+            yield request.param, running.endpoint
+    else:
+        with _running_emulator(directory / "emulator.log") as endpoint:
+            yield request.param, endpoint
 
 
 @pytest.fixture
 def pubsub(server: tuple[str, str]) -> Generator[Workspace]:
     """The real clients and a project of their own on the server."""
     kind, endpoint = server
-    with Workspace(endpoint, follows_documented_limits=kind == _EMBEDDED) as workspace:
+    with Workspace(endpoint, follows_documented_limits=kind == "embedded") as workspace:
         yield workspace

@@ -43,12 +43,6 @@ def test_nulls_count_nowhere_unseen_values_as_0_and_the_greatest_change_comes_fi
 @pytest.mark.parametrize(
     ("baseline", "target", "expected"),
     [
-        # P = (2/3 at 1, 1/3 NaN), Q = (1 at 1): M = (5/6, 1/6)
-        (
-            _point(1.0, 2, nan=1),
-            _point(1.0, 9),
-            (2 / 3 * math.log2(4 / 5) + 1 / 3 * math.log2(2) + math.log2(6 / 5)) / 2,
-        ),
         # (0, 4) holds one bucket's mass, of which half is in (0, 2): P = (1/2, 1/2), Q = (1, 0).
         (
             NumericalStatistics((0.0, 4.0), (6,)),

@@ -32,21 +32,10 @@ FIRST_DAY = date(2026, 5, 4)
 Distances = dict[str, tuple[str, Any]]
 
 
-def own_config(location: Path | str, **changes: Any) -> MonitoringConfig:
-    return MonitoringConfig.model_validate(
-        {
-            "project_id": "af-finanzen",
-            "location": "europe-west6",
-            "model_name": "transak-i1-train-model",
-            "monitoring_job_display_name": "transak_i1_data_drift_monitor",
-            "notification_channels": [],
-            "drift_thresholds": {"description": 0.3, "type": 0.3, "amount": 0.2},
-            "log_anomalies": True,
-            "start_date": str(FIRST_DAY),
-            "transactions": str(location),
-            **changes,
-        }
-    )
+def own_config(location: Path, **changes: Any) -> MonitoringConfig:
+    thresholds = {"description": 0.3, "type": 0.3, "amount": 0.2}
+    own = {"start_date": str(FIRST_DAY), "transactions": str(location)}
+    return configuration(**({"drift_thresholds": thresholds} | own | changes))
 
 
 def own_rows(seed: int, rows: int = 900) -> pd.DataFrame:
@@ -66,7 +55,7 @@ def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[Monito
 
     def publish(_: MonitoringConfig, body: bytes) -> str:
         published.append(json.loads(body))
-        return str(len(published))
+        return "1"
 
     platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), publish)
     platform.ensure_registered_model(config)
@@ -74,9 +63,7 @@ def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[Monito
     platform.land_transactions(config, day)
     platform.predict(config, day)
     run = platform.start_monitoring_run(config, day)
-    result = platform.monitoring_result(config, run.job_name)
-    assert result is not None
-    return result, published
+    return platform.monitoring_result(config, run.job_name), published
 
 
 def distances(result: MonitoringResult) -> Distances:
@@ -85,14 +72,14 @@ def distances(result: MonitoringResult) -> Distances:
 
 def compared(config: MonitoringConfig, baseline: pd.DataFrame, target: pd.DataFrame) -> Distances:
     """Compare the rows themselves, without files of days, platform and training."""
+    statistics = []
     with TemporaryDirectory() as directory:
-        files = [Path(directory) / name for name in ("baseline.parquet", "target.parquet")]
-        baseline.to_parquet(files[0])
-        target.to_parquet(files[1])
-        kinds = monitored_kinds(config)
-        before, now = (scan_statistics([file], kinds) for file in files)
-    found = compare_features(before, now, config.drift_thresholds)
-    return {item.feature: (item.metric, pytest.approx(item.distance, abs=1e-12)) for item in found}
+        for rows in (baseline, target):
+            rows.to_parquet(Path(directory) / "a.parquet")
+            found = scan_statistics([Path(directory) / "a.parquet"], monitored_kinds(config))
+            statistics.append(found)
+    features = compare_features(*statistics, config.drift_thresholds)
+    return {f.feature: (f.metric, pytest.approx(f.distance, abs=1e-12)) for f in features}
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
@@ -165,11 +152,8 @@ def test_an_empty_column_of_the_baseline_breaks_no_day(tmp_path: Path) -> None:
     note = by_name["amount"].note
     assert note.startswith(f"{NO_BASELINE}: column 'amount' is empty in all 900 rows")
     assert note.endswith("fill it there, or take the feature out of drift_thresholds")
-    [check] = [
-        item
-        for item in check_evaluations(config, result.features, str(FIRST_DAY))
-        if item.check_name == "amount_drift"
-    ]
+    checks = check_evaluations(config, result.features, str(FIRST_DAY))
+    [check] = [item for item in checks if item.check_name == "amount_drift"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.description == note
     expected = compared(config, baseline, target)["description"]

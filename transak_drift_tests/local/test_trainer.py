@@ -43,17 +43,10 @@ class Trainings:
     """A model trained on four quiet days, and one trained on the day that drifted."""
 
     training: LocalTraining
-    files: dict[date, Path]
+    quiet: dict[date, Path]
+    drifted: Path
     first: ModelVersion
     second: ModelVersion
-
-    @property
-    def quiet(self) -> dict[date, Path]:
-        return {day: file for day, file in self.files.items() if day < DRIFT_DAY}
-
-    @property
-    def drifted(self) -> Path:
-        return self.files[DRIFT_DAY]
 
 
 def local_training(root: Path) -> LocalTraining:
@@ -65,15 +58,12 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     training = local_training(tmp_path_factory.mktemp("home"))
     files = {}
     for day in [DRIFT_DAY + timedelta(days=n) for n in range(-4, 1)]:
-        training.land_day(day)
-        files[day] = training.state.transactions(day)
-    quiet = {day: file for day, file in files.items() if day < DRIFT_DAY}
-    first, first_adopted = training.train_version(quiet, None, "f00")
-    drifted = {DRIFT_DAY: files[DRIFT_DAY]}
-    second, second_adopted = training.train_version(drifted, "monitor/1", "f01")
-    assert not first_adopted
-    assert not second_adopted
-    return Trainings(training, files, first, second)
+        files[day] = Path(training.land_day(day).uri)
+    drifted = files.pop(DRIFT_DAY)
+    first, first_adopted = training.train_version(files, None, "f00")
+    second, second_adopted = training.train_version({DRIFT_DAY: drifted}, "monitor/1", "f01")
+    assert not (first_adopted or second_adopted)
+    return Trainings(training, files, drifted, first, second)
 
 
 def day_file(path: Path, labels: list[Any], text: str = "word") -> Path:
@@ -118,20 +108,14 @@ def test_the_same_files_and_seed_give_the_same_model(trainings: Trainings) -> No
 
 def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: Trainings) -> None:
     pipeline = trainings.training.registry.load(trainings.second)
-    table = pq.read_table(trainings.drifted)
     predicted = predict(pipeline, trainings.drifted)
     assert predicted.column_names == ["predicted_category", "probability"]
     scheme = catalogue()["new_payment_scheme"]
-    collective = [
-        category
-        for category, description in zip(
-            predicted.column("predicted_category").to_pylist(),
-            table.column("description").to_pylist(),
-            strict=True,
-        )
-        if description == scheme["collective_description"]
-    ]
-    assert set(collective) == {scheme["collective_category"]}
+    descriptions = pq.read_table(trainings.drifted).column("description").to_pylist()
+    categories = predicted.column("predicted_category").to_pylist()
+    rows = zip(descriptions, categories, strict=True)
+    collective = {name for text, name in rows if text == scheme["collective_description"]}
+    assert collective == {scheme["collective_category"]}
     probabilities = predicted.column("probability").to_numpy()
     assert np.all((probabilities > 1 / 16 - 1e-12) & (probabilities <= 1.0))
 
@@ -234,12 +218,9 @@ def test_scores_agree_with_scikit_learns_own() -> None:
     assert scores.accuracy == pytest.approx(np.mean(predicted == labels), abs=1e-12)
     assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
     assert scores.log_loss == pytest.approx(log_loss(labels, probabilities, labels=known), abs=1e-9)
-
-
-def test_a_label_the_model_does_not_know_counts_as_wrong() -> None:
+    # A label that the model does not know counts as wrong.
     labels = np.array(["a", "a", "new", "new"], dtype=object)
-    probabilities = np.array([[1.0, 0.0]] * 4)
-    scores = evaluate_probabilities(labels, probabilities, ["a", "b"])
+    scores = evaluate_probabilities(labels, np.array([[1.0, 0.0]] * 4), ["a", "b"])
     assert scores.accuracy == 0.5
     assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
     assert scores.log_loss == pytest.approx(-np.log(np.finfo(np.float64).eps) / 2)

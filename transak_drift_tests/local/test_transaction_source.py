@@ -176,26 +176,21 @@ texts = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0\
 def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
     tmp_path: Path, rows: list[tuple[date, str | None, str | None]]
 ) -> None:
-    table = pa.table(
-        {
-            "date": pa.array([row[0] for row in rows], pa.date32()),
-            "description": pa.array([row[1] for row in rows], pa.string()),
-            "type": pa.array([row[2] for row in rows], pa.string()),
-        }
-    )
+    days, descriptions, types = zip(*rows, strict=True)
+    text = pa.string()
+    columns = [pa.array(days), pa.array(descriptions, text), pa.array(types, text)]
+    table = pa.table(columns, ["date", "description", "type"])
     pq.write_table(table, tmp_path / "all.parquet")
     pa_csv.write_csv(table, tmp_path / "all.csv")
-    for name in ("all.parquet", "all.csv"):
+    # An empty cell of CSV is null.
+    in_csv = [(day, one or None, two or None) for day, one, two in rows]
+    for name, expected in (("all.parquet", rows), ("all.csv", in_csv)):
         source = FileTransactions(str(tmp_path / name))
         found = [
             (date.fromisoformat(str(row["date"])), row["description"], row["type"])
             for day in source.days()
             for row in written(source, day, tmp_path)
         ]
-        # An empty cell of CSV is null.
-        expected = (
-            rows if name == "all.parquet" else [(d, a or None, b or None) for d, a, b in rows]
-        )
         assert found == sorted(expected, key=lambda row: row[0])
 
 
