@@ -226,7 +226,7 @@ class GcpData:
         """Return the client, or one of its kind that acts as the service account."""
         if self.service_account is None:
             return client
-        from transak_drift.google_cloud.credentials import load_credentials
+        from transak_drift.google_cloud.session import load_credentials
 
         # dagster-gcp's resources know application default credentials and key files alone.
         credentials = load_credentials(self.service_account)

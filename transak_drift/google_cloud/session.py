@@ -1,4 +1,4 @@
-"""Google's REST APIs, for the few reads that need no client library of their own."""
+"""Credentials for Google Cloud, and its REST APIs where a few reads need no client library."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import google.auth
 import requests
 from google.auth import exceptions as auth_exceptions
+from google.auth import impersonated_credentials
+from google.auth.credentials import Credentials
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from transak_drift.google_cloud.credentials import load_credentials
 from transak_drift.platform import PlatformError
 
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MAX_PAGES = 50
+
+
+def load_credentials(service_account: str | None) -> Credentials:
+    """Find the application default credentials, or those that act as a service account."""
+    try:
+        source, _ = google.auth.default(scopes=[_SCOPE])
+    except auth_exceptions.DefaultCredentialsError as error:
+        reason = str(error).partition(". ")[0]
+        raise PlatformError(
+            f"there are no Google Cloud credentials ({reason}); run `gcloud auth "
+            "application-default login`, or attach a service account to the machine"
+        ) from error
+    if service_account is None:
+        return source
+    return impersonated_credentials.Credentials(
+        source_credentials=source, target_principal=service_account, target_scopes=[_SCOPE]
+    )
 
 
 class RestSession:

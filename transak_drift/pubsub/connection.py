@@ -12,7 +12,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 
 # A message has up to 10 MB, above gRPC's own limit of 4 MB.

@@ -30,7 +30,7 @@ from google.cloud.aiplatform_v1beta1.services.model_monitoring_service import (
 )
 from pydantic.alias_generators import to_camel
 
-from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 
 _PAGE_SIZE = 100

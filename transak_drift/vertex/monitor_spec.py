@@ -47,43 +47,38 @@ def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
         display_name=config.monitoring_job_display_name,
         model_monitoring_target={"vertex_model": target},
         training_dataset=training_dataset_input(config, model.version_id),
-        tabular_objective=tabular_objective(config),
-        notification_spec=notification_spec(config),
-        output_spec=output_spec(config),
         model_monitoring_schema={"feature_fields": fields},
+        **shared_settings(config),
     )
 
 
-def tabular_objective(config: MonitoringConfig) -> dict[str, Any]:
-    """Build the objective: drift of each configured feature above its own threshold."""
+def shared_settings(config: MonitoringConfig) -> dict[str, Any]:
+    """Build what a monitor and its jobs have alike: what is compared, who is told, the output.
+
+    Each configured feature has its own threshold; without an output Vertex AI chooses the place.
+    """
+    thresholds, directory = config.drift_thresholds, config.vertex.monitoring_output
+    output = {"gcs_base_directory": {"output_uri_prefix": directory}} if directory else None
     return {
-        "feature_drift_spec": {
-            "features": list(config.drift_thresholds),
-            "categorical_metric_type": CATEGORICAL_METRIC,
-            "numeric_metric_type": NUMERICAL_METRIC,
-            "feature_alert_conditions": {
-                feature: {"threshold": threshold}
-                for feature, threshold in config.drift_thresholds.items()
-            },
-        }
+        "tabular_objective": {
+            "feature_drift_spec": {
+                "features": list(thresholds),
+                "categorical_metric_type": CATEGORICAL_METRIC,
+                "numeric_metric_type": NUMERICAL_METRIC,
+                "feature_alert_conditions": {
+                    name: {"threshold": threshold} for name, threshold in thresholds.items()
+                },
+            }
+        },
+        "notification_spec": {
+            "email_config": {"user_emails": list(config.user_emails)},
+            "enable_cloud_logging": config.log_anomalies,
+            "notification_channel_configs": [
+                {"notification_channel": channel} for channel in config.notification_channels
+            ],
+        },
+        "output_spec": output,
     }
-
-
-def notification_spec(config: MonitoringConfig) -> types.ModelMonitoringNotificationSpec:
-    """Build who is notified, and whether anomalies are logged."""
-    return types.ModelMonitoringNotificationSpec(
-        email_config={"user_emails": list(config.user_emails)},
-        enable_cloud_logging=config.log_anomalies,
-        notification_channel_configs=[
-            {"notification_channel": channel} for channel in config.notification_channels
-        ],
-    )
-
-
-def output_spec(config: MonitoringConfig) -> dict[str, Any] | None:
-    """Build where statistics are written, or None to leave that to Vertex AI."""
-    directory = config.vertex.monitoring_output
-    return {"gcs_base_directory": {"output_uri_prefix": directory}} if directory else None
 
 
 def difference(

@@ -30,9 +30,7 @@ from transak_drift.vertex.monitor_spec import (
     difference,
     merged,
     model_monitor,
-    notification_spec,
-    output_spec,
-    tabular_objective,
+    shared_settings,
     target_dataset_input,
 )
 
@@ -144,15 +142,13 @@ def start_monitoring_run(
             "materialize model_monitor"
         )
     # A job with a specification of its own takes nothing from the monitor, so all is given.
-    spec = ModelMonitoringSpec(
-        objective_spec={
-            "tabular_objective": tabular_objective(config),
-            "baseline_dataset": monitor.training_dataset,
-            "target_dataset": target_dataset_input(connection, config, day, batch_prediction_job),
-        },
-        notification_spec=notification_spec(config),
-        output_spec=output_spec(config),
-    )
+    settings = shared_settings(config)
+    objective = {
+        "tabular_objective": settings.pop("tabular_objective"),
+        "baseline_dataset": monitor.training_dataset,
+        "target_dataset": target_dataset_input(connection, config, day, batch_prediction_job),
+    }
+    spec = ModelMonitoringSpec(objective_spec=objective, **settings)
     # At most 63 characters of a-z, 0-9 and - ("CreateModelMonitoringJobRequest").
     document = json.dumps(ModelMonitoringSpec.to_dict(spec), sort_keys=True)
     job_id = base = f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"

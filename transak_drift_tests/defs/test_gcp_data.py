@@ -10,7 +10,7 @@ import pytest
 from google.auth import impersonated_credentials
 
 from transak_drift.defs.gcp_resources import GcpData
-from transak_drift.google_cloud.credentials import load_credentials
+from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
 from transak_drift_tests.servers.buckets import Buckets
