@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, time
+from decimal import Decimal
 
 _FIRST_CHARACTERS = frozenset("-.0123456789tTfF")
 _NUMBER = re.compile(r"(-?)((?:0|[1-9][0-9]*)?)(?:\.([0-9]+))?")
 # As Python, C and DuckDB print floats; "1e5" and "12E3" may be codes and stay as they are.
-_SCIENTIFIC = re.compile(r"(-?)([0-9])(?:\.([0-9]+))?e([+-][0-9]{2,3})")
+_SCIENTIFIC = re.compile(r"-?[1-9](?:\.[0-9]+)?e([+-][0-9]{2,3})")
 _MAX_EXPONENT = 37
 _MAX_INTEGER = 2**63
 _TIME = re.compile(
@@ -48,7 +49,7 @@ def canonical_text(text: str) -> str:
         sign, whole, fraction = number.groups()
         return _plain(sign, whole or "0", fraction or "") if whole or fraction else text
     if number := _SCIENTIFIC.fullmatch(text):
-        return _without_exponent(text, *number.groups())
+        return _without_exponent(text, int(number[1]))
     if moment := _TIME.fullmatch(text):
         return _in_utc(text, moment)
     return text
@@ -74,17 +75,14 @@ def _plain(sign: str, whole: str, fraction: str) -> str:
     return "0" if digits == "0" else sign + digits
 
 
-def _without_exponent(text: str, sign: str, first: str, rest: str | None, exponent: str) -> str:
-    digits, places = first + (rest or "").rstrip("0"), int(exponent)
-    if first == "0" or abs(places) > _MAX_EXPONENT:
+def _without_exponent(text: str, exponent: int) -> str:
+    if abs(exponent) > _MAX_EXPONENT:
         return text
-    if places < 0:
-        return _plain(sign, "0", "0" * (-places - 1) + digits)
-    if len(digits) <= places + 1 and abs(float(text)) <= _MAX_INTEGER:
+    plain = f"{Decimal(text):f}"
+    if "." not in plain and abs(float(text)) <= _MAX_INTEGER:
         # The integer itself, whose last digits the shortest text of its float does not have.
         return str(int(float(text)))
-    digits = digits.ljust(places + 1, "0")
-    return _plain(sign, digits[: places + 1], digits[places + 1 :])
+    return canonical_text(plain)
 
 
 def _in_utc(text: str, moment: re.Match[str]) -> str:

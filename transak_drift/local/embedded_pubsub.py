@@ -34,13 +34,11 @@ class EmbeddedPubSub(AbstractContextManager):
     def __init__(self, address: ServerAddress, users_lock: int) -> None:
         self.endpoint = address.endpoint
         self.process_id = address.process_id
-        self._users_lock: int | None = users_lock
+        self._users_lock = users_lock
 
     def close(self) -> None:
         """Give the share in the server back; it ends when it has had no users for a while."""
-        if self._users_lock is not None:
-            os.close(self._users_lock)
-            self._users_lock = None
+        os.close(self._users_lock)
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -192,20 +192,16 @@ def test_directories_globs_and_files_of_both_formats_are_one_dataset(tmp_path: P
 
 
 def test_datasets_without_rows_have_statistics(tmp_path: Path) -> None:
-    empty = [
+    no_rows = {"value": pa.array([], pa.string()), "n": pa.array([], pa.int8())}
+    for path in (
         _csv(tmp_path / "none.csv", ""),
         _csv(tmp_path / "header.csv", "value,n\n"),
-        _parquet(
-            tmp_path / "a.parquet", value=pa.array([], pa.string()), n=pa.array([], pa.int8())
-        ),
-    ]
-    for sources in ([path] for path in empty):
-        found = scan_statistics(sources, {"value": CATEGORICAL, "n": NUMERICAL})
+        _parquet(tmp_path / "a.parquet", **no_rows),
+    ):
+        found = scan_statistics([path], {"value": CATEGORICAL, "n": NUMERICAL})
         assert found.rows == 0
-        assert found.features == {
-            "value": CategoricalStatistics({}),
-            "n": NumericalStatistics((), ()),
-        }
+        empty = {"value": CategoricalStatistics({}), "n": NumericalStatistics((), ())}
+        assert found.features == empty
 
 
 def _rows_of(path: Path) -> int:

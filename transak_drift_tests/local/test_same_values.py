@@ -96,23 +96,17 @@ def write(content: pa.Table | str, path: Path) -> Path:
     return path
 
 
-def distance(one: Path, other: Path) -> float | None:
-    statistics = [scan_statistics([path], KINDS) for path in (one, other)]
-    assert statistics[0].features["x"].missing == statistics[1].features["x"].missing
-    return compare_features(*statistics, {"x": 1.0})[0].distance
-
-
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_same_values_have_no_distance(tmp_path: Path, name: str) -> None:
     paths = [write(content, tmp_path / str(n)) for n, content in enumerate(PAIRS[name])]
-    for one, other in itertools.combinations(paths, 2):
-        assert distance(one, other) == 0, (one, other)
+    found = [scan_statistics([path], KINDS) for path in paths]
+    for one, other in itertools.combinations(found, 2):
+        assert one.features["x"].missing == other.features["x"].missing
+        assert compare_features(one, other, {"x": 1.0})[0].distance == 0, (one, other)
     # Files of several types are one dataset, too.
-    assert scan_statistics(paths, KINDS).rows == sum(
-        scan_statistics([path], KINDS).rows for path in paths
-    )
-    whole, part = scan_statistics(paths, KINDS), scan_statistics(paths[:1], KINDS)
-    assert compare_features(whole, part, {"x": 1.0})[0].distance == pytest.approx(0, abs=1e-12)
+    whole = scan_statistics(paths, KINDS)
+    assert whole.rows == sum(statistics.rows for statistics in found)
+    assert compare_features(whole, found[0], {"x": 1.0})[0].distance == pytest.approx(0, abs=1e-12)
 
 
 def test_files_of_pandas_and_of_arrow(tmp_path: Path) -> None:
