@@ -131,18 +131,20 @@ class _Loop:
 
     def run(self) -> dict[str, Any]:
         """Take the steps in order, and return what happened."""
-        quiet, later = self._days[:QUIET_DAYS], self._days[QUIET_DAYS + 1 :]
-        self._step("train the first model, apply the monitoring configuration", self._prepare)
-        self._step("quiet days", lambda: self._monitor(quiet))
-        self._step(f"{self._report['drift_day']} drift is injected", self._inject_drift)
-        self._step("drift event and training", self._await_retraining)
-        self._step("days after the training", lambda: self._monitor(later))
+        quiet, drifted = self._days[:QUIET_DAYS], self._days[QUIET_DAYS]
+        later = self._days[QUIET_DAYS + 1 :]
+        steps: dict[str, Callable[[], str]] = {
+            "train the first model, apply the monitoring configuration": self._prepare,
+            "quiet days": lambda: self._monitor(quiet),
+            f"{drifted} drift is injected": lambda: self._monitor([drifted], drifts=True),
+            "drift event and training": self._await_retraining,
+            "days after the training": lambda: self._monitor(later),
+        }
+        for title, step in steps.items():
+            with self._progress.status(title):
+                outcome = step()
+            output.print_line(f"{title}: {outcome}", to=self._progress)
         return self._report
-
-    def _step(self, title: str, step: Callable[[], str]) -> None:
-        with self._progress.status(title):
-            outcome = step()
-        output.print_line(f"{title}: {outcome}", to=self._progress)
 
     def _prepare(self) -> str:
         self._jobs.run(keys.PREPARE_JOB)
@@ -164,20 +166,15 @@ class _Loop:
                 verdict = "did not drift" if drifts else "drifted"
                 raise CommandFailedError(f"{found.day} {verdict}: {found.summary()}")
             if drifts:
-                self._report["message_id"] = found.message
                 job = parse_monitoring_job_name(found.report.result.job_name)
                 key = drift_event_key(job.model_monitor_id, job.monitoring_job_id)
-                self._report["drift_event"] = key
+                self._report |= {"drift_event": key, "message_id": found.message}
+                if found.message is None:
+                    raise CommandFailedError("the day drifted, but no message was published")
             day = {"day": str(found.day), "model_version": version, "drifted": drifts}
             self._report["days"].append({**day, "features": found.features()})
             output.print_line(f"  {found.day} {found.summary()}", to=self._progress)
         return f"monitored with version {version}"
-
-    def _inject_drift(self) -> str:
-        self._monitor([self._days[QUIET_DAYS]], drifts=True)
-        if self._report["message_id"] is None:
-            raise CommandFailedError("the day drifted, but no message was published")
-        return f"message {self._report['message_id']}"
 
     def _await_retraining(self) -> str:
         key, before = self._report["drift_event"], self._report["model_version_before"]

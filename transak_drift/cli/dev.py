@@ -140,15 +140,11 @@ def _port_holder(port: int) -> str | None:
             found = subprocess.run(command, capture_output=True, text=True, check=False)
             return f"process {found.stdout.split()[0]}" if found.stdout else None
         return None
-    lines = [
-        line.split()
-        for table in _PROC.glob("net/tcp*")
-        for line in table.read_text().splitlines()[1:]
-    ]
     sockets = {
         f"socket:[{fields[9]}]"
-        for fields in lines
-        if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
+        for table in _PROC.glob("net/tcp*")
+        for fields in map(str.split, table.read_text().splitlines()[1:])
+        if fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
     }
     for descriptor in _PROC.glob("[0-9]*/fd/*"):
         # A process that has ended, or is another user's, is passed over.

@@ -18,7 +18,7 @@ from transak_drift.config.resource_names import (
 )
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.local_resources import local_platform_resource
-from transak_drift.drift.drift_event import DriftEvent, drift_event_key
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import DriftPlatform, PlatformError
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
@@ -108,26 +108,23 @@ def publish_drift(
     body = json.dumps(drift_message(event, shape, now)).encode()
     with trigger_queue_resource(settings).open(config) as queue:
         message_ids = queue.publish_many([body] * copies)
-    key = drift_event_key(named.model_monitor_id, named.monitoring_job_id)
     if as_json:
-        published = {"message_ids": message_ids, "topic": config.trigger_topic}
         found = {name: document[name] for name in ("monitoring_job", "verdict")}
-        output.print_json({"drift_event": key, **published, **found})
+        topic = {"topic": config.trigger_topic}
+        output.print_json({"drift_event": event.key, "message_ids": message_ids, **topic, **found})
         return
     output.print_line(
-        f"{key} ({document['verdict']}: {document['reason']}): {len(message_ids)} message(s) "
+        f"{event.key} ({document['verdict']}: {document['reason']}): {len(message_ids)} message(s) "
         f"published to {config.trigger_topic}, first id {message_ids[0]}"
     )
 
 
 def _named_job(config: MonitoringConfig, text: str) -> NamedJob:
     monitor, _, job_id = text.rpartition("/")
-    name = text
-    if "/" not in monitor:
-        ids = (monitor or config.model_monitor_id, job_id)
-        name = monitoring_job_name(config.project_id, config.location, *ids)
+    ids = (monitor or config.model_monitor_id, job_id)
+    name = monitoring_job_name(config.project_id, config.location, *ids)
     try:
-        return parse_monitoring_job_name(name)
+        return parse_monitoring_job_name(text if "/" in monitor else name)
     except ValueError:
         raise PlatformError(
             f"--job {text!r} is no monitoring job; name its id, <monitor id>/<job id>, or its "

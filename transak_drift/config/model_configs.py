@@ -37,8 +37,9 @@ def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
     errors: list[ConfigError] = []
     for file in files:
         named = file == path or file.name == FIRST_MODEL_FILE
+        prefix = None if named else re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
         try:
-            models[file] = load_config(file, None if named else _prefix(file))
+            models[file] = load_config(file, prefix)
         except ConfigError as error:
             errors.append(error)
     if len(errors) == 1:
@@ -69,10 +70,6 @@ def _json_files(folder: Path) -> list[Path]:
         for file in folder.glob("*.json")
         if not file.name.endswith(".schema.json") and not file.name.startswith(".")
     )
-
-
-def _prefix(file: Path) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
 
 
 def _disagreements(models: Mapping[Path, MonitoringConfig]) -> list[ConfigFault]:

@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -388,7 +388,8 @@ def _settle(ack_ids: list[str], call: Callable[[list[str]], None]) -> None:
             call(left)
             left = []
         except exceptions.GoogleAPICallError as error:
-            refused = _refused_ids(error)
+            # Why, by ack id: PERMANENT_FAILURE_INVALID_ACK_ID or a TRANSIENT_FAILURE_...
+            refused = (error.metadata or {}) if error.reason == _REFUSAL else {}
             if not refused.keys() & set(left):
                 raise
             refused_for_now += [i for i in left if refused.get(i, "").startswith(_TRANSIENT)]
@@ -402,8 +403,3 @@ def _settle(ack_ids: list[str], call: Callable[[list[str]], None]) -> None:
             pause *= 2
             left, refused_for_now = refused_for_now, []
     _log.warning("Pub/Sub still refuses %d ack ids: their messages come again", len(left))
-
-
-def _refused_ids(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:
-    """Return why, by ack id: PERMANENT_FAILURE_INVALID_ACK_ID or a TRANSIENT_FAILURE_..."""
-    return error.metadata or {} if error.reason == _REFUSAL else {}
