@@ -22,11 +22,7 @@ def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
     """Read the configurations of all monitored models, the named file's first, then by file name.
 
     A file of a folder gives its name as `asset_prefix` where it sets none, unless it is called
-    `monitoring_config.json`.
-
-    Raises:
-        ConfigError: a file is missing, unreadable or wrong, a folder holds none, or two models
-            claim the same name; lists every fault of every file.
+    `monitoring_config.json`. A ConfigError lists every fault of every file.
     """
     files = config_files(path)
     if not files:
@@ -75,9 +71,8 @@ def _json_files(folder: Path) -> list[Path]:
 def _disagreements(models: Mapping[Path, MonitoringConfig]) -> list[ConfigFault]:
     """Find models that use the same in different ways.
 
-    Models may share a whole trigger queue (topic, subscription and dead letters): the sensor tells
-    their messages apart by the monitor. A topic with two subscriptions would send each message to
-    both. Dead letters of several queues may be kept together.
+    Models may share a whole trigger queue, or only its dead letters: the sensor tells their
+    messages apart by the monitor. A topic with two subscriptions would send each message to both.
     """
     uses: dict[Hashable, tuple[Path, Hashable]] = {}
     faults: dict[Hashable, ConfigFault] = {}

@@ -36,10 +36,10 @@ _PUBSUB_REASON = "max_delivery_attempts"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterMessage:
-    """One message in the dead-letter topic; `source_message_id` is that of the rejected message.
+    """One message in the dead-letter topic, forwarded at `publish_time` (UTC).
 
     The reason is `max_delivery_attempts` where Pub/Sub forwarded it, and `unknown` where the
-    trigger did not write it. It was forwarded at `publish_time`, UTC.
+    trigger did not write it.
     """
 
     message: ReceivedMessage

@@ -59,10 +59,7 @@ _DELETED_TOPIC = "_deleted-topic_"
 
 
 class Subscription:
-    """A subscription of which messages are pulled.
-
-    Its methods raise `PlatformError` where Pub/Sub refuses a call or does not answer.
-    """
+    """A subscription; its methods raise `PlatformError` where Pub/Sub refuses or is silent."""
 
     def __init__(self, client: SubscriberClient, name: str) -> None:
         self._client = client
@@ -251,9 +248,8 @@ class TriggerQueue(Subscription):
         """Publish rejected messages to the dead-letter topic and acknowledge nothing.
 
         A letter is the message, the reason and the detail. One that the server refuses holds up no
-        other: it is published again with the beginning of its body and without the attributes of
-        the rejected message. They come from the trigger subscription unless another is named.
-        Returns the ids of the published messages, in order.
+        other: it is published again with the beginning of its body and its own attributes alone.
+        They come from the trigger subscription unless another is named. Returns their ids in order.
         """
         source = source_subscription or self.subscription
         messages = [dead_letter(*letter, source) for letter in letters]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,8 +27,7 @@ YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 QUIET_DAY = YESTERDAY - timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(NamedTuple):
     """A home with the jobs of a day that drifted, yesterday, and of a quiet one before."""
 
     path: Path
@@ -131,11 +129,11 @@ def test_what_would_be_a_dead_letter(home: Home, reason: str, body: str) -> None
     assert found["drift_event"] is None
 
 
-@pytest.mark.parametrize("name", ["missing.json", "."])
-def test_a_file_that_cannot_be_read_is_one_sentence(home: Home, tmp_path: Path, name: str) -> None:
-    result = call("explain", str(tmp_path / name))
-    assert result.exit_code == 2
-    assert "Invalid value for 'FILE|-'" in result.stderr
+def test_a_file_that_cannot_be_read_is_one_sentence(home: Home, tmp_path: Path) -> None:
+    for name in ("missing.json", "."):
+        result = call("explain", str(tmp_path / name))
+        assert result.exit_code == 2
+        assert "Invalid value for 'FILE|-'" in result.stderr
 
 
 def test_without_credentials_the_verdict_is_unavailable(
