@@ -21,6 +21,7 @@ from transak_drift.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
 from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
 from transak_drift_tests.cloud_function.function_server import FunctionServer
+from transak_drift_tests.servers.api_rules import PARENT
 from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -82,7 +83,7 @@ class Deployment:
         spec = {"objective_spec": {"target_dataset": target}}
         job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
         self.vertex.monitoring.put_job(
-            f"{self.vertex.location.parent}/modelMonitors/{config.model_monitor_id}",
+            f"{PARENT}/modelMonitors/{config.model_monitor_id}",
             ModelMonitoringJob(model_monitoring_spec=spec),
             job_id=job_id,
         )

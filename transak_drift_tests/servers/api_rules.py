@@ -15,38 +15,26 @@ from transak_drift_tests.servers.grpc_server import RefusedError, invalid, not_f
 PROJECT_ID = "af-finanzen"
 PROJECT_NUMBER = "123456789012"
 LOCATION = "europe-west6"
+PARENT = f"projects/{PROJECT_NUMBER}/locations/{LOCATION}"
 MAX_PAGE = 3
 _DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """The one location that is served, by the project's id and number alike."""
-
-    project_id: str = PROJECT_ID
-    project_number: str = PROJECT_NUMBER
-    location: str = LOCATION
-
-    @property
-    def parent(self) -> str:
-        """Resource name of the location with the project's number."""
-        return f"projects/{self.project_number}/locations/{self.location}"
-
-    def canonical(self, name: str, permission: str = "aiplatform.locations.get") -> str:
-        """Return a resource name with the project's number."""
-        parts = name.split("/", 4)
-        if len(parts) < 4 or parts[0] != "projects" or parts[2] != "locations":
-            raise invalid(f"{name} is not the name of a resource in a location")
-        if parts[1] not in (self.project_id, self.project_number):
-            raise RefusedError(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"Permission '{permission}' denied on resource "
-                f"'//aiplatform.googleapis.com/{name}' (or it may not exist).",
-            )
-        if parts[3] != self.location:
-            raise not_found(name)
-        return "/".join([self.parent, *parts[4:]])
+def canonical(name: str, permission: str = "aiplatform.locations.get") -> str:
+    """Return a resource name with the project's number; one location is served, by both names."""
+    parts = name.split("/", 4)
+    if len(parts) < 4 or parts[0] != "projects" or parts[2] != "locations":
+        raise invalid(f"{name} is not the name of a resource in a location")
+    if parts[1] not in (PROJECT_ID, PROJECT_NUMBER):
+        raise RefusedError(
+            grpc.StatusCode.PERMISSION_DENIED,
+            f"Permission '{permission}' denied on resource "
+            f"'//aiplatform.googleapis.com/{name}' (or it may not exist).",
+        )
+    if parts[3] != LOCATION:
+        raise not_found(name)
+    return "/".join([PARENT, *parts[4:]])
 
 
 def page(items: Sequence[Item], request: Any, largest: int = MAX_PAGE) -> tuple[list[Item], str]:

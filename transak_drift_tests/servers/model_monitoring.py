@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import grpc
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 from google.protobuf.field_mask_pb2 import FieldMask  # ty: ignore[missing-module-member]
 
-from transak_drift_tests.servers.api_rules import Location, Operations, page
-from transak_drift_tests.servers.buckets import Buckets
+from transak_drift_tests.servers.api_rules import PARENT, canonical, page
 from transak_drift_tests.servers.grpc_server import (
     Methods,
     RefusedError,
@@ -28,6 +27,9 @@ from transak_drift_tests.servers.monitoring_analysis import (
     effective_spec,
     processed_datasets,
 )
+
+if TYPE_CHECKING:
+    from transak_drift_tests.servers.server import LoopbackVertex
 
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _CHANNEL = re.compile(r"projects/[^/]+/notificationChannels/[^/]+")
@@ -45,12 +47,6 @@ _UPDATABLE = {
 OBJECTIVE = "raw-feature-drift"
 
 
-# Sends what a finished job with anomalies, logged or not, makes Google send.
-SendsPush = Callable[
-    [types.ModelMonitor, types.ModelMonitoringJob, list[FeatureAnalysis], bool], None
-]
-
-
 class ModelMonitoring:
     """The monitors of one location, and their jobs.
 
@@ -65,21 +61,8 @@ class ModelMonitoring:
 
     service = "google.cloud.aiplatform.v1beta1.ModelMonitoringService"
 
-    def __init__(
-        self,
-        location: Location,
-        operations: Operations,
-        has_model: Callable[[str], bool],
-        buckets: Buckets,
-        batch_output: Callable[[str], str | None],
-        push: SendsPush,
-    ) -> None:
-        self._location = location
-        self._operations = operations
-        self._has_model = has_model
-        self._buckets = buckets
-        self._batch_output = batch_output
-        self._push = push
+    def __init__(self, vertex: LoopbackVertex) -> None:
+        self._vertex = vertex
         self._monitors: dict[str, types.ModelMonitor] = {}
         self._creating: dict[str, types.ModelMonitor] = {}
         self._jobs: dict[str, types.ModelMonitoringJob] = {}
@@ -133,7 +116,7 @@ class ModelMonitoring:
 
     def put_monitor(self, monitor: types.ModelMonitor, monitor_id: str | None = None) -> str:
         """Put a monitor there as another client would have; returns its resource name."""
-        name = f"{self._location.parent}/modelMonitors/{monitor_id or next(self._numbers)}"
+        name = f"{PARENT}/modelMonitors/{monitor_id or next(self._numbers)}"
         monitor.name = name
         self._monitors[name] = monitor
         return name
@@ -149,16 +132,16 @@ class ModelMonitoring:
         """Put a job there as the SDK, the console or a schedule would have; returns its name."""
         job = types.ModelMonitoringJob(job)
         if schedule_time is not None:
-            job.schedule = f"{self._location.parent}/schedules/{next(self._numbers)}"
+            job.schedule = f"{PARENT}/schedules/{next(self._numbers)}"
             job.schedule_time = schedule_time
         return self._add_job(self._monitor(monitor_name), job, job_id).name
 
     def _create_monitor(self, request: Any) -> operations_pb2.Operation:
-        self._location.canonical(request.parent, "aiplatform.modelMonitors.create")
+        canonical(request.parent, "aiplatform.modelMonitors.create")
         monitor_id = request.model_monitor_id or str(next(self._numbers))
         if request.model_monitor_id and _ID.fullmatch(monitor_id) is None:
             raise invalid(f"model_monitor_id {monitor_id!r} is not valid")
-        name = f"{self._location.parent}/modelMonitors/{monitor_id}"
+        name = f"{PARENT}/modelMonitors/{monitor_id}"
         if name in self._monitors or name in self._creating:
             raise already_exists(name)
         monitor = types.ModelMonitor(request.model_monitor)
@@ -173,7 +156,7 @@ class ModelMonitoring:
             self._monitors[name] = self._as_answered(monitor)
             return monitor
 
-        return self._operations.start(name, work)
+        return self._vertex.operations.start(name, work)
 
     def _check_only_one(self, name: str, monitor: types.ModelMonitor) -> None:
         target = _target_of(monitor)
@@ -185,7 +168,7 @@ class ModelMonitoring:
             )
 
     def _update_monitor(self, request: Any) -> operations_pb2.Operation:
-        name = self._location.canonical(request.model_monitor.name)
+        name = canonical(request.model_monitor.name)
         monitor = self._monitors.get(name)
         if monitor is None:
             raise not_found(name)
@@ -214,12 +197,12 @@ class ModelMonitoring:
             self._monitors[name] = self._as_answered(updated)
             return updated
 
-        return self._operations.start(name, work)
+        return self._vertex.operations.start(name, work)
 
     def _as_answered(self, monitor: types.ModelMonitor) -> types.ModelMonitor:
         # The API answers with the project's number, whatever the request named it by.
         source = monitor.model_monitoring_target.vertex_model
-        source.model = f"{self._location.parent}/models/{source.model.rpartition('/')[2]}"
+        source.model = f"{PARENT}/models/{source.model.rpartition('/')[2]}"
         if self.monitor_tells_output:
             _append_monitor_id(monitor.output_spec, monitor.name)
         return monitor
@@ -230,7 +213,7 @@ class ModelMonitoring:
         source = monitor.model_monitoring_target.vertex_model
         if not source.model or not source.model_version_id:
             raise invalid("model_monitoring_target.vertex_model needs model and model_version_id")
-        if not self._has_model(source.model):
+        if not self._vertex.models.versions(source.model):
             raise not_found(source.model)
         fields = {
             field.name: field.data_type for field in monitor.model_monitoring_schema.feature_fields
@@ -249,18 +232,18 @@ class ModelMonitoring:
                 raise invalid(f"notification channel {item.notification_channel!r} is malformed")
 
     def _monitor(self, name: str) -> types.ModelMonitor:
-        monitor = self._monitors.get(self._location.canonical(name))
+        monitor = self._monitors.get(canonical(name))
         if monitor is None:
             raise not_found(name)
         return monitor
 
     def _get_monitor(self, request: Any) -> types.ModelMonitor:
-        self._operations.go_on()
+        self._vertex.operations.go_on()
         return self._monitor(request.name)
 
     def _list_monitors(self, request: Any) -> types.ListModelMonitorsResponse:
-        self._operations.go_on()
-        self._location.canonical(request.parent, "aiplatform.modelMonitors.list")
+        self._vertex.operations.go_on()
+        canonical(request.parent, "aiplatform.modelMonitors.list")
         # Google documents no filter, and one on the model was seen not to work.
         if request.filter:
             raise invalid(f"Invalid filter: {request.filter}")
@@ -294,7 +277,7 @@ class ModelMonitoring:
         return job
 
     def _job(self, name: str) -> types.ModelMonitoringJob:
-        job = self._jobs.get(self._location.canonical(name))
+        job = self._jobs.get(canonical(name))
         if job is None:
             raise not_found(name)
         return job
@@ -318,7 +301,10 @@ class ModelMonitoring:
         spec = effective_spec(monitor, job)
         try:
             features = analyse_job(
-                spec, monitor.model_monitoring_schema, self._buckets, self._batch_output
+                spec,
+                monitor.model_monitoring_schema,
+                self._vertex.buckets,
+                self._vertex.batch_predictions.output_of,
             )
         except RefusedError as refusal:
             job.state = types.JobState.JOB_STATE_FAILED
@@ -332,7 +318,7 @@ class ModelMonitoring:
         anomalies = [item for item in features if item.has_anomaly]
         if anomalies:
             is_logged = spec.notification_spec.enable_cloud_logging
-            self._push(monitor, job, anomalies, is_logged)
+            self._vertex.push(monitor, job, anomalies, is_logged)
 
     def _list_jobs(self, request: Any) -> types.ListModelMonitoringJobsResponse:
         prefix = f"{self._monitor(request.parent).name}/"
@@ -348,7 +334,7 @@ class ModelMonitoring:
 
     def _found_by(self, monitor: str, job_name: str) -> Mapping[str, list[FeatureAnalysis]]:
         prefix = f"{self._monitor(monitor).name}/"
-        wanted = self._location.canonical(job_name) if job_name else None
+        wanted = canonical(job_name) if job_name else None
         return {
             name: analysis
             for name, analysis in self.analyses.items()

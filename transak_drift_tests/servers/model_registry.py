@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud.aiplatform_v1 import types
 from google.cloud.aiplatform_v1beta1 import types as beta_types
 
-from transak_drift_tests.servers.api_rules import Location, display_name_of, page
+from transak_drift_tests.servers.api_rules import PARENT, canonical, display_name_of, page
 from transak_drift_tests.servers.grpc_server import Methods, not_found
 
 
@@ -19,8 +19,7 @@ class ModelRegistry:
 
     service = "google.cloud.aiplatform.v1.ModelService"
 
-    def __init__(self, location: Location) -> None:
-        self._location = location
+    def __init__(self) -> None:
         self._versions: dict[str, list[types.Model]] = {}
         self._evaluations: dict[str, list[types.ModelEvaluation]] = {}
         self._numbers = itertools.count(1001)
@@ -45,7 +44,7 @@ class ModelRegistry:
         metrics: Mapping[str, float] | None = None,
     ) -> types.Model:
         """Upload a model, or a version of one, as a pipeline's upload step does."""
-        name = parent_model or f"{self._location.parent}/models/{next(self._numbers)}"
+        name = parent_model or f"{PARENT}/models/{next(self._numbers)}"
         versions = self._versions.setdefault(name, [])
         now = datetime.now(UTC)
         model = types.Model(
@@ -83,7 +82,7 @@ class ModelRegistry:
         return list(self._versions.get(self._key(name), []))
 
     def _key(self, name: str) -> str:
-        return self._location.canonical(name.partition("@")[0], "aiplatform.models.get")
+        return canonical(name.partition("@")[0], "aiplatform.models.get")
 
     def _get_model(self, request: Any) -> types.Model:
         version = request.name.partition("@")[2] or "default"
@@ -93,7 +92,7 @@ class ModelRegistry:
         raise not_found(request.name)
 
     def _list_models(self, request: Any) -> types.ListModelsResponse:
-        self._location.canonical(request.parent, "aiplatform.models.list")
+        canonical(request.parent, "aiplatform.models.list")
         wanted = display_name_of(request.filter) if request.filter else None
         models = [
             next(item for item in versions if "default" in item.version_aliases)
@@ -122,8 +121,7 @@ class BatchPredictions:
 
     service = "google.cloud.aiplatform.v1beta1.JobService"
 
-    def __init__(self, location: Location) -> None:
-        self._location = location
+    def __init__(self) -> None:
         self._jobs: list[beta_types.BatchPredictionJob] = []
         self._numbers = itertools.count(7001)
 
@@ -135,7 +133,7 @@ class BatchPredictions:
     ) -> beta_types.BatchPredictionJob:
         """Add a job that has put its predictions at an address."""
         job = beta_types.BatchPredictionJob(
-            name=f"{self._location.parent}/batchPredictionJobs/{next(self._numbers)}",
+            name=f"{PARENT}/batchPredictionJobs/{next(self._numbers)}",
             display_name=display_name,
             state=beta_types.JobState[state],
             create_time=datetime.now(UTC),
@@ -151,7 +149,7 @@ class BatchPredictions:
         return None if found is None else found.output_info.gcs_output_directory
 
     def _list(self, request: Any) -> beta_types.ListBatchPredictionJobsResponse:
-        self._location.canonical(request.parent, "aiplatform.batchPredictionJobs.list")
+        canonical(request.parent, "aiplatform.batchPredictionJobs.list")
         wanted = display_name_of(request.filter)
         found = [job for job in reversed(self._jobs) if job.display_name == wanted]
         items, token = page(found, request, 2)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift_tests.servers.api_rules import Location
+from transak_drift_tests.servers.api_rules import canonical
 from transak_drift_tests.servers.grpc_server import (
     Methods,
     RefusedError,
@@ -34,8 +34,7 @@ class Pipelines:
 
     service = "google.cloud.aiplatform.v1.PipelineService"
 
-    def __init__(self, location: Location, run: Callable[[types.PipelineJob], object]) -> None:
-        self._location = location
+    def __init__(self, run: Callable[[types.PipelineJob], object]) -> None:
         self.run = run
         self._jobs: dict[str, types.PipelineJob] = {}
         self._looks: dict[str, int] = {}
@@ -57,7 +56,7 @@ class Pipelines:
             self._looks[name] = 1
 
     def _create(self, request: Any) -> types.PipelineJob:
-        parent = self._location.canonical(request.parent, "aiplatform.pipelineJobs.create")
+        parent = canonical(request.parent, "aiplatform.pipelineJobs.create")
         job_id = request.pipeline_job_id
         if _ID.fullmatch(job_id) is None:
             raise invalid(f"pipeline_job_id {job_id!r} does not match [a-z][-a-z0-9]{{0,127}}")
@@ -91,7 +90,7 @@ class Pipelines:
             raise invalid(f"labels {wrong} are not valid")
 
     def _job(self, name: str) -> types.PipelineJob:
-        job = self._jobs.get(self._location.canonical(name))
+        job = self._jobs.get(canonical(name))
         if job is None:
             raise not_found(name)
         return job

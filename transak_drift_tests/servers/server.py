@@ -19,7 +19,12 @@ from google.cloud.aiplatform_v1 import types as types_v1
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 
-from transak_drift_tests.servers.api_rules import Location, Operations
+from transak_drift_tests.servers.api_rules import (
+    LOCATION,
+    PROJECT_ID,
+    PROJECT_NUMBER,
+    Operations,
+)
 from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.grpc_server import GrpcServer, Methods
 from transak_drift_tests.servers.model_monitoring import ModelMonitoring
@@ -40,7 +45,6 @@ class Push(StrEnum):
 
 def log_entry(
     push: Push,
-    location: Location,
     job: types.ModelMonitoringJob,
     anomalies: Sequence[FeatureAnalysis],
 ) -> dict[str, Any]:
@@ -67,13 +71,13 @@ def log_entry(
     return {
         "insertId": f"{job_id}-{len(anomalies)}",
         # Exports have the project's id here, and its number everywhere else.
-        "logName": f"projects/{location.project_id}/logs/"
+        "logName": f"projects/{PROJECT_ID}/logs/"
         "aiplatform.googleapis.com%2Fmodel_monitoring_anomaly",
         "resource": {
             "type": "aiplatform.googleapis.com/ModelMonitor",
             "labels": {
-                "resource_container": f"projects/{location.project_number}",
-                "location": location.location,
+                "resource_container": f"projects/{PROJECT_NUMBER}",
+                "location": LOCATION,
                 "model_monitor_id": monitor_id,
             },
         },
@@ -84,9 +88,7 @@ def log_entry(
     }
 
 
-def channel_message(
-    location: Location, monitor: types.ModelMonitor, job: types.ModelMonitoringJob
-) -> dict[str, Any]:
+def channel_message(monitor: types.ModelMonitor, job: types.ModelMonitoringJob) -> dict[str, Any]:
     """Write the message of a Pub/Sub notification channel, as recorded in November 2025."""
     _, number, _, region, _, monitor_id, _, job_id = job.name.split("/")
     model = monitor.model_monitoring_target.vertex_model
@@ -145,21 +147,13 @@ class LoopbackVertex(GrpcServer):
         run_pipeline: Callable[[types_v1.PipelineJob], object] | None = None,
     ) -> None:
         super().__init__()
-        self.location = Location()
         self.buckets = Buckets(directory)
         self.log: list[dict[str, Any]] = []
         self.operations = Operations()
-        self.models = ModelRegistry(self.location)
-        self.batch_predictions = BatchPredictions(self.location)
-        self.pipelines = Pipelines(self.location, run_pipeline or (lambda _: None))
-        self.monitoring = ModelMonitoring(
-            self.location,
-            self.operations,
-            has_model=lambda name: bool(self.models.versions(name)),
-            buckets=self.buckets,
-            batch_output=self.batch_predictions.output_of,
-            push=self._push,
-        )
+        self.models = ModelRegistry()
+        self.batch_predictions = BatchPredictions()
+        self.pipelines = Pipelines(run_pipeline or (lambda _: None))
+        self.monitoring = ModelMonitoring(self)
         self.pushes: Sequence[Push] = (Push.LOG_ENTRY,)
         self.sink_filter: str | None = None
         self._publish = publish or (lambda _: None)
@@ -172,7 +166,7 @@ class LoopbackVertex(GrpcServer):
             "google.longrunning.Operations": {"GetOperation": get_operation},
         }
 
-    def _push(
+    def push(
         self,
         monitor: types.ModelMonitor,
         job: types.ModelMonitoringJob,
@@ -181,9 +175,9 @@ class LoopbackVertex(GrpcServer):
     ) -> None:
         for push in self.pushes:
             if push == Push.CHANNEL:
-                self._publish(body(channel_message(self.location, monitor, job)))
+                self._publish(body(channel_message(monitor, job)))
             elif is_logged:
-                entry = log_entry(push, self.location, job, anomalies)
+                entry = log_entry(push, job, anomalies)
                 self.log.append(entry)
                 if self.sink_filter is None or lets_through(self.sink_filter, entry):
                     self._publish(body(entry))
