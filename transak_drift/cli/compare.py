@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +12,8 @@ from transak_drift.settings import load_settings
 
 
 def compare(
-    baseline: Annotated[Path, typer.Argument(help="Parquet or CSV: the training data.")],
-    target: Annotated[Path, typer.Argument(help="Parquet or CSV: the data to judge.")],
+    baseline: Annotated[str, typer.Argument(help="Parquet or CSV: the training data.")],
+    target: Annotated[str, typer.Argument(help="Parquet or CSV: the data to judge.")],
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:

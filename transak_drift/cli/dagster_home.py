@@ -39,8 +39,9 @@ def dagster_home(home: Path) -> Path:
 
 def make_dagster_home(directory: Path) -> Path:
     """Make a directory for Dagster's history; instance settings that are there are kept."""
-    directory = directory.resolve()
+    # First, as resolving links that lead in a circle is no OSError.
     directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
     settings = directory / "dagster.yaml"
     if not settings.exists():
         settings.write_bytes((files("transak_drift") / "dagster.yaml").read_bytes())

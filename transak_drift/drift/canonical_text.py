@@ -8,13 +8,13 @@ from decimal import Decimal
 
 _FIRST_CHARACTERS = frozenset("-.0123456789tTfF")
 _NUMBER = re.compile(r"(-?)((?:0|[1-9][0-9]*)?)(?:\.([0-9]+))?")
-# As Python, C and DuckDB print floats; "1e5" and "12E3" may be codes and stay as they are.
-_SCIENTIFIC = re.compile(r"-?[1-9](?:\.[0-9]+)?e([+-][0-9]{2,3})")
+# As Python, C and DuckDB (1e-05) or Java (1.0E-5) print floats; "1e5" and "12E3" may be codes.
+_SCIENTIFIC = re.compile(r"-?[1-9](\.[0-9]+)?(?:e(?=[+-])|(?(1)E|(?!)))([+-]?[0-9]{1,3})")
 _MAX_EXPONENT = 37
 _MAX_INTEGER = 2**63
 _TIME = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
-    r"(?:\.(?P<fraction>[0-9]{1,9}))?(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+    r"(?:\.(?P<fraction>[0-9]{1,9}))?(?: ?(?:UTC|(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)))?"
 )
 
 
@@ -35,7 +35,7 @@ def canonical_text(text: str) -> str:
     | zero | `0` | `0.0`, `-0` |
     | code with a leading zero | `007` | |
     | day | `2026-01-31` | midnight of that day, of any type of timestamp |
-    | time | `2026-01-31 09:00:00.5`, UTC | `2026-01-31T10:00:00.500000+01:00`; no zone is UTC |
+    | time | `2026-01-31 09:00:00.5`, UTC | `2026-01-31T10:00:00.5+01:00`, `... UTC`, no zone |
 
     So the text "1.50" of CSV and the decimal 1.50, the float 1.5 and the text "1.5" of Parquet are
     one value, and an integer is that integer also where pandas made a float of it.
@@ -49,7 +49,7 @@ def canonical_text(text: str) -> str:
         sign, whole, fraction = number.groups()
         return _plain(sign, whole or "0", fraction or "") if whole or fraction else text
     if number := _SCIENTIFIC.fullmatch(text):
-        return _without_exponent(text, int(number[1]))
+        return _without_exponent(text, int(number[2]))
     if moment := _TIME.fullmatch(text):
         return _in_utc(text, moment)
     return text

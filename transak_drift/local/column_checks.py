@@ -38,7 +38,7 @@ def decide_kind(
     where all its cells are numbers without the leading zero of a code; where but a few are, or all
     are numbers in another form, that is an error.
     """
-    found: dict[FeatureKind, Path] = {}
+    found: dict[FeatureKind, str] = {}
     for group in files:
         column = group.column(name)
         if column.type_id == "null":
@@ -49,9 +49,9 @@ def decide_kind(
         elif column.is_number:
             kind = FeatureKind.NUMERICAL
         if kind is not None:
-            found.setdefault(kind, group.paths[0])
+            found.setdefault(kind, group.source)
     if len(found) > 1:
-        where = ", ".join(f"{kind} in {path}" for kind, path in found.items())
+        where = ", ".join(f"{kind} in {source}" for kind, source in found.items())
         raise DatasetError(f"column {name!r} is {where}", declare_kind(name))
     return next(iter(found), None)
 

@@ -126,6 +126,8 @@ def _encoding_error(path: Path, csv_format: CsvFormat) -> DatasetError:
                 place, cell = f"{path}, line {number}", line[max(start - 20, 0) : start + 20]
                 break
     example = "utf-16" if cell.startswith((b"\xff\xfe", b"\xfe\xff")) else "windows-1252"
+    if codecs.lookup(csv_format.encoding).name != "utf-8":
+        example = "utf-8"
     return DatasetError(
         f"{place}: {cell!r} is not {csv_format.encoding}",
         f'name the encoding, such as "csv": {{"encoding": "{example}"}}, or save the file in UTF-8',

@@ -58,7 +58,10 @@ def find_days(location: str) -> DailyFiles | tuple[Path, ...]:
         parts = text.split(_DATE)
         # A name may contain characters that a glob would interpret: what exists goes first.
         exact = _files_by_pattern([glob.escape(part) for part in parts])
-        return DailyFiles(dict(sorted((_files_by_pattern(parts) | exact).items())))
+        days = _files_by_pattern(parts) | exact
+        if not days:
+            raise DatasetError(f"no file matches {location}", _LAYOUTS)
+        return DailyFiles(dict(sorted(days.items())))
     if Path(text).is_dir():
         return _files_by_name(Path(text))
     return _files_of(text, missing_fix=_LAYOUTS)
@@ -143,7 +146,7 @@ def _as_date(text: str) -> date | None:
 
 def _files_by_name(directory: Path) -> DailyFiles:
     named: list[tuple[str, tuple[Path, ...]]] = [
-        (re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name, flags=re.I), (path,))
+        (re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name.casefold()), (path,))
         for path in _data_in(directory, "*")
     ]
     named += [

@@ -61,9 +61,12 @@ class FileTransactions:
             found = find_days(self.location)
             if isinstance(found, DailyFiles):
                 return list(found.files)
-            _, query = self._rows(reader, found, with_day=True)
-            days = f"SELECT DISTINCT {_DAY} FROM ({query}) WHERE {_DAY} IS NOT NULL ORDER BY 1"
-            return [day for (day,) in reader.connection.execute(days).fetchall()]
+            files, query = self._rows(reader, found, with_day=True)
+            days = f"SELECT DISTINCT {_DAY} FROM ({query}) ORDER BY 1 NULLS FIRST"
+            found_days = [day for (day,) in reader.connection.execute(days).fetchall()]
+            if None in found_days:
+                self._raise_for_no_day(reader, files)
+            return found_days
 
     def write_day(self, day: date, destination: Path) -> int:
         """Write a day's transactions to a Parquet file, which appears whole or not at all.
@@ -109,10 +112,6 @@ class FileTransactions:
         self, reader: DatasetReader, paths: Sequence[Path], destination: Path, day: date | None
     ) -> int:
         """Write the rows of files, or of a day in files that have several."""
-
-        def no_day(column: Column) -> str:
-            return f"({self._day(column)}) IS NULL"
-
         files, query = self._rows(reader, paths, with_day=day is not None)
         if day is not None:
             ((dateless, first, last, rows),) = reader.connection.execute(
@@ -120,13 +119,7 @@ class FileTransactions:
                 f"count(*) FILTER ({_DAY} = DATE '{day}') FROM ({query})"
             ).fetchall()
             if dateless:
-                # Passing over a row would lose it without a word.
-                fix = "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
-                fix += '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
-                if form := self.csv_format.date_format:
-                    fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
-                for group in files:
-                    raise_for_value(reader, group, self.date_column, no_day, "which is no day", fix)
+                self._raise_for_no_day(reader, files)
             if not rows:
                 _require_arrived(day, first, last)
             query = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
@@ -166,6 +159,19 @@ class FileTransactions:
                 "store it as DATE, TIMESTAMP or text YYYY-MM-DD, or name another column "
                 "(date_column)",
             )
+
+    def _raise_for_no_day(self, reader: DatasetReader, files: Sequence[TabularFiles]) -> None:
+        """Raise for the first row without a day: passing over it would lose it without a word."""
+
+        def no_day(column: Column) -> str:
+            return f"({self._day(column)}) IS NULL"
+
+        fix = "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
+        fix += '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
+        if form := self.csv_format.date_format:
+            fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
+        for group in files:
+            raise_for_value(reader, group, self.date_column, no_day, "which is no day", fix)
 
     def _day(self, column: Column) -> str:
         """Return the SQL of a row's day, DATE, or null where the value is no day."""

@@ -111,6 +111,9 @@ def replayed_message(letter: DeadLetterMessage) -> Any:
     attributes = letter.message.attributes
     added = () if _is_forwarded_by_pubsub(attributes) else _OWN_ATTRIBUTES
     kept = _publishable(attributes, without=added)
+    if not letter.message.data and not kept:
+        # Pub/Sub refuses an empty message, and with it all the others of a request.
+        kept = {SOURCE_MESSAGE_ATTRIBUTE: letter.source_message_id}
     return types.PubsubMessage.pb()(data=letter.message.data, attributes=kept)
 
 

@@ -77,7 +77,7 @@ def read_message(body: bytes) -> tuple[NamedJob, ...] | Notice | Rejected:
         detail = f"{len(body)} bytes, more than the {MAX_BODY_BYTES} allowed"
         return Rejected(RejectionReason.TOO_LARGE, detail)
     try:
-        text = body.decode()
+        text = body.decode("utf-8-sig")
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_members)
     except UnicodeDecodeError as error:
         return Rejected(RejectionReason.NOT_UTF8, f"byte {error.start} of the body is not UTF-8")
@@ -133,7 +133,8 @@ def _texts(document: Any) -> Iterator[str]:
 
 
 def _named_job(text: Any) -> NamedJob | None:
-    if not isinstance(text, str) or len(text) > _MAX_NAME_LENGTH:
+    # What is no name by far is not parsed: a body may hold hundreds of thousands of texts.
+    if not isinstance(text, str) or len(text) > _MAX_NAME_LENGTH or "/modelMonitors/" not in text:
         return None
     try:
         return parse_monitoring_job_name(text.removeprefix(_SERVICE))

@@ -40,6 +40,8 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
     now.write_text("text,type\nC,x\n")
     with pytest.raises(PlatformError, match="description"):
         call("compare", str(before), str(now))
+    with pytest.raises(PlatformError, match="is an address, not a path"):
+        call("compare", str(before), "gs://b/now.csv")
 
 
 def test_compare_ends_with_1_where_a_dataset_has_no_value(project: Path) -> None:
@@ -108,6 +110,7 @@ WRONG_SETTINGS = [
     ("PLATFORM", "azure", ("status",), ("TRANSAK_DRIFT_PLATFORM", "fix: ")),
     ("TRANSACTIONS", "/nowhere/rows.csv", ("status",), ("/nowhere/rows.csv", "fix: ")),
     ("HOME", "file", HOME_COMMANDS, ("cannot be used: ", "that can be made and written\n")),
+    ("HOME", "circle", ("dev",), ("cannot be used: ", "that can be made and written\n")),
     ("HOME", "file/below", HOME_COMMANDS, ("cannot be used: ", "that can be made and written\n")),
     (
         *("PLATFORM", "gcp", ("publish-drift", "dead-letters list", "status", "doctor")),
@@ -134,6 +137,7 @@ def test_a_wrong_setting_is_a_sentence_with_its_fix(
     parts: tuple[str, ...],
 ) -> None:
     (project / "file").touch()
+    (project / "circle").symlink_to("circle")
     monkeypatch.setenv("HOME", str(project))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(project / "missing.json"))
     monkeypatch.setenv(f"TRANSAK_DRIFT_{name}", value)

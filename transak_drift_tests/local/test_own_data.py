@@ -142,6 +142,19 @@ def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path
     )
 
 
+def test_days_that_disagree_on_the_kind_are_named_by_the_users_files(tmp_path: Path) -> None:
+    files = [
+        tmp_path / f"{FIRST_DAY - timedelta(days=n)}.{end}"
+        for n, end in ((2, "csv"), (1, "parquet"))
+    ]
+    for path, rows in zip(files, (own_rows(1), own_rows(2).astype({"amount": str})), strict=True):
+        write(rows, path)
+    write(own_rows(3), tmp_path / f"{FIRST_DAY}.csv")
+    with pytest.raises(PlatformError, match="declare the feature") as caught:
+        monitor(tmp_path, own_config(tmp_path), FIRST_DAY)
+    assert f"numerical in {files[0]}, categorical in {files[1]}" in str(caught.value)
+
+
 def test_an_empty_column_of_the_baseline_breaks_no_day(tmp_path: Path) -> None:
     baseline, target = own_rows(1), own_rows(2)
     data = in_files(tmp_path, baseline.assign(amount=None), target)

@@ -94,7 +94,7 @@ def test_a_directory_of_days_with_its_baseline(tmp_path: Path) -> None:
     write_parquet(data / "date=2026-01-04" / "0.parquet", description=["h"], type=["4"])
     write_parquet(data / "date=2026-01-04" / "1.parquet", description=["i"], type=["4"])
     (data / "date=2026-01-05").mkdir()
-    (data / "baseline.csv").write_text(f"{HEADER}base,0\nbase,1\n")
+    (data / "Baseline.CSV").write_text(f"{HEADER}base,0\nbase,1\n")
     (data / "README.txt").write_text("not transactions")
     source = FileTransactions(str(data))
     days = [date(2026, 1, n) for n in (1, 2, 3, 4)]
@@ -221,6 +221,9 @@ def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path) -> None:
         (tmp_path / "all.csv").write_text(f"date,{HEADER}2026-01-02,a,1\n{cell},b,2\n")
         message = error_of(tmp_path / "all.csv", tmp_path)
         assert f"{tmp_path / 'all.csv'}, line 3: column 'date' holds {cell or None!r}" in message
+        with pytest.raises(DatasetError) as caught:
+            FileTransactions(str(tmp_path / "all.csv")).days()
+        assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -272,6 +275,7 @@ def test_places_that_are_no_transactions_and_days_in_two_files_are_refused(
     tmp_path: Path,
 ) -> None:
     assert "has no file named by a day" in error_of(tmp_path, tmp_path)
+    assert "no file matches" in error_of(tmp_path / "{date}.csv", tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     assert "neither Parquet nor CSV" in error_of(tmp_path / "notes.txt", tmp_path)
     (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}a,1\n")
@@ -311,6 +315,13 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, line_ends: tuple
         {"description": "Bäckerei", "type": "a\nb"},
         {"description": "Zürich", "type": "2"},
     ]
+
+
+def test_an_encoding_that_is_wrong_in_the_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-02.csv").write_text(f"{HEADER}Zürich,1\n", encoding="utf-8")
+    message = error_of(tmp_path, tmp_path, csv_format=CsvFormat(encoding="utf-16"))
+    assert "is not utf-16; fix: name the encoding, such as " in message
+    assert '"encoding": "utf-8"' in message
 
 
 def test_times_with_a_zone_in_nanoseconds_are_taken_in_utc(tmp_path: Path) -> None:

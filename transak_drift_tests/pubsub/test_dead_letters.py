@@ -200,6 +200,16 @@ def test_replay_takes_a_dead_letter_out_and_publishes_what_it_was(queue: QueueIn
     assert [letter.source_message_id for letter in queue.list_dead_letters()] == [kept]
 
 
+def test_a_letter_of_which_nothing_is_left_to_replay_holds_up_no_other(queue: QueueInTest) -> None:
+    empty = queue.publish_with(b"", {"reason": "only this"})
+    queue.publish(b"body")
+    queue.reject()
+    assert len(queue.replay_dead_letters().published) == 2
+    found = {(message.data, *message.attributes.values()) for message in queue.take()}
+    assert found == {(b"", empty), (b"body",)}
+    assert queue.list_dead_letters() == []
+
+
 def test_a_letter_that_cannot_be_replayed_stays_a_dead_letter(
     queue: QueueInTest, clients: PubSubClients
 ) -> None:

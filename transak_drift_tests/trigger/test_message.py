@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -55,6 +56,7 @@ CHANNEL = {
 )
 def test_the_one_job_that_a_body_names_is_found(document: Any) -> None:
     assert read(document) == (JOB,)
+    assert read_message(codecs.BOM_UTF8 + json.dumps(document).encode()) == (JOB,)
 
 
 @pytest.mark.parametrize(
