@@ -13,7 +13,7 @@ from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.drift_notification_sensor import build_drift_notification_sensor
-from transak_drift.defs.gcp_resources import gcp_platform_resource, gcp_trigger_queue_resource
+from transak_drift.defs.gcp_resources import gcp_platform_resource
 from transak_drift.defs.history import history_definitions
 from transak_drift.defs.keys import DATA_GROUP, MONITORING_GROUP, TRAINING_GROUP
 from transak_drift.defs.local_resources import (
@@ -23,10 +23,9 @@ from transak_drift.defs.local_resources import (
 from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor
-from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
 from transak_drift.defs.run_health import build_run_health_sensor
 from transak_drift.defs.training import retrain_job, training_assets
-from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.settings import Settings, load_settings
 
 _KINDS = {
@@ -99,5 +98,6 @@ def platform_resource(settings: Settings) -> PlatformResource:
 def trigger_queue_resource(settings: Settings) -> TriggerQueueResource:
     """Return the trigger queue of the platform that the settings pick."""
     if settings.platform == "gcp":
-        return gcp_trigger_queue_resource(settings)
+        account = settings.impersonate_service_account
+        return TriggerQueueResource(impersonate_service_account=account)
     return local_trigger_queue_resource(settings)

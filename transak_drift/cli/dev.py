@@ -29,7 +29,7 @@ from transak_drift.cli.dagster_home import (
     write_workspace,
 )
 from transak_drift.cli.output import print_error, print_line
-from transak_drift.defs.local_resources import EMULATOR_VARIABLE
+from transak_drift.defs.platform_resource import EMULATOR_VARIABLE
 from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 

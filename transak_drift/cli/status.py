@@ -22,7 +22,6 @@ from transak_drift.defs.drift_notification_sensor import configured_channels
 from transak_drift.defs.gcp_resources import (
     GcpPlatformResource,
     gcp_platform_resource,
-    gcp_trigger_queue_resource,
 )
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
 from transak_drift.google_cloud.inspection import Check, missing, passed
@@ -158,7 +157,7 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
         bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
         agent = inspection.agent("vertex-mm", number)
         output_checks.append(inspection.check_monitoring_output(session, bucket, agent))
-    with gcp_trigger_queue_resource(settings).open(config) as queue:
+    with trigger_queue_resource(settings).open(config) as queue:
         queue_checks = inspect_trigger_queue(
             queue, publishers, is_pulled=settings.trigger == "dagster"
         )

@@ -25,8 +25,7 @@ from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.metadata import newest_materialization, recorded_time
-from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
+from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
 from transak_drift.drift.drift_event import DriftEvent, last_day
 from transak_drift.platform import PlatformError
 from transak_drift.reports import links

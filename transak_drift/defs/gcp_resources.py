@@ -1,8 +1,7 @@
-"""The gcp platform, its data and Pub/Sub as Dagster resources."""
+"""The gcp platform and its data as Dagster resources."""
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.defs.local_resources import EMULATOR_VARIABLE
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift.reports import links
@@ -39,20 +36,6 @@ _UPLOAD_SECONDS = 5.0
 _UPLOAD_RETRY_SECONDS = 12.0
 # "Authenticated browser downloads" (Cloud Storage documentation): asks for the reader's account.
 _BROWSER_ADDRESS = "https://storage.cloud.google.com"
-
-
-class GcpTriggerQueueResource(TriggerQueueResource):
-    """Pub/Sub on Google Cloud, or the server that PUBSUB_EMULATOR_HOST names."""
-
-    impersonate_service_account: str | None = Field(
-        default=None, description="Service account to act as."
-    )
-
-    def endpoint(self) -> str | None:
-        return os.environ.get(EMULATOR_VARIABLE) or None
-
-    def service_account(self) -> str | None:
-        return self.impersonate_service_account
 
 
 class GcpPlatformResource(PlatformResource):
@@ -231,11 +214,6 @@ class GcpData:
         # dagster-gcp's resources know application default credentials and key files alone.
         credentials = load_credentials(self.service_account)
         return type(client)(project=self.project_id, credentials=credentials, **options)
-
-
-def gcp_trigger_queue_resource(settings: Settings) -> GcpTriggerQueueResource:
-    """Return the trigger queue of the gcp platform."""
-    return GcpTriggerQueueResource(impersonate_service_account=settings.impersonate_service_account)
 
 
 def gcp_platform_resource(settings: Settings) -> GcpPlatformResource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import date
 from pathlib import Path
@@ -12,8 +11,7 @@ from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.defs.trigger_queue_resource import TriggerQueueResource
+from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import write_page
 from transak_drift.settings import Settings
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from transak_drift.local.platform import LocalPlatform
     from transak_drift.local.state_directory import StateDirectory
     from transak_drift.pubsub.trigger_queue import TriggerQueue
-
-EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 
 # This process keeps its shares in the embedded servers until it ends.
 _shares: dict[Path, EmbeddedPubSub] = {}
@@ -38,8 +34,7 @@ class LocalTriggerQueueResource(TriggerQueueResource):
 
     def endpoint(self) -> str:
         """Return the server's address; the embedded server is started when none listens."""
-        named = os.environ.get(EMULATOR_VARIABLE)
-        if named:
+        if named := super().endpoint():
             return named
         from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 

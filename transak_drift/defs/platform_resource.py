@@ -1,11 +1,13 @@
-"""The platform as a Dagster resource: the same key `platform` for local and gcp."""
+"""The Dagster resources that both platforms have: `platform`, and the `trigger_queue`."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field
@@ -14,6 +16,12 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs.run_health import heartbeat
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import DriftPlatform
+
+if TYPE_CHECKING:
+    from transak_drift.pubsub.connection import PubSubClients
+    from transak_drift.pubsub.trigger_queue import TriggerQueue
+
+EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 
 
 class PlatformResource(dg.ConfigurableResource, ABC):
@@ -58,3 +66,38 @@ class PlatformResource(dg.ConfigurableResource, ABC):
     ) -> str | None:
         """Return the https address of a job's monitor in a console, or of a feature's drift."""
         return None
+
+
+class TriggerQueueResource(dg.ConfigurableResource):
+    """Where drift messages come from: Google Cloud, or what PUBSUB_EMULATOR_HOST names."""
+
+    impersonate_service_account: str | None = Field(
+        default=None, description="Service account to act as."
+    )
+
+    @contextmanager
+    def open(self, config: MonitoringConfig) -> Generator[TriggerQueue]:
+        """Connect to the queue of a model; the process keeps its connection from tick to tick."""
+        from transak_drift.pubsub.trigger_queue import TriggerQueue
+
+        queue = TriggerQueue(_clients(self.endpoint(), self.impersonate_service_account), config)
+        self.prepare(queue)
+        try:
+            yield queue
+        finally:
+            queue.finish()
+
+    def endpoint(self) -> str | None:
+        """Return `host:port` of the Pub/Sub server, or None for Google Cloud."""
+        return os.environ.get(EMULATOR_VARIABLE) or None
+
+    def prepare(self, queue: TriggerQueue) -> None:
+        """Make what the platform does not have yet; nothing on gcp, where Terraform does."""
+
+
+@cache
+def _clients(endpoint: str | None, service_account: str | None) -> PubSubClients:
+    # The Google client takes a second to import; loading definitions does not need it.
+    from transak_drift.pubsub.connection import connect
+
+    return connect(endpoint, service_account)

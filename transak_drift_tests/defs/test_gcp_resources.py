@@ -12,10 +12,10 @@ import pytest
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.errors import ConfigError
+from transak_drift.definitions import trigger_queue_resource
 from transak_drift.defs.gcp_resources import (
     GcpPlatformResource,
     gcp_platform_resource,
-    gcp_trigger_queue_resource,
 )
 from transak_drift.settings import load_settings
 from transak_drift.vertex.monitor_spec import shared_settings
@@ -87,8 +87,8 @@ def test_the_settings_reach_both_resources(monkeypatch: pytest.MonkeyPatch) -> N
     connection = gcp_platform_resource(settings).connect(configuration())
     assert (connection.project_id, connection.location) == ("af-finanzen", "europe-west6")
     assert (connection.address, connection.service_account) == ("127.0.0.1:8080", account)
-    queue = gcp_trigger_queue_resource(settings)
-    assert (queue.endpoint(), queue.service_account()) == (None, account)
+    queue = trigger_queue_resource(settings)
+    assert (queue.endpoint(), queue.impersonate_service_account) == (None, account)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
     assert queue.endpoint() == "127.0.0.1:9"
 

@@ -24,7 +24,7 @@ from transak_drift.definitions import build_definitions
 from transak_drift.defs import monitoring_results_sensor
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
-from transak_drift.defs.gcp_resources import GcpPlatformResource, GcpTriggerQueueResource
+from transak_drift.defs.gcp_resources import GcpPlatformResource
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
     DAILY_MONITORING_JOB,
@@ -37,6 +37,7 @@ from transak_drift.defs.keys import (
     ModelNames,
 )
 from transak_drift.defs.monitoring_results_sensor import PollBounds, build_monitoring_results_sensor
+from transak_drift.defs.platform_resource import TriggerQueueResource
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pubsub.connection import connect
@@ -121,7 +122,7 @@ class GcpLoop:
         self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
         self.definitions = build_definitions(load_settings(), [self.config])
         self.platform = ImpatientPlatform(vertex_endpoint=self.vertex.endpoint)
-        resources = {"trigger_queue": GcpTriggerQueueResource(), "platform": self.platform}
+        resources = {"trigger_queue": TriggerQueueResource(), "platform": self.platform}
         messages = build_drift_message_sensor([self.config], [retrain_job(self.config)], 1)
         bounds = PollBounds(listing_interval=timedelta(0))
         results = build_monitoring_results_sensor(self.config, 1, bounds)

@@ -26,10 +26,10 @@ from transak_drift.defs import drift_event_log
 from transak_drift.defs import drift_message_sensor as sensor_module
 from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
 from transak_drift.defs.local_resources import (
-    EMULATOR_VARIABLE,
     LocalPlatformResource,
     LocalTriggerQueueResource,
 )
+from transak_drift.defs.platform_resource import EMULATOR_VARIABLE
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.platform import LocalPlatform
 from transak_drift_tests.warm_processes import forked
