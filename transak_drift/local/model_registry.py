@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,30 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.platform import PlatformError
+from transak_drift.training.promotion import Evaluation
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-
-class Evaluation(BaseModel, frozen=True):
-    """Scores of a classifier on held-out rows, the log loss in nats.
-
-    `macro_f1` is the unweighted mean over the labels that occur in those rows.
-    """
-
-    rows: int
-    accuracy: float
-    macro_f1: float
-    log_loss: float
-
-    def metrics(self) -> Mapping[str, float]:
-        """Return what people see of it, by the metric's name."""
-        return {
-            "accuracy": self.accuracy,
-            "macro F1": self.macro_f1,
-            "log loss": self.log_loss,
-            "held-out rows": float(self.rows),
-        }
 
 
 class ModelVersion(BaseModel, frozen=True):

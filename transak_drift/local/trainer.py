@@ -24,9 +24,8 @@ from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.canonical_text import canonical_text
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.model_registry import Evaluation
 from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
-from transak_drift.training.promotion import PromotionDecision, decide_promotion
+from transak_drift.training.promotion import Evaluation, PromotionDecision, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
 

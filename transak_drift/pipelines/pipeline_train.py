@@ -59,7 +59,7 @@ def train_classifier(
 train_classifier_op = component_with_source(
     train_classifier,
     "transak_drift.pipelines.training_step",
-    ["duckdb", "filelock", "joblib", "numpy", "pyarrow", "pydantic", "scikit-learn"],
+    ["duckdb", "joblib", "numpy", "pyarrow", "pydantic", "scikit-learn"],
 )
 
 

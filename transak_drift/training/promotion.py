@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pydantic import BaseModel
 
 # Scores are means of rounded quotients: a difference this small is no difference.
 ROUNDING = 1e-9
+
+
+class Evaluation(BaseModel, frozen=True):
+    """Scores of a classifier on held-out rows, the log loss in nats.
+
+    `macro_f1` is the unweighted mean over the labels that occur in those rows.
+    """
+
+    rows: int
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return what people see of it, by the metric's name."""
+        return {
+            "accuracy": self.accuracy,
+            "macro F1": self.macro_f1,
+            "log loss": self.log_loss,
+            "held-out rows": float(self.rows),
+        }
 
 
 @dataclass(frozen=True, slots=True)
