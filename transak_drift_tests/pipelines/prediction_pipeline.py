@@ -12,7 +12,7 @@ PREDICTION_JOB = "projects/123456789012/locations/europe-west6/batchPredictionJo
 def monitor_predictions(monitoring_config: str, day: str):
     """Start the monitoring of a BatchPredictionJob that has ended."""
     prediction = dsl.importer(
-        artifact_uri="gs://transak-i1/predictions",
+        artifact_uri="predictions",
         artifact_class=dsl.Artifact,
         metadata={"resourceName": PREDICTION_JOB},
     )
