@@ -34,8 +34,6 @@ from transak_drift.trigger.pending_jobs import PendingJobs
 
 SENSOR_NAME = "monitoring_results_sensor"
 
-AssetEvent = dg.AssetMaterialization | dg.AssetObservation
-
 
 @dataclass(frozen=True, slots=True)
 class PollBounds:
@@ -100,7 +98,7 @@ class _Tick:
     jobs: PendingJobs
     triggers: bool
     problems: list[str] = field(default_factory=list)
-    events: list[AssetEvent] = field(default_factory=list)
+    events: list[dg.AssetMaterialization | dg.AssetObservation] = field(default_factory=list)
     checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -59,10 +59,9 @@ def report_metadata(
         **({"method": result.method} if result.method else {}),
         **page_metadata(lambda: platform.store_report(config, result, drift_report_page(result))),
     }
-    for name in (None, *(feature.feature for feature in result.features)):
-        page = platform.console_page(config, result.job_name, name)
-        if page is not None:
-            label = f"{name} in the console" if name else "model monitor"
+    pages = {f"{item.feature} in the console": item.feature for item in result.features}
+    for label, feature in {"model monitor": None, **pages}.items():
+        if page := platform.console_page(config, result.job_name, feature):
             metadata[label] = dg.MetadataValue.url(page)
     if result.alerts:
         metadata["alerts"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in result.alerts))
@@ -73,8 +72,8 @@ def report_metadata(
         metadata[f"{feature.feature} contributors"] = table(
             ("value", "before", "now", "change"),
             [
-                (item.value, item.baseline_share, item.target_share, item.change)
-                for item in feature.contributors
+                (it.value, it.baseline_share, it.target_share, it.change)
+                for it in feature.contributors
             ],
         )
     metadata[RESULT_METADATA] = dg.MetadataValue.json(result.model_dump(mode="json"))
@@ -116,11 +115,9 @@ def check_evaluations(
             )
         else:
             metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
-            description = f"{comparison(feature.distance, feature.threshold)}: " + (
-                "the trigger decides on a training, see the asset drift_event"
-                if feature.drifted
-                else "nothing to do"
-            )
+            decision = "the trigger decides on a training, see the asset drift_event"
+            follows = decision if feature.drifted else "nothing to do"
+            description = f"{comparison(feature.distance, feature.threshold)}: {follows}"
         yield dg.AssetCheckEvaluation(
             asset_key=ModelNames.of(config).asset(keys.DRIFT_REPORT),
             check_name=names[feature.feature],
