@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,11 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from transak_drift.local.pubsub_server.server_files import (
-    ServerAddress,
-    hold_users_lock,
-    read_server_address,
-)
+from transak_drift.local.pubsub_server.server_address import ServerAddress, read_server_address
 from transak_drift.platform import PlatformError
 
 _START_SECONDS = 30.0
@@ -56,7 +53,8 @@ def ensure_embedded_pubsub(state_directory: Path, *, grace_seconds: float = 15.0
     directory = state_directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     # Held before the server is looked for, so that one found now does not end as unused.
-    users_lock = hold_users_lock(directory / "users")
+    users_lock = os.open(directory / "users", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(users_lock, fcntl.LOCK_SH)
     try:
         with FileLock(directory / "launch.lock", timeout=_START_SECONDS):
             return EmbeddedPubSub(_find_or_start(directory, grace_seconds), users_lock)

@@ -204,7 +204,11 @@ class LocalTraining:
 
     def _fresh_days(self, event_day: date) -> list[date]:
         max_days = self.state.config.maximum_training_days
-        candidates = self._days_until(event_day, max_days)
+        candidates = self._days(event_day, max_days)
+        while candidates and not pq.read_metadata(self._day(candidates[-1])).num_rows:
+            candidates.pop()
+        if not candidates:
+            raise PlatformError(f"there are no bookings up to {event_day} to train on")
         features = self.baseline().statistics.features
         kinds = {name: found.kind for name, found in features.items()}
 
@@ -215,23 +219,12 @@ class LocalTraining:
             candidates[-1], candidates, statistics_of, self.state.config.drift_thresholds, max_days
         )
 
-    def _days_until(self, day: date, max_days: int) -> list[date]:
-        """Return the days that may have transactions up to a day, ascending; the last has rows.
-
-        They span `max_days` calendar days, `day` included; a source that ends earlier is looked at
-        from its own last day.
-        """
+    def _days(self, until: date, at_most: int) -> list[date]:
+        """Return the last days up to one that may have transactions, ascending."""
         available = self.source.days()
         if available is None:
-            days = [day - timedelta(days=n) for n in reversed(range(max_days))]
-        else:
-            earlier = [item for item in available if item <= day]
-            days = [item for item in earlier if item > earlier[-1] - timedelta(days=max_days)]
-        while days and not pq.read_metadata(self._day(days[-1])).num_rows:
-            days.pop()
-        if not days:
-            raise PlatformError(f"there are no bookings up to {day} to train on")
-        return days
+            return [until - timedelta(days=n) for n in reversed(range(at_most))]
+        return [day for day in available if day <= until][-at_most:]
 
     def _first_baseline(self) -> dict[date, Path]:
         """Choose the data that the first model learns from, Parquet files by day.
@@ -240,16 +233,13 @@ class LocalTraining:
         one); otherwise up to 28 days before the first monitored day, or, where the source begins
         with it, the first half of its days, at most 28.
         """
-        start = self.state.config.start_date
-        before = start - timedelta(days=1)
+        before = self.state.config.start_date - timedelta(days=1)
         if self.source.write_baseline(self.state.transactions(before)) is not None:
             return {before: self.state.transactions(before)}
-        available = self.source.days()
-        if available is None:
-            days = [start - timedelta(days=n) for n in range(_FIRST_BASELINE_DAYS, 0, -1)]
-        else:
-            days = [day for day in available if day < start][-_FIRST_BASELINE_DAYS:]
-            days = days or available[: min(_FIRST_BASELINE_DAYS, max(1, len(available) // 2))]
+        days = self._days(before, _FIRST_BASELINE_DAYS)
+        if not days:
+            available = self.source.days() or []
+            days = available[: min(_FIRST_BASELINE_DAYS, max(1, len(available) // 2))]
         if not days:
             raise PlatformError("the source has no transactions of any day")
         return {day: self._day(day) for day in days}

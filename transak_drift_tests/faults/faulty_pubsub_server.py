@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transak_drift.local.pubsub_server.server import run_server
-from transak_drift.local.pubsub_server.server_files import read_server_address
+from transak_drift.local.pubsub_server.server_address import read_server_address
 from transak_drift.local.pubsub_server.storage import MICROSECONDS, Storage, system_clock
 from transak_drift_tests.warm_processes import WarmProcess, forked
 

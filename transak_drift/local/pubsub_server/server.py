@@ -20,7 +20,7 @@ import grpc
 from filelock import FileLock
 
 from transak_drift.local.pubsub_server.limits import MAX_PUBLISH_BYTES
-from transak_drift.local.pubsub_server.server_files import (
+from transak_drift.local.pubsub_server.server_address import (
     LOOPBACK,
     ServerAddress,
     write_server_address,
@@ -67,9 +67,10 @@ async def _serve(storage: Storage, address_file: Path, port: int) -> None:
 
 
 def _end_when_unused(users_file: Path, grace_seconds: float) -> None:
-    """End the process when nobody has held the users lock for a grace period.
+    """End the process when nobody has used the server for a grace period.
 
-    The lock is then held until the end: a new user waits for it, and finds no server.
+    Each user holds a shared `flock` on a file; the kernel releases it however the process ends. The
+    exclusive one is held until the server's end: a new user waits for it, and finds no server.
     """
     descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
     while True:

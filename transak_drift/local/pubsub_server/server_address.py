@@ -1,25 +1,18 @@
-"""The files that the server and its users share: its address, and who uses it.
-
-Each user holds a shared `flock` on a file; the kernel releases it when the process ends, however it
-ends. The server gets the exclusive lock when there is no user left.
-"""
+"""The server's address, in a file that the server and its users share."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 LOOPBACK = "127.0.0.1"
 
 
-class ServerAddress(BaseModel):
+class ServerAddress(BaseModel, frozen=True, strict=True):
     """The TCP port on loopback and the process id of a server."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
 
     port: Annotated[int, Field(gt=0, lt=65536)]
     process_id: int
@@ -43,10 +36,3 @@ def read_server_address(address_file: Path) -> ServerAddress | None:
         return ServerAddress.model_validate_json(address_file.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def hold_users_lock(users_file: Path) -> int:
-    """Take the shared lock and return its file descriptor; closing that gives the lock back."""
-    descriptor = os.open(users_file, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
