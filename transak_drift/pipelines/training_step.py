@@ -7,7 +7,7 @@ the same model on the same rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,14 +72,10 @@ def train_challenger(
         return train_classifier(files, config.label_column, seed, champion), days
 
 
-def save_model(challenger: Challenger, directory: str) -> None:
-    """Write the model's file into a directory, which is made where missing."""
+def save_model(challenger: Challenger, days: Sequence[date], directory: str) -> dict[str, float]:
+    """Write the model's file, and return what the pipeline shows, by the metric's name."""
     Path(directory).mkdir(parents=True, exist_ok=True)
     joblib.dump(challenger.pipeline, Path(directory) / MODEL_FILE)
-
-
-def scores_of(challenger: Challenger, days: Sequence[date]) -> Mapping[str, float]:
-    """Return what the pipeline shows of a training, by the metric's name."""
     scores = {
         **challenger.evaluation.metrics(),
         "training rows": float(challenger.rows_in_window),

@@ -10,9 +10,9 @@ from google.cloud.aiplatform_v1.types import Model
 from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.google_cloud.inspection import Check, answered, missing, passed
+from transak_drift.google_cloud.inspection import Check, missing, passed, unknown
 from transak_drift.platform import PlatformError, TrainingRequest
-from transak_drift.trigger.assessment import Assessor, Verdict
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.sink_filter import lets_monitor_through, sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model, name_of_version
@@ -115,30 +115,26 @@ def _check_jobs(
 ) -> tuple[Check, str | None]:
     name = "newest monitoring jobs"
     platform = VertexMonitoringJobs(connection)
-    drifted: list[str] = []
-
-    def check() -> Check:
+    try:
         jobs = platform.list_monitoring_jobs(config, since)
-        if not jobs:
-            return passed(name, f"none since {since:%Y-%m-%d}")
-        assessor = Assessor([(config, platform)], datetime.now(UTC))
-        sentences: list[str] = []
-        verdicts: list[Verdict] = []
-        for job in jobs[: -_MAX_ASSESSED_JOBS - 1 : -1]:
-            job_id = f"{job.model_monitor_id}/{job.monitoring_job_id}"
-            found = assessor.assess_job(config, job.model_monitor_id, job.monitoring_job_id)
-            sentences.append(f"{job_id}: {found.verdict}: {found.reason}")
-            verdicts.append(found.verdict)
-            if found.verdict == Verdict.DRIFT:
-                drifted.append(job_id)
-        detail = f"{len(jobs)} since {since:%Y-%m-%d}; {'; '.join(sentences)}"
-        newest = next((verdict for verdict in verdicts if verdict != Verdict.WAITING), None)
-        if newest in (Verdict.REJECTED, Verdict.UNAVAILABLE):
-            return missing(name, detail, "correct what the job says; the trigger rejects it")
-        return passed(name, detail)
-
-    fix = "grant aiplatform.modelMonitoringJobs.list and .get on the project"
-    return answered(name, fix, check), next(iter(drifted), None)
+    except PlatformError as error:
+        fix = "grant aiplatform.modelMonitoringJobs.list and .get on the project"
+        return unknown(name, str(error), fix), None
+    if not jobs:
+        return passed(name, f"none since {since:%Y-%m-%d}"), None
+    assessor = Assessor([(config, platform)], datetime.now(UTC))
+    found: dict[str, Assessment] = {}
+    for job in reversed(jobs[-_MAX_ASSESSED_JOBS:]):
+        key = (job.model_monitor_id, job.monitoring_job_id)
+        found["/".join(key)] = assessor.assess_job(config, *key)
+    drifted = next((key for key, item in found.items() if item.verdict == Verdict.DRIFT), None)
+    sentences = [f"{key}: {item.verdict}: {item.reason}" for key, item in found.items()]
+    detail = f"{len(jobs)} since {since:%Y-%m-%d}; {'; '.join(sentences)}"
+    verdicts = [item.verdict for item in found.values() if item.verdict != Verdict.WAITING]
+    if verdicts and verdicts[0] in (Verdict.REJECTED, Verdict.UNAVAILABLE):
+        fix = "correct what the job says; the trigger rejects it"
+        return missing(name, detail, fix), drifted
+    return passed(name, detail), drifted
 
 
 def _check_pipeline(connection: VertexConnection, config: MonitoringConfig) -> Check:

@@ -15,9 +15,11 @@ from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.monitors import version_monitor_id
 from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.vertex.conftest import (
+    BASELINE,
     CONFIG,
     DAY,
     MODEL,
+    TARGET,
     Cloud,
     cloud_config,
     configured_spec,
@@ -29,9 +31,10 @@ from transak_drift_tests.vertex.conftest import (
 NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-data-drift-monitor"
 
 
-def test_the_monitor_carries_exactly_the_configuration(cloud: Cloud) -> None:
+def test_the_monitor_and_a_job_carry_exactly_the_configuration(cloud: Cloud) -> None:
     thresholds = {"description": 0.25, "type": 0.3, "amount": 0.15}
-    applied = cloud.platform.apply_model_monitor(full_config(**thresholds))
+    config, expected = full_config(**thresholds), configured_spec(**thresholds)
+    applied = cloud.platform.apply_model_monitor(config)
     assert (applied.resource_name, applied.created) == (NAME, True)
     (request,) = cloud.recorder.requests("CreateModelMonitor")
     assert request.model_monitor_id == "transak-i1-data-drift-monitor"
@@ -39,7 +42,7 @@ def test_the_monitor_carries_exactly_the_configuration(cloud: Cloud) -> None:
     assert described(request.model_monitor) == {
         "display_name": "transak_i1_data_drift_monitor",
         "model_monitoring_target": {"vertex_model": {"model": MODEL, "model_version_id": "1"}},
-        "training_dataset": csv_dataset("gs://transak-i1/training/1.csv"),
+        "training_dataset": csv_dataset(BASELINE),
         "model_monitoring_schema": {
             "feature_fields": [
                 {"name": "description", "data_type": "categorical"},
@@ -47,7 +50,17 @@ def test_the_monitor_carries_exactly_the_configuration(cloud: Cloud) -> None:
                 {"name": "amount", "data_type": "float"},
             ]
         },
-        **configured_spec(**thresholds),
+        **expected,
+    }
+    cloud.platform.start_monitoring_run(config, DAY)
+    (request,) = cloud.recorder.requests("CreateModelMonitoringJob")
+    assert described(request.model_monitoring_job.model_monitoring_spec) == {
+        "objective_spec": {
+            "tabular_objective": expected.pop("tabular_objective"),
+            "baseline_dataset": csv_dataset(BASELINE),
+            "target_dataset": csv_dataset(TARGET),
+        },
+        **expected,
     }
 
 

@@ -12,35 +12,13 @@ from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift_tests.vertex.conftest import (
-    BASELINE,
     CONFIG,
     DAY,
     TARGET,
     Cloud,
     cloud_config,
-    configured_spec,
-    csv_dataset,
-    described,
-    full_config,
     rows,
 )
-
-
-def test_the_job_carries_exactly_the_configuration(cloud: Cloud) -> None:
-    thresholds = {"description": 0.25, "type": 0.3}
-    config = full_config(**thresholds)
-    cloud.platform.apply_model_monitor(config)
-    cloud.platform.start_monitoring_run(config, DAY)
-    (request,) = cloud.recorder.requests("CreateModelMonitoringJob")
-    expected = configured_spec(**thresholds)
-    assert described(request.model_monitoring_job.model_monitoring_spec) == {
-        "objective_spec": {
-            "tabular_objective": expected.pop("tabular_objective"),
-            "baseline_dataset": csv_dataset(BASELINE),
-            "target_dataset": csv_dataset(TARGET),
-        },
-        **expected,
-    }
 
 
 def of_bigquery(table: str, **columnized: str) -> dict[str, Any]:
