@@ -18,7 +18,6 @@ from transak_drift.defs.gcp_resources import (
     gcp_platform_resource,
 )
 from transak_drift.settings import load_settings
-from transak_drift.vertex.monitor_spec import shared_settings
 from transak_drift_tests.config.configurations import (
     CONFIG_FILE,
     REPOSITORY,
@@ -111,15 +110,8 @@ def test_vertex_ai_tells_the_channel_of_the_trigger_topic(
     channels = dict(zip(topics, trigger, strict=True))
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", json.dumps(channels))
 
-    told = [
-        [item["notification_channel"] for item in settings["notification_channel_configs"]]
-        for settings in (
-            shared_settings(config)["notification_spec"]
-            for config in load_settings().load_configs()
-        )
-    ]
-    assert told == [[own, channel] for channel in trigger]
-
+    told = [config.notification_channels for config in load_settings().load_configs()]
+    assert told == [(own, channel) for channel in trigger]
     monkeypatch.setenv("TRANSAK_DRIFT_TRIGGER_CHANNELS", "")
     assert load_settings().load_configs()[0].notification_channels == (own,)
 
