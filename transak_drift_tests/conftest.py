@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A worker a core, so one thread a worker: more threads only wait for each other. Read when numpy is
-# loaded, which no import above does, and inherited by the processes that tests start.
+# One thread a worker: more threads only wait for each other. Read when numpy is loaded, which no
+# import above does, and inherited by the processes that tests start.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -39,28 +39,28 @@ settings.register_profile(
 )
 settings.load_profile("transak_drift")
 
-# Packages whose tests take long, each handed to a worker for itself, the longest first.
-_EACH_ALONE = (
+# What takes longest, the longest first.
+_LONGEST = (
     "end_to_end",
     "faults",
+    "documentation",
     "cli",
     "deployment",
-    "documentation",
     "pipelines",
     "reports",
     "local/test_trainer",
-)
-# Files of other packages that take long; as any other file each has one worker, which keeps the
-# servers that the file's tests share from being started several times.
-_EARLY = (
-    "terraform",
     "cloud_function",
     "defs",
+    "terraform",
     "vertex",
     "conformance",
-    "local/",
-    "trigger/test_log",
+    "pubsub",
+    "local",
+    "trigger",
 )
+# Of these each test is handed to a worker for itself; of all others each file, so that the servers
+# that its tests share are not started several times.
+_EACH_ALONE = ("end_to_end", "documentation", "cli/test_backfill", "cli/test_dev")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -81,14 +81,14 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker has it left at the end."""
 
+    def is_of(item: pytest.Item, part: str) -> bool:
+        return item.nodeid.startswith(f"transak_drift_tests/{part}")
+
     def place(item: pytest.Item) -> int:
-        path = str(item.path)
-        for number, part in enumerate((*_EACH_ALONE, *_EARLY)):
-            if f"/{part}" in path:
-                return number
-        return len(_EACH_ALONE) + len(_EARLY)
+        found = (n for n, part in enumerate(_LONGEST) if is_of(item, part))
+        return next(found, len(_LONGEST))
 
     items.sort(key=place)
     for item in items:
-        if place(item) >= len(_EACH_ALONE):
+        if not any(is_of(item, part) for part in _EACH_ALONE):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
