@@ -201,22 +201,12 @@ class RunningLoop:
         self.instance.dispose()
 
     def message(
-        self,
-        job_id: str,
-        *,
-        days_ago: int = 1,
-        config: MonitoringConfig | None = None,
-        **distances: float,
+        self, job_id: str, *, config: MonitoringConfig | None = None, **distances: float
     ) -> bytes:
-        """Store a monitoring job that drifted, and return the body of the message that names it."""
-        start = datetime.combine(date.today() - timedelta(days=days_ago), datetime.min.time(), UTC)
-        return store_job(
-            self.home,
-            config or self.config,
-            job_id,
-            distances or {"description": 0.61},
-            end=start + timedelta(days=1),
-        )
+        """Store what a job found about yesterday, and return the body of the message about it."""
+        today = datetime.combine(date.today(), datetime.min.time(), UTC)
+        found = distances or {"description": 0.61}
+        return store_job(self.home, config or self.config, job_id, found, end=today)
 
     def event_key(self, job_id: str) -> str:
         """Return the key of the drift event of a monitoring job."""

@@ -85,11 +85,6 @@ OTHER_ENTRIES: dict[str, dict[str, Any]] = {
     "an endpoint of the first Model Monitoring": changed_entry(
         "resource.type", "aiplatform.googleapis.com/ModelDeploymentMonitoringJob"
     ),
-    "no label": changed_entry(MONITOR_LABEL, None),
-    "no labels": changed_entry("resource.labels", None),
-    "a number as label": changed_entry(MONITOR_LABEL, 7),
-    "no resource": changed_entry("resource", None),
-    "a resource that is text": changed_entry("resource", "aiplatform.googleapis.com/ModelMonitor"),
     "audit of a change of the monitor": {
         "logName": "projects/af-finanzen/logs/cloudaudit.googleapis.com%2Factivity",
         "resource": {

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
+from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.trigger.assessment import Assessor, Verdict
@@ -136,21 +135,6 @@ def test_the_monitor_decides_which_of_several_models_it_is_about(platform: Platf
     assert answer.verdict == Verdict.UNAVAILABLE
 
 
-class Failing(Platform):
-    """Answers about monitors, and raises about jobs."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(MONITOR)
-        self.error = error
-        self.asked = 0
-
-    def read_monitoring_job(
-        self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
-    ) -> MonitoringJob:
-        self.asked += 1
-        raise self.error
-
-
 @pytest.mark.parametrize(
     ("error", "asked"),
     [
@@ -160,9 +144,9 @@ class Failing(Platform):
     ],
 )
 def test_a_job_that_cannot_be_read_is_unavailable_and_says_why(
-    error: Exception, asked: int
+    platform: Platform, error: Exception, asked: int
 ) -> None:
-    platform = Failing(error)
+    platform.job_error = error
     assessor = Assessor([(CONFIG, platform)], NOW)
     for job in ("job-1", "job-2", "job-1"):
         answer = assessor.assess(message_body(drift_event(job)))
@@ -196,17 +180,10 @@ def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
     assert answer.rejection == (None if is_possible else RejectionReason.WINDOW_OUT_OF_RANGE)
 
 
-class FieldPlatform(Platform):
-    """Our project by its number, and a monitor to which Google gave an id."""
-
-    def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
-        projects = frozenset({"af-finanzen", "123456789012"})
-        return OwnMonitors(projects, "europe-west6", (self.monitor,))
-
-
 @pytest.mark.skipif(not FIELD.is_dir(), reason="shared/cases/field is not there")
 def test_the_recorded_message_of_a_channel_is_drift_of_our_model() -> None:
-    platform = FieldPlatform("4412345678901234567")
+    # Our project by its number too, and a monitor to which Google gave an id.
+    platform = Platform("4412345678901234567", "af-finanzen", "123456789012")
     platform.put("2203317554485133312", {"type": 0.48768}, MAY_1, JobState.SUCCEEDED)
 
     def assess(file: str) -> Verdict:

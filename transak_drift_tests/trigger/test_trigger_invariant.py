@@ -22,7 +22,7 @@ from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift.trigger.message import RejectionReason
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
-from transak_drift_tests.trigger.trigger_world import Fault, Run, RunStatus, TriggerWorld, Write
+from transak_drift_tests.trigger.trigger_world import Fault, Run, TriggerWorld, Write
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +140,7 @@ class TriggerMachine(RuleBasedStateMachine):
     @rule(random=random_sources, promoted=st.booleans(), further_days=st.integers(0, 2))
     def finish_a_training(self, random: Random, promoted: bool, further_days: int) -> None:
         run = random.choice(self.launched_runs())
-        run.status = RunStatus.FINISHED
+        run.is_finished = True
         if promoted:
             reached = run.window_end + timedelta(days=further_days)
             self.world.trained_until = max(reached, self.world.trained_until or reached)
@@ -158,14 +158,14 @@ class TriggerMachine(RuleBasedStateMachine):
     def drift_meets_a_fault(self, random: Random, day: int, fault: Fault) -> None:
         # Left to chance, a fault seldom strikes just the tick that requests a training.
         for run in self.launched_runs():
-            run.status = RunStatus.FINISHED
+            run.is_finished = True
         self.publish_drift(day, copies=1)
         self.tick_badly(random, fault)
 
     # What must hold.
 
     def launched_runs(self) -> list[Run]:
-        return [run for run in self.world.runs.values() if run.status == RunStatus.LAUNCHED]
+        return [run for run in self.world.runs.values() if run.launches and not run.is_finished]
 
     def key(self, day: int) -> str:
         return f"{MONITOR}/{job_of(day)}"
@@ -256,7 +256,7 @@ class TriggerMachine(RuleBasedStateMachine):
             world.tick(8, random.shuffle)
             self.check_everything()
             for run in self.launched_runs():
-                run.status = RunStatus.FINISHED
+                run.is_finished = True
                 if self.promotes_at_the_end:
                     reached = run.window_end
                     world.trained_until = max(reached, world.trained_until or reached)
@@ -272,7 +272,7 @@ class TriggerMachine(RuleBasedStateMachine):
         world = self.world
         return (
             len(world.log),
-            {key: run.status for key, run in world.runs.items()},
+            {key: (run.launches, run.is_finished) for key, run in world.runs.items()},
             [message.acknowledged for message in world.subscription.messages.values()],
         )
 
@@ -304,7 +304,7 @@ def test_a_death_before_any_write_of_any_tick_is_harmless(
             world.tick(8, Random(number).shuffle, fault if number == struck_tick else None)
             machine.check_everything()
             for run in machine.launched_runs():
-                run.status = RunStatus.FINISHED
+                run.is_finished = True
             machine.let_time_pass(700)
         machine.teardown()
         deaths += machine.world.deaths

@@ -11,7 +11,7 @@ text; the event log is all that is remembered where it is lost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -80,14 +80,6 @@ class Subscription:
         return message_id
 
 
-class RunStatus(Enum):
-    """The states of a Dagster run that matter here."""
-
-    NOT_STARTED = "not started"
-    LAUNCHED = "launched"
-    FINISHED = "finished"
-
-
 @dataclass(slots=True)
 class Run:
     """A training run in Dagster's run storage."""
@@ -95,17 +87,20 @@ class Run:
     key: str
     window_end: datetime
     created: datetime
-    status: RunStatus = RunStatus.NOT_STARTED
     launches: int = 0
+    is_finished: bool = False
 
 
 class Platform:
-    """The platform's answers: the jobs of one monitor, or none at all."""
+    """The platform's answers: the jobs of one monitor, or an error."""
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, *projects: str) -> None:
         self.monitor = monitor
+        self.projects = frozenset(projects)
         self.jobs: dict[str, MonitoringJob] = {}
         self.is_out = False
+        self.job_error: Exception | None = None
+        self.asked = 0
 
     def put(self, job: str, distances: dict[str, float], end: datetime, state: JobState) -> None:
         done = state == JobState.SUCCEEDED
@@ -115,7 +110,8 @@ class Platform:
 
     def own_monitors(self, config: MonitoringConfig) -> OwnMonitors:
         self._answer()
-        return OwnMonitors(frozenset({config.project_id}), config.location, (self.monitor,))
+        projects = self.projects or frozenset({config.project_id})
+        return OwnMonitors(projects, config.location, (self.monitor,))
 
     def list_monitoring_jobs(self, config: MonitoringConfig, since: datetime) -> list[ListedJob]:
         raise NotImplementedError
@@ -124,6 +120,9 @@ class Platform:
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
     ) -> MonitoringJob:
         self._answer()
+        self.asked += 1
+        if self.job_error is not None:
+            raise self.job_error
         missing = MonitoringJob("name", model_monitor_id, monitoring_job_id, JobState.MISSING, "-")
         return self.jobs.get(monitoring_job_id, missing)
 
@@ -170,14 +169,6 @@ class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the prog
     """The daemon was killed before its next durable write."""
 
 
-@dataclass(slots=True)
-class UnfinishedTick:
-    """A tick whose run requests are stored, so that a restarted daemon resumes it."""
-
-    requests: Sequence[DriftEvent]
-    cursor: str
-
-
 @dataclass
 class TriggerWorld:
     """Everything durable, and the one sensor that works on it."""
@@ -186,7 +177,8 @@ class TriggerWorld:
     subscription: Subscription = field(default_factory=Subscription)
     now: datetime = MAY_1 + timedelta(days=30)
     cursor: str | None = None
-    unfinished: UnfinishedTick | None = None
+    # The run requests and the cursor of a tick that a restarted daemon resumes.
+    unfinished: tuple[list[DriftEvent], str] | None = None
     runs: dict[str, Run] = field(default_factory=dict)
     log: list[list[TriggerRecord]] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
@@ -211,11 +203,11 @@ class TriggerWorld:
         return [record for records in self.log for record in records]
 
     def history(self) -> TrainingHistory:
-        unfinished = [run for run in self.runs.values() if run.status != RunStatus.FINISHED]
+        unfinished = [run for run in self.runs.values() if not run.is_finished]
         return TrainingHistory(
             in_flight=len(unfinished),
             last_start=max((run.created for run in self.runs.values()), default=None),
-            runs={key: run.status != RunStatus.NOT_STARTED for key, run in self.runs.items()},
+            runs={key: run.launches > 0 for key, run in self.runs.items()},
             baseline_until=self.trained_until,
             evaluated_until=self.evaluated_until,
         )
@@ -240,13 +232,13 @@ class TriggerWorld:
             self.cursor = None
         try:
             if self.unfinished is not None:
-                self._submit(self.unfinished)
+                self._submit(*self.unfinished)
                 return False
             requests, cursor = self._evaluate(maximum, shuffle)
             if requests:
                 self._write(Write.REQUESTS)
-                self.unfinished = UnfinishedTick(requests, cursor)
-                self._submit(self.unfinished)
+                self.unfinished = (requests, cursor)
+                self._submit(requests, cursor)
             else:
                 self._write(Write.CURSOR)
                 self.cursor = cursor
@@ -297,8 +289,8 @@ class TriggerWorld:
             inbox.add(records)
         inbox.read_until = len(self.log)
 
-    def _submit(self, tick: UnfinishedTick) -> None:
-        for position, event in enumerate(tick.requests):
+    def _submit(self, requests: list[DriftEvent], cursor: str) -> None:
+        for position, event in enumerate(requests):
             key = event.key
             if position == self.fault.submits_at_most:
                 # Dagster then drops the rest of the requests and keeps the cursor.
@@ -307,12 +299,11 @@ class TriggerWorld:
                 self._write(Write.RUN)
                 self.runs[key] = Run(key, event.window_end, self.now)
             run = self.runs[key]
-            if run.status == RunStatus.NOT_STARTED and not self.fault.launches_fail:
+            if not run.launches and not self.fault.launches_fail:
                 self._write(Write.LAUNCH)
-                run.status = RunStatus.LAUNCHED
                 run.launches += 1
         self._write(Write.CURSOR)
-        self.cursor = tick.cursor
+        self.cursor = cursor
         self.unfinished = None
 
     def _write(self, kind: Write) -> None:
