@@ -9,7 +9,7 @@ agents" (IAM).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,14 +87,6 @@ def unknown(name: str, detail: str, fix: str) -> Check:
     return Check(name, "unknown", detail, fix)
 
 
-def answered(name: str, fix: str, check: Callable[[], Check]) -> Check:
-    """Run a check; where the platform does not answer, it is unknown."""
-    try:
-        return check()
-    except PlatformError as error:
-        return unknown(name, str(error), fix)
-
-
 def agent(service: str, number: str) -> str:
     """Return the IAM principal of a service agent, e.g. `vertex-mm`, of a project's number."""
     return f"serviceAccount:service-{number}@gcp-sa-{service}.iam.gserviceaccount.com"
@@ -124,20 +116,19 @@ def check_permissions(
     """Ask which of the needed permissions the caller has on the project."""
     name = "IAM on Vertex AI"
     needed = sorted(set(permissions))
-
-    def check() -> Check:
-        path = f"/v1/projects/{config.project_id}:testIamPermissions"
+    path = f"/v1/projects/{config.project_id}:testIamPermissions"
+    try:
         answer = session.call("POST", "cloudresourcemanager", path, {"permissions": needed})
-        lacking = [item for item in needed if item not in answer.get("permissions", [])]
-        if not lacking:
-            return passed(name, f"{len(needed)} permissions on {config.project_id}")
-        fix = (
-            f"grant roles/aiplatform.user on the project {config.project_id}, or a custom role "
-            "with them as terraform/ makes it"
-        )
-        return missing(name, f"missing: {', '.join(lacking)}", fix)
-
-    return answered(name, _RESOURCE_MANAGER, check)
+    except PlatformError as error:
+        return unknown(name, str(error), _RESOURCE_MANAGER)
+    lacking = [item for item in needed if item not in answer.get("permissions", [])]
+    if not lacking:
+        return passed(name, f"{len(needed)} permissions on {config.project_id}")
+    fix = (
+        f"grant roles/aiplatform.user on the project {config.project_id}, or a custom role "
+        "with them as terraform/ makes it"
+    )
+    return missing(name, f"missing: {', '.join(lacking)}", fix)
 
 
 def check_log_sink(session: RestSession, config: MonitoringConfig) -> tuple[Check, str | None]:
@@ -183,41 +174,40 @@ def check_notification_channel(
             f"not in use: TRANSAK_DRIFT_TRIGGER_CHANNELS names none for {config.trigger_topic}, so "
             "that messages come from the log sink alone",
         )
-
-    def check() -> Check:
+    try:
         found = session.call("GET", "monitoring", f"/v3/{channel}")
-        topic = topic_name(config.project_id, config.trigger_topic)
-        faults = []
-        if found.get("type") != "pubsub":
-            faults.append(f"its type is {found.get('type')}, not pubsub")
-        elif (publishes_to := found.get("labels", {}).get("topic")) != topic:
-            faults.append(f"it publishes to {publishes_to}, not to {topic}")
-        if found.get("enabled") is False:
-            faults.append("it is disabled")
-        if faults:
-            return missing(name, f"{channel}: {'; '.join(faults)}", _APPLY)
-        return passed(name, f"{channel} publishes to {topic}")
-
-    return answered(name, f"grant roles/monitoring.viewer; or {_APPLY}", check)
+    except PlatformError as error:
+        return unknown(name, str(error), f"grant roles/monitoring.viewer; or {_APPLY}")
+    topic = topic_name(config.project_id, config.trigger_topic)
+    faults = []
+    if found.get("type") != "pubsub":
+        faults.append(f"its type is {found.get('type')}, not pubsub")
+    elif (publishes_to := found.get("labels", {}).get("topic")) != topic:
+        faults.append(f"it publishes to {publishes_to}, not to {topic}")
+    if found.get("enabled") is False:
+        faults.append("it is disabled")
+    if faults:
+        return missing(name, f"{channel}: {'; '.join(faults)}", _APPLY)
+    return passed(name, f"{channel} publishes to {topic}")
 
 
 def check_monitoring_output(session: RestSession, bucket: str, principal: str) -> Check:
     """Look whether Vertex AI's monitoring agent may write to the bucket of `monitoring_output`."""
     name = "IAM on the monitoring output"
-
-    def check() -> Check:
-        path = f"/storage/v1/b/{quote(bucket, safe='')}/iam"
+    path = f"/storage/v1/b/{quote(bucket, safe='')}/iam"
+    try:
         policy = session.call("GET", "storage", path, {"optionsRequestedPolicyVersion": 3})
-        for item in policy.get("bindings", []):
-            if item.get("role") in _WRITER_ROLES and principal in item.get("members", []):
-                return passed(name, f"{principal} may write to gs://{bucket}")
-        return missing(
-            name,
-            f"{principal} has no role on gs://{bucket}, so that monitoring jobs fail",
-            f"grant roles/storage.objectUser on the bucket to it: {_APPLY}",
-        )
-
-    return answered(name, "create the bucket; grant storage.buckets.getIamPolicy on it", check)
+    except PlatformError as error:
+        fix = "create the bucket; grant storage.buckets.getIamPolicy on it"
+        return unknown(name, str(error), fix)
+    for item in policy.get("bindings", []):
+        if item.get("role") in _WRITER_ROLES and principal in item.get("members", []):
+            return passed(name, f"{principal} may write to gs://{bucket}")
+    return missing(
+        name,
+        f"{principal} has no role on gs://{bucket}, so that monitoring jobs fail",
+        f"grant roles/storage.objectUser on the bucket to it: {_APPLY}",
+    )
 
 
 def newest_entries(
@@ -267,46 +257,45 @@ def check_log_entries(
     `drifted_job` is a monitoring job since then that found drift, or None.
     """
     name = "log entries"
-
-    def check() -> Check:
+    try:
         entries = newest_entries(session, config, monitor_ids, since, _CHECKED_ENTRIES)
-        if not entries and drifted_job is None:
-            return passed(name, f"none since {since:%Y-%m-%d}, and no job found drift")
-        if not entries:
+    except PlatformError as error:
+        return unknown(name, str(error), f"grant roles/logging.viewer on {config.project_id}")
+    if not entries and drifted_job is None:
+        return passed(name, f"none since {since:%Y-%m-%d}, and no job found drift")
+    if not entries:
+        return missing(
+            name,
+            f"{drifted_job} found drift, but no entry mentions a monitor of ours",
+            "materialize model_monitor with log_anomalies = true; does the bucket _Default "
+            "exclude the entries? Without them only the notification channel and Dagster's "
+            "polling start a training",
+        )
+    deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
+    jobs: set[str] = set()
+    for entry in entries:
+        if not lets_through(deployed, entry):
             return missing(
                 name,
-                f"{drifted_job} found drift, but no entry mentions a monitor of ours",
-                "materialize model_monitor with log_anomalies = true; does the bucket _Default "
-                "exclude the entries? Without them only the notification channel and Dagster's "
-                "polling start a training",
+                f"the sink's filter holds back the entry of {entry.get('timestamp')}",
+                "add its model_monitor_id to further_model_monitor_ids and run `terraform "
+                "apply`; if it has no such label, report the entry's shape",
+                entry_as_text(entry),
             )
-        deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
-        jobs: set[str] = set()
-        for entry in entries:
-            if not lets_through(deployed, entry):
-                return missing(
-                    name,
-                    f"the sink's filter holds back the entry of {entry.get('timestamp')}",
-                    "add its model_monitor_id to further_model_monitor_ids and run `terraform "
-                    "apply`; if it has no such label, report the entry's shape",
-                    entry_as_text(entry),
-                )
-            read = read_message(json.dumps(entry).encode())
-            if isinstance(read, Rejected):
-                return missing(
-                    name,
-                    f"the trigger cannot read the entry of {entry.get('timestamp')}: "
-                    f"{read.reason}: {read.detail}",
-                    "report the entry's shape; the notification channel and Dagster's polling "
-                    "start the training all the same",
-                    entry_as_text(entry),
-                )
-            if isinstance(read, tuple):
-                jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
-        detail = f"{len(entries)} pass the filter and name {', '.join(sorted(jobs))}"
-        return passed(name, detail, entry_as_text(entries[0]))
-
-    return answered(name, f"grant roles/logging.viewer on {config.project_id}", check)
+        read = read_message(json.dumps(entry).encode())
+        if isinstance(read, Rejected):
+            return missing(
+                name,
+                f"the trigger cannot read the entry of {entry.get('timestamp')}: "
+                f"{read.reason}: {read.detail}",
+                "report the entry's shape; the notification channel and Dagster's polling "
+                "start the training all the same",
+                entry_as_text(entry),
+            )
+        if isinstance(read, tuple):
+            jobs |= {f"{job.model_monitor_id}/{job.monitoring_job_id}" for job in read}
+    detail = f"{len(entries)} pass the filter and name {', '.join(sorted(jobs))}"
+    return passed(name, detail, entry_as_text(entries[0]))
 
 
 def _lines(text: str) -> list[str]:
