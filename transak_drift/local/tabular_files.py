@@ -29,6 +29,7 @@ from transak_drift.local.dataset_files import DatasetError
 
 _METADATA_KEY = "transak_drift"
 _TEXT = "varchar"
+_GROUPED = "[0-9]{1,3}([.][0-9]{3})+"
 _NESTED = {"list", "array", "struct", "map", "union"}
 # What files write for "no number"; in a numerical column it is missing, as an empty field is.
 _MISSING_NUMBERS = ("", "n/a", "na", "#n/a", "#na", "<na>", "null", "none", "nil", "-")
@@ -75,7 +76,9 @@ class Column:
         if self.type_id == "blob":
             return f"coalesce(try(decode({value})), CAST({value} AS VARCHAR))"
         if self.is_untyped and self.decimal == ",":
-            return f"regexp_replace({value}, '^(-?[0-9]+),([0-9]+)$', '\\1.\\2')"
+            is_number = f"regexp_full_match({value}, '-?([0-9]+|{_GROUPED}),[0-9]+')"
+            point = f"replace(replace({value}, '.', ''), ',', '.')"
+            return f"CASE WHEN {is_number} THEN {point} ELSE {value} END"
         return value if self.is_text else f"CAST({value} AS VARCHAR)"
 
     def as_number(self, cast: str = "CAST") -> str:
@@ -85,7 +88,7 @@ class Column:
         # DuckDB reads 1_000 as a number, which neither Python's csv readers nor Vertex AI do.
         text = f"replace({self.reference}, '_', '?')"
         if self.is_untyped and self.decimal == ",":
-            grouped = f"regexp_full_match(trim({text}), '[-+]?[0-9]{{1,3}}([.][0-9]{{3}})+,[0-9]+')"
+            grouped = f"regexp_full_match(trim({text}), '[-+]?{_GROUPED},[0-9]+')"
             point = f"CASE WHEN {grouped} THEN '' ELSE '?' END"
             text = f"replace(replace({text}, '.', {point}), ',', '.')"
         return f"CASE WHEN {self.is_missing_number()} THEN NULL ELSE {cast}({text} AS DOUBLE) END"

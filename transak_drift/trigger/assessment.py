@@ -180,7 +180,10 @@ def window_fault(result: MonitoringResult, config: MonitoringConfig, now: dateti
 
     A window ends after the first monitored day has begun, and a day from now at the latest.
     """
-    _, end = result.window
+    try:
+        _, end = result.window
+    except OverflowError:
+        return "the window ends before the year 1 or after 9999"
     if end <= datetime.combine(config.start_date, time(), tzinfo=UTC):
         return (
             f"the window ends at {end:%Y-%m-%d %H:%M} UTC, before {config.start_date}, the first "

@@ -145,6 +145,9 @@ def test_the_decimal_comma_is_the_decimal_mark_where_the_configuration_says_so(
     expected = scan_statistics([numbers], numerical)
     assert scan_statistics([comma], numerical, csv_format=csv_format) == expected
     assert scan_statistics([comma], {"x": None}, csv_format=csv_format) == expected
+    assert scan_statistics([comma], KINDS, csv_format=csv_format) == scan_statistics(
+        [numbers], KINDS
+    )
     for kinds in (numerical, {"x": None}):
         with pytest.raises(DatasetError, match=r'line 2: .*193,21.*"csv": \{"decimal": ","\}'):
             scan_statistics([comma], kinds)

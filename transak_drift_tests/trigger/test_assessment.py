@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.platform import PlatformError, TemporaryPlatformError
-from transak_drift.trigger.assessment import Assessor, Verdict
+from transak_drift.trigger.assessment import Assessor, Verdict, window_fault
 from transak_drift.trigger.message import RejectionReason
 from transak_drift_tests.config.configurations import REPOSITORY, configuration
 from transak_drift_tests.trigger.drift_messages import (
@@ -178,6 +178,8 @@ def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
     answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
     assert (answer.event is not None) == is_possible
     assert answer.rejection == (None if is_possible else RejectionReason.WINDOW_OUT_OF_RANGE)
+    endless = monitoring_result().model_copy(update={"day": date.max, "window_end": None})
+    assert "after 9999" in (window_fault(endless, CONFIG, NOW) or "")
 
 
 @pytest.mark.skipif(not FIELD.is_dir(), reason="shared/cases/field is not there")
