@@ -92,10 +92,9 @@ def _attributes_problem(attributes: Any) -> str | None:
     for key, value in attributes.items():
         if not key or key.startswith("goog"):
             return f"has the key {key[:80]!r}: it is empty or begins with goog"
-        if len(key.encode()) > _MAX_ATTRIBUTE_KEY_BYTES:
-            return f"has a key above {_MAX_ATTRIBUTE_KEY_BYTES} bytes: {key[:80]!r}..."
-        if len(value.encode()) > _MAX_ATTRIBUTE_VALUE_BYTES:
-            return f"has a value above {_MAX_ATTRIBUTE_VALUE_BYTES} bytes, of {key!r}"
+        for text, limit in ((key, _MAX_ATTRIBUTE_KEY_BYTES), (value, _MAX_ATTRIBUTE_VALUE_BYTES)):
+            if len(text.encode()) > limit:
+                return f"has more than {limit} bytes at {key[:80]!r}"
     return None
 
 
