@@ -15,17 +15,16 @@ The function keeps no state, which bounds what it honours:
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from cloudevents.http import CloudEvent
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
@@ -65,15 +64,8 @@ class _PushedMessage:
     problem: str = ""
 
 
-def _decoded(value: Any) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except (TypeError, ValueError):
-        raise ValueError("is not base64") from None
-
-
-class _Message(BaseModel):
-    data: Annotated[bytes, BeforeValidator(_decoded)] = b""
+class _Message(BaseModel, val_json_bytes="base64"):
+    data: bytes = b""
     attributes: dict[str, str] = Field(default_factory=dict)
     message_id: str = Field(alias="messageId", min_length=1)
     publish_time: AwareDatetime | None = Field(default=None, alias="publishTime")
@@ -185,7 +177,7 @@ def _read_event(event: CloudEvent, topic: str) -> _PushedMessage:
             problem = f"{attribute} is {str(event[attribute])[:200]!a}, expected {value}"
             return _PushedMessage(unread, problem=problem)
     try:
-        published = _MessagePublished.model_validate(data)
+        published = _MessagePublished.model_validate_json(whole)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(map(str, ("data", *first["loc"])))

@@ -43,11 +43,8 @@ def run_monitoring(
         )
         logging.warning(message, exc_info=True)
         return ("failed", "", message)
-    return (
-        "started",
-        job,
-        f"{job} runs; a feature above its threshold writes an anomaly log entry",
-    )
+    message = f"{job} runs; a feature above its threshold writes an anomaly log entry"
+    return ("started", job, message)
 
 
 run_monitoring_op = component_with_source(

@@ -66,14 +66,10 @@ _LOGIN = "run `gcloud auth application-default login` again"
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long calls may take.
+    """How long one attempt, all attempts of a call, and a long-running operation may take.
 
-    Args:
-        attempt_seconds: deadline of one attempt.
-        total_seconds: time in which attempts are repeated; less than the 60 s that Dagster gives
-            the tick of a sensor.
-        operation_seconds: how long a long-running operation is waited for.
-        pace: what the waits between attempts and between polls are multiplied by, for tests.
+    All attempts end before the 60 s that Dagster gives the tick of a sensor. The pace is what the
+    waits between attempts and between polls are multiplied by, for tests.
     """
 
     attempt_seconds: float = 20.0
@@ -111,14 +107,9 @@ class VertexConnection:
     Each call is one of a client's methods with the fields of its request. It raises `PlatformError`
     where it is refused or not answered in time, and `AlreadyExists` where that is the answer.
 
-    Args:
-        project_id: the project whose resources are used.
-        location: region, e.g. `europe-west6`.
-        address: `host:port` in place of the region's own endpoint, or None. On loopback it is
-            spoken to without encryption and without credentials, anywhere else with both.
-        service_account: e-mail of the service account to act as, or None to act as the
-            application default credentials say.
-        limits: how long calls may take.
+    The address, `host:port`, takes the place of the region's own endpoint: on loopback it is spoken
+    to without encryption and credentials, anywhere else with both. Without a service account, calls
+    are made as the application default credentials say.
     """
 
     project_id: str

@@ -15,11 +15,7 @@ from transak_drift.vertex.connection import VertexConnection
 
 
 def find_model(connection: VertexConnection, config: MonitoringConfig) -> Model:
-    """Resolve the configured model name and alias to the version that predicts.
-
-    Raises:
-        PlatformError: no model, or more than one, has that name, or no version has the alias.
-    """
+    """Resolve the configured model name and alias to the version that predicts."""
     parent, alias = connection.parent, config.model_alias
     listed = connection.list_named(connection.models.list_models, config.model_name)
     found = [model for model in listed if model.display_name == config.model_name]

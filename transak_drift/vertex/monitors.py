@@ -106,10 +106,9 @@ def apply_model_monitor(
 
 
 def version_monitor_id(model_monitor_id: str, version: str) -> str:
-    """Derive the id of a version's own monitor from the configured id, or number.
+    """Derive the id of a version's own monitor, of at most 63 characters, from the configured.
 
-    It has at most 63 characters and matches `[a-z]([a-z0-9-]{0,61}[a-z0-9])?`. Source:
-    CreateModelMonitorRequest.model_monitor_id.
+    It matches `[a-z]([a-z0-9-]{0,61}[a-z0-9])?` (CreateModelMonitorRequest.model_monitor_id).
     """
     base = f"monitor-{model_monitor_id}" if model_monitor_id[0].isdigit() else model_monitor_id
     ending = f"-v{version}"

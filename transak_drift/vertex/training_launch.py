@@ -147,8 +147,7 @@ def build_training_job(
 def pipeline_job_id(training_pipeline: str, event_key: str) -> str:
     """Derive the id of an event's training PipelineJob, so that a second creation is refused.
 
-    It matches `[a-z][-a-z0-9]*` and has at most 128 characters. Source:
-    CreatePipelineJobRequest.pipeline_job_id, Vertex AI API.
+    It matches `[a-z][-a-z0-9]{0,127}` (CreatePipelineJobRequest.pipeline_job_id).
     """
     digest = hashlib.sha256(event_key.encode()).hexdigest()[:32]
     return f"{training_pipeline[: _MAX_JOB_ID_LENGTH - 40]}-drift-{digest}"
