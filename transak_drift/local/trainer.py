@@ -25,7 +25,7 @@ from transak_drift.drift.canonical_text import canonical_text
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
-from transak_drift.training.promotion import Evaluation, PromotionDecision, decide_promotion
+from transak_drift.training.promotion import Evaluation, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
 
@@ -47,7 +47,8 @@ class Challenger:
     pipeline: Pipeline
     evaluation: Evaluation
     champion: Evaluation | None
-    decision: PromotionDecision
+    promoted: bool
+    reason: str
     rows_in_window: int
 
 
@@ -70,11 +71,13 @@ def train_classifier(
     pipeline = _new_pipeline().fit(training[:, :-1], training[:, -1])
     evaluation = _evaluate(pipeline, held_out)
     present = None if champion is None else _evaluate(champion, held_out)
+    promoted, reason = decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None)
     return Challenger(
         pipeline=pipeline,
         evaluation=evaluation,
         champion=present,
-        decision=decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None),
+        promoted=promoted,
+        reason=reason,
         rows_in_window=rows_in_window,
     )
 

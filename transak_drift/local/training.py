@@ -140,8 +140,8 @@ class LocalTraining:
                 metrics=challenger.evaluation,
                 champion_before=champion.number if champion else None,
                 champion_metrics=challenger.champion,
-                promoted=challenger.decision.promote,
-                reason=challenger.decision.reason,
+                promoted=challenger.promoted,
+                reason=challenger.reason,
             )
             return version, False
 

@@ -50,9 +50,8 @@ def train_classifier(
     )
     for name, value in save_model(challenger, days, model.path).items():
         metrics.log_metric(name, value)
-    decision = challenger.decision
-    aliases = [config.model_alias] if decision.promote else ["challenger"]
-    return (model.uri, aliases, decision.reason)
+    aliases = [config.model_alias] if challenger.promoted else ["challenger"]
+    return (model.uri, aliases, challenger.reason)
 
 
 train_classifier_op = component_with_source(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -32,27 +31,19 @@ class Evaluation(BaseModel, frozen=True):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PromotionDecision:
-    """Whether the challenger becomes the champion, and a sentence with the scores that decided."""
-
-    promote: bool
-    reason: str
-
-
 def decide_promotion(
     challenger_macro_f1: float, champion_macro_f1: float | None
-) -> PromotionDecision:
+) -> tuple[bool, str]:
     """Let the challenger replace the champion only if it is not worse on held-out recent data.
 
     The scores, macro-averaged F1, are of the same rows; without a champion (None) the challenger is
-    always promoted.
+    always promoted. Returned is whether it is, and a sentence with the scores that decided.
     """
     if champion_macro_f1 is None:
         reason = f"first model (macro F1 {challenger_macro_f1:.4f}): there is no champion to beat"
-        return PromotionDecision(True, reason)
+        return True, reason
     promote = challenger_macro_f1 >= champion_macro_f1 - ROUNDING
-    return PromotionDecision(
+    return (
         promote,
         f"{'not worse' if promote else 'worse'} on held-out recent data: macro F1 "
         f"{challenger_macro_f1:.4f} against the champion's {champion_macro_f1:.4f}",

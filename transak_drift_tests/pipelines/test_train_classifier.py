@@ -129,7 +129,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
     )
 
     assert second.champion == second.evaluation == first.evaluation
-    assert second.decision.promote
+    assert second.promoted
     assert (
         save_model(second, days, str(tmp_path))["macro F1 of the champion"]
         == first.evaluation.macro_f1

@@ -22,6 +22,6 @@ from transak_drift.training.promotion import decide_promotion
 def test_a_challenger_is_promoted_if_it_is_not_worse(
     challenger: float, champion: float | None, promote: bool, reason: str
 ) -> None:
-    decision = decide_promotion(challenger, champion)
-    assert decision.promote is promote
-    assert decision.reason.startswith(reason)
+    promoted, told = decide_promotion(challenger, champion)
+    assert promoted is promote
+    assert told.startswith(reason)
