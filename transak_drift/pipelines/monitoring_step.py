@@ -24,8 +24,7 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
     """Start the monitoring run of a day's predictions, as the pipeline's service account.
 
     `prediction` is the metadata of the prediction step's BatchPredictionJob. Returned is the name
-    of the ModelMonitoringJob; nothing waits for its end. TRANSAK_DRIFT_VERTEX_ENDPOINT
-    (`host:port`) takes the place of the region's own endpoint.
+    of the ModelMonitoringJob; nothing waits for its end.
     """
     config = parse_config(config_text, "monitoring_config")
     try:

@@ -94,9 +94,8 @@ def _parsed(distribution: Any) -> _Dataset:
 def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
     statistics = _parsed(distribution).statistics
     if statistics.rank_histogram is not None:
-        counts: dict[str, int] = {}
-        for bucket in statistics.rank_histogram.buckets:
-            counts[bucket.label] = int(bucket.sample_count)
+        buckets = statistics.rank_histogram.buckets
+        counts = {bucket.label: int(bucket.sample_count) for bucket in buckets}
         rest = (statistics.common_stats.num_non_missing or 0) - sum(counts.values())
         return CategoricalStatistics(counts | ({_OTHER_VALUES: rest} if rest > 0 else {}))
     standard = (item.buckets for item in statistics.histograms if item.type in ("STANDARD", 0))
@@ -105,5 +104,4 @@ def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
     highs = [bucket.high_value for bucket in buckets]
     if not buckets or lows[1:] != highs[:-1]:
         return None
-    counts = tuple(bucket.sample_count for bucket in buckets)
-    return NumericalStatistics((*lows, highs[-1]), counts)
+    return NumericalStatistics((*lows, highs[-1]), tuple(bucket.sample_count for bucket in buckets))

@@ -35,7 +35,7 @@ from transak_drift.vertex.monitor_spec import (
     NUMERICAL_METRIC,
     describe_input,
 )
-from transak_drift.vertex.monitors import FAILED, id_of, monitors_of, read_monitor
+from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
 
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
 
@@ -260,7 +260,8 @@ class _JobReading:
 
     @cached_property
     def _monitor(self) -> types.ModelMonitor:
-        return read_monitor(self.connection, self._monitor_name)
+        get_monitor = self.connection.model_monitoring.get_model_monitor
+        return self.connection.call(get_monitor, name=self._monitor_name)
 
     def _features(self) -> list[str]:
         drift = self._objective.tabular_objective.feature_drift_spec

@@ -63,10 +63,6 @@ def id_of(monitor: ModelMonitor) -> str:
     return monitor.name.rpartition("/")[2]
 
 
-def read_monitor(connection: VertexConnection, name: str) -> ModelMonitor:
-    return connection.call(connection.model_monitoring.get_model_monitor, name=name)
-
-
 def apply_model_monitor(
     connection: VertexConnection, config: MonitoringConfig
 ) -> AppliedModelMonitor:
@@ -187,7 +183,8 @@ def _retarget(connection: VertexConnection, monitor: ModelMonitor, desired: Mode
             return False
         raise
     # An update may succeed and leave out what it does not honour.
-    return _target_of(read_monitor(connection, moved.name)) == _target_of(desired)
+    get_monitor = connection.model_monitoring.get_model_monitor
+    return _target_of(connection.call(get_monitor, name=moved.name)) == _target_of(desired)
 
 
 def _create(connection: VertexConnection, monitor_id: str, desired: ModelMonitor) -> bool:
