@@ -16,7 +16,7 @@ dev: $(VENV)/installed ## Start the Dagster UI with everything up.
 	$(BIN)/transak-drift dev
 
 test: lint ## Lint, check types, and run every test.
-	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 4
 
 FAST := config drift training trigger reports notifications test_layering.py
 test-fast: $(VENV)/installed ## Run the tests of the pure packages, in under a minute.

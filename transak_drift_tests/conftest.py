@@ -41,26 +41,20 @@ settings.load_profile("transak_drift")
 
 # What takes longest, the longest first.
 _LONGEST = (
-    "end_to_end",
-    "faults",
-    "documentation",
-    "cli",
-    "deployment",
-    "pipelines",
-    "reports",
-    "local/test_trainer",
-    "cloud_function",
-    "defs",
-    "terraform",
-    "vertex",
-    "conformance",
-    "pubsub",
-    "local",
-    "trigger",
+    *("end_to_end", "faults", "documentation", "cli", "terraform", "deployment", "cloud_function"),
+    *("pipelines", "reports", "local/test_trainer", "defs", "conformance", "vertex", "pubsub"),
+    *("local", "trigger"),
 )
-# Of these each test is handed to a worker for itself; of all others each file, so that the servers
-# that its tests share are not started several times.
-_EACH_ALONE = ("end_to_end", "documentation", "cli/test_backfill", "cli/test_dev")
+# Servers and plans are shared by all tests of these packages, and of others by those of a file: a
+# worker gets them together, and of what takes long and shares nothing each test by itself.
+_TOGETHER = ("cloud_function", "conformance", "terraform")
+_EACH_ALONE = (
+    "cli/test_backfill",
+    "cli/test_dev",
+    "documentation",
+    "end_to_end/test_daemon.py::test_a_daemon_dies_after_it_has_created_a_run_in_postgres",
+    "end_to_end/test_gcp_loop",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,19 +70,31 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-# Before pytest-xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out tests in their order, and together those that share something."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if any(_is_of(nodeid, part) for part in _EACH_ALONE):
+                return nodeid
+            shared = (part for part in _TOGETHER if _is_of(nodeid, part))
+            return next(shared, nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker has it left at the end."""
 
-    def is_of(item: pytest.Item, part: str) -> bool:
-        return item.nodeid.startswith(f"transak_drift_tests/{part}")
-
     def place(item: pytest.Item) -> int:
-        found = (n for n, part in enumerate(_LONGEST) if is_of(item, part))
+        found = (n for n, part in enumerate(_LONGEST) if _is_of(item.nodeid, part))
         return next(found, len(_LONGEST))
 
     items.sort(key=place)
-    for item in items:
-        if not any(is_of(item, part) for part in _EACH_ALONE):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def _is_of(nodeid: str, part: str) -> bool:
+    return nodeid.startswith(f"transak_drift_tests/{part}")

@@ -47,7 +47,6 @@ def loop(tmp_path_factory: pytest.TempPathFactory, slack: SlackServer) -> Iterat
         yield loop
 
 
-@pytest.mark.xdist_group("daemon")
 def test_a_mixed_queue_trains_each_drift_event_once_wherever_the_daemon_dies(
     loop: RunningLoop, slack: SlackServer
 ) -> None:
@@ -112,7 +111,6 @@ def test_a_mixed_queue_trains_each_drift_event_once_wherever_the_daemon_dies(
     assert kinds[OutcomeKind.NOT_DRIFT] == 1
 
 
-@pytest.mark.xdist_group("daemon")
 def test_a_training_whose_machine_dies_is_marked_as_failed_and_trains_again(
     loop: RunningLoop,
 ) -> None:
