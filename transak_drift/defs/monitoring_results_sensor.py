@@ -25,10 +25,10 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
-from transak_drift.drift.monitoring_job import JobState, MonitoringJob
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_result import MonitoringResult
-from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
-from transak_drift.trigger.assessment import drift_event_of, window_fault
+from transak_drift.platform import MonitoringJobs, PlatformError
+from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.pending_jobs import PendingJobs
 
@@ -112,16 +112,17 @@ class _Tick:
         if not catch_up(self.instance, key, self.jobs.inbox, self._deadline):
             return "reading the event log; the rest follows at the next tick"
         self._list(platform)
+        assessor = Assessor([(self.config, platform)], self._now)
         awaited, ended = list(self.jobs.pending)[: self.bounds.reads], 0
         for job_key in awaited:
             if time.monotonic() > self._deadline:
                 break
-            try:
-                ended += self._poll(platform, job_key)
-            except TemporaryPlatformError as error:
+            found = assessor.assess_job(self.config, *job_key.split("/", maxsplit=1))
+            if found.is_outage:
                 # It would be the same for every other job.
-                self.problems.append(str(error))
+                self.problems.append(found.reason)
                 break
+            ended += self._follow(job_key, found)
         return f"{ended} of {len(awaited)} monitoring jobs have ended; " + (
             f"{len(self.jobs.pending)} are awaited" if self.jobs.pending else "none is awaited"
         )
@@ -136,39 +137,24 @@ class _Tick:
         except PlatformError as error:
             self.problems.append(str(error))
 
-    def _poll(self, platform: MonitoringJobs, key: str) -> bool:
-        """Read a job, and record how it ended; one without an end or an answer is awaited on."""
-        has_ended, day = False, None
-        try:
-            job = platform.read_monitoring_job(self.config, *key.split("/", maxsplit=1))
-            has_ended = job.state != JobState.UNFINISHED
-            if job.result is not None:
-                failure = self._record(key, job, job.result)
-            else:
-                failure, day = job.detail or "the job did not end", job.day
-        except TemporaryPlatformError:
-            raise
-        except Exception as error:
-            has_ended = False
-            known = isinstance(error, PlatformError)
-            failure = str(error) if known else f"{type(error).__name__}: {error}"
-            self.problems.append(f"{key}: {failure}"[:500])
-        if not has_ended:
+    def _follow(self, key: str, found: Assessment) -> bool:
+        """Record how a job ended; one without an end or an answer is awaited on."""
+        job, reason = found.found, found.reason
+        if found.verdict == Verdict.UNAVAILABLE:
+            self.problems.append(f"{key}: {reason}")
+        if found.verdict in (Verdict.WAITING, Verdict.UNAVAILABLE):
             if self._now - self.jobs.pending[key] <= self.bounds.max_wait:
                 self.jobs.look_later(key)
                 return False
-            failure = f"awaited no longer: {failure}"
-        if failure is not None:
-            self._record_failure(key, failure[:500], day)
+            reason = f"awaited no longer: {reason.partition(';')[0]}"
+        if found.verdict in (Verdict.DRIFT, Verdict.NOT_DRIFT) and job and job.result:
+            self._record(key, job.result, found.event)
+        else:
+            self._record_failure(key, reason[:500], job.day if job else None)
         self.jobs.finish(key)
         return True
 
-    def _record(self, key: str, job: MonitoringJob, result: MonitoringResult) -> str | None:
-        """Record what a job found; returns why nothing can follow from it."""
-        fault = window_fault(result, self.config, self._now)
-        if fault is not None:
-            return fault
-        event = drift_event_of(job, result, self.config)
+    def _record(self, key: str, result: MonitoringResult, event: DriftEvent | None) -> None:
         if self.triggers and event is not None and not self.jobs.inbox.knows(key):
             drift, detail = OutcomeKind.DRIFT, event.summary()
             record = TriggerRecord(kind=drift, key=key, detail=detail, at=self._now, event=event)
@@ -176,11 +162,10 @@ class _Tick:
         day, asset = str(result.day), self._names.asset(DRIFT_REPORT)
         newest = newest_materialization(self.instance, asset, day)
         recorded = newest and newest.metadata.get(JOB_NAME_METADATA)
-        if not recorded or str(recorded.value).rpartition("/")[2] != job.monitoring_job_id:
+        if not recorded or str(recorded.value).rpartition("/")[2] != key.rpartition("/")[2]:
             metadata = report_metadata(self.config, self.platform, result)
             self.events.append(dg.AssetMaterialization(asset, partition=day, metadata=metadata))
             self.checks.extend(check_evaluations(self.config, result.features, day))
-        return None
 
     def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
         partition = str(day or self.jobs.pending[key].date())

@@ -6,7 +6,7 @@ The sensor, the Cloud Function and `transak-drift explain` share this code.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -41,7 +41,8 @@ class Assessment:
     """What the trigger makes of a message or of a monitoring job, with the reason for people.
 
     `features` are the monitored ones that have a distance. One of `further_jobs` may be ours, while
-    the platform does not tell; `is_unread` is a job that was not asked for.
+    the platform does not tell; `is_unread` is a job that was not asked for, `found` one that was.
+    An outage would be the same for every job.
     """
 
     verdict: Verdict
@@ -53,6 +54,8 @@ class Assessment:
     event: DriftEvent | None = None
     further_jobs: tuple[NamedJob, ...] = ()
     is_unread: bool = False
+    is_outage: bool = False
+    found: MonitoringJob | None = None
 
     @property
     def named_jobs(self) -> list[NamedJob]:
@@ -81,7 +84,7 @@ class Assessor:
         self._now = now
         self._may_ask = may_ask
         self._assessments: dict[tuple[str, str], Assessment] = {}
-        self._outages: dict[str, str] = {}
+        self._outages: dict[str, Assessment] = {}
 
     def assess(self, body: bytes) -> Assessment:
         """Say what a message's body means; never raises, for any body."""
@@ -139,17 +142,18 @@ class Assessor:
         model, ids = config.model_monitor_id, (job.model_monitor_id, job.monitoring_job_id)
         if model in self._outages:
             # It would be the same for this job.
-            return Assessment(Verdict.UNAVAILABLE, self._outages[model], config, job)
+            return replace(self._outages[model], job=job)
         if not self._may_ask():
             reason = f"{job.name} is read at a later tick"
             return Assessment(Verdict.WAITING, reason, config, job, is_unread=True)
         try:
             found = self._models[model][1].read_monitoring_job(config, *ids)
-            return _judge(found, job, config, self._now)
+            return replace(_judge(found, job, config, self._now), found=found)
         except PlatformError as error:
             reason = str(error)[:500]
             if isinstance(error, TemporaryPlatformError):
-                self._outages[model] = reason
+                outage = Assessment(Verdict.UNAVAILABLE, reason, config, job, is_outage=True)
+                return self._outages.setdefault(model, outage)
         except Exception as error:
             # A fault of one job, so that the others go on; it is looked at again.
             reason = f"{job.name} cannot be read: {type(error).__name__}: {error}"[:500]
