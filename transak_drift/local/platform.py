@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import (
@@ -216,10 +217,10 @@ class LocalPlatform:
         except FileNotFoundError:
             job_state = JobState.MISSING
             detail = f"no job {monitoring_job_id} has a result in {file.parent}"
-        except ValueError as error:
+        except ValidationError as error:
             job_state = JobState.FAILED
             fix = "materialize monitoring_run of that day again"
-            detail = f"{file} is damaged ({str(error)[:200]}); {fix}"
+            detail = f"{file} is damaged: {error.errors()[0]['msg']}; {fix}"
         except OSError as error:
             raise PlatformError(
                 f"{file} cannot be read ({error.strerror}); correct the rights of its directory"

@@ -219,5 +219,5 @@ def test_a_damaged_result_is_named_with_the_fix(tmp_path: Path) -> None:
         "2026-05-01"
     ]
     state.monitoring_result("job-1").write_text("{broken", encoding="utf-8")
-    with pytest.raises(PlatformError, match=r"(?s)job-1\.json is damaged .*materialize"):
+    with pytest.raises(PlatformError, match=r"job-1\.json is damaged: Invalid JSON.*materialize"):
         platform.overview(state.config)
