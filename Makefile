@@ -20,7 +20,7 @@ test: lint ## Lint, check types, and run every test.
 
 FAST := config drift training trigger reports notifications test_layering.py
 test-fast: $(VENV)/installed ## Run the tests of the pure packages, in under a minute.
-	$(BIN)/pytest -q -n 2 $(addprefix transak_drift_tests/,$(FAST)) -m "not slow"
+	$(BIN)/pytest -q $(addprefix transak_drift_tests/,$(FAST)) -m "not slow"
 
 lint: $(VENV)/installed ## Check style, formatting and types.
 	$(BIN)/ruff check .
