@@ -201,8 +201,7 @@ class _Tick:
             steps, requests = decide(inbox, config.retrain_policy, history, self._now, request)
             self._write(config.model_monitor_id, steps)
             kinds = Counter(step.kind for step in steps)
-            held = [item for item, _ in inbox.undecided() if item.kind == OutcomeKind.HELD]
-            kinds[OutcomeKind.HELD] = len(held)
+            kinds[OutcomeKind.HELD] = sum(x.kind == OutcomeKind.HELD for x, _ in inbox.undecided())
             self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
         self.checks += way_checks(inbox, config, self.platform, self._now)
         return requests
@@ -236,7 +235,7 @@ def run_request(
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
-    drifted_most = event.most_drifted.feature
+    drifted_most = max(event.features, key=lambda item: item.distance).feature
     for tag, of in {keys.MONITOR_PAGE_TAG: None, keys.FEATURE_PAGE_TAG: drifted_most}.items():
         if (page := platform.console_page(config, job_name, of)) is not None:
             tags[tag] = page

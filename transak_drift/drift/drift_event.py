@@ -37,11 +37,6 @@ class DriftEvent(BaseModel, extra="forbid", frozen=True):
         """Identity of the event: the monitor and the job, the same for every message of it."""
         return drift_event_key(self.model_monitor_id, self.monitoring_job_id)
 
-    @property
-    def most_drifted(self) -> DriftedFeature:
-        """The feature with the greatest distance."""
-        return max(self.features, key=lambda feature: feature.distance)
-
     def summary(self) -> str:
         """Features, distances and thresholds in a line, e.g. `type 0.5978 > 0.3`."""
         return ", ".join(

@@ -188,14 +188,11 @@ def window_fault(result: MonitoringResult, config: MonitoringConfig, now: dateti
         _, end = result.window
     except OverflowError:
         return "the window ends before the year 1 or after 9999"
-    if end <= datetime.combine(config.start_date, time(), tzinfo=UTC):
-        return (
-            f"the window ends at {end:%Y-%m-%d %H:%M} UTC, before {config.start_date}, the first "
-            "monitored day; set start_date in the configuration if that is right"
-        )
-    if end > now + timedelta(days=1):
-        return f"the window ends at {end:%Y-%m-%d %H:%M} UTC, in the future"
-    return None
+    start = datetime.combine(config.start_date, time(), tzinfo=UTC)
+    if start < end <= now + timedelta(days=1):
+        return None
+    first = f"before {start:%Y-%m-%d}, the first monitored day; if that is right, set start_date"
+    return f"the window ends at {end:%Y-%m-%d %H:%M} UTC, {'in the future' if end > now else first}"
 
 
 def _judge(
@@ -244,8 +241,7 @@ def _foreign(job: NamedJob, own: Collection[OwnMonitors]) -> Assessment:
             detail = f"the job is of the {what} {found}, ours is {expected}"
             return _rejected(RejectionReason(f"other_{what}"), detail, job=job)
     # Each part is known, but of different models.
-    detail = f"{job.name} is of no monitor of ours"
-    return _rejected(RejectionReason.OTHER_MONITOR, detail, job=job)
+    return _rejected(RejectionReason.OTHER_MONITOR, f"{job.name} is of no monitor of ours", job=job)
 
 
 def _rejected(

@@ -73,9 +73,8 @@ def decide(
             history = replace(history, in_flight=history.in_flight + 1, last_start=now)
         is_known_error = kind == OutcomeKind.FAILED and detail == item.detail
         if kind != item.kind and not is_known_error:
-            steps.append(
-                TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
-            )
+            step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
+            steps.append(step)
     return steps, requests
 
 

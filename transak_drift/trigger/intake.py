@@ -87,11 +87,9 @@ def take_in(
         assessment = assess(message.data)
         is_unfinished = assessment.verdict == Verdict.WAITING and not assessment.is_unread
         if is_unfinished and now - since > MAX_WAIT:
-            reason = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
+            why = f"{assessment.reason}; given up after {MAX_WAIT.days} days"
             never = RejectionReason.JOB_NEVER_ENDED
-            assessment = replace(
-                assessment, verdict=Verdict.REJECTED, reason=reason, rejection=never
-            )
+            assessment = replace(assessment, verdict=Verdict.REJECTED, reason=why, rejection=never)
         group_of(message, assessment).waiting[place] = message
     room = {monitor_id: MAX_OPEN_EVENTS - len(inbox.open) for monitor_id, inbox in inboxes.items()}
     found = [_outcome(group, inboxes[group.owner], room, now) for group in groups.values()]
