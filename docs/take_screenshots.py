@@ -93,7 +93,8 @@ def ticks(page: Page, ui: Ui) -> None:
     while requests.count() == before:
         page.wait_for_timeout(500)
     requests.first.get_by_text("View logs").click()
-    page.get_by_text("training requested").first.wait_for()
+    # The cursor, of which Dagster keeps a hidden copy, says it as well.
+    page.get_by_text("training requested").locator("visible=true").first.wait_for()
 
 
 def drift_history(page: Page, ui: Ui) -> None:
