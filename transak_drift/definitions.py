@@ -16,10 +16,7 @@ from transak_drift.defs.drift_notification_sensor import build_drift_notificatio
 from transak_drift.defs.gcp_resources import gcp_platform_resource
 from transak_drift.defs.history import history_definitions
 from transak_drift.defs.keys import DATA_GROUP, MONITORING_GROUP, TRAINING_GROUP
-from transak_drift.defs.local_resources import (
-    local_platform_resource,
-    local_trigger_queue_resource,
-)
+from transak_drift.defs.local_resources import local_platform_resource, local_trigger_queue_resource
 from transak_drift.defs.message_way import build_message_way_check
 from transak_drift.defs.monitoring import monitoring_definitions
 from transak_drift.defs.monitoring_results_sensor import build_monitoring_results_sensor

@@ -207,5 +207,5 @@ class DriftPlatform(MonitoringJobs, Protocol):
         ...
 
     def overview(self, config: MonitoringConfig) -> Overview:
-        """Tell what there is, without changing anything."""
+        """Return what there is, without changing anything."""
         ...

@@ -68,7 +68,7 @@ def backfill(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Monitor past days, and tell when drift of each feature began."""
+    """Monitor past days, and show when drift of each feature began."""
     settings = load_settings()
     config = settings.load_config(model)
     asked = asked_days(

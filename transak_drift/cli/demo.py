@@ -74,10 +74,8 @@ def demo(as_json: output.JsonOption = False) -> None:
         versions = f"{report['model_version_before']} -> {report['model_version_after']}"
         output.print_line(f"  model version {versions}: {report['promotion_reason']}")
         output.console.print("[bold green]the loop is closed: every step really happened[/]")
-        quoted, program = shlex.quote(str(home)), shlex.quote(sys.argv[0])
-        homes = f"TRANSAK_DRIFT_HOME={quoted} DAGSTER_HOME={quoted}/dagster_home"
         output.print_line("look at it with", style="dim")
-        output.print_line(f"{homes} {program} dev")
+        output.print_line(dev_command(home))
 
 
 def _fresh_directory(directory: Path) -> Path:
@@ -90,6 +88,13 @@ def _fresh_directory(directory: Path) -> Path:
     directory.mkdir(parents=True)
     (directory / _MARKER).touch()
     return directory
+
+
+def dev_command(home: Path) -> str:
+    """Return a command line that shows what the demo made, also where nothing is on the PATH."""
+    program = shlex.quote(str(Path(sys.executable).with_name("transak-drift")))
+    quoted = shlex.quote(str(home))
+    return f"TRANSAK_DRIFT_HOME={quoted} DAGSTER_HOME={quoted}/dagster_home {program} dev"
 
 
 def _row(report: dict[str, Any], day: dict[str, Any]) -> dict[str, str]:

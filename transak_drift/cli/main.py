@@ -104,7 +104,7 @@ def _problem(error: Exception) -> str | None:
     # Google's packages take seconds to import, and most commands do without.
     if type(error).__module__.startswith(("google.api_core.", "google.auth.")):
         text = str(error).strip().partition("\n")[0]
-        return f"Google Cloud: {type(error).__name__}: {text}; `transak-drift doctor` finds gaps"
+        return f"Google Cloud: {type(error).__name__}: {text}; run `transak-drift doctor`"
     return None
 
 

@@ -101,7 +101,7 @@ def publish_drift(
     document = _document(assessment)
     if assessment.verdict != Verdict.DRIFT:
         output.print_note(f"{assessment.verdict}: {document['reason']}; no training will follow")
-    # Without drift the message tells of a job that found nothing.
+    # Without drift the message is that of a job that found nothing.
     event = assessment.event or DriftEvent(
         **named._asdict(), features=(), window_start=None, window_end=now
     )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from transak_drift.config.errors import printable
+from transak_drift.config.errors import sanitize_text
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.settings import Settings
 
@@ -42,7 +42,7 @@ def print_json(value: Any) -> None:
 
 def print_line(text: str, style: str | None = None, to: Console = console) -> None:
     """Write a text as it is, to standard output."""
-    to.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    to.print(sanitize_text(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 print_note = partial(print_line, style="yellow", to=error_console)
@@ -59,5 +59,5 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> No
         table.add_column(heading, overflow="fold")
     for row in rows:
         cells = ("-" if value is None else str(value) for value in row.values())
-        table.add_row(*(escape(printable(cell)) for cell in cells))
+        table.add_row(*(escape(sanitize_text(cell)) for cell in cells))
     console.print(table)

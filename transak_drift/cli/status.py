@@ -19,10 +19,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
 from transak_drift.defs.drift_notification_sensor import configured_channels
-from transak_drift.defs.gcp_resources import (
-    GcpPlatformResource,
-    gcp_platform_resource,
-)
+from transak_drift.defs.gcp_resources import GcpPlatformResource, gcp_platform_resource
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
 from transak_drift.google_cloud.inspection import Check, missing, passed
 from transak_drift.notifications.channels import (

@@ -143,23 +143,23 @@ class DriftMessageHandler:
         # A job that failed is not followed by another, since a message may come again at any time.
         training = launch_training(connection, config, order, retry_failed=False)
         outcome = "adopted" if training.adopted else "launched"
-        told = f"{training.job_name} {'was started before' if training.adopted else 'started'}"
-        _log(pushed, outcome, told, pipeline_job=training.job_name, **fields)
+        text = f"{training.job_name} {'was started before' if training.adopted else 'started'}"
+        _log(pushed, outcome, text, pipeline_job=training.job_name, **fields)
 
     def _dead_letter(
         self, pushed: _PushedMessage, reason: str, detail: str, severity: str = "WARNING"
     ) -> None:
         letter = (pushed.message, reason, detail)
         (sent,) = self.queue.publish_dead_letters([letter], pushed.subscription)
-        told = f"{reason}: {detail}"
-        _log(pushed, "dead_lettered", told, severity, reason=reason, dead_letter=sent)
+        text = f"{reason}: {detail}"
+        _log(pushed, "dead_lettered", text, severity, reason=reason, dead_letter=sent)
 
 
 def _log(
-    pushed: _PushedMessage, outcome: str, told: str, severity: str = "INFO", **fields: Any
+    pushed: _PushedMessage, outcome: str, text: str, severity: str = "INFO", **fields: Any
 ) -> None:
     message_id = pushed.message.message_id
-    write_entry(severity, f"{outcome}: {told}", message_id=message_id, outcome=outcome, **fields)
+    write_entry(severity, f"{outcome}: {text}", message_id=message_id, outcome=outcome, **fields)
 
 
 def _now() -> datetime:

@@ -54,7 +54,7 @@ class ConfigFault:
     fix: str
 
     def __str__(self) -> str:
-        shown = "" if self.value is MISSING else f" = {_shown(self.value)}"
+        shown = "" if self.value is MISSING else f" = {_sanitize_value(self.value)}"
         return f"{self.path}{shown}: {self.problem}; fix: {self.fix}"
 
 
@@ -87,7 +87,7 @@ def dotted_path(location: Sequence[str | int]) -> str:
             path += f"[{part}]"
         else:
             plain = re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]*", part) is not None
-            path += ("." if path else "") + (part if plain else _shown(part))
+            path += ("." if path else "") + (part if plain else _sanitize_value(part))
     return path
 
 
@@ -143,7 +143,7 @@ def _meaning_and_siblings(
     return meaning, siblings
 
 
-def printable(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """Escape what a terminal would not print, or would obey; lines stay."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
@@ -151,9 +151,9 @@ def printable(text: str) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def _sanitize_value(value: Any) -> str:
     try:
-        text = printable(json.dumps(value, ensure_ascii=False, default=str))
+        text = sanitize_text(json.dumps(value, ensure_ascii=False, default=str))
     except RecursionError:
         text = "[[[..."
     if len(text) > _MAX_SHOWN_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Sensor: people are told of each drift event, and of what became of it.
+"""Sensor: people are notified of each drift event, and of what became of it.
 
 It only reads what the trigger recorded and how trainings ended, so that it holds up no training.
 Each channel is at its own place: one that is out of order is tried again at the next tick and
@@ -102,7 +102,7 @@ class NotificationState(BaseModel, extra="forbid"):
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> NotificationState:
-        """Read the state back; an unreadable one tells again what happened lately."""
+        """Read the state back; after an unreadable one, what happened lately is sent again."""
         try:
             return cls.model_validate_json(cursor) if cursor else cls()
         except ValidationError:
@@ -132,12 +132,12 @@ def build_drift_notification_sensor(
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            f"Tells people of each drift event of {config.model_name}, and of what became of it."
+            f"Notifies people of each drift event of {config.model_name}, and of what became of it."
         ),
     )
     def drift_notification_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         before = NotificationState.from_cursor(context.cursor)
-        # A channel that is configured no longer is forgotten, and begins afresh when it is back.
+        # A channel that is configured no longer is forgotten, and begins again when it is back.
         states = {
             name: before.channels.get(name, ChannelState()).model_copy(deep=True)
             for name in channels
@@ -221,7 +221,7 @@ class _Tick:
         for record in (record for _, records in found for record in records):
             identity = identity_of(record)
             if identity is not None and record.event and not state.was_sent(identity):
-                # A held event that is requested in the meantime is told as it stands now.
+                # A held event that is requested in the meantime is reported as it stands now.
                 new[identity] = (record, record.event)
         # Above the bound it is a digest, which links to no run.
         training = [record.key for record, _ in new.values() if record.kind != OutcomeKind.HELD]
@@ -321,4 +321,4 @@ class _Tick:
             sent += len(batch)
             if remark is not None:
                 remarks.append(remark)
-        return "; ".join([f"{sent} of {len(pending)} told", *remarks]), sent == len(pending)
+        return "; ".join([f"{sent} of {len(pending)} sent", *remarks]), sent == len(pending)

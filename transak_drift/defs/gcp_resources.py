@@ -139,7 +139,8 @@ class GcpData:
         """Find a day's data, with the rows where counting them needs no scan of files.
 
         The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
-        `date_column`, which has the day of a row, is None.
+        `date_column`, which has the day of a row, is None. A `PlatformError` tells that there are
+        none of that day, or why they cannot be read.
         """
         rows = None
         if address.startswith(_BIGQUERY):

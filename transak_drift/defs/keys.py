@@ -75,11 +75,7 @@ class ModelNames:
 
     def grouped(self, group: str, kinds: Kinds) -> dict[str, Any]:
         """Return what the assets of a group have in common."""
-        return {
-            "group_name": self.name(group),
-            "kinds": kinds[group],
-            "owners": ["team:mlops"],
-        }
+        return {"group_name": self.name(group), "kinds": kinds[group], "owners": ["team:mlops"]}
 
 
 def check_names(features: Iterable[str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ class PlatformResource(dg.ConfigurableResource, ABC):
 
     Every run uses it, and has a heartbeat for as long. A page is an HTML document that replaces the
     one before; a person opens it at an absolute path or an https address, None where the
-    configuration names no place for it.
+    configuration names no place for it. A `PlatformError` tells why it cannot be written.
     """
 
     heartbeat_seconds: float = Field(default=20.0, description="Between two heartbeats of a run.")

@@ -5,6 +5,7 @@ The result is one JSON value beside what people read, so that neither tables nor
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
@@ -28,6 +29,7 @@ from transak_drift.drift.monitoring_result import (
 from transak_drift.reports.charts import result_picture
 from transak_drift.reports.pages import drift_report_page
 
+_log = logging.getLogger(__name__)
 RESULT_METADATA = "result"
 
 # A record holds the picture of its day: few at a time bound the memory.
@@ -167,9 +169,14 @@ def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> Drift
     # Asked for first: what is recorded while the rest is read is then read again next time.
     read_until = newest_record(instance, names)
     days: dict[date, RecordedDay] = {}
-    for day in map(recorded_day, _newest_first(instance, names.asset(keys.DRIFT_REPORT))):
-        if day is not None:
+    unread: set[str] = set()
+    for report in _newest_first(instance, names.asset(keys.DRIFT_REPORT)):
+        if (day := recorded_day(report)) is not None:
             days.setdefault(day.day, day)
+        else:
+            unread.add(report.partition or "")
+    if left_out := sorted(unread - {str(day) for day in days}):
+        _log.warning("reports of another version are left out, monitor again: %s", left_out)
     promotions = map(_promotion, _newest_first(instance, names.asset(keys.BASELINE_DATASET)))
     return DriftHistory(
         days=[days[day] for day in sorted(days)],

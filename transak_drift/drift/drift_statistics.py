@@ -50,8 +50,10 @@ def compare_features(
     baseline and of the target. Nulls count nowhere; a value that one dataset has never seen has the
     share 0 there. The distance of a numerical feature is `jensen_shannon_divergence`.
 
-    Returned is one entry for each threshold, in its order. A feature without a present value on one
-    side has no distance, and a note that says so.
+    The thresholds are the greatest allowed distances, of features that both sides have. Returned is
+    one entry for each, in their order. A feature without a present value on one side has no
+    distance, and a note with the reason: `NO_BOOKINGS` of a target without rows, one that begins
+    with `NO_BASELINE` of an empty baseline.
     """
     return tuple(
         _compare(feature, threshold, baseline, target) for feature, threshold in thresholds.items()

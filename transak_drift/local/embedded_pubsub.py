@@ -48,7 +48,7 @@ def ensure_embedded_pubsub(state_directory: Path, *, grace_seconds: float = 15.0
     session. Its port stays the same across restarts as long as no other program takes it. The
     directory, made when missing, holds the server's data, log and locks.
 
-    A PlatformError with the end of the log tells that the server did not start in time.
+    Where it does not start in time, a PlatformError has the end of its log.
     """
     directory = state_directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)

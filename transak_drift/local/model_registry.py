@@ -54,6 +54,12 @@ class ModelRegistry:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
+        if (former := self.directory / "index.sqlite").exists():
+            raise PlatformError(
+                f"{former} is the model registry of an earlier version; fix: use the version of "
+                f"transak_drift that wrote it, or move {self.directory} away, and a first model is "
+                "trained again"
+            )
 
     @contextmanager
     def training_lock(self) -> Generator[None]:
@@ -69,7 +75,7 @@ class ModelRegistry:
         file = io.BytesIO()
         joblib.dump(pipeline, file, compress=1)
         version = ModelVersion(
-            number=len(self.versions()) + 1,
+            number=max((item.number for item in self.versions()), default=0) + 1,
             created=datetime.now(UTC),
             sha256=hashlib.sha256(file.getbuffer()).hexdigest(),
             **values,
@@ -113,5 +119,6 @@ def _read_version(path: Path) -> ModelVersion:
         return ModelVersion.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise PlatformError(
-            f"{path} is no version of a model: {error}; fix: restore it from a copy"
+            f"{path} is no version of a model: {error.errors()[0]['msg']}; fix: restore it from a "
+            "copy"
         ) from error

@@ -239,6 +239,7 @@ class LocalPlatform:
 
     def overview(self, config: MonitoringConfig) -> Overview:
         registry = self._training(config).registry
+        champion = registry.champion()
         results = [
             self._result(config, config.model_monitor_id, file.stem)
             for file in sorted(self._result_files(config), reverse=True)[:_MAX_RESULTS]
@@ -250,7 +251,7 @@ class LocalPlatform:
             model_versions=[
                 {
                     "version": version.number,
-                    "champion": "yes" if version == registry.champion() else "",
+                    "champion": "yes" if version == champion else "",
                     "trained on": "{} to {}".format(*version.training_days),
                     "rows": version.rows,
                     "macro F1": round(version.metrics.macro_f1, 4),

@@ -47,8 +47,8 @@ class StateDirectory:
         return self.model / "drifted_windows" / f"{job_id}.parquet"
 
     def baseline(self, version: str) -> Path:
-        """Statistics of the data that a model version learned from."""
-        return self.model / "baselines" / f"{version}.statistics"
+        """Statistics of the data that a version learned from; they go with the registry."""
+        return self.registry / f"{version}.statistics"
 
     def monitoring_result(self, job_id: str) -> Path:
         return self.model / "monitoring_jobs" / f"{job_id}.json"

@@ -278,7 +278,7 @@ os.register_at_fork(before=_database.cache_clear)
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:
-    """Tell whether the rows of a kept day were read with this form of CSV, if it came from CSV."""
+    """Return whether a kept day, if it came from CSV, was read with this form of CSV."""
     origin = origin_of(path)
     return not origin["untyped"] or origin["csv"] == csv_format.model_dump()
 

@@ -14,11 +14,7 @@ import pyarrow.parquet as pq
 from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.dataset_statistics import (
-    Baseline,
-    baseline_statistics,
-    scan_statistics,
-)
+from transak_drift.local.dataset_statistics import Baseline, baseline_statistics, scan_statistics
 from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory

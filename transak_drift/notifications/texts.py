@@ -1,8 +1,8 @@
-"""What people are told of a drift event: the texts, in plain form, for Slack and for e-mail.
+"""How people are notified of a drift event: the texts, in plain form, for Slack and for e-mail.
 
-An event is told at most twice: when it is decided (a training is requested, or held and why), and
-when it is settled (its training ended, or a later baseline superseded it). What lies between, such
-as the release of a held event, is left out: the second notification says what came of it.
+An event is reported at most twice: when it is decided (a training is requested, or held and why),
+and when it is settled (its training ended, or a later baseline superseded it). What lies between,
+such as the release of a held event, is left out: the second notification has what came of it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MAX_SLACK_LENGTH = 4_000
 _MAX_LINKS_LENGTH = 1_500
 _CUT = "\n…"
 
-# By the steps of an event that are told: how far the event is, what is being done, and the name of
-# the reason.
+# By the steps of an event that are reported: how far the event is, what is being done, and the
+# name of the reason.
 _TOLD = {
     OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
     OutcomeKind.HELD: ("decided", "the training is held", "held because"),
@@ -69,13 +69,13 @@ def settled_identity(event_key: str) -> str:
 
 
 def identity_of(record: TriggerRecord) -> str | None:
-    """The identity of the notification about a step of an event; None of one that is not told."""
+    """The identity of the notification about a step of an event; None if there is none."""
     return f"{_TOLD[record.kind][0]}/{record.key}" if record.kind in _TOLD else None
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationTexts:
-    """Writes what people are told of one model, with links to where they read on.
+    """Writes the notifications of one model, with links to read on.
 
     Its assets are given as the parts of their keys. Without the address of the Dagster UI nothing
     there is linked to; where the monitoring jobs are on Vertex AI, its console is.
@@ -90,7 +90,7 @@ class NotificationTexts:
     def decision(
         self, record: TriggerRecord, event: DriftEvent, run_id: str | None = None
     ) -> Notification:
-        """Tell of an event that is decided or superseded; the run is that of its training."""
+        """Report an event that is decided or superseded; the run is that of its training."""
         stage, result, reason = _TOLD[record.kind]
         lines = [
             (
@@ -127,7 +127,7 @@ class NotificationTexts:
         report_page: str | None = None,
         further_pages: Mapping[str, str | None] | None = None,
     ) -> Notification:
-        """Tell how the training of an event ended; without a challenger's version it failed."""
+        """Report how the training of an event ended; without a challenger's version it failed."""
         if version is None:
             result = "training failed, the champion stays"
         else:

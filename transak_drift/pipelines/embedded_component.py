@@ -37,7 +37,8 @@ def component_with_source(
     """Make a function a component on the pinned Python image.
 
     Within itself it imports a module of this package, and what that needs installed: packages of
-    the versions that are installed here, which are those the tests ran with.
+    the versions that are installed here, which are those the tests ran with. A ValueError tells
+    that its source exceeds what a container's argument may have.
     """
     with TemporaryDirectory() as directory:
         copy_with_imports(module, Path(directory))

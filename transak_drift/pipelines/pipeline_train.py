@@ -37,7 +37,7 @@ def train_classifier(
     from datetime import date
 
     from transak_drift.config.monitoring_config import parse_config
-    from transak_drift.pipelines.training_step import save_model, train_challenger
+    from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
 
     config = parse_config(monitoring_config, "monitoring_config")
     challenger, days = train_challenger(
@@ -48,7 +48,8 @@ def train_classifier(
         champion_uri,
         seed,
     )
-    for name, value in save_model(challenger, days, model.path).items():
+    save_model(challenger, model.path)
+    for name, value in scores_of(challenger, days).items():
         metrics.log_metric(name, value)
     aliases = [config.model_alias] if challenger.promoted else ["challenger"]
     return (model.uri, aliases, challenger.reason)

@@ -72,10 +72,14 @@ def train_challenger(
         return train_classifier(files, config.label_column, seed, champion), days
 
 
-def save_model(challenger: Challenger, days: Sequence[date], directory: str) -> dict[str, float]:
-    """Write the model's file, and return what the pipeline shows, by the metric's name."""
+def save_model(challenger: Challenger, directory: str) -> None:
+    """Write the model's file into a directory, which is made where missing."""
     Path(directory).mkdir(parents=True, exist_ok=True)
     joblib.dump(challenger.pipeline, Path(directory) / MODEL_FILE)
+
+
+def scores_of(challenger: Challenger, days: Sequence[date]) -> dict[str, float]:
+    """Return what the pipeline shows of a training, by the metric's name."""
     scores = {
         **challenger.evaluation.metrics(),
         "training rows": float(challenger.rows_in_window),

@@ -129,14 +129,14 @@ def _markdown(description: str, charts: Mapping[str, Chart | None]) -> str:
     return f"![{description}](data:image/svg+xml;base64,{encoded})"
 
 
-def _printable(text: str) -> str:
+def _sanitize(text: str) -> str:
     return sanitize_line(text) or "(empty)"
 
 
 def _label(text: str, columns: int) -> str:
     # Signs of East Asian scripts take the space of two; the page's table has the whole value.
     shown, width = "", 0
-    for sign in _printable(text):
+    for sign in _sanitize(text):
         width += 2 if unicodedata.east_asian_width(sign) in "WF" else 1
         if width > columns:
             return shown + "…"
@@ -154,7 +154,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"printable": _printable, "label": _label}
+    environment.filters |= {"sanitize": _sanitize, "label": _label}
     return environment
 
 

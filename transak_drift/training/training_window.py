@@ -20,7 +20,7 @@ def select_training_days(
 
     The run goes back through the available days and ends before the first that drifts against
     the event's, so it is one day long after an abrupt change and reaches `max_days` in quiet
-    times. A day without transactions (a bank holiday, say) is passed over; one without values of a
+    times. A day without transactions, such as a holiday, is passed over; one without values of a
     feature differs.
 
     The candidates are the days that have data, in any order. The statistics of a day are asked for

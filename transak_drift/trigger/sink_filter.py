@@ -56,7 +56,7 @@ def model_monitor_pattern(model_monitor_id: str, further_model_monitor_ids: Sequ
 
 
 def lets_monitor_through(filter_text: str, model_monitor_id: str) -> bool:
-    """Tell whether a filter lets through what a monitor logs."""
+    """Return whether a filter lets through what a monitor logs."""
     labels = {"model_monitor_id": model_monitor_id}
     resource = {"type": MODEL_MONITOR_TYPE, "labels": labels}
     return lets_through(filter_text, {"resource": resource})

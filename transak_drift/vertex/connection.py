@@ -260,9 +260,9 @@ def _refusal(
     text = _first_line(error)
     match error:
         case exceptions.Forbidden():
-            told, of = _PERMISSION.search(text), _RESOURCE.search(text)
-            permission = told["found"] if told else permission
-            problem = _missing_role(permission, of["found"] if of else resource, caller)
+            named, on = _PERMISSION.search(text), _RESOURCE.search(text)
+            permission = named["found"] if named else permission
+            problem = _missing_role(permission, on["found"] if on else resource, caller)
             return f"permission denied: {problem}. Google said: {text}"
         case exceptions.NotFound():
             fix = "check project_id, location and the names in the configuration, and that the API"

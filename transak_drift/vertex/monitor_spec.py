@@ -53,7 +53,7 @@ def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
 
 
 def shared_settings(config: MonitoringConfig) -> dict[str, Any]:
-    """Build what a monitor and its jobs have alike: what is compared, who is told, the output.
+    """Build what a monitor and its jobs have alike: what is compared, who is notified, the output.
 
     Each configured feature has its own threshold; without an output Vertex AI chooses the place.
     """

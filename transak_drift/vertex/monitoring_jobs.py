@@ -30,11 +30,7 @@ from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.feature_distribution import contributors, row_count
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitor_spec import (
-    CATEGORICAL_METRIC,
-    NUMERICAL_METRIC,
-    describe_input,
-)
+from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METRIC, describe_input
 from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
 
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
@@ -236,7 +232,9 @@ class _JobReading:
         day, window_start, window_end = window_of(self.job)
         alerts = [f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())]
         points = self._points.values()
-        baseline = describe_input(self._objective.baseline_dataset)
+        # What was processed is certain; the monitor's may have changed with the model since.
+        processed = (item.location for item in self.job.job_execution_detail.baseline_datasets)
+        baseline = describe_input(self._objective.baseline_dataset) or next(processed, "")
         return MonitoringResult(
             job_name=self.name,
             day=day,

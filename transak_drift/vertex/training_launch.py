@@ -47,9 +47,10 @@ def launch_training(
 ) -> LaunchedTraining:
     """Create the PipelineJob of a drift event, or adopt the one that exists.
 
-    Of any number of callers at once exactly one creates it. A job that failed or was cancelled is
-    followed by another, under an id that the attempt's number is part of. A trigger that only
-    forwards messages does not retry, so that a message delivered again never trains again.
+    Of any number of callers at once exactly one creates it. With `retry_failed` a job that failed
+    or was cancelled is followed by another, under an id that the attempt's number is part of; a
+    trigger that only forwards messages leaves it out, so that a message delivered again never
+    trains again. A `PlatformError` names the template, model or right that is missing.
     """
     if request.drift_event_key is not None:
         job_id = base = pipeline_job_id(config.training_pipeline, request.drift_event_key)

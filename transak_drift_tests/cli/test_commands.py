@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from transak_drift.cli.demo import dev_command
 from transak_drift.cli.main import COMMANDS, main
 from transak_drift.config.errors import ConfigError
 from transak_drift.platform import PlatformError
@@ -152,6 +154,15 @@ def test_a_wrong_setting_is_a_sentence_with_its_fix(
 
 def test_the_version() -> None:
     assert call("--version").output == f"transak-drift {version('transak-drift')}\n"
+
+
+def test_what_the_demo_ends_with_can_be_pasted(tmp_path: Path) -> None:
+    command = dev_command(tmp_path / "it's a home")
+    shown = subprocess.run(
+        ["sh", "-c", f"{command} --help"], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "--port" in shown.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

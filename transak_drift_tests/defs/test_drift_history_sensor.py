@@ -156,13 +156,13 @@ def test_models_have_histories_of_their_own(reports: Reports) -> None:
 
 
 def test_the_newest_report_of_a_day_counts_and_no_record_is_passed_over(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
+    reports: Reports, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("transak_drift.defs.recorded_reports._RECORDS_PER_QUERY", 2)
     for number in range(5):
         reports.record(FIRST + timedelta(days=number), 0.9)
     reports.record(FIRST, 0.1)
-    # Reports of another version are passed over.
+    # Reports of another version are passed over; a day that has no other is named.
     later = {"job_name": "of a later version"}
     reports.record(FIRST, metadata={RESULT_METADATA: dg.MetadataValue.json(later)})
     reports.record(FIRST - timedelta(days=1), metadata={"verdict": "no drift"})
@@ -171,6 +171,7 @@ def test_the_newest_report_of_a_day_counts_and_no_record_is_passed_over(
     found = [day.distance for day in history.distances("description")]
     assert found == [0.1, 0.9, 0.9, 0.9, 0.9]
     assert [(item.day, item.version) for item in history.promotions] == [(date(2026, 4, 13), "2")]
+    assert f"monitor again: ['{FIRST - timedelta(days=1)}']" in caplog.text
 
 
 def test_a_report_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_an_event_is_told_once_on_each_channel(world: World) -> None:
     assert world.tick() == "slack: nothing new; email: nothing new"
     world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
     run_id = world.add_run("job-1", dg.DagsterRunStatus.STARTED)
-    assert world.tick() == "slack: 1 of 1 told; email: 1 of 1 told"
+    assert world.tick() == "slack: 1 of 1 sent; email: 1 of 1 sent"
     # A copy of the message, and the outcome recorded again by a trigger that lost its cursor.
     world.record(OutcomeKind.DUPLICATE, "job-1")
     world.record(OutcomeKind.TRAINING_REQUESTED, "job-1")
@@ -158,7 +158,7 @@ def test_what_was_recorded_before_the_first_tick_is_told_and_an_older_history_is
     before_all = NotificationBounds(look_back=-timedelta(days=1))
     assert world.tick(SLACK, before_all) == "slack: nothing new"
     world.cursors.clear()
-    assert world.tick(SLACK) == "slack: 1 of 1 told"
+    assert world.tick(SLACK) == "slack: 1 of 1 sent"
 
 
 def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: World) -> None:
@@ -218,10 +218,10 @@ def test_an_outage_repeats_only_the_rest_and_nothing_on_another_channel(world: W
     world.slack.answers += [Answer(body=b'{"ok": true}'), Answer.error("service_unavailable", 503)]
     world.mail.replies += ["451 out of order"] * 2
     said = world.tick()
-    assert said.startswith("slack: 1 of 3 told; Slack is out of order")
-    assert "email: 0 of 3 told; the mail server refuses" in said
-    assert world.tick().startswith("slack: 2 of 2 told; email: 0 of 3 told")
-    assert world.tick() == "slack: nothing new; email: 3 of 3 told"
+    assert said.startswith("slack: 1 of 3 sent; Slack is out of order")
+    assert "email: 0 of 3 sent; the mail server refuses" in said
+    assert world.tick().startswith("slack: 2 of 2 sent; email: 0 of 3 sent")
+    assert world.tick() == "slack: nothing new; email: 3 of 3 sent"
     assert "`job-3`" in world.slack.texts(CHANNEL)[-1]
     assert len(world.slack.messages) == 2, "the first answer took job-1 and keeps no record"
 
@@ -242,7 +242,7 @@ def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(world: World) -> No
     world.settings = right.model_copy(update={"slack_token": SecretStr("xoxb-wrong")})
     world.record(OutcomeKind.HELD, "job-1")
     # What went by e-mail is kept first.
-    assert world.tick().endswith("email: 1 of 1 told")
+    assert world.tick().endswith("email: 1 of 1 sent")
     for _ in range(2):
         with pytest.raises(RefusedNotificationError, match="TRANSAK_DRIFT_SLACK_TOKEN") as raised:
             world.tick()
@@ -251,13 +251,13 @@ def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(world: World) -> No
     assert world.slack.calls == 1, "a wrong token is not tried at every tick"
     # The other channel goes on.
     world.record(OutcomeKind.HELD, "job-2")
-    assert world.tick().endswith("email: 1 of 1 told")
+    assert world.tick().endswith("email: 1 of 1 sent")
 
     world.settings = right
     state = NotificationState.from_cursor(world.cursors[SENSOR_NAME])
     state.channels["slack"].pause = Pause(until=datetime.now(UTC), reason="", is_refusal=True)
     world.cursors[SENSOR_NAME] = state.model_dump_json()
-    assert world.tick() == "slack: 2 of 2 told; email: nothing new"
+    assert world.tick() == "slack: 2 of 2 sent; email: nothing new"
     assert len(world.subjects()) == len(world.slack_headlines()) == 2
 
 
@@ -270,7 +270,7 @@ def test_an_unexpected_fault_of_one_channel_repeats_nothing_in_another(
     monkeypatch.setattr("transak_drift.notifications.channels.notification_email", write)
     world.record(OutcomeKind.HELD, "job-1")
     said = world.tick()
-    assert said == "slack: 1 of 1 told; email: unexpected RuntimeError: a fault in the program"
+    assert said == "slack: 1 of 1 sent; email: unexpected RuntimeError: a fault in the program"
     with pytest.raises(RefusedNotificationError, match="email: unexpected RuntimeError"):
         world.tick()
     assert len(world.slack.messages) == 1
@@ -285,7 +285,7 @@ def test_a_storm_is_a_digest_also_where_it_comes_slowly(world: World) -> None:
     world.record(OutcomeKind.HELD, *(f"more-{number}" for number in range(300)))
     assert world.tick(SLACK, few) == "slack: 301 wait for the next digest"
     later = NotificationBounds(messages=2, period=timedelta(0))
-    assert world.tick(SLACK, later) == "slack: 301 of 301 told"
+    assert world.tick(SLACK, later) == "slack: 301 of 301 sent"
     text = world.slack.texts(CHANNEL)[2]
     assert text.startswith("*301 messages about drift of transak-i1-train-model*")
     assert "• the training is held: `301`" in text
@@ -309,7 +309,7 @@ def test_observations_of_another_form_are_passed_over(world: World) -> None:
 def test_an_event_of_an_odd_window_holds_up_no_other(world: World, end: datetime) -> None:
     odd = a_drift_event("odd", {"description": 1.0000000000000002}, end=end)
     world.record(OutcomeKind.HELD, odd, "job-1")
-    assert world.tick(SLACK) == "slack: 2 of 2 told"
+    assert world.tick(SLACK) == "slack: 2 of 2 sent"
 
 
 def test_what_was_sent_is_remembered_up_to_a_bound() -> None:

@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -141,8 +142,15 @@ def test_server_takes_another_port_when_its_own_is_taken(tmp_path: Path) -> None
 def test_server_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
     # A damaged record of the port changes nothing.
     (tmp_path / "server.json").write_text('{"port": "x", "process_id": 1}')
-    (tmp_path / "pubsub.sqlite3").write_text("this is no database, but a text of some length")
-    with pytest.raises(PlatformError, match="file is not a database"):
+    data_file = tmp_path / "pubsub.sqlite3"
+    data_file.write_text("this is no database, but a text of some length")
+    with pytest.raises(PlatformError, match=f"{data_file} cannot be used: file is not a database"):
         ensure_embedded_pubsub(tmp_path)
+    data_file.unlink()
+    with closing(sqlite3.connect(data_file)) as of_an_earlier_version:
+        of_an_earlier_version.execute("PRAGMA user_version = 1")
+    with pytest.raises(PlatformError, match="or move the file away") as refused:
+        ensure_embedded_pubsub(tmp_path)
+    assert "Traceback" not in str(refused.value)
     with FileLock(tmp_path / "launch.lock", blocking=False):
         pass

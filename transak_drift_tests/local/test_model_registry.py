@@ -106,5 +106,11 @@ def test_a_crash_leaves_no_half_version_and_a_damaged_one_is_named(tmp_path: Pat
     document = json.loads((tmp_path / "1.json").read_text())
     for damaged in ("{", json.dumps(document | {"metrics": None})):
         (tmp_path / "1.json").write_text(damaged)
-        with pytest.raises(PlatformError, match=r"(?s)1\.json is no version .*restore it"):
+        with pytest.raises(PlatformError, match=r"1\.json is no version .*restore it"):
             registry.versions()
+
+
+def test_a_registry_of_an_earlier_version_is_refused_with_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").touch()
+    with pytest.raises(PlatformError, match=rf"index\.sqlite .* move {tmp_path} away, "):
+        ModelRegistry(tmp_path)

@@ -32,6 +32,7 @@ from transak_drift.pipelines.pipeline_train import (
 from transak_drift.pipelines.training_step import (
     mounted_path,
     save_model,
+    scores_of,
     train_challenger,
 )
 from transak_drift.platform import TrainingRequest
@@ -122,7 +123,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
 ) -> None:
     config = configuration()
     first, days = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, "", seed=7)
-    save_model(first, days, str(tmp_path))
+    save_model(first, str(tmp_path))
 
     second, days = train_challenger(
         config, str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
@@ -130,10 +131,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
 
     assert second.champion == second.evaluation == first.evaluation
     assert second.promoted
-    assert (
-        save_model(second, days, str(tmp_path))["macro F1 of the champion"]
-        == first.evaluation.macro_f1
-    )
+    assert scores_of(second, days)["macro F1 of the champion"] == first.evaluation.macro_f1
 
 
 def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import sqlite3
 import sys
 import threading
 import time
@@ -89,7 +90,10 @@ def main(data_file: str, address_file: str, port: str, users_file: str, grace_se
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     watch = (Path(users_file), float(grace_seconds))
     threading.Thread(target=_end_when_unused, args=watch, daemon=True).start()
-    run_server(Path(data_file), Path(address_file), int(port))
+    try:
+        run_server(Path(data_file), Path(address_file), int(port))
+    except sqlite3.DatabaseError as error:
+        sys.exit(f"{Path(data_file).absolute()} cannot be used: {error}")
 
 
 if __name__ == "__main__":

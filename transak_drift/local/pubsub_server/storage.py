@@ -88,7 +88,7 @@ class Storage:
             self.connection.executescript(_SCHEMA)
         elif version != _SCHEMA_VERSION:
             raise sqlite3.DatabaseError(
-                f"{data_file} has schema version {version}, this server needs {_SCHEMA_VERSION}: "
+                f"it has schema version {version}, this server needs {_SCHEMA_VERSION}; fix: "
                 "use the version of transak_drift that wrote it, or move the file away"
             )
 
