@@ -1,4 +1,5 @@
 """The trigger for those who run no Dagster.
 
-Not here: its deployment (`terraform/`). Imports `config`, `drift`, `trigger`, `vertex`, `pubsub`.
+Not here: its deployment (`terraform/`). Imports `config`, `drift`, `platform`, `trigger`,
+`vertex` and `pubsub`.
 """
