@@ -79,7 +79,11 @@ class NumericalStatistics:
 FeatureStatistics = CategoricalStatistics | NumericalStatistics
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
+# Of tens of thousands of values each is another text: to look for it among the last ones is in vain.
+_STORED = ConfigDict(strict=True, extra="forbid", cache_strings="none")
+
+
+@dataclass(frozen=True, slots=True, config=_STORED)
 class DatasetStatistics:
     """Statistics of one dataset by feature; each adds up to the dataset's rows."""
 
