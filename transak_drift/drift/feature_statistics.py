@@ -79,7 +79,7 @@ class NumericalStatistics:
 FeatureStatistics = CategoricalStatistics | NumericalStatistics
 
 
-# Of tens of thousands of values each is another text: to look for it among the last ones is in vain.
+# A cache of the last texts is in vain where each of tens of thousands is another.
 _STORED = ConfigDict(strict=True, extra="forbid", cache_strings="none")
 
 
