@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from transak_drift_tests.terraform.terraform_command import (
-    DEPLOYABLE_CONFIG,
     OWN_TOPIC,
+    Plan,
     TerraformCopy,
     further_model,
 )
 
-CHANNEL = "projects/af-finanzen/notificationChannels/1"
 PIPELINE_ACCOUNT = "pipelines@af-finanzen.iam.gserviceaccount.com"
 
 
@@ -25,23 +23,15 @@ def copied(tmp_path: Path) -> TerraformCopy:
 
 
 @pytest.fixture(scope="session")
-def one_model(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
-    """A copy with one model, of which `plan` is the plan."""
-    return TerraformCopy(tmp_path_factory.mktemp("one_model") / "repository")
-
-
-@pytest.fixture(scope="session")
-def plan(one_model: TerraformCopy) -> dict[str, Any]:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of one model."""
-    return one_model.plan()
+    return TerraformCopy(tmp_path_factory.mktemp("one_model") / "repository").plan()
 
 
 @pytest.fixture(scope="session")
-def optional(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def optional(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of one model with what can be set besides, and without the trigger channel."""
-    copied = TerraformCopy(tmp_path_factory.mktemp("optional") / "repository")
-    copied.write_config({**DEPLOYABLE_CONFIG, "notification_channels": [CHANNEL]})
-    return copied.plan(
+    return TerraformCopy(tmp_path_factory.mktemp("optional") / "repository").plan(
         pipeline_root_bucket="af-pipelines",
         pipeline_service_account=PIPELINE_ACCOUNT,
         dagster_impersonators=["group:data@example.org"],
@@ -65,12 +55,12 @@ def three_models(tmp_path_factory: pytest.TempPathFactory) -> TerraformCopy:
 
 
 @pytest.fixture(scope="session")
-def with_dagster(three_models: TerraformCopy) -> dict[str, Any]:
+def with_dagster(three_models: TerraformCopy) -> Plan:
     """The plan of the three models with Dagster as their trigger."""
     return three_models.plan()
 
 
 @pytest.fixture(scope="session")
-def with_functions(three_models: TerraformCopy) -> dict[str, Any]:
+def with_functions(three_models: TerraformCopy) -> Plan:
     """The plan of the three models with Cloud Functions as their trigger."""
     return three_models.plan(trigger="cloud_function")

@@ -38,7 +38,6 @@ descriptor_pb2: Any = import_module("google.protobuf.descriptor_pb2")
 descriptor_pool: Any = import_module("google.protobuf.descriptor_pool")
 
 SERVICE = "tfplugin6.Provider"
-DIAGNOSTIC_ERROR = 1
 NESTING_LIST = 2
 
 # Source: "Terraform Plugin Protocol", version 6 (tfplugin6.proto). Fields that are neither read nor
@@ -46,7 +45,6 @@ NESTING_LIST = 2
 _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Empty": {},
     "DynamicValue": {"msgpack": (1, "bytes")},
-    "Diagnostic": {"severity": (1, "int64"), "summary": (2, "string"), "detail": (3, "string")},
     "Attribute": {
         "name": (1, "string"),
         "type": (2, "bytes"),
@@ -55,7 +53,6 @@ _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "computed": (6, "bool"),
     },
     "Block": {
-        "version": (1, "int64"),
         "attributes": (2, "repeated Attribute"),
         "block_types": (3, "repeated NestedBlock"),
     },
@@ -66,7 +63,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "min_items": (4, "int64"),
         "max_items": (5, "int64"),
     },
-    "Schema": {"version": (1, "int64"), "block": (2, "Block")},
+    "Schema": {"block": (2, "Block")},
     "NamedSchema": {"key": (1, "string"), "value": (2, "Schema")},
     "SchemaResponse": {
         "provider": (1, "Schema"),
@@ -75,14 +72,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     },
     "TypedRequest": {"type_name": (1, "string"), "config": (2, "DynamicValue")},
     "PlanRequest": {"type_name": (1, "string"), "proposed_new_state": (3, "DynamicValue")},
-    "PlanResponse": {
-        "planned_state": (1, "DynamicValue"),
-        "diagnostics": (4, "repeated Diagnostic"),
-    },
-    "ReadDataSourceResponse": {
-        "state": (1, "DynamicValue"),
-        "diagnostics": (2, "repeated Diagnostic"),
-    },
+    "StateResponse": {"state": (1, "DynamicValue")},
 }
 
 
@@ -175,16 +165,10 @@ class _Provider:
 
     def _schemas(self) -> Any:
         return MESSAGES["SchemaResponse"](
-            provider=_schema_message(self._configuration, {}),
-            resource_schemas=self._named_schemas("resource"),
-            data_source_schemas=self._named_schemas("data"),
+            provider=_schema_message(self._configuration),
+            resource_schemas=_named_schemas(self._types["resource"]),
+            data_source_schemas=_named_schemas(self._types["data"]),
         )
-
-    def _named_schemas(self, kind: str) -> list[Any]:
-        return [
-            MESSAGES["NamedSchema"](key=name, value=_schema_message(schema, _computed(schema)))
-            for name, schema in self._types[kind].items()
-        ]
 
     def _plan(self, request: Any) -> Any:
         planned = _unpacked(request.proposed_new_state)
@@ -192,10 +176,9 @@ class _Provider:
             for name in _computed(self._types["resource"][request.type_name]):
                 if planned.get(name) is None:
                     planned[name] = _UNKNOWN
-        return MESSAGES["PlanResponse"](planned_state=_packed(planned))
+        return _state_response(planned)
 
     def _read(self, request: Any) -> Any:
-        response = MESSAGES["ReadDataSourceResponse"]()
         state = _unpacked(request.config)
         match request.type_name:
             case "google_project":
@@ -204,11 +187,8 @@ class _Provider:
             case "archive_file":
                 state |= self._archive(state)
             case other:
-                response.diagnostics.add(
-                    severity=DIAGNOSTIC_ERROR, summary=f"{other} cannot be read without Google"
-                )
-        response.state.CopyFrom(_packed(state))
-        return response
+                raise NotImplementedError(f"{other} cannot be read without Google")
+        return _state_response(state)
 
     def _archive(self, state: Mapping[str, Any]) -> dict[str, Any]:
         path = self._directory / state["output_path"]
@@ -217,14 +197,8 @@ class _Provider:
             for source in sorted(state["source"], key=lambda item: item["filename"]):
                 entry = zipfile.ZipInfo(source["filename"])
                 archive.writestr(entry, source["content"])
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        return {
-            "id": digest,
-            "output_md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
-            "output_sha256": digest,
-            "output_size": len(content),
-        }
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        return {"id": digest, "output_md5": digest}
 
 
 def _nothing(_: Any) -> Any:
@@ -235,30 +209,34 @@ def _computed(schema: Mapping[str, Any]) -> dict[str, str]:
     """Return the types of the attributes that the provider fills in."""
     return {
         name: type_name
-        for name, type_name in schema["attributes"].items()
+        for name, type_name in schema.get("attributes", {}).items()
         if name == "id" or (name not in schema["arguments"] and name not in schema["blocks"])
     }
 
 
-def _schema_message(schema: Mapping[str, Any], computed: Mapping[str, str]) -> Any:
-    block = _block_message(schema)
-    for name, type_name in computed.items():
-        if name in schema["arguments"]:
-            (attribute,) = (item for item in block.attributes if item.name == name)
-            attribute.computed = True
-        else:
-            block.attributes.add(name=name, type=_type_json(type_name), computed=True)
-    return MESSAGES["Schema"](block=block)
+def _named_schemas(types: Mapping[str, Any]) -> list[Any]:
+    return [
+        MESSAGES["NamedSchema"](key=name, value=_schema_message(schema))
+        for name, schema in types.items()
+    ]
+
+
+def _schema_message(schema: Mapping[str, Any]) -> Any:
+    return MESSAGES["Schema"](block=_block_message(schema))
 
 
 def _block_message(schema: Mapping[str, Any]) -> Any:
     block = MESSAGES["Block"]()
-    for name, argument in schema["arguments"].items():
+    arguments, computed = schema["arguments"], _computed(schema)
+    types = {**computed, **{name: argument["type"] for name, argument in arguments.items()}}
+    for name, type_name in types.items():
+        is_required = name in arguments and arguments[name]["required"]
         block.attributes.add(
             name=name,
-            type=_type_json(argument["type"]),
-            required=argument["required"],
-            optional=not argument["required"],
+            type=_type_json(type_name),
+            required=is_required,
+            optional=name in arguments and not is_required,
+            computed=name in computed,
         )
     for name, nested in schema["blocks"].items():
         block.block_types.add(
@@ -282,5 +260,6 @@ def _unpacked(value: Any) -> Any:
     return msgpack.unpackb(value.msgpack) if value.msgpack else None
 
 
-def _packed(value: Any) -> Any:
-    return MESSAGES["DynamicValue"](msgpack=msgpack.packb(value))
+def _state_response(state: Any) -> Any:
+    packed = MESSAGES["DynamicValue"](msgpack=msgpack.packb(state))
+    return MESSAGES["StateResponse"](state=packed)

@@ -45,16 +45,16 @@ def further_model(number: int, **changes: Any) -> dict[str, Any]:
 
 
 class TerraformCopy:
-    """A copy of the configuration, and what it reads, in a directory of its own."""
+    """A copy of the configuration with one model, and what it reads, in its own directory."""
 
-    def __init__(self, directory: Path, config: Mapping[str, Any] = DEPLOYABLE_CONFIG) -> None:
+    def __init__(self, directory: Path) -> None:
         self.repository = directory
         self.directory = directory / "terraform"
         self.config_file = directory / "monitoring_config.json"
         ignored = shutil.ignore_patterns(".terraform*", "*.tfvars.json", "__pycache__")
         for folder in (TERRAFORM_DIRECTORY, REPOSITORY / "transak_drift"):
             shutil.copytree(folder, directory / folder.name, ignore=ignored)
-        self.write_config(config)
+        self.write_config(DEPLOYABLE_CONFIG)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         self.config_file.write_text(json.dumps(config), encoding="utf-8")
@@ -104,13 +104,13 @@ class TerraformCopy:
     def refusal(self, **variables: Any) -> str:
         return message(self.try_plan(**variables))
 
-    def plan(self, config: str = "monitoring_config.json", **variables: Any) -> dict[str, Any]:
-        """Plan the creation of everything, and return the plan as JSON has it."""
+    def plan(self, config: str = "monitoring_config.json", **variables: Any) -> Plan:
+        """Plan the creation of everything."""
         planned = self.try_plan(config, **variables)
         assert planned.returncode == 0, planned.stderr
         shown = self.run("show", "-json", "plan")
         assert shown.returncode == 0, shown.stderr
-        return json.loads(shown.stdout)
+        return Plan(self, json.loads(shown.stdout))
 
 
 def message(refused: subprocess.CompletedProcess[str]) -> str:
@@ -119,33 +119,47 @@ def message(refused: subprocess.CompletedProcess[str]) -> str:
     return " ".join(refused.stderr.replace("\u2502", "").split())
 
 
-def planned_resources(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the planned values of every resource by its address."""
-    return {
-        resource["address"]: resource["values"]
-        for resource in plan["planned_values"]["root_module"]["resources"]
-        if resource["mode"] == "managed"
-    }
+class Plan:
+    """A plan, as Terraform shows it in JSON.
 
+    Attributes:
+        copied: what it is the plan of.
+        resources: the planned values of every resource by its address.
+        outputs: what is known of the outputs before anything is created.
+    """
 
-def declared_resources(plan: Mapping[str, Any], ending: str) -> dict[str, dict[str, Any]]:
-    """Return the expressions of the resources whose type ends so, by address."""
-    return {
-        resource["address"]: resource["expressions"]
-        for resource in plan["configuration"]["root_module"]["resources"]
-        if resource["type"].endswith(ending)
-    }
+    def __init__(self, copied: TerraformCopy, document: Mapping[str, Any]) -> None:
+        self.copied = copied
+        self.document = document
+        self.resources: dict[str, dict[str, Any]] = {
+            resource["address"]: resource["values"]
+            for resource in document["planned_values"]["root_module"]["resources"]
+            if resource["mode"] == "managed"
+        }
+        self.outputs = {
+            name: output["after"]
+            for name, output in document["output_changes"].items()
+            if "after" in output
+        }
 
+    def of_type(self, type_name: str) -> dict[str, dict[str, Any]]:
+        """Return the planned values of the resources of a type, by the rest of their address."""
+        prefix = f"{type_name}."
+        return {
+            address.removeprefix(prefix): values
+            for address, values in self.resources.items()
+            if address.startswith(prefix)
+        }
 
-def keys(resources: Mapping[str, Any], address: str) -> set[str]:
-    pattern = re.compile(re.escape(address) + r'\["(.+)"\]')
-    return {found[1] for name in resources if (found := pattern.fullmatch(name))}
+    def keys(self, address: str) -> set[str]:
+        """Return the keys of a resource that is planned for each of them."""
+        pattern = re.compile(re.escape(address) + r'\["(.+)"\]')
+        return {found[1] for name in self.resources if (found := pattern.fullmatch(name))}
 
-
-def planned_outputs(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of the outputs before anything is created."""
-    return {
-        name: output["after"]
-        for name, output in plan["output_changes"].items()
-        if "after" in output
-    }
+    def declared(self, ending: str) -> dict[str, dict[str, Any]]:
+        """Return the expressions of the resources whose type ends so, by address."""
+        return {
+            resource["address"]: resource["expressions"]
+            for resource in self.document["configuration"]["root_module"]["resources"]
+            if resource["type"].endswith(ending)
+        }

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
-from transak_drift.definitions import build_definitions
-from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.google_cloud.inspection import (
     BATCH_PREDICTION_PERMISSIONS,
     CANCEL_PERMISSIONS,
@@ -18,16 +16,14 @@ from transak_drift.pubsub.trigger_queue import ACK_DEADLINE_SECONDS
 from transak_drift.settings import ENVIRONMENT_PREFIX, Settings
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift_tests.config.configurations import CONFIG_FILE
-from transak_drift_tests.terraform.conftest import CHANNEL, PIPELINE_ACCOUNT
+from transak_drift_tests.terraform.conftest import PIPELINE_ACCOUNT
 from transak_drift_tests.terraform.schema_provider import PROJECT_NUMBER
 from transak_drift_tests.terraform.terraform_command import (
     DEPLOYABLE_CONFIG,
     TOPIC,
+    Plan,
     TerraformCopy,
-    declared_resources,
     needs_terraform,
-    planned_outputs,
-    planned_resources,
 )
 
 pytestmark = needs_terraform
@@ -69,20 +65,20 @@ def _names(config: MonitoringConfig) -> dict[str, str]:
 
 
 def test_the_names_are_those_that_dagster_reads_from_the_same_file(
-    copied: TerraformCopy, plan: dict[str, Any]
+    copied: TerraformCopy, plan: Plan
 ) -> None:
     copied.write_config({**DEPLOYABLE_CONFIG, **EVERY_NAME})
     before, config = load_config(CONFIG_FILE), load_config(copied.config_file)
     changed_plan = copied.plan()
     for planned, used in ((plan, before), (changed_plan, config)):
-        resources, names = planned_resources(planned), _names(used)
-        assert {address: resources[address]["name"] for address in names} == names
-        sink = resources[_sink(used)]
+        names = _names(used)
+        assert {address: planned.resources[address]["name"] for address in names} == names
+        sink = planned.resources[_sink(used)]
         expected = sink_filter(used.model_monitor_id, used.further_model_monitor_ids)
         assert sink["filter"] == expected
         assert sink["unique_writer_identity"] is True
 
-    values = json.dumps(changed_plan["planned_values"])
+    values = json.dumps(changed_plan.document["planned_values"])
     for key, value in EVERY_NAME.items():
         old, new = getattr(before, key), value[0] if isinstance(value, list) else value
         if key == "monitoring_job_display_name":
@@ -91,8 +87,8 @@ def test_the_names_are_those_that_dagster_reads_from_the_same_file(
         assert not old or old not in values, key
 
 
-def test_the_subscription_is_the_one_that_the_local_platform_makes(plan: dict[str, Any]) -> None:
-    subscription = planned_resources(plan)[f'google_pubsub_subscription.trigger["{TOPIC}"]']
+def test_the_subscription_is_the_one_that_the_local_platform_makes(plan: Plan) -> None:
+    subscription = plan.resources[f'google_pubsub_subscription.trigger["{TOPIC}"]']
     assert subscription["ack_deadline_seconds"] == ACK_DEADLINE_SECONDS
     assert subscription["message_retention_duration"] == f"{trigger_queue.RETENTION_SECONDS}s"
     (dead_letters,) = subscription["dead_letter_policy"]
@@ -101,7 +97,7 @@ def test_the_subscription_is_the_one_that_the_local_platform_makes(plan: dict[st
     assert subscription["expiration_policy"] == [{"ttl": ""}]
 
 
-def test_every_grant_refers_to_what_it_is_meant_for(plan: dict[str, Any]) -> None:
+def test_every_grant_refers_to_what_it_is_meant_for(plan: Plan) -> None:
     grants = {
         address: (
             {
@@ -112,7 +108,7 @@ def test_every_grant_refers_to_what_it_is_meant_for(plan: dict[str, Any]) -> Non
             },
             expressions["role"].get("constant_value"),
         )
-        for address, expressions in declared_resources(plan, "_iam_member").items()
+        for address, expressions in plan.declared("_iam_member").items()
     }
     topic, kept = "google_pubsub_topic_iam_member", "google_pubsub_subscription_iam_member"
     trigger, dead_letter = "google_pubsub_topic.trigger", "google_pubsub_topic.dead_letter"
@@ -126,38 +122,35 @@ def test_every_grant_refers_to_what_it_is_meant_for(plan: dict[str, Any]) -> Non
 
 
 def test_the_notification_channel_publishes_to_the_trigger_topic(
-    plan: dict[str, Any], optional: dict[str, Any]
+    plan: Plan, optional: Plan
 ) -> None:
-    resources = planned_resources(plan)
-    channel = resources[f'google_monitoring_notification_channel.trigger["{TOPIC}"]']
+    channel = plan.resources[f'google_monitoring_notification_channel.trigger["{TOPIC}"]']
     assert channel["type"] == "pubsub"
-    (declared,) = declared_resources(plan, "google_monitoring_notification_channel").values()
+    (declared,) = plan.declared("google_monitoring_notification_channel").values()
     assert "google_pubsub_topic.trigger" in declared["labels"]["references"]
-    publisher = resources[f'google_pubsub_topic_iam_member.channel_publisher["{TOPIC}"]']
+    publisher = plan.resources[f'google_pubsub_topic_iam_member.channel_publisher["{TOPIC}"]']
     assert publisher["role"] == PUBLISHER
     assert publisher["member"] == service_agent("monitoring-notification")
     # Its name is known once it exists, and with it the variable that Dagster takes it from.
-    unknown = plan["output_changes"]["dagster_environment"]["after_unknown"]
+    unknown = plan.document["output_changes"]["dagster_environment"]["after_unknown"]
     assert unknown == {"TRANSAK_DRIFT_TRIGGER_CHANNELS": True}
     # No alert comes to the trigger topic.
-    for expressions in declared_resources(plan, "google_monitoring_alert_policy").values():
+    for expressions in plan.declared("google_monitoring_alert_policy").values():
         told = expressions["notification_channels"]["references"]
         assert told == ["each.value.notification_channels", "each.value"]
 
-    assert not any("channel" in address for address in planned_resources(optional))
-    environment = planned_outputs(optional)["dagster_environment"]
+    assert not any("channel" in address for address in optional.resources)
+    environment = optional.outputs["dagster_environment"]
     assert environment["TRANSAK_DRIFT_TRIGGER_CHANNELS"] == "{}"
 
 
 def test_the_named_output_is_open_to_the_monitoring_agent_and_to_dagster(
-    with_dagster: dict[str, Any], plan: dict[str, Any]
+    with_dagster: Plan, plan: Plan
 ) -> None:
-    address = "google_storage_bucket_iam_member."
-    assert not any(name.startswith(address) for name in planned_resources(plan))
+    assert plan.of_type("google_storage_bucket_iam_member") == {}
     assert {
-        name.removeprefix(address): (values["bucket"], values["role"], values.get("member"))
-        for name, values in planned_resources(with_dagster).items()
-        if name.startswith(address)
+        name: (values["bucket"], values["role"], values.get("member"))
+        for name, values in with_dagster.of_type("google_storage_bucket_iam_member").items()
     } == {
         'monitoring_agent_output["af-monitoring"]': (
             *("af-monitoring", "roles/storage.objectUser"),
@@ -168,16 +161,15 @@ def test_the_named_output_is_open_to_the_monitoring_agent_and_to_dagster(
     }
 
 
-def test_the_roles_hold_what_is_called_once_each(with_functions: dict[str, Any]) -> None:
+def test_the_roles_hold_what_is_called_once_each(with_functions: Plan) -> None:
     roles = {
-        address.rpartition(".")[2]: set(values["permissions"])
-        for address, values in planned_resources(with_functions).items()
-        if address.startswith("google_project_iam_custom_role.")
+        name: set(values["permissions"])
+        for name, values in with_functions.of_type("google_project_iam_custom_role").items()
     }
     # On the whole project a custom role is given; predefined ones go to one resource.
     granted = {
         (grantee, expressions["role"]["references"][1].rpartition(".")[2])
-        for expressions in declared_resources(with_functions, "google_project_iam_member").values()
+        for expressions in with_functions.declared("google_project_iam_member").values()
         for grantee in ("dagster", "cloud_function")
         if f"google_service_account.{grantee}" in expressions["member"]["references"]
     }
@@ -196,11 +188,10 @@ def test_the_roles_hold_what_is_called_once_each(with_functions: dict[str, Any])
     assert not any(name.endswith(writing) for name in roles["reading"])
 
 
-def test_dagster_may_do_what_it_needs_and_no_more(optional: dict[str, Any]) -> None:
-    resources = planned_resources(optional)
+def test_dagster_may_do_what_it_needs_and_no_more(optional: Plan) -> None:
     assert {
         address.partition(".")[2]: values.get("role")
-        for address, values in resources.items()
+        for address, values in optional.resources.items()
         if address.split(".")[1].startswith("dagster") and "iam_member" in address
     } == {
         f'dagster_dead_letter_publisher["{TOPIC}-dead-letter"]': PUBLISHER,
@@ -216,20 +207,16 @@ def test_dagster_may_do_what_it_needs_and_no_more(optional: dict[str, Any]) -> N
         "dagster_pipeline_root[0]": "roles/storage.objectUser",
         'dagster_impersonators["group:data@example.org"]': "roles/iam.serviceAccountTokenCreator",
     }
-    acting = resources["google_service_account_iam_member.dagster_acts_as_pipeline"]
+    acting = optional.resources["google_service_account_iam_member.dagster_acts_as_pipeline"]
     account = f"projects/af-finanzen/serviceAccounts/{PIPELINE_ACCOUNT}"
     assert acting["service_account_id"] == account
 
 
-def test_the_alerts_watch_both_subscriptions_and_tell_the_configured_channels(
-    optional: dict[str, Any],
-) -> None:
+def test_the_alerts_watch_both_subscriptions(optional: Plan) -> None:
     watched = {}
-    for address, values in planned_resources(optional).items():
-        if address.startswith("google_monitoring_alert_policy."):
-            assert values["notification_channels"] == [CHANNEL]
-            (condition,) = values["conditions"]
-            (watched[address.partition(".")[2]],) = condition["condition_threshold"]
+    for name, values in optional.of_type("google_monitoring_alert_policy").items():
+        (condition,) = values["conditions"]
+        (watched[name],) = condition["condition_threshold"]
     unacknowledged = watched.pop(f'unacknowledged["{TOPIC}"]')
     dead_letters = watched.pop(f'dead_letters["{TOPIC}-dead-letter-subscription"]')
     assert watched == {}
@@ -240,10 +227,9 @@ def test_the_alerts_watch_both_subscriptions_and_tell_the_configured_channels(
 
 
 def test_dagster_reads_the_environment_and_is_the_one_live_trigger(
-    one_model: TerraformCopy, plan: dict[str, Any]
+    plan: Plan,
 ) -> None:
-    outputs, resources = planned_outputs(plan), planned_resources(plan)
-    environment = outputs["dagster_environment"]
+    environment = plan.outputs["dagster_environment"]
     fields = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environment.items()
@@ -252,9 +238,7 @@ def test_dagster_reads_the_environment_and_is_the_one_live_trigger(
     assert set(fields) <= set(Settings.model_fields)
     settings = Settings.model_validate(fields)
     assert settings.platform == "gcp"
-    assert settings.load_config() == load_config(one_model.config_file)
+    assert settings.load_config() == load_config(plan.copied.config_file)
     assert environment["GOOGLE_CLOUD_PROJECT"] == DEPLOYABLE_CONFIG["project_id"]
-    assert not any("cloud_function" in address for address in resources)
-    assert (outputs["cloud_function"], outputs["live_trigger"]) == (None, "dagster")
-    definitions = build_definitions(settings, settings.load_configs())
-    assert SENSOR_NAME in {sensor.name for sensor in definitions.sensors or []}
+    assert not any("cloud_function" in address for address in plan.resources)
+    assert (plan.outputs["cloud_function"], plan.outputs["live_trigger"]) == (None, "dagster")

@@ -61,40 +61,30 @@ def test_values_of_an_older_configuration_are_refused(copied: TerraformCopy) -> 
 
 
 def test_a_model_is_refused_with_the_name_of_its_file(copied: TerraformCopy) -> None:
+    elsewhere = {"project_id": "another-project", "trigger_topic": "ps-transak-i2-train-trigger"}
+    no_account = "which cannot be that of a service account"
     faults: dict[str, tuple[dict[str, Any], str]] = {
-        "project": (
-            {"project_id": "another-project", "trigger_topic": OWN_TOPIC},
-            "one apply is one project",
-        ),
+        "project": (elsewhere, "one apply is one project"),
         "location": ({"location": "europe-west1"}, "one apply is one region"),
         "silent": ({"log_anomalies": False}, "log_anomalies"),
         "number": ({"project_number": "42"}, "project_number"),
+        # What the function cannot serve.
+        "short": ({"trigger_topic": "ps-i3"}, f"cf-i3, {no_account}"),
+        "long": ({"trigger_topic": "ps-" + "x" * 28}, f"cf-{'x' * 28}, {no_account}"),
+        "case": ({"trigger_topic": "ps-Transak-i3"}, f"cf-Transak-i3, {no_account}"),
+        "same": (
+            {"trigger_topic": "transak-i1-train-trigger"},
+            "is taken by ../monitoring_config.json",
+        ),
+        "dagster": ({"trigger_topic": OWN_TOPIC}, "is taken by dagster_service_account_id"),
     }
     for number, (name, (changes, _)) in enumerate(faults.items(), start=2):
         copied.write_further_config(f"{name}.json", further_model(number, **changes))
-    refusal = copied.refusal()
-    for name, (_, told) in faults.items():
-        assert told in refusal
-        assert f"monitoring_configs/{name}.json" in refusal
-
-
-def test_a_model_that_the_function_cannot_serve_is_refused(copied: TerraformCopy) -> None:
-    faults = {
-        "short": ("ps-i3", "cf-i3"),
-        "long": ("ps-transak-i3-train-trigger-of-zurich", "cf-transak-i3-train-trigger-of-zurich"),
-        "case": ("ps-Transak-i3", "cf-Transak-i3"),
-        "same": ("transak-i1-train-trigger", "is taken by ../monitoring_config.json"),
-        "dagster": (OWN_TOPIC, "is taken by dagster_service_account_id"),
-    }
-    for number, (name, (topic, _)) in enumerate(faults.items(), start=2):
-        model = further_model(number, trigger_topic=topic)
-        copied.write_further_config(f"{name}.json", model)
     account = "cf-transak-i3-train-trigger"
     refusal = copied.refusal(trigger="cloud_function", dagster_service_account_id=account)
     for name, (_, told) in faults.items():
         assert told in refusal
         assert f"monitoring_configs/{name}.json" in refusal
-    assert refusal.count("cannot be that of a service account") == 3
 
 
 def test_a_bucket_s_name_that_is_too_long_is_refused(copied: TerraformCopy) -> None:

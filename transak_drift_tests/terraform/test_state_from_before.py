@@ -9,9 +9,9 @@ from typing import Any
 
 from transak_drift_tests.terraform.terraform_command import (
     TERRAFORM_DIRECTORY,
+    Plan,
     TerraformCopy,
     needs_terraform,
-    planned_resources,
 )
 
 pytestmark = needs_terraform
@@ -68,10 +68,7 @@ def _state(addresses: set[str]) -> dict[str, Any]:
 
 
 def test_the_commands_of_the_readme_move_every_resource(
-    copied: TerraformCopy,
-    plan: dict[str, Any],
-    optional: dict[str, Any],
-    with_functions: dict[str, Any],
+    copied: TerraformCopy, plan: Plan, optional: Plan, with_functions: Plan
 ) -> None:
     readme = (TERRAFORM_DIRECTORY / "README.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"### A state from before\n.*?```\n(.*?)```", readme, re.DOTALL)
@@ -80,7 +77,7 @@ def test_the_commands_of_the_readme_move_every_resource(
     planned = {
         address
         for every in (plan, optional, with_functions)
-        for address in planned_resources(every)
+        for address in every.resources
         if not of_others.match(address)
     }
     before = {_before(address) for address in planned}
