@@ -18,12 +18,10 @@ from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
-from transak_drift.vertex.monitors import apply_model_monitor
 from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
-from transak_drift_tests.cloud_function.function_server import FunctionServer
+from transak_drift_tests.cloud_function.function_server import FunctionServer, function_server
 from transak_drift_tests.servers.api_rules import PARENT
-from transak_drift_tests.servers.clients import connect as connect_vertex
-from transak_drift_tests.servers.clients import monitored_config
+from transak_drift_tests.servers.clients import apply_monitors, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event
 
@@ -110,7 +108,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     config = monitored_config(
         vertex={
             "pipeline_template": str(template),
-            "pipeline_root": "gs://transak-i1/pipelines",
             "pipeline_parameters": {
                 "transactions": "gs://transak-i1/transactions",
                 "serving_image": "europe-docker.pkg.dev/af-finanzen/serving/transak:1.0.0",
@@ -141,11 +138,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     ):
         known = dict.fromkeys(config.drift_thresholds, "known")
         vertex.buckets.write_csv("gs://transak-i1/training/1.csv", [known])
-        connection = connect_vertex(vertex.endpoint)
         for item, number in ((config, 1), (second_config, 2)):
             vertex.models.upload(item.model_name, artifact_uri=f"gs://transak-i{number}/models/1")
-            apply_model_monitor(connection, item)
-        connection.close()
+        apply_monitors(vertex.endpoint, config, second_config)
         queue = TriggerQueue(connect(pubsub.endpoint), config)
         queue.ensure_exists()
         yield Deployment(config, second_config, archive, vertex, queue, pubsub.endpoint)
@@ -158,5 +153,5 @@ def function(
 ) -> Iterator[FunctionServer]:
     """The function as a process of the functions framework."""
     log_file = tmp_path_factory.mktemp("function_log") / "function.log"
-    with FunctionServer(deployment.archive, log_file, deployment.environment) as server:
+    with function_server(deployment.archive, log_file, deployment.environment) as server:
         yield server

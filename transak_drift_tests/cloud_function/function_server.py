@@ -1,55 +1,40 @@
-"""The real functions framework, serving the function on loopback."""
+"""The real functions framework, serving the function on loopback, and Eventarc's events for it."""
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import requests
 from cloudevents.conversion import to_binary, to_structured
 from cloudevents.http import CloudEvent
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-_START_SECONDS = 60
-_ANSWER_SECONDS = 60
+from transak_drift.cloud_function.drift_message_handler import MESSAGE_PUBLISHED
+from transak_drift_tests.servers.ports import free_port, wait_for_port
+
+TOPIC = "projects/af-finanzen/topics/ps-transak-i1-train-trigger"
+SUBSCRIPTION = "projects/af-finanzen/subscriptions/eventarc-europe-west6-cf-transak-i1-sub-123"
+TAKEN = 200
+AGAIN = 500
+_numbers = itertools.count(1)
 
 
+@dataclass(frozen=True, slots=True)
 class FunctionServer:
     """The function as a process in its archive, which takes CloudEvents over HTTP."""
 
-    def __init__(self, archive: Path, log_file: Path, environment: Mapping[str, str]) -> None:
-        self._log_file = log_file
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address = probe.getsockname()
-        with log_file.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "functions_framework"),
-                    *("--source", "main.py", "--target", "handle_drift_message"),
-                    *("--signature-type", "cloudevent"),
-                    *("--host", self._address[0], "--port", str(self._address[1])),
-                ],
-                cwd=archive,
-                env={**os.environ, "PYTHONPATH": str(archive), **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            Retrying(
-                retry=retry_if_result(lambda is_ready: not is_ready),
-                wait=wait_fixed(0.05),
-                stop=stop_after_delay(_START_SECONDS),
-            )(self._is_ready)
-        except BaseException:
-            self.close()
-            raise
+    port: int
+    log_file: Path
 
     def post(self, event: CloudEvent, *, structured: bool = False) -> int:
         """Deliver an event, structured or only its data as from Eventarc; return the HTTP status.
@@ -57,34 +42,83 @@ class FunctionServer:
         200 is an acknowledgement, anything else asks for another delivery.
         """
         headers, body = to_structured(event) if structured else to_binary(event)
-        return requests.post(
-            f"http://{self._address[0]}:{self._address[1]}/",
-            data=body,
-            headers=headers,
-            timeout=_ANSWER_SECONDS,
-        ).status_code
+        address = f"http://127.0.0.1:{self.port}/"
+        return requests.post(address, data=body, headers=headers, timeout=60).status_code
 
-    def log(self) -> list[dict[str, Any]]:
-        """Return the structured log entries, in order."""
-        lines = self._log_file.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+    def deliver(self, event: CloudEvent, answer: int = TAKEN) -> dict[str, Any]:
+        """Deliver an event, and return the newest log entry about it."""
+        assert self.post(event) == answer
+        return self.entries(event["id"])[-1]
 
-    def close(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.wait(timeout=30)
+    def entries(self, *message_ids: str) -> list[dict[str, Any]]:
+        """Return the structured log entries about messages, in order."""
+        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in entries if entry.get("message_id") in message_ids]
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+@contextmanager
+def function_server(
+    archive: Path, log_file: Path, environment: Mapping[str, str]
+) -> Generator[FunctionServer]:
+    port = free_port()
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "functions_framework"),
+                *("--source", "main.py", "--target", "handle_drift_message"),
+                *("--signature-type", "cloudevent"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
+            cwd=archive,
+            env={**os.environ, "PYTHONPATH": str(archive), **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for_port(port, process, log_file)
+        yield FunctionServer(port, log_file)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
-    def _is_ready(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(self._log_file.read_text(encoding="utf-8"))
-        try:
-            socket.create_connection(self._address, timeout=1).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+
+def pubsub_event(
+    body: bytes,
+    *,
+    message_id: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    topic: str = TOPIC,
+    publish_time: str | None = None,
+) -> CloudEvent:
+    """Return the event that delivers a message; by default a new one that is published now."""
+    number = message_id or str(10_000 + next(_numbers))
+    published = publish_time or datetime.now(UTC).isoformat()
+    message: dict[str, Any] = {
+        "data": base64.b64encode(body).decode("ascii"),
+        "messageId": number,
+        "message_id": number,
+        "publishTime": published,
+        "publish_time": published,
+    }
+    if attributes:
+        message["attributes"] = dict(attributes)
+    return event_with_data(
+        {"message": message, "subscription": SUBSCRIPTION}, event_id=number, topic=topic
+    )
+
+
+def event_with_data(
+    data: Any, *, event_id: str = "1", topic: str = TOPIC, event_type: str = MESSAGE_PUBLISHED
+) -> CloudEvent:
+    """Return an event with any data."""
+    return CloudEvent(
+        {
+            "id": event_id,
+            "source": f"//pubsub.googleapis.com/{topic}",
+            "type": event_type,
+            "time": "2026-05-02T00:10:00.123Z",
+            "datacontenttype": "application/json",
+        },
+        data,
+    )

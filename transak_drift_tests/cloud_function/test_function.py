@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
 import pytest
@@ -23,9 +22,11 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.trigger.log_entry import MessageShape, drift_message
 from transak_drift.vertex.training_launch import pipeline_job_id
 from transak_drift_tests.cloud_function.conftest import Deployment
-from transak_drift_tests.cloud_function.function_server import FunctionServer
-from transak_drift_tests.cloud_function.pubsub_events import (
+from transak_drift_tests.cloud_function.function_server import (
+    AGAIN,
     SUBSCRIPTION,
+    TAKEN,
+    FunctionServer,
     event_with_data,
     pubsub_event,
 )
@@ -33,37 +34,35 @@ from transak_drift_tests.servers.clients import connect
 from transak_drift_tests.servers.grpc_server import RefusedError
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event, message_body
 
-TAKEN = 200
-AGAIN = 500
-
 
 def job_of(event: DriftEvent) -> str:
     return pipeline_job_id("pipeline-train", event.key)
 
 
-def deliver(function: FunctionServer, event: CloudEvent, answer: int = TAKEN) -> dict[str, Any]:
-    """Deliver an event, and return the newest log entry about it."""
-    assert function.post(event) == answer
-    return [entry for entry in function.log() if entry.get("message_id") == event["id"]][-1]
-
-
-def test_drift_starts_the_training_pipeline(
-    function: FunctionServer, deployment: Deployment
+@pytest.mark.parametrize("number", [1, 2])
+def test_drift_trains_the_model_that_drifted_and_no_other(
+    function: FunctionServer, deployment: Deployment, number: int
 ) -> None:
-    drift = deployment.finished_job("starts")
-    entry = deliver(function, pubsub_event(message_body(drift)))
-    (job,) = deployment.jobs(job_of(drift))
+    config = (deployment.config, deployment.second_config)[number - 1]
+    before = len(deployment.jobs())
+    distances = {"description": 0.6, "type": 0.5}
+    drift = deployment.finished_job(f"starts-{number}", distances, config)
+    entry = function.deliver(pubsub_event(message_body(drift)))
+    (job,) = deployment.jobs(pipeline_job_id(config.training_pipeline, drift.key))
+    assert len(deployment.jobs()) == before + 1
     parameters = dict(job.runtime_config.parameter_values)
     assert parameters["first_day"] == "2026-04-04"
     assert parameters["last_day"] == "2026-05-01"
     assert parameters["transactions"] == "gs://transak-i1/transactions"
-    assert parameters["champion_uri"] == "gs://transak-i1/models/1"
-    assert parse_config(parameters["monitoring_config"], "test") == deployment.config
+    assert parameters["champion_uri"] == f"gs://transak-i{number}/models/1"
+    assert parse_config(parameters["monitoring_config"], "test") == config
+    assert job.runtime_config.gcs_output_directory.startswith(f"gs://transak-i{number}/")
     assert entry["severity"] == "INFO"
     assert entry["outcome"] == "launched"
+    assert entry["model_monitor"] == config.model_monitor_id
     assert entry["drift_event"] == drift.key
-    assert entry["features"] == {"description": 0.6}
-    assert entry["pipeline_job"].endswith(job_of(drift))
+    assert entry["features"] == distances
+    assert entry["pipeline_job"] == job.name
 
 
 def test_every_shape_of_message_and_every_delivery_starts_one_pipeline(
@@ -80,8 +79,7 @@ def test_every_shape_of_message_and_every_delivery_starts_one_pipeline(
     assert answers == [TAKEN] * (len(events) + 1)
     assert len(deployment.jobs(job_of(drift))) == 1
     assert len(deployment.jobs()) == before + 1
-    ids = {event["id"] for event in events}
-    outcomes = [entry["outcome"] for entry in function.log() if entry.get("message_id") in ids]
+    outcomes = [e["outcome"] for e in function.entries(*(event["id"] for event in events))]
     assert sorted(outcomes) == ["adopted"] * len(events) + ["launched"]
 
 
@@ -93,7 +91,7 @@ def test_what_is_no_drift_is_taken_and_trains_nothing(
     notice = {"subject": "Vertex AI Model Monitoring Job started", "details": {}}
     for body, told in ((lie, "description 0.25"), (json.dumps(notice).encode(), "started")):
         event = pubsub_event(body)
-        entry = deliver(function, event)
+        entry = function.deliver(event)
         assert (entry["severity"], entry["outcome"]) == ("INFO", "not_drift")
         assert told in entry["message"]
         assert deployment.dead_letter(event["id"]) is None
@@ -118,7 +116,7 @@ def test_a_rejected_message_is_taken_and_kept_with_its_reason(
 ) -> None:
     before = len(deployment.jobs())
     event = pubsub_event(body, attributes={"logging.googleapis.com/timestamp": "2026-05-02"})
-    entry = deliver(function, event)
+    entry = function.deliver(event)
     assert (entry["severity"], entry["outcome"]) == ("WARNING", "dead_lettered")
     assert entry["reason"] == reason
     letter = deployment.dead_letter(event["id"])
@@ -152,7 +150,7 @@ def test_an_event_without_a_message_of_the_topic_is_kept_whole(
     function: FunctionServer, deployment: Deployment, event: CloudEvent, problem: str
 ) -> None:
     before = len(deployment.jobs())
-    deliver(function, event)
+    function.deliver(event)
     letter = deployment.dead_letter(event["id"])
     assert letter is not None
     assert letter.reason == "unexpected_event"
@@ -184,12 +182,12 @@ def test_what_cannot_be_settled_now_is_delivered_again(
         deployment.vertex.faults.refuse(method, grpc.StatusCode[code], 1, "Refused.")
     drift = deployment.finished_job(f"again-{method}")
     event = pubsub_event(message_body(drift))
-    entry = deliver(function, event, AGAIN)
+    entry = function.deliver(event, AGAIN)
     assert entry["severity"] == severity
     assert told in entry["message"]
     assert "Traceback" not in entry["message"]
     assert deployment.jobs(job_of(drift)) == []
-    assert deliver(function, event)["outcome"] == "launched"
+    assert function.deliver(event)["outcome"] == "launched"
     assert deployment.dead_letter(event["id"]) is None
     assert len(deployment.jobs(job_of(drift))) == 1
 
@@ -202,11 +200,11 @@ def test_a_training_that_failed_is_not_followed_by_another(
 
     monkeypatch.setattr(deployment.vertex.pipelines, "run", fail)
     drift = deployment.finished_job("fails")
-    deliver(function, pubsub_event(message_body(drift)))
+    function.deliver(pubsub_event(message_body(drift)))
     before = len(deployment.jobs())
     (job,) = deployment.jobs(job_of(drift))
     deployment.vertex.pipelines.finish_at_next_look(job.name)
-    again = deliver(function, pubsub_event(message_body(drift)))
+    again = function.deliver(pubsub_event(message_body(drift)))
     (job,) = deployment.jobs(job_of(drift))
     assert job.state == PipelineState.PIPELINE_STATE_FAILED
     assert len(deployment.jobs()) == before
@@ -223,7 +221,7 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
     ids = []
     for drift in (refused, unfinished):
         event = pubsub_event(message_body(drift), publish_time="2026-05-02T00:10:00.123Z")
-        entry = deliver(function, event)
+        entry = function.deliver(event)
         assert (entry["severity"], entry["reason"]) == ("ERROR", "not_settled_in_time")
         assert deployment.jobs(job_of(drift)) == []
         ids.append(event["id"])
@@ -233,7 +231,7 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
     deployment.queue.acknowledge([message.ack_id for message in messages])
     assert sorted(message.message_id for message in messages) == sorted(replayed)
     for message in messages:
-        deliver(function, pubsub_event(message.data, message_id=message.message_id))
+        function.deliver(pubsub_event(message.data, message_id=message.message_id))
     assert [len(deployment.jobs(job_of(drift))) for drift in (refused, unfinished)] == [1, 1]
 
 
@@ -251,23 +249,6 @@ def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
 
     connection.close()
     queue.close()
-
-
-def test_drift_of_the_second_model_trains_it_alone(
-    function: FunctionServer, deployment: Deployment
-) -> None:
-    before = len(deployment.jobs())
-    both = {"description": 0.6, "type": 0.5}
-    drift = deployment.finished_job("second-drifts", both, deployment.second_config)
-    entry = deliver(function, pubsub_event(message_body(drift)))
-    assert entry["outcome"] == "launched"
-    assert entry["model_monitor"] == "transak-i2-data-drift-monitor"
-    assert len(deployment.jobs()) == before + 1
-    (job,) = deployment.jobs(pipeline_job_id("pipeline-train-i2", drift.key))
-    parameters = dict(job.runtime_config.parameter_values)
-    assert parameters["champion_uri"] == "gs://transak-i2/models/1"
-    assert parse_config(parameters["monitoring_config"], "test") == deployment.second_config
-    assert job.runtime_config.gcs_output_directory.startswith("gs://transak-i2/")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +270,7 @@ def test_each_model_has_its_own_thresholds_and_policy(
     for config in (deployment.config, deployment.second_config):
         job = deployment.finished_job(f"at-{distance}", {"description": distance}, config)
         event = pubsub_event(message_body(job))
-        found.append(deliver(function, event))
+        found.append(function.deliver(event))
         assert deployment.dead_letter(event["id"]) is None
     assert [entry["outcome"] for entry in found] == ["launched", outcome]
     assert found[1]["severity"] == severity

@@ -7,6 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from transak_drift.defs.keys import RETRAIN_JOB
+
+QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
 
 @dataclass
 class SensorTicks:
@@ -31,6 +35,18 @@ class SensorTicks:
             self.instance.report_runless_asset_event(event)
         self.cursor = result.cursor
         return result
+
+    def tick_and_train(self, definitions: dg.Definitions) -> list[str]:
+        """Evaluate the sensor, run the trainings that it requests, and return their run keys."""
+        requests = self.tick().run_requests or []
+        for request in requests:
+            outcome = definitions.resolve_job_def(RETRAIN_JOB).execute_in_process(
+                run_config={**request.run_config, **QUIET_RUN},
+                instance=self.instance,
+                tags=dict(request.tags),
+            )
+            assert outcome.success
+        return [str(request.run_key) for request in requests]
 
 
 def sentence(result: dg.SensorResult) -> str:

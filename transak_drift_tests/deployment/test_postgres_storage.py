@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,10 +21,10 @@ from transak_drift.defs.keys import (
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import REPOSITORY, configuration
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
+from transak_drift_tests.servers.ports import free_port, wait_for_port
 from transak_drift_tests.warm_processes import WarmProcess, run_dagster
 
 DAY = date(2026, 3, 3)
-LIMIT_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +73,7 @@ def test_the_code_location_serves_the_project_and_answers_its_health_check(
     """By the very command, health check and workspace of the compose file, on loopback."""
     compose = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))
     service = compose["services"]["code_location"]
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    log = tmp_path / "log"
+    port, log = free_port(), tmp_path / "log"
     home = {"DAGSTER_HOME": str(dagster_home), "TRANSAK_DRIFT_HOME": str(tmp_path / "state")}
 
     def dagster(*words: str) -> WarmProcess:
@@ -105,13 +99,3 @@ def test_the_code_location_serves_the_project_and_answers_its_health_check(
         assert "Schedule: daily_monitoring_schedule" in log.read_text()
     finally:
         server.kill()
-
-
-def wait_for_port(port: int, server: WarmProcess, log: Path) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while time.monotonic() < deadline and server.exit_status is None:
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"not in {LIMIT_SECONDS} s:\n{log.read_text(errors='replace')[-3_000:]}")
