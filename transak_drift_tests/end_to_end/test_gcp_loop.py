@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -47,9 +48,9 @@ from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.defs.sensor_ticks import SensorTicks
+from transak_drift_tests.defs.sensor_ticks import QUIET_RUN, SensorTicks
 from transak_drift_tests.end_to_end.running_loop import DagsterProcesses, count_unacknowledged
-from transak_drift_tests.servers.clients import QUICK_LIMITS
+from transak_drift_tests.servers.clients import PLACES, QUICK_LIMITS, use_gcp_platform
 from transak_drift_tests.servers.clients import connect as connect_vertex
 from transak_drift_tests.servers.server import LoopbackVertex, Push
 from transak_drift_tests.servers.storage_server import LoopbackStorage
@@ -57,16 +58,8 @@ from transak_drift_tests.warm_processes import run_code_server
 
 NAMES = ModelNames()
 REPORT = NAMES.asset(DRIFT_REPORT)
-TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
 DRIFT_DAY, RECOVERED_DAY = (datetime.now(UTC).date() - timedelta(days=n) for n in (2, 1))
-PLACES = {
-    "training_dataset": "gs://transak-i1/training/{model_version}.csv",
-    "prediction_dataset": "gs://transak-i1/predictions/{date}.csv",
-    "pipeline_template": str(TEMPLATE),
-    "pipeline_root": "gs://transak-i1/pipelines",
-}
 IMPATIENT = replace(QUICK_LIMITS, total_seconds=0.1)
-QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 EVERYTHING = (
     *("ListModels", "ListModelMonitors", "GetModelMonitoringJob", "ListModelMonitoringJobs"),
 )
@@ -90,36 +83,34 @@ def run_attentive_code_server(*arguments: Any) -> None:
 class GcpLoop:
     """One monitored model on the loopback servers, and a Dagster instance."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
         self.directory = directory
         # The shipped file, and of it no other key than those of one's own places.
         self.config = configuration(vertex=PLACES)
-        config_file = directory / "monitoring_config.json"
-        config_file.write_text(self.config.model_dump_json(exclude_none=True))
-        self.pubsub = ensure_embedded_pubsub(directory / "pubsub")
-        self.queue = TriggerQueue(connect(self.pubsub.endpoint), self.config)
+        pubsub = stack.enter_context(ensure_embedded_pubsub(directory / "pubsub"))
+        self.queue = TriggerQueue(connect(pubsub.endpoint), self.config)
+        stack.callback(self.queue.close)
         # As Terraform does.
         self.queue.ensure_exists()
-        self.vertex = LoopbackVertex(
-            directory / "buckets", publish=self.queue.publish, run_pipeline=self.train
-        ).start()
+        self.vertex = stack.enter_context(
+            LoopbackVertex(directory / "buckets", publish=self.queue.publish)
+        )
+        self.vertex.pipelines.run = self.train
         self.vertex.sink_filter = sink_filter(self.config.model_monitor_id)
         self.vertex.models.upload(self.config.model_name, metrics={"macro F1": 0.8})
         self.write_rows("training/1", drifts=False)
-        self.storage = LoopbackStorage(self.vertex.buckets).__enter__()
-        environment = {
-            "TRANSAK_DRIFT_PLATFORM": "gcp",
-            "TRANSAK_DRIFT_CONFIG": str(config_file),
-            "TRANSAK_DRIFT_VERTEX_ENDPOINT": self.vertex.endpoint,
-            "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "1",
-            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint,
-            "STORAGE_EMULATOR_HOST": self.storage.url,
-            "DAGSTER_HOME": str(make_dagster_home(directory / "dagster_home")),
-        }
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
+        storage = stack.enter_context(LoopbackStorage(self.vertex.buckets))
+        home = str(make_dagster_home(directory / "dagster_home"))
+        use_gcp_platform(
+            *(monkeypatch, directory / "monitoring_config.json", self.config, self.vertex.endpoint),
+            TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS="1",
+            PUBSUB_EMULATOR_HOST=pubsub.endpoint,
+            STORAGE_EMULATOR_HOST=storage.url,
+            DAGSTER_HOME=home,
+        )
+        self.instance = stack.enter_context(dg.DagsterInstance.from_config(home))
         self.dagster = DagsterProcesses(directory, {**os.environ}, run_attentive_code_server)
-        self.instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
+        stack.callback(self.dagster.close)
         self.definitions = build_definitions(load_settings(), [self.config])
         self.platform = ImpatientPlatform(vertex_endpoint=self.vertex.endpoint)
         resources = {"trigger_queue": TriggerQueueResource(), "platform": self.platform}
@@ -128,14 +119,6 @@ class GcpLoop:
         results = build_monitoring_results_sensor(self.config, 1, bounds)
         self.messages = SensorTicks(self.instance, messages, resources)
         self.results = SensorTicks(self.instance, results, resources)
-
-    def close(self) -> None:
-        self.dagster.close()
-        self.instance.dispose()
-        self.storage.__exit__(None, None, None)
-        self.vertex.stop()
-        self.queue.close()
-        self.pubsub.close()
 
     def write_rows(self, name: str, *, drifts: bool) -> None:
         kinds = ("Card", "Twint")
@@ -200,16 +183,7 @@ class GcpLoop:
         return f"{monitor_id}/{job_id}"
 
     def tick_messages(self) -> list[str]:
-        """Evaluate the drift message sensor, and run what it requests; returns the run keys."""
-        requests = self.messages.tick().run_requests or []
-        for request in requests:
-            outcome = self.definitions.resolve_job_def(RETRAIN_JOB).execute_in_process(
-                run_config={**request.run_config, **QUIET_RUN},
-                instance=self.instance,
-                tags=dict(request.tags),
-            )
-            assert outcome.success
-        return [str(request.run_key) for request in requests]
+        return self.messages.tick_and_train(self.definitions)
 
     def records(self, kind: OutcomeKind) -> list[TriggerRecord]:
         """Return the trigger's records of a kind, oldest first."""
@@ -219,9 +193,8 @@ class GcpLoop:
 
 @pytest.fixture
 def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcpLoop]:
-    made = GcpLoop(tmp_path, monkeypatch)
-    yield made
-    made.close()
+    with ExitStack() as stack:
+        yield GcpLoop(tmp_path, monkeypatch, stack)
 
 
 def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) -> None:

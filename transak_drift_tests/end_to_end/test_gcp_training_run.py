@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -20,17 +19,20 @@ from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import TRAINED_MODEL, ModelNames
 from transak_drift.settings import load_settings
-from transak_drift.vertex.monitors import apply_model_monitor
-from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift_tests.defs.sensor_ticks import QUIET_RUN
+from transak_drift_tests.servers.clients import apply_monitors, monitored_config, use_gcp_platform
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.warm_processes import WarmProcess
 
 NAMES = ModelNames()
 
-TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
-MODEL_NAME = "transak-i1-train-model"
-EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
-WINDOW_END = "2026-05-02T00:00:00+00:00"
+CONFIG = monitored_config()
+# What the drift message sensor would ask for.
+TRAINING = {
+    "drift_event": "transak-i1-data-drift-monitor/day-20260501-0123456789ab",
+    "window_end": "2026-05-02T00:00:00+00:00",
+}
+RUN_CONFIG: dict[str, Any] = {**QUIET_RUN, "ops": {"train": {"config": TRAINING}}}
 ENDLESS = 1_000_000
 LIMIT_SECONDS = 120
 
@@ -39,9 +41,9 @@ LIMIT_SECONDS = 120
 def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
     """A server whose pipeline runs until a test lets it end."""
     with LoopbackVertex(tmp_path / "buckets") as server:
-        model = server.models.upload(MODEL_NAME)
+        model = server.models.upload(CONFIG.model_name)
         server.pipelines.run = lambda job: server.models.upload(
-            MODEL_NAME, parent_model=model.name, pipeline_job=job.name
+            CONFIG.model_name, parent_model=model.name, pipeline_job=job.name
         )
         server.pipelines.looks = ENDLESS
         yield server
@@ -52,43 +54,23 @@ def instance(
     vertex: LoopbackVertex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance on disk; this process and its children are on the gcp platform."""
-    config = monitored_config(
-        vertex={"pipeline_template": str(TEMPLATE), "pipeline_root": "gs://transak-i1/pipelines"}
-    )
-    config_file = tmp_path / "monitoring_config.json"
-    config_file.write_text(json.dumps(config.model_dump(mode="json", exclude_none=True)))
     home = make_dagster_home(tmp_path / "dagster_home")
-    for name, value in {
-        "DAGSTER_HOME": str(home),
-        "TRANSAK_DRIFT_PLATFORM": "gcp",
-        "TRANSAK_DRIFT_CONFIG": str(config_file),
-        "TRANSAK_DRIFT_VERTEX_ENDPOINT": vertex.endpoint,
-        "TRANSAK_DRIFT_CANCEL_TRAINING_WITH_RUN": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
+    variables = {"DAGSTER_HOME": str(home), "TRANSAK_DRIFT_CANCEL_TRAINING_WITH_RUN": "true"}
+    config_file = tmp_path / "monitoring_config.json"
+    use_gcp_platform(monkeypatch, config_file, CONFIG, vertex.endpoint, **variables)
     with dg.DagsterInstance.from_config(str(home)) as opened:
         yield opened
 
 
-def retrain_config() -> dict[str, Any]:
-    """Return the run configuration that the drift message sensor would give."""
-    config = {"drift_event": EVENT, "window_end": WINDOW_END}
-    return {
-        "ops": {"train": {"config": config}},
-        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-    }
-
-
-def retrain_job() -> dg.JobDefinition:
+def retrain(instance: dg.DagsterInstance, run_id: str | None = None) -> dg.ExecuteInProcessResult:
     settings = load_settings()
-    return build_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
+    job = build_definitions(settings, settings.load_configs()).resolve_job_def("retrain")
+    return job.execute_in_process(run_config=RUN_CONFIG, instance=instance, run_id=run_id)
 
 
 def work(run_id: str) -> None:
     """Run `retrain` as a run worker does."""
-    retrain_job().execute_in_process(
-        run_config=retrain_config(), instance=dg.DagsterInstance.get(), run_id=run_id
-    )
+    retrain(dg.DagsterInstance.get(), run_id)
 
 
 @pytest.fixture
@@ -121,7 +103,7 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_RUNNING"
 
     vertex.pipelines.finish_at_next_look(job.name)
-    outcome = retrain_job().execute_in_process(run_config=retrain_config(), instance=instance)
+    outcome = retrain(instance)
     assert outcome.success
     (materialization,) = outcome.asset_materializations_for_node("train")[:1]
     assert materialization.asset_key == NAMES.asset(TRAINED_MODEL)
@@ -148,13 +130,10 @@ def test_a_cancelled_run_cancels_its_job(
 def test_a_training_whose_monitor_cannot_follow_succeeds_with_a_failed_check(
     vertex: LoopbackVertex, instance: dg.DagsterInstance
 ) -> None:
-    (config,) = load_settings().load_configs()
-    connection = connect(vertex.endpoint)
-    apply_model_monitor(connection, config)
-    connection.close()
+    apply_monitors(vertex.endpoint, CONFIG)
     vertex.pipelines.looks = 1
     vertex.faults.refuse("UpdateModelMonitor", grpc.StatusCode.PERMISSION_DENIED, 1, "Not now.")
-    outcome = retrain_job().execute_in_process(run_config=retrain_config(), instance=instance)
+    outcome = retrain(instance)
     assert outcome.success
     (check,) = outcome.get_asset_check_evaluations()
     assert (check.asset_key, check.check_name) == (

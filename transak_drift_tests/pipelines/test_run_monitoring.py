@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.pipelines.pipeline_predict import run_monitoring
-from transak_drift.vertex.monitors import apply_model_monitor, start_monitoring_run
+from transak_drift.vertex.monitors import start_monitoring_run
 from transak_drift_tests.pipelines.prediction_pipeline import PREDICTION_JOB, monitor_predictions
-from transak_drift_tests.servers.clients import connect, monitored_config
+from transak_drift_tests.servers.clients import apply_monitors, connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)
 CONFIG = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})
-
-
-def config_text(config: MonitoringConfig = CONFIG) -> str:
-    return config.model_dump_json(exclude_defaults=True)
+CONFIG_TEXT = CONFIG.model_dump_json(exclude_defaults=True)
 
 
 @pytest.fixture
@@ -29,9 +25,7 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
     vertex.models.upload("transak-i1-train-model")
     vertex.batch_predictions.add(f"predictions-{DAY}", "gs://transak-i1/predictions")
     vertex.monitoring.job_looks = 1_000_000
-    connection = connect(vertex.endpoint)
-    apply_model_monitor(connection, CONFIG)
-    connection.close()
+    apply_monitors(vertex.endpoint, CONFIG)
     return vertex
 
 
@@ -39,7 +33,7 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
 def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
     monitored: LoopbackVertex,
 ) -> None:
-    monitor_predictions(monitoring_config=config_text(), day=str(DAY))
+    monitor_predictions(monitoring_config=CONFIG_TEXT, day=str(DAY))
     (job,) = monitored.monitoring.jobs()
     assert job.name.rpartition("/")[2].startswith("day-20260501-")
     spec = job.model_monitoring_spec
@@ -81,8 +75,8 @@ def test_without_a_model_the_step_succeeds_and_says_so(vertex: LoopbackVertex) -
     [
         ({"monitoring_config": "{"}, "is not valid JSON"),
         ({"day": "yesterday"}, "day = 'yesterday'"),
-        ({"metadata": {}}, "batch_prediction_job.resourceName = 'None'"),
-        ({"metadata": {"resourceName": "projects/p/models/1"}}, "fix: pass on the prediction"),
+        ({"job": None}, "batch_prediction_job.resourceName = 'None'"),
+        ({"job": "projects/p/models/1"}, "fix: pass on the prediction"),
     ],
 )
 def test_whatever_it_is_given_the_step_succeeds_and_says_so(
@@ -97,12 +91,8 @@ def test_whatever_it_is_given_the_step_succeeds_and_says_so(
 
 
 def _run(
-    monitoring_config: str | None = None,
-    day: str = str(DAY),
-    metadata: dict[str, Any] | None = None,
+    monitoring_config: str = CONFIG_TEXT, day: str = str(DAY), job: str | None = PREDICTION_JOB
 ) -> dict[str, str]:
-    prediction = dsl.Artifact(
-        metadata={"resourceName": PREDICTION_JOB} if metadata is None else metadata
-    )
-    outcome = run_monitoring(monitoring_config or config_text(), day, prediction)
+    prediction = dsl.Artifact(metadata={"resourceName": job} if job else {})
+    outcome = run_monitoring(monitoring_config, day, prediction)
     return dict(zip(("state", "monitoring_job", "message"), outcome, strict=True))

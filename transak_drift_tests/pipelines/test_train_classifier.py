@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -42,6 +43,14 @@ FIRST_DAY = date(2026, 5, 1)
 DRIFT_DAY = date(2026, 5, 4)
 LAST_DAY = date(2026, 5, 5)
 SETTINGS = GeneratorSettings(seed=3, rows_per_day=600, drift_from=DRIFT_DAY)
+train = partial(
+    train_challenger,
+    config=configuration(),
+    first_day=FIRST_DAY,
+    last_day=LAST_DAY,
+    champion_directory="",
+    seed=7,
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +130,10 @@ def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_defaul
 def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
     transactions: Path, tmp_path: Path
 ) -> None:
-    config = configuration()
-    first, days = train_challenger(config, str(transactions), FIRST_DAY, LAST_DAY, "", seed=7)
+    first, days = train(transactions=str(transactions))
     save_model(first, str(tmp_path))
 
-    second, days = train_challenger(
-        config, str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
-    )
+    second, days = train(transactions=str(transactions), champion_directory=str(tmp_path))
 
     assert second.champion == second.evaluation == first.evaluation
     assert second.promoted
@@ -149,7 +155,7 @@ def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Pat
         start_date=str(days[1]),
     )
 
-    _, used = train_challenger(config, str(tmp_path / "days"), FIRST_DAY, LAST_DAY, "", seed=7)
+    _, used = train(config=config, transactions=str(tmp_path / "days"))
 
     assert used == [DRIFT_DAY, LAST_DAY]
     platform = LocalPlatform(tmp_path / "state", SETTINGS, lambda *_: "")
@@ -164,19 +170,15 @@ def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
     for day in _days(FIRST_DAY, LAST_DAY):
         rows = "" if day == DRIFT_DAY else "".join(f"shop {n % 2},x,{n % 2}\n" for n in range(80))
         (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{rows}")
-    _, days = train_challenger(configuration(), str(tmp_path), FIRST_DAY, LAST_DAY, "", seed=7)
+    _, days = train(transactions=str(tmp_path))
     assert days == [day for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"last_day = 2026-05-09.*fix"):
-        train_challenger(
-            configuration(), str(transactions), FIRST_DAY, date(2026, 5, 9), "", seed=7
-        )
+        train(transactions=str(transactions), last_day=date(2026, 5, 9))
     with pytest.raises(ValueError, match=r"holds no model\.joblib.*fix"):
-        train_challenger(
-            configuration(), str(transactions), FIRST_DAY, LAST_DAY, str(tmp_path), seed=7
-        )
+        train(transactions=str(transactions), champion_directory=str(tmp_path))
 
 
 def test_buckets_are_read_where_vertex_ai_mounts_them() -> None:
