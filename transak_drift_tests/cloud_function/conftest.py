@@ -18,7 +18,11 @@ from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import DeadLetterMessage, TriggerQueue
-from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
+from transak_drift_tests.cloud_function.deployed_archive import (
+    CONFIG,
+    FURTHER_CONFIG,
+    unpack_archive,
+)
 from transak_drift_tests.cloud_function.function_server import FunctionServer, function_server
 from transak_drift_tests.servers.api_rules import PARENT
 from transak_drift_tests.servers.clients import apply_monitors, monitored_config
@@ -127,11 +131,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         },
     )
     archive = directory / "archive"
-    unpack_archive(
-        archive,
-        config.model_dump_json(exclude_defaults=True),
-        {"transak-i2.json": second_config.model_dump_json(exclude_defaults=True)},
-    )
+    configs = {CONFIG: config, FURTHER_CONFIG: second_config}
+    texts = {path: item.model_dump_json(exclude_defaults=True) for path, item in configs.items()}
+    unpack_archive(archive, texts)
     with (
         ensure_embedded_pubsub(directory / "pubsub", grace_seconds=1) as pubsub,
         LoopbackVertex(directory / "buckets") as vertex,

@@ -13,13 +13,12 @@ SOURCE_LIST = REPOSITORY / "terraform" / "cloud_function_source.tf"
 _ALTERNATIVES = re.compile(r"\{([^{}]+)\}")
 
 
-def unpack_archive(
-    directory: Path, config_text: str | None, further_configs: Mapping[str, str] | None = None
-) -> None:
-    """Lay out what the function is deployed from, with its monitoring_config.json, if any.
+CONFIG = "monitoring_config.json"
+FURTHER_CONFIG = "monitoring_configs/transak-i2.json"
 
-    The configurations of further models that share the topic are given by the name of their file.
-    """
+
+def unpack_archive(directory: Path, configs: Mapping[str, str]) -> None:
+    """Lay out what the function is deployed from, with its configurations by their path."""
     text = SOURCE_LIST.read_text(encoding="utf-8")
     for pattern in re.findall(r'^\s+"(transak_drift/[^"$]+)",$', text, re.MULTILINE):
         for file in _find(pattern):
@@ -28,11 +27,9 @@ def unpack_archive(
     for name, path in own_names:
         _copy(REPOSITORY / path, directory / name)
     assert '? "monitoring_config.json" : "monitoring_configs/${basename(path)}"' in text
-    if config_text is not None:
-        (directory / "monitoring_config.json").write_text(config_text, encoding="utf-8")
-    for name, config in (further_configs or {}).items():
-        (directory / "monitoring_configs").mkdir(exist_ok=True)
-        (directory / "monitoring_configs" / name).write_text(config, encoding="utf-8")
+    for name, text in configs.items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(text, encoding="utf-8")
 
 
 def _find(pattern: str) -> Iterator[Path]:

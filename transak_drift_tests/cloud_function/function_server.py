@@ -24,6 +24,8 @@ from transak_drift_tests.servers.ports import free_port, wait_for_port
 
 TOPIC = "projects/af-finanzen/topics/ps-transak-i1-train-trigger"
 SUBSCRIPTION = "projects/af-finanzen/subscriptions/eventarc-europe-west6-cf-transak-i1-sub-123"
+ATTRIBUTES = {"logging.googleapis.com/timestamp": "2026-05-02T00:14:06.991203Z"}
+"""What a log sink adds to the messages that it publishes."""
 TAKEN = 200
 AGAIN = 500
 _numbers = itertools.count(1)
@@ -87,22 +89,20 @@ def pubsub_event(
     body: bytes,
     *,
     message_id: str | None = None,
-    attributes: Mapping[str, str] | None = None,
     topic: str = TOPIC,
     publish_time: str | None = None,
 ) -> CloudEvent:
     """Return the event that delivers a message; by default a new one that is published now."""
     number = message_id or str(10_000 + next(_numbers))
     published = publish_time or datetime.now(UTC).isoformat()
-    message: dict[str, Any] = {
+    message = {
         "data": base64.b64encode(body).decode("ascii"),
+        "attributes": ATTRIBUTES,
         "messageId": number,
         "message_id": number,
         "publishTime": published,
         "publish_time": published,
     }
-    if attributes:
-        message["attributes"] = dict(attributes)
     return event_with_data(
         {"message": message, "subscription": SUBSCRIPTION}, event_id=number, topic=topic
     )

@@ -14,13 +14,17 @@ from transak_drift.cloud_function.cold_start import build_handler
 from transak_drift.cloud_function.drift_message_handler import write_entry
 from transak_drift.config.errors import ConfigError
 from transak_drift_tests.cloud_function.conftest import Deployment
-from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
+from transak_drift_tests.cloud_function.deployed_archive import (
+    CONFIG,
+    FURTHER_CONFIG,
+    unpack_archive,
+)
 from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import document
 
 
 def test_the_archive_holds_what_it_imports_and_installs_the_rest(tmp_path: Path) -> None:
-    unpack_archive(tmp_path, "{}")
+    unpack_archive(tmp_path, {})
     lines = (tmp_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
 
@@ -65,14 +69,11 @@ OTHER_TOPIC = {
             {},
             ["vertex.pipeline_template", "is not packed into the function"],
         ),
-        (None, WITHOUT_A_TEMPLATE, ["monitoring_configs/second.json", "vertex.pipeline_template"]),
+        (None, WITHOUT_A_TEMPLATE, [FURTHER_CONFIG, "vertex.pipeline_template"]),
         (
             None,
             OTHER_TOPIC,
-            [
-                "monitoring_configs/second.json",
-                'trigger_subscription = "ps-transak-i2-train-trigger-subscription"',
-            ],
+            [FURTHER_CONFIG, 'trigger_subscription = "ps-transak-i2-train-trigger-subscription"'],
         ),
     ],
     ids=["no json", "wrong", "no template", "not packed", "second without", "another topic"],
@@ -87,9 +88,10 @@ def test_a_configuration_that_cannot_work_ends_the_start(
 ) -> None:
     changed = {**deployment.second_config.model_dump(mode="json", exclude_defaults=True), **second}
     kept = {key: value for key, value in changed.items() if value is not None}
-    further = {"second.json": json.dumps(kept)} if second else {}
-    first = first or deployment.config.model_dump_json(exclude_defaults=True)
-    unpack_archive(archive, first, further)
+    configs = {CONFIG: first or deployment.config.model_dump_json(exclude_defaults=True)}
+    if second:
+        configs[FURTHER_CONFIG] = json.dumps(kept)
+    unpack_archive(archive, configs)
 
     with pytest.raises(ConfigError):
         build_handler()
@@ -103,7 +105,7 @@ def test_a_function_of_further_models_alone_starts(
     archive: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = deployment.second_config.model_dump_json(exclude_defaults=True)
-    unpack_archive(archive, None, {"transak-i2.json": second})
+    unpack_archive(archive, {FURTHER_CONFIG: second})
     monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", "monitoring_configs")
     handler = build_handler()
     assert [config for config, _ in handler.models] == [deployment.second_config]
@@ -114,7 +116,8 @@ def test_what_only_the_sensor_honours_is_said_at_the_start(
     archive: Path, deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = deployment.config.model_dump(mode="json", exclude_defaults=True)
-    unpack_archive(archive, json.dumps({**config, "retrain_policy": {"cooldown_minutes": 60}}))
+    policy = {"retrain_policy": {"cooldown_minutes": 60}}
+    unpack_archive(archive, {CONFIG: json.dumps({**config, **policy})})
     build_handler().queue.close()
     entry = first_entry(capsys)
     assert (entry["severity"], entry["cooldown_minutes"]) == ("WARNING", 60)

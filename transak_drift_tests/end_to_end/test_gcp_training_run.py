@@ -74,30 +74,29 @@ def work(run_id: str) -> None:
 
 
 @pytest.fixture
-def worker(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[WarmProcess]:
-    """A run worker that has begun to train."""
+def worker(
+    vertex: LoopbackVertex, instance: dg.DagsterInstance, tmp_path: Path
+) -> Iterator[WarmProcess]:
+    """A run worker that looks at the PipelineJob that it has created."""
     process = WarmProcess(
         work, str(uuid.uuid4()), environment=os.environ, log_file=tmp_path / "worker.log"
     )
-    yield process
-    process.kill()
-
-
-def wait_until_followed(vertex: LoopbackVertex) -> types.PipelineJob:
-    """Wait until a run looks at the PipelineJob that it has created."""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    methods: list[str] = []
-    while "CreatePipelineJob" not in methods or methods[-1] != "GetPipelineJob":
-        assert time.monotonic() < deadline, f"no job is followed within {LIMIT_SECONDS} s"
-        time.sleep(0.1)
-        methods = [call.method for call in vertex.recorder.calls()]
-    return vertex.pipelines.jobs()[0]
+    try:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        methods: list[str] = []
+        while "CreatePipelineJob" not in methods or methods[-1] != "GetPipelineJob":
+            assert time.monotonic() < deadline, f"no job is followed within {LIMIT_SECONDS} s"
+            time.sleep(0.1)
+            methods = [call.method for call in vertex.recorder.calls()]
+        yield process
+    finally:
+        process.kill()
 
 
 def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
     vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
-    job = wait_until_followed(vertex)
+    (job,) = vertex.pipelines.jobs()
     os.kill(worker.pid, signal.SIGKILL)
     assert worker.wait(30) == -signal.SIGKILL
     assert types.PipelineState(job.state).name == "PIPELINE_STATE_RUNNING"
@@ -115,7 +114,7 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
 def test_a_cancelled_run_cancels_its_job(
     vertex: LoopbackVertex, instance: dg.DagsterInstance, worker: WarmProcess
 ) -> None:
-    job = wait_until_followed(vertex)
+    (job,) = vertex.pipelines.jobs()
     (run,) = instance.get_runs()
     # What a run launcher does to terminate a run: the status first, then an interrupt.
     instance.report_run_canceling(run)

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable, Generator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def reattachable_providers(schema: Mapping[str, Any], directory: Path) -> Genera
     addresses, servers = {}, []
     for name in schema["providers"]:
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-        server.add_generic_rpc_handlers((_Provider(name, schema, directory).handlers(),))
+        server.add_generic_rpc_handlers((_provider(name, schema, directory),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)
@@ -127,82 +128,70 @@ def reattachable_providers(schema: Mapping[str, Any], directory: Path) -> Genera
             server.stop(grace=None).wait()
 
 
-class _Provider:
-    def __init__(self, name: str, schema: Mapping[str, Any], directory: Path) -> None:
-        self._configuration = schema["providers"][name]
-        self._types = {
-            kind: {
-                type_name: type_schema
-                for type_name, type_schema in schema[kind].items()
-                if type_name.startswith(f"{name}_")
-            }
-            for kind in ("resource", "data")
-        }
-        self._directory = directory
-
-    def handlers(self) -> grpc.GenericRpcHandler:
-        methods: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-            "GetProviderSchema": ("Empty", lambda _: self._schemas()),
-            "ValidateProviderConfig": ("Empty", _nothing),
-            "ValidateResourceConfig": ("Empty", _nothing),
-            "ValidateDataResourceConfig": ("Empty", _nothing),
-            "ConfigureProvider": ("Empty", _nothing),
-            "StopProvider": ("Empty", _nothing),
-            "PlanResourceChange": ("PlanRequest", self._plan),
-            "ReadDataSource": ("TypedRequest", self._read),
-        }
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                method: grpc.unary_unary_rpc_method_handler(
-                    lambda request, _, answer=answer: answer(request),
-                    request_deserializer=MESSAGES[request_name].FromString,
-                    response_serializer=lambda response: response.SerializeToString(),
-                )
-                for method, (request_name, answer) in methods.items()
-            },
-        )
-
-    def _schemas(self) -> Any:
-        return MESSAGES["SchemaResponse"](
-            provider=_schema_message(self._configuration),
-            resource_schemas=_named_schemas(self._types["resource"]),
-            data_source_schemas=_named_schemas(self._types["data"]),
-        )
-
-    def _plan(self, request: Any) -> Any:
-        planned = _unpacked(request.proposed_new_state)
-        if planned is not None:
-            for name in _computed(self._types["resource"][request.type_name]):
-                if planned.get(name) is None:
-                    planned[name] = _UNKNOWN
-        return _state_response(planned)
-
-    def _read(self, request: Any) -> Any:
-        state = _unpacked(request.config)
-        match request.type_name:
-            case "google_project":
-                state["number"] = PROJECT_NUMBER
-                state["id"] = f"projects/{state['project_id']}"
-            case "archive_file":
-                state |= self._archive(state)
-            case other:
-                raise NotImplementedError(f"{other} cannot be read without Google")
-        return _state_response(state)
-
-    def _archive(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        path = self._directory / state["output_path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for source in sorted(state["source"], key=lambda item: item["filename"]):
-                entry = zipfile.ZipInfo(source["filename"])
-                archive.writestr(entry, source["content"])
-        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-        return {"id": digest, "output_md5": digest}
+def _provider(name: str, schema: Mapping[str, Any], directory: Path) -> grpc.GenericRpcHandler:
+    resources, data = (
+        {type_name: value for type_name, value in types.items() if type_name.startswith(f"{name}_")}
+        for types in (schema["resource"], schema["data"])
+    )
+    schemas = MESSAGES["SchemaResponse"](
+        provider=_schema_message(schema["providers"][name]),
+        resource_schemas=_named_schemas(resources),
+        data_source_schemas=_named_schemas(data),
+    )
+    empty = MESSAGES["Empty"]()
+    methods: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+        "GetProviderSchema": ("Empty", lambda _: schemas),
+        "ValidateProviderConfig": ("Empty", lambda _: empty),
+        "ValidateResourceConfig": ("Empty", lambda _: empty),
+        "ValidateDataResourceConfig": ("Empty", lambda _: empty),
+        "ConfigureProvider": ("Empty", lambda _: empty),
+        "StopProvider": ("Empty", lambda _: empty),
+        "PlanResourceChange": ("PlanRequest", partial(_plan, resources)),
+        "ReadDataSource": ("TypedRequest", partial(_read, directory)),
+    }
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            method: grpc.unary_unary_rpc_method_handler(
+                lambda request, _, answer=answer: answer(request),
+                request_deserializer=MESSAGES[request_name].FromString,
+                response_serializer=lambda response: response.SerializeToString(),
+            )
+            for method, (request_name, answer) in methods.items()
+        },
+    )
 
 
-def _nothing(_: Any) -> Any:
-    return MESSAGES["Empty"]()
+def _plan(resources: Mapping[str, Any], request: Any) -> Any:
+    planned = _unpacked(request.proposed_new_state)
+    if planned is not None:
+        for name in _computed(resources[request.type_name]):
+            if planned.get(name) is None:
+                planned[name] = _UNKNOWN
+    return _state_response(planned)
+
+
+def _read(directory: Path, request: Any) -> Any:
+    state = _unpacked(request.config)
+    match request.type_name:
+        case "google_project":
+            state["number"] = PROJECT_NUMBER
+            state["id"] = f"projects/{state['project_id']}"
+        case "archive_file":
+            state["output_md5"] = state["id"] = _write_archive(directory, state)
+        case other:
+            raise NotImplementedError(f"{other} cannot be read without Google")
+    return _state_response(state)
+
+
+def _write_archive(directory: Path, state: Mapping[str, Any]) -> str:
+    """Write a zip file as the archive provider does, and return its digest."""
+    path = directory / state["output_path"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for source in sorted(state["source"], key=lambda item: item["filename"]):
+            archive.writestr(zipfile.ZipInfo(source["filename"]), source["content"])
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _computed(schema: Mapping[str, Any]) -> dict[str, str]:

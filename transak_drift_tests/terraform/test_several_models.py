@@ -11,7 +11,11 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
 from transak_drift.settings import Settings
 from transak_drift.trigger.sink_filter import sink_filter
-from transak_drift_tests.cloud_function.deployed_archive import unpack_archive
+from transak_drift_tests.cloud_function.deployed_archive import (
+    CONFIG,
+    FURTHER_CONFIG,
+    unpack_archive,
+)
 from transak_drift_tests.terraform.terraform_command import (
     OWN_TOPIC,
     TOPIC,
@@ -115,10 +119,9 @@ def test_each_queue_has_one_function_with_an_account_and_the_configurations_of_i
             assert with_functions.keys(address) == set(functions), address
     # What is tested without Terraform is laid out by the same list.
     copied = with_functions.copied
-    further = (copied.repository / "monitoring_configs" / "transak-i2.json").read_text()
-    laid_out = tmp_path / "laid out"
-    unpack_archive(laid_out, copied.config_file.read_text(), {"transak-i2.json": further})
-    assert files_in(laid_out) == files_in(tmp_path / functions[TOPIC])
+    configs = {path: (copied.repository / path).read_text() for path in (CONFIG, FURTHER_CONFIG)}
+    unpack_archive(tmp_path / "laid out", configs)
+    assert files_in(tmp_path / "laid out") == files_in(tmp_path / functions[TOPIC])
 
 
 def unpacked_configs(plan: Plan, topic: str, directory: Path) -> tuple[MonitoringConfig, ...]:
