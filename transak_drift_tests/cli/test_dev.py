@@ -17,6 +17,7 @@ import pytest
 
 from transak_drift.platform import PlatformError
 from transak_drift_tests.cli.commands import call
+from transak_drift_tests.servers.ports import free_port
 
 PROGRAM = str(Path(sys.executable).with_name("transak-drift"))
 LIMIT_SECONDS = 300.0
@@ -27,12 +28,6 @@ def wait_for(what: str, look: Callable[[], object]) -> None:
     while not look():
         assert time.monotonic() < deadline, f"{what} did not happen in {LIMIT_SECONDS} s"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port: int) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from transak_drift_tests.cli.commands import document
 from transak_drift_tests.cloud_function.conftest import Deployment, deployment
+from transak_drift_tests.servers.clients import use_gcp_platform
 
 __all__ = ["deployment"]
 
@@ -16,13 +17,11 @@ __all__ = ["deployment"]
 def test_the_newest_job_is_published_whether_it_drifted_or_not(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config_file = tmp_path / "monitoring_config.json"
-    config_file.write_text(deployment.config.model_dump_json(exclude_defaults=True))
-    for name, value in {
-        **deployment.environment,
-        "TRANSAK_DRIFT_CONFIG": str(config_file),
-    }.items():
-        monkeypatch.setenv(name, value)
+    use_gcp_platform(
+        *(monkeypatch, tmp_path / "monitoring_config.json", deployment.config),
+        deployment.vertex.endpoint,
+        PUBSUB_EMULATOR_HOST=deployment.pubsub_endpoint,
+    )
     drifted = deployment.finished_job("drifted")
     said = document("publish-drift")
     assert (said["drift_event"], said["verdict"]) == (drifted.key, "drift")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift_tests.conformance.workspace import Workspace
+from transak_drift_tests.servers.ports import free_port
 
 _START_SECONDS = 60
 _SDK_ROOTS = (
@@ -41,9 +41,7 @@ def _emulator_command() -> list[str]:
 def _running_emulator(log_file: Path) -> Generator[str]:
     """Run the emulator on a free port and yield its `host:port`."""
     command = _emulator_command()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host=127.0.0.1", f"--port={port}"], stdout=log, stderr=subprocess.STDOUT
