@@ -130,7 +130,7 @@ def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_defaul
 def test_a_challenger_that_is_as_good_as_the_champion_becomes_the_default(
     transactions: Path, tmp_path: Path
 ) -> None:
-    first, days = train(transactions=str(transactions))
+    first, _ = train(transactions=str(transactions))
     save_model(first, str(tmp_path))
 
     second, days = train(transactions=str(transactions), champion_directory=str(tmp_path))
