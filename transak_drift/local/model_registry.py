@@ -57,8 +57,8 @@ class ModelRegistry:
         if (former := self.directory / "index.sqlite").exists():
             raise PlatformError(
                 f"{former} is the model registry of an earlier version; fix: use the version of "
-                f"transak_drift that wrote it, or move {self.directory} away, and a first model is "
-                "trained again"
+                f"transak_drift that wrote it, or move {self.directory} away and run the job "
+                "prepare_monitoring, which trains a first model"
             )
 
     @contextmanager

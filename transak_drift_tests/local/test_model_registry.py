@@ -112,5 +112,5 @@ def test_a_crash_leaves_no_half_version_and_a_damaged_one_is_named(tmp_path: Pat
 
 def test_a_registry_of_an_earlier_version_is_refused_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").touch()
-    with pytest.raises(PlatformError, match=rf"index\.sqlite .* move {tmp_path} away, "):
+    with pytest.raises(PlatformError, match=rf"index\.sqlite .* move {tmp_path} away and run "):
         ModelRegistry(tmp_path)
