@@ -261,11 +261,8 @@ def test_a_wrong_value_is_named_with_its_path_problem_and_fix(
     assert fault.fix
     words = fault.problem + fault.fix
     assert re.search(r"\^|\$|\\S|\[\^|\{\d", words) is None, "a regular expression"
-
-
-@pytest.mark.parametrize(("path", "value"), [wrong[:2] for wrong in WRONG])
-def test_the_schema_refuses_it_as_well(path: str, value: Any) -> None:
-    assert not SCHEMA.is_valid(document(**change(path, value)))
+    if (path, value, part) in WRONG:
+        assert not SCHEMA.is_valid(document(**change(path, value)))
 
 
 def test_the_schema_file_is_in_step_with_the_model() -> None:

@@ -87,7 +87,7 @@ _SECTION_KEYS = st.sampled_from(["type", *sorted(RetrainPolicy.model_fields)]) |
 _VALUES = _JSON | st.dictionaries(_SECTION_KEYS, _JSON, max_size=3)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(base=st.booleans(), changes=st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_no_document_raises_anything_but_a_config_error_that_names_places(
     base: bool, changes: dict[str, Any]
@@ -101,9 +101,8 @@ def test_no_document_raises_anything_but_a_config_error_that_names_places(
             assert fault.path
             assert fault.problem
             assert fault.fix
-            top = fault.path
-            assert top == "(file)" or any(
-                top == name or top.startswith((f"{name}.", f"{name}[", '"'))
+            assert fault.path == "(file)" or any(
+                fault.path == name or fault.path.startswith((f"{name}.", f"{name}[", '"'))
                 for name in {*values, *MonitoringConfig.model_fields}
             )
         assert str(error).replace("\n", "").isprintable()
@@ -116,7 +115,7 @@ def test_no_document_raises_anything_but_a_config_error_that_names_places(
                 assert dumped[name] == value
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(max_size=60) | st.text(alphabet='{}[]":,0.1eE-+ntfalsru\\ \n', max_size=60))
 def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
     with pytest.raises(ConfigError):

@@ -16,25 +16,16 @@ from transak_drift_tests.conformance.workspace import Workspace
 from transak_drift_tests.servers.ports import free_port
 
 _START_SECONDS = 60
-_SDK_ROOTS = (
-    *(Path(parent) / "google-cloud-sdk" for parent in ("/usr/lib", "/usr/share", "/opt")),
-    Path("/opt/homebrew/share/google-cloud-sdk"),
-    Path.home() / "google-cloud-sdk",
-)
 
 
 def _emulator_command() -> list[str]:
     """Return the command that starts Google's emulator, without host and port."""
     gcloud, java = shutil.which("gcloud"), shutil.which("java")
-    roots = [Path(gcloud).resolve().parents[1]] if gcloud else []
-    jars = [
-        jar
-        for root in (*roots, *_SDK_ROOTS)
-        for jar in sorted(root.glob("platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"))
-    ]
-    if java is None or not jars:
-        pytest.skip("needs Java, and: gcloud components install pubsub-emulator")
-    return [java, "-jar", str(jars[0])]
+    sdk = Path(gcloud or "/").resolve().parent.parent
+    jar = next(sdk.glob("platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"), None)
+    if java is None or jar is None:
+        pytest.skip("needs gcloud and Java, and: gcloud components install pubsub-emulator")
+    return [java, "-jar", str(jar)]
 
 
 @contextmanager

@@ -67,16 +67,12 @@ def test_request_with_an_empty_message_or_none_or_too_many_is_refused_whole(
     assert pubsub.pull_now(subscription) == []
 
 
-def test_message_of_almost_ten_megabytes(pubsub: Workspace) -> None:
+def test_message_of_almost_ten_megabytes_and_messages_beyond_the_limits(pubsub: Workspace) -> None:
     topic, subscription = pubsub.create_pair()
-    body = bytes(9_900_000)
-    pubsub.publish(topic, body)
+    large = bytes(9_900_000)
+    pubsub.publish(topic, large)
     (received,) = pubsub.pull(subscription)
-    assert received.message.data == body
-
-
-def test_message_beyond_the_limits(pubsub: Workspace) -> None:
-    topic = pubsub.create_topic()
+    assert received.message.data == large
     bodies_and_attributes = [
         (bytes(10_000_001), {}),
         *[(b"x", {key: "value"}) for key in ("", "googclient", "k" * 257)],
@@ -92,14 +88,6 @@ def test_message_beyond_the_limits(pubsub: Workspace) -> None:
         else:
             # Documented resource limits, which the emulator does not enforce.
             assert len(pubsub.publish(topic, message)) == 1
-
-
-def test_waiting_pull_gets_a_message_published_meanwhile(pubsub: Workspace) -> None:
-    topic, subscription = pubsub.create_pair()
-    with ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(pubsub.pull, subscription)
-        pubsub.publish(topic, b"awaited")
-        assert bodies(waiting.result()) == [b"awaited"]
 
 
 def test_max_messages_is_a_bound_and_a_leased_message_is_not_delivered_again(

@@ -68,12 +68,10 @@ class Workspace(AbstractContextManager):
         )
         return list(response.received_messages)
 
-    def pull_now(
-        self, subscription_name: str, max_messages: int = 10
-    ) -> list[types.ReceivedMessage]:
+    def pull_now(self, subscription_name: str) -> list[types.ReceivedMessage]:
         """Return what is due, which may be nothing."""
         with suppress(DeadlineExceeded):
-            return self.pull(subscription_name, max_messages, 0.4)
+            return self.pull(subscription_name, timeout=0.4)
         return []
 
     def pull_count(self, subscription_name: str, count: int) -> list[types.ReceivedMessage]:

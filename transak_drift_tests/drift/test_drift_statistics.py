@@ -1,18 +1,25 @@
-"""The distances on small datasets worked out by hand, and what cannot be compared."""
+"""Distances worked out by hand, what cannot be compared, and what holds for all datasets."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import pairwise
+from random import Random
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from transak_drift.drift.drift_statistics import top_contributors
+from transak_drift.drift.drift_statistics import bucket_shares, top_contributors
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
+    DatasetStatistics,
     FeatureStatistics,
     NumericalStatistics,
 )
 from transak_drift.drift.monitoring_result import NO_BASELINE, NO_BOOKINGS, FeatureDrift
+from transak_drift.local.dataset_statistics import equal_width_edges
 from transak_drift_tests.drift.datasets import compare, distance
 
 TRANSFERS = CategoricalStatistics({"CARD": 60, "TRANSFER": 30, "FEE": 10}, missing=7)
@@ -104,3 +111,84 @@ def test_a_day_without_rows_has_no_bookings() -> None:
 def test_a_distance_a_hair_above_1_is_1(found: float, kept: float) -> None:
     result = FeatureDrift(feature="amount", metric="", distance=found, threshold=1.0)
     assert (result.distance, result.drifted) == (kept, False)
+
+
+TOLERANCE = 1e-9
+
+values = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+value_counts = st.dictionaries(values, st.integers(1, 10**12), min_size=1, max_size=30)
+categoricals = st.builds(CategoricalStatistics, value_counts, st.integers(0, 10**12))
+finite = st.floats(allow_nan=False, allow_infinity=False)
+some = st.integers(0, 1000)
+
+
+def histogram(
+    ends: tuple[float, float], counts: list[int], others: tuple[int, int, int, int]
+) -> NumericalStatistics:
+    low, high = sorted(ends)
+    edges = equal_width_edges(low, high) if low < high else (low, high)
+    return NumericalStatistics(edges, tuple(counts[1 : len(edges)]), *others)
+
+
+numericals = st.builds(
+    histogram,
+    st.tuples(finite, finite),
+    st.lists(st.integers(1, 1000), min_size=11, max_size=11),
+    st.tuples(some, some, some, some),
+)
+pairs = st.tuples(categoricals, categoricals) | st.tuples(numericals, numericals)
+
+
+@given(pairs)
+def test_a_distance_is_symmetric_and_at_most_1(
+    pair: tuple[FeatureStatistics, FeatureStatistics],
+) -> None:
+    found = distance(*pair)
+    assert 0 <= found <= 1
+    assert distance(*reversed(pair)) == pytest.approx(found, abs=TOLERANCE)
+
+
+@given(pairs, st.randoms(use_true_random=False))
+def test_contributors_are_sorted_and_complete_whatever_the_order_of_values(
+    pair: tuple[FeatureStatistics, FeatureStatistics], random: Random
+) -> None:
+    everything = top_contributors(*pair, limit=10_000)
+    changes = [contributor.change for contributor in everything]
+    assert [abs(change) for change in changes] == sorted(map(abs, changes), reverse=True)
+    assert math.fsum(changes) == pytest.approx(0, abs=TOLERANCE)
+    assert top_contributors(*pair, limit=2) == everything[:2]
+    if isinstance(pair[0], CategoricalStatistics):
+        shuffled = list(pair[0].counts.items())
+        random.shuffle(shuffled)
+        reordered = replace(pair[0], counts=dict(shuffled))
+        assert top_contributors(reordered, pair[1], limit=2) == everything[:2]
+
+
+@given(numericals, numericals)
+def test_alignment_loses_no_mass(
+    baseline: NumericalStatistics, target: NumericalStatistics
+) -> None:
+    aligned = bucket_shares(baseline, target)
+    assert math.fsum(share for _, share, _ in aligned) == pytest.approx(1, rel=TOLERANCE)
+    assert math.fsum(share for _, _, share in aligned) == pytest.approx(1, rel=TOLERANCE)
+
+
+@given(finite, finite)
+def test_edges_ascend_from_the_minimum_to_the_maximum(first: float, second: float) -> None:
+    low, high = min(first, second), max(first, second)
+    assume(low < high)
+    edges = equal_width_edges(low, high)
+    assert (edges[0], edges[-1]) == (low, high)
+    assert all(before < after for before, after in pairwise(edges))
+    assert len(edges) <= 11
+
+
+@given(st.dictionaries(values, categoricals | numericals, max_size=4))
+def test_json_loses_nothing(features: dict[str, FeatureStatistics]) -> None:
+    rows = max((int(f.present) + f.missing for f in features.values()), default=0)
+    filled = {
+        name: replace(feature, missing=rows - int(feature.present))
+        for name, feature in features.items()
+    }
+    statistics = DatasetStatistics(rows, filled)
+    assert DatasetStatistics.from_json(statistics.to_json()) == statistics

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from transak_drift.drift.drift_statistics import (
@@ -18,8 +20,9 @@ from transak_drift.drift.drift_statistics import (
     jensen_shannon_divergence,
     top_contributors,
 )
-from transak_drift.drift.feature_statistics import NumericalStatistics
-from transak_drift_tests.drift.datasets import categorical, distance, numerical
+from transak_drift.drift.feature_statistics import FeatureKind, NumericalStatistics
+from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift_tests.drift.datasets import categorical, distance
 
 TOLERANCE = 1e-9
 
@@ -50,6 +53,16 @@ def _reported(document: dict[str, Any]) -> NumericalStatistics:
     )
 
 
+def _counted(rows: list[Any], directory: Path) -> NumericalStatistics:
+    """Return our own statistics of rows in a file; a text is NaN or an infinity."""
+    column = pa.array([None if row is None else float(row) for row in rows], pa.float64())
+    pq.write_table(pa.table({"x": column}), directory / "a.parquet")
+    scanned = scan_statistics([directory / "a.parquet"], {"x": FeatureKind.NUMERICAL})
+    found = scanned.features["x"]
+    assert isinstance(found, NumericalStatistics)
+    return found
+
+
 def _divergence(sides: list[NumericalStatistics]) -> float:
     return jensen_shannon_divergence(bucket_shares(*sides))
 
@@ -76,22 +89,24 @@ def test_l_infinity_distance_of_raw_rows_is_that_of_tfdv(vector: dict[str, Any])
 
 
 @pytest.mark.parametrize("vector", NUMERICAL)
-def test_divergence_is_that_of_tfdv(vector: dict[str, Any]) -> None:
+def test_divergence_is_that_of_tfdv(tmp_path: Path, vector: dict[str, Any]) -> None:
     reported = [_reported(vector[f"{side}_histogram"]) for side in ("baseline", "target")]
     counted = _as_tfdv_counts(reported)
     assert _divergence(counted) == pytest.approx(vector["distance"], abs=TOLERANCE)
     if counted != reported:
         assert _divergence(reported) > vector["distance"] + 0.001
     # Our own counts are exact, those of the sketch are not.
-    rows = [numerical(vector[f"{side}_rows"]) for side in ("baseline", "target")]
+    rows = [_counted(vector[f"{side}_rows"], tmp_path) for side in ("baseline", "target")]
     assert _divergence(_as_tfdv_counts(rows)) == pytest.approx(vector["distance"], abs=0.005)
 
 
 @pytest.mark.parametrize("vector", NUMERICAL)
 @pytest.mark.parametrize("side", ["baseline", "target"])
-def test_standard_histogram_has_the_buckets_of_tfdv(vector: dict[str, Any], side: str) -> None:
+def test_standard_histogram_has_the_buckets_of_tfdv(
+    tmp_path: Path, vector: dict[str, Any], side: str
+) -> None:
     rows = vector[f"{side}_rows"]
-    ours, theirs = numerical(rows), _reported(vector[f"{side}_histogram"])
+    ours, theirs = _counted(rows, tmp_path), _reported(vector[f"{side}_histogram"])
     assert replace(ours, counts=theirs.counts, missing=0) == theirs
     assert sum(ours.counts) == pytest.approx(sum(theirs.counts))
     # TFDV estimates the counts from a quantile sketch: it puts a value on an inner edge into the

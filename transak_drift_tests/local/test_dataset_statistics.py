@@ -1,24 +1,38 @@
-"""How columns of real Parquet and CSV files become values, and what is told where they cannot."""
+"""Statistics of real Parquet and CSV files, what is told of files that have none, and distances.
+
+Those of random datasets are compared with a computation by pandas, numpy and scipy.
+"""
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from scipy.spatial.distance import chebyshev, jensenshannon
 
+from transak_drift.config.sections import CsvFormat
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     FeatureKind,
     NumericalStatistics,
 )
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.dataset_statistics import scan_statistics
+from transak_drift.local.dataset_statistics import (
+    baseline_statistics,
+    load_statistics,
+    scan_statistics,
+)
 
 CATEGORICAL, NUMERICAL = FeatureKind.CATEGORICAL, FeatureKind.NUMERICAL
 
@@ -33,64 +47,20 @@ def _csv(path: Path, text: str) -> Path:
     return path
 
 
-def _categorical(path: Path | list[Path], name: str = "value") -> CategoricalStatistics:
-    sources = path if isinstance(path, list) else [path]
-    feature = scan_statistics(sources, {name: CATEGORICAL}).features[name]
-    assert isinstance(feature, CategoricalStatistics)
-    return feature
-
-
 def _numerical(path: Path, name: str = "value") -> NumericalStatistics:
     feature = scan_statistics([path], {name: NUMERICAL}).features[name]
     assert isinstance(feature, NumericalStatistics)
     return feature
 
 
-@pytest.mark.parametrize(
-    ("array", "counts"),
-    [
-        (pa.array(["", "Zürich", "zürich", None, ""]), {"Zürich": 1, "zürich": 1}),
-        (pa.array(["a", "b", "a"]).dictionary_encode(), {"a": 2, "b": 1}),
-        (pa.array([1, None, -7], pa.int16()), {"1": 1, "-7": 1}),
-        (pa.array([2**64 - 1], pa.uint64()), {"18446744073709551615": 1}),
-        (pa.array([True, False, True]), {"true": 2, "false": 1}),
-        (pa.array([1.0, None, 2.5, -0.0, 1e300]), {"1": 1, "2.5": 1, "0": 1, "1e+300": 1}),
-        (pa.array([float("nan"), float("-inf"), None]), {"nan": 1, "-inf": 1}),
-        (pa.array([Decimal("1.50"), Decimal("2.00"), None]), {"1.5": 1, "2": 1}),
-        (pa.array([Decimal("0.00"), Decimal("0.50")], pa.decimal128(9, 2)), {"0": 1, "0.5": 1}),
-        (pa.array([date(2026, 1, 31)]), {"2026-01-31": 1}),
-        (pa.array([datetime(2026, 1, 31, 9, tzinfo=UTC)]), {"2026-01-31 09:00:00": 1}),
-        (pa.nulls(3), {}),
-    ],
-    ids=lambda value: str(getattr(value, "type", "")),
-)
-def test_categorical_values_of_parquet_are_text(
-    tmp_path: Path, array: pa.Array, counts: dict[str, int]
-) -> None:
-    found = _categorical(_parquet(tmp_path / "a.parquet", value=array))
-    assert found == CategoricalStatistics(counts, len(array) - sum(counts.values()))
-
-
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_csv_cells_are_taken_as_written(tmp_path: Path, delimiter: str, line_end: str) -> None:
-    rows = [
-        "value,other",
-        "001,1",
-        '"",2',
-        ",3",
-        '"a ""b"", c; d|e\tf",4',
-        '"two\nlines",5',
-        "NULL,6",
-        "1.0,7",
-        " x ,8",
-        "#9,9",
-    ]
-    # The delimiter inside the quoted cell stays as it is in every variant.
-    text = line_end.join(
-        row if row.startswith('"a') and delimiter == "," else delimiter.join(row.rsplit(",", 1))
-        for row in rows
-    )
+    cells = ["value", "001", '""', "", '"a ""b"", c; d|e\tf"', '"two\nlines"', "NULL", "1.0"]
+    cells += [" x ", "#9"]
+    others = ["other", *range(1, 10)]
+    rows = zip(cells, others, strict=True)
+    text = line_end.join(f"{cell}{delimiter}{other}" for cell, other in rows)
     found = scan_statistics(
         [_csv(tmp_path / "a.csv", text)], {"value": CATEGORICAL, "other": NUMERICAL}
     )
@@ -107,7 +77,8 @@ def test_column_names_of_any_characters_are_safe(tmp_path: Path) -> None:
     parquet = _parquet(tmp_path / "it's [1] $x ?.parquet", **{name: pa.array(["x", "y", "x"])})
     quoted = name.replace('"', '""')
     csv = _csv(tmp_path / "it's [1] $x ?.csv", f'"{quoted}",b\nx,1\ny,2\nx,3\n')
-    assert _categorical([parquet, csv], name).counts == {"x": 4, "y": 2}
+    found = scan_statistics([parquet, csv], {name: CATEGORICAL}).features[name]
+    assert found == CategoricalStatistics({"x": 4, "y": 2})
 
 
 @pytest.mark.parametrize(
@@ -216,6 +187,33 @@ def test_a_process_that_is_forked_from_one_that_has_scanned_scans_too(tmp_path: 
     assert _rows_of(path) == 2
 
 
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed", "of another version"])
+def test_a_stored_baseline_that_cannot_be_read_is_computed_again(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "baseline" / "1.statistics"
+    rows = _parquet(tmp_path / "a.parquet", v=["Zürich 😀", "a\nb"], n=[0.1, 0.1 + 0.2])
+    features = dict.fromkeys(("v", "n"))
+    expected = baseline_statistics(path, features, CsvFormat(), lambda: [rows])
+    assert baseline_statistics(path, features, CsvFormat(), list) == expected
+    whole = path.read_bytes()
+    later = gzip.decompress(whole).replace(b'"format_version":1', b'"format_version":2')
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(
+            {
+                "cut": whole[:-1],
+                # The checksum of gzip tells it from what was stored.
+                "changed": whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:],
+                "of another version": gzip.compress(later),
+            }[damage]
+        )
+    assert baseline_statistics(path, features, CsvFormat(), lambda: [rows]) == expected
+    assert load_statistics(path) == expected
+    assert path.read_bytes() == whole
+    assert list(path.parent.iterdir()) == [path]
+
+
 def _told(*arguments: object, **options: object) -> str:
     with pytest.raises(DatasetError) as caught:
         scan_statistics(*arguments, **options)  # ty: ignore[invalid-argument-type]
@@ -288,3 +286,119 @@ def test_sources_that_hold_nothing_are_told(tmp_path: Path) -> None:
     assert "no file matches" in _told([tmp_path / "*.csv"], {})
     for remote in ("gs://bucket/a.parquet", "https://example.org/a.csv", "bq://a.b.c"):
         assert f"{remote} is an address, not a path" in _told([remote], {})
+
+
+NUMBERS = ("amount", "balance", "constant", "whole")
+KINDS: dict[str, FeatureKind | None] = {"description": CATEGORICAL}
+KINDS |= dict.fromkeys(NUMBERS, NUMERICAL)
+DESCRIPTIONS = [
+    " ", "Migros Zürich", "migros zürich", "SBB CFF FFS", "Café «Plüsch» 😀", "東京",
+    'quo"te', "semi;colon", "com,ma", "two\nlines", "tab\t", "NULL", "nan", "001", "1",
+    "e\u0301", "é",
+]  # fmt: skip
+
+
+def dataset(seed: int, rows: int, drift: float) -> pa.Table:
+    random = np.random.default_rng(seed)
+    known = DESCRIPTIONS[seed % 3 :] + [f"merchant {index}" for index in range(seed, seed + 300)]
+    # Rounded numbers, so that many lie exactly on the edges of the buckets.
+    balance = np.round(random.uniform(-10, 10 + drift, rows), 1)
+    balance[:2] = (-10, 10)
+    balance[2:20:6], balance[3:20:6], balance[4:20:6] = np.nan, np.inf, -np.inf
+    columns = {
+        "description": random.choice(
+            np.array(known, dtype=object), rows, p=random.dirichlet(np.full(len(known), 0.3))
+        ),
+        "amount": random.gamma(2 + drift, 40, rows) * random.choice([-1, 1], rows, p=[0.9, 0.1]),
+        "balance": balance,
+        "constant": np.full(rows, 4.25),
+        "whole": random.integers(-(10**6), 10**6, rows) * (seed % 2 + 1),
+    }
+    full = ("balance", "constant")
+    return pa.table(
+        {
+            name: pa.array(column, mask=None if name in full else random.random(rows) < 0.07)
+            for name, column in columns.items()
+        }
+    )
+
+
+def write(table: pa.Table, path: Path) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=700)
+    else:
+        # Texts stand in quotes, and null is an empty cell.
+        pa_csv.write_csv(table, path)
+    return path
+
+
+def present(table: pa.Table, name: str) -> np.ndarray:
+    return np.array([cell for cell in table[name].to_pylist() if cell is not None])
+
+
+def expected_l_infinity(baseline: pa.Table, target: pa.Table, name: str) -> float:
+    shares = [
+        pd.Series(present(side, name), dtype=object).value_counts(normalize=True)
+        for side in (baseline, target)
+    ]
+    both = pd.concat(shares, axis=1).fillna(0.0)
+    return float(chebyshev(both.iloc[:, 0], both.iloc[:, 1]))
+
+
+def expected_divergence(baseline: pa.Table, target: pa.Table, name: str) -> float:
+    sides = [present(side, name).astype(np.float64) for side in (baseline, target)]
+    finite = [side[np.isfinite(side)] for side in sides]
+    if all(len(set(side)) == 1 for side in finite):
+        return float(finite[0][0] != finite[1][0])
+    edges = [np.histogram_bin_edges(side, bins=10) for side in finite]
+    grid = np.union1d(*edges)
+    rows = []
+    for side, values in enumerate(sides):
+        counts, _ = np.histogram(finite[side], bins=10)
+        spread = np.zeros(len(grid) - 1)
+        for place, (low, high) in enumerate(pairwise(grid)):
+            overlap = np.minimum(edges[side][1:], high) - np.maximum(edges[side][:-1], low)
+            spread[place] = (counts * overlap.clip(0) / np.diff(edges[side])).sum()
+        unmatched = np.zeros(4)
+        unmatched[[side, 2 + side]] = np.isnan(values).sum(), np.isinf(values).sum()
+        rows.append(np.concatenate([spread, unmatched]))
+    return float(jensenshannon(*rows, base=2) ** 2)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize(
+    ("seeds", "rows", "drift"), [((2, 3), (3000, 40), 0.0), ((4, 6), (2000, 1500), 2.0)]
+)
+def test_distances_are_those_of_an_independent_computation(
+    tmp_path: Path, suffix: str, seeds: tuple[int, int], rows: tuple[int, int], drift: float
+) -> None:
+    tables = [dataset(seeds[0], rows[0], 0.0), dataset(seeds[1], rows[1], drift)]
+    baseline, target = (
+        scan_statistics([write(table, tmp_path / f"{place}.{suffix}")], KINDS)
+        for place, table in enumerate(tables)
+    )
+    assert (baseline.rows, target.rows) == rows
+    for name, kind in KINDS.items():
+        expect = expected_l_infinity if kind is FeatureKind.CATEGORICAL else expected_divergence
+        found = compare_features(baseline, target, {name: 1.0})[0].distance or 0.0
+        assert found == pytest.approx(expect(*tables, name), abs=1e-9), name
+        if drift and name in ("description", "amount"):
+            assert found > 0.01, name
+
+
+def test_values_on_edges_fall_into_the_buckets_of_numpy(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    columns = {}
+    for seed in range(10):
+        low, high = np.sort(random.normal(0, 10.0 ** random.integers(-3, 6), 2))
+        edges = np.linspace(low, high, 11)
+        neighbours = [np.nextafter(edges, low), np.nextafter(edges, high)]
+        values = np.concatenate([edges, *neighbours, random.uniform(low, high, 50)])
+        columns[str(seed)] = values.clip(low, high)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    found = scan_statistics([tmp_path / "a.parquet"], dict.fromkeys(columns)).features
+    for name, values in columns.items():
+        counts, edges = np.histogram(values, bins=10)
+        statistics = found[name]
+        assert isinstance(statistics, NumericalStatistics)
+        assert (statistics.edges, statistics.counts) == (tuple(edges), tuple(counts))

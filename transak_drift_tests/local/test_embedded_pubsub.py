@@ -12,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,6 @@ def wait_for_end(directory: Path) -> None:
         return
 
 
-def later_clock() -> int:
-    """Return the time an hour ahead: every lease has ended."""
-    return system_clock() + 3600 * MICROSECONDS
-
-
 def test_processes_at_once_start_one_server_which_ends_with_the_last_of_them(
     tmp_path: Path,
 ) -> None:
@@ -79,41 +75,36 @@ def test_processes_at_once_start_one_server_which_ends_with_the_last_of_them(
 def test_a_killed_server_comes_back_at_its_address_and_has_kept_what_it_answered(
     tmp_path: Path,
 ) -> None:
-    published: set[str] = set()
-    sent: set[str] = set()
-    acknowledged: set[str] = set()
+    with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as server:
+        # The same client all the time, connected before the first crash.
+        pubsub = Workspace(server.endpoint)
+        topic, subscription = pubsub.create_pair(ack_deadline_seconds=600)
+    published, sent, acknowledged = (set[str]() for _ in range(3))
 
-    def work(pubsub: Workspace, topic: str, subscription: str, busy: threading.Event) -> None:
-        done = 0
+    def work(busy: threading.Event) -> None:
         with suppress(GoogleAPICallError):
-            while True:
+            for done in count(1):
                 published.update(pubsub.publish(topic, b"1", b"2", b"3"))
                 received = pubsub.pull(subscription, max_messages=1)
                 sent.add(received[0].message.message_id)
                 pubsub.acknowledge(subscription, received)
                 acknowledged.add(received[0].message.message_id)
-                done += 1
                 if done == 30:
                     busy.set()
 
-    topic, subscription, endpoints = "", "", set()
-    with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as server:
-        # The same client all the time, connected before the first crash.
-        pubsub = Workspace(server.endpoint)
-        topic, subscription = pubsub.create_pair(ack_deadline_seconds=600)
     with pubsub:
         for _ in range(2):
             with ensure_embedded_pubsub(tmp_path, grace_seconds=_GRACE_SECONDS) as server:
-                endpoints.add(server.endpoint)
+                assert server.endpoint == pubsub.endpoint
                 busy = threading.Event()
                 with ThreadPoolExecutor(1) as executor:
-                    working = executor.submit(work, pubsub, topic, subscription, busy)
+                    working = executor.submit(work, busy)
                     assert busy.wait(30)
                     os.kill(server.process_id, signal.SIGKILL)
                     working.result()
                 wait_for_end(tmp_path)
-    assert endpoints == {pubsub.endpoint}
-    storage = Storage(tmp_path / "pubsub.sqlite3", later_clock)
+    # An hour ahead, where every lease has ended.
+    storage = Storage(tmp_path / "pubsub.sqlite3", lambda: system_clock() + 3600 * MICROSECONDS)
     found = storage.lease(subscription, 10_000, 10**9).received_messages
     storage.connection.close()
     remaining = {entry.message.message_id for entry in found}

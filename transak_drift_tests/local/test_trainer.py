@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import f1_score, log_loss
 
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.model_registry import ModelVersion
@@ -208,17 +207,7 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     assert training.registry.versions() == []
 
 
-def test_scores_agree_with_scikit_learns_own() -> None:
-    random = np.random.default_rng(7)
-    known = ["a", "b", "c", "d"]
-    labels = np.array(random.choice(known, 500), dtype=object)
-    probabilities = random.dirichlet([0.4] * 4, 500)
-    scores = evaluate_probabilities(labels, probabilities, known)
-    predicted = np.array(known)[probabilities.argmax(axis=1)]
-    assert scores.accuracy == pytest.approx(np.mean(predicted == labels), abs=1e-12)
-    assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
-    assert scores.log_loss == pytest.approx(log_loss(labels, probabilities, labels=known), abs=1e-9)
-    # A label that the model does not know counts as wrong.
+def test_a_label_that_the_model_does_not_know_counts_as_wrong() -> None:
     labels = np.array(["a", "a", "new", "new"], dtype=object)
     scores = evaluate_probabilities(labels, np.array([[1.0, 0.0]] * 4), ["a", "b"])
     assert scores.accuracy == 0.5
@@ -226,23 +215,13 @@ def test_scores_agree_with_scikit_learns_own() -> None:
     assert scores.log_loss == pytest.approx(-np.log(np.finfo(np.float64).eps) / 2)
 
 
-def shuffled(source: Path, destination: Path) -> Path:
-    table = pq.read_table(source)
-    labels = table.column("category").to_pylist()
-    turned = pa.array(labels[ROWS // 2 :] + labels[: ROWS // 2])
-    index = table.column_names.index("category")
-    pq.write_table(table.set_column(index, "category", turned), destination)
-    return destination
-
-
 def test_a_worse_challenger_is_kept_but_not_promoted(trainings: Trainings, tmp_path: Path) -> None:
     training = local_training(tmp_path)
     shutil.copytree(trainings.training.registry.directory, training.state.registry)
     (training.state.registry / "2.json").unlink()
-    # Older days with labels that mean nothing spoil the challenger; the newest one is sound.
-    *older, newest = trainings.quiet.items()
-    spoilt = {day: shuffled(file, tmp_path / f"{day}.parquet") for day, file in older}
-    version, _ = training.train_version(spoilt | dict([newest]), "monitor/2", "f03")
+    # The champion has learned from this day too, and from three others.
+    day, file = max(trainings.quiet.items())
+    version, _ = training.train_version({day: file}, "monitor/2", "f03")
     assert version.champion_metrics is not None
     assert version.metrics.macro_f1 < version.champion_metrics.macro_f1
     assert not version.promoted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -20,6 +19,7 @@ from transak_drift.local.transaction_generator import (
     catalogue,
     generate_day,
 )
+from transak_drift_tests.drift.datasets import categorical, distance
 
 DAY = date(2026, 3, 4)
 WEDNESDAY = date(2026, 3, 11)
@@ -32,15 +32,9 @@ def fingerprint(day: date, generator: GeneratorSettings) -> str:
     return hashlib.sha256(repr(generate_day(day, generator).to_pylist()).encode()).hexdigest()
 
 
-def shares(values: Iterable[str]) -> dict[str, float]:
-    counts = Counter(values)
-    total = sum(counts.values())
-    return {value: count / total for value, count in counts.items()}
-
-
-def distance(baseline: pa.Table, target: pa.Table, column: str) -> float:
-    first, second = (shares(table.column(column).to_pylist()) for table in (baseline, target))
-    return max(abs(first.get(v, 0.0) - second.get(v, 0.0)) for v in first.keys() | second.keys())
+def column_distance(baseline: pa.Table, target: pa.Table, column: str) -> float:
+    sides = [categorical(table.column(column).to_pylist()) for table in (baseline, target)]
+    return distance(*sides)
 
 
 def test_rows_depend_on_seed_and_day_alone() -> None:
@@ -80,7 +74,7 @@ def test_no_ordinary_day_comes_near_the_threshold() -> None:
     tables = [generate_day(first + timedelta(days=n), generator) for n in range(28 + 50)]
     for column in ("description", "type"):
         found = [
-            distance(pa.concat_tables(tables[n - 28 : n]), tables[n], column)
+            column_distance(pa.concat_tables(tables[n - 28 : n]), tables[n], column)
             for n in range(28, len(tables), 3)
         ]
         assert 0.0 < max(found) < 0.2, column
@@ -90,7 +84,8 @@ def test_weekends_month_ends_and_december_differ_as_in_life() -> None:
     @cache
     def of_day(day: date) -> dict[str, float]:
         table = generate_day(day, GeneratorSettings(seed=2, rows_per_day=3000))
-        return shares(table.column("category").to_pylist())
+        counts = Counter(table.column("category").to_pylist())
+        return {name: count / counts.total() for name, count in counts.items()}
 
     def ratio(day: date, category: str) -> float:
         return of_day(day)[category] / of_day(WEDNESDAY)[category]
@@ -108,10 +103,10 @@ def test_injected_drift_exceeds_the_threshold_and_leaves_the_other_rows_as_they_
     drifting = replace(quiet, drift_from=DAY, drift_share=share)
     before, today, tomorrow = (generate_day(DAY + timedelta(days=n), drifting) for n in (-1, 0, 1))
     for column, expected in (("type", share), ("description", share * SCHEME["collective_share"])):
-        found = distance(before, today, column)
+        found = column_distance(before, today, column)
         assert found == pytest.approx(expected, abs=0.04)
         assert found > THRESHOLD
-        assert distance(tomorrow, today, column) < 0.1
+        assert column_distance(tomorrow, today, column) < 0.1
     rows = zip(generate_day(DAY, quiet).to_pylist(), today.to_pylist(), strict=True)
     assert all(now == usual for usual, now in rows if now["type"] != SCHEME["booking_type"])
 
