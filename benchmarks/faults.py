@@ -24,7 +24,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from benchmarks.machine import describe_machine
 from benchmarks.report import Target, finish, show_table
 from transak_drift_tests.faults.broken_loop import BrokenLoop
-from transak_drift_tests.faults.random_schedule import run_schedule
+from transak_drift_tests.faults.fault_injection import run_schedule
 from transak_drift_tests.trigger.test_trigger_invariant import TriggerMachine
 
 _SCHEDULES_A_LOOP = 20
@@ -111,7 +111,7 @@ def _run_real(seconds: float, seed: int) -> dict[str, Any]:
             for _ in range(_SCHEDULES_A_LOOP):
                 if time.monotonic() - started >= seconds:
                     break
-                faults += run_schedule(loop, f"schedule-{schedules}", random)
+                faults += run_schedule(loop, random)
                 schedules += 1
             messages += len(loop.published)
     del faults["none"]

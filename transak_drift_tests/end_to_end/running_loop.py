@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -43,15 +42,6 @@ INTERVAL_VARIABLE = "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS"
 Found = TypeVar("Found")
 
 
-class CrashPoint(StrEnum):
-    """Points of a tick that Dagster marks itself, for its own crash tests."""
-
-    TICK_HELD = "TICK_HELD"
-    RUN_IDS_RESERVED = "RUN_IDS_RESERVED"
-    RUN_CREATED = "RUN_CREATED"
-    RUN_LAUNCHED = "RUN_LAUNCHED"
-
-
 class DagsterProcesses:
     """A code server and a daemon, as `transak-drift dev` starts them."""
 
@@ -76,7 +66,7 @@ class DagsterProcesses:
         self._code_server = self.run(self._run_code_server, *arguments)
         self.wait_for("a code server", self._socket.exists)
 
-    def start_daemon(self, crash_point: CrashPoint | None = None, run_key: str = "") -> None:
+    def start_daemon(self, crash_point: str = "", run_key: str = "") -> None:
         """Start the daemon, which may be one that kills itself; see `_kill_at`."""
         if self._code_server is None:
             self.start_code_server()
@@ -112,12 +102,12 @@ class DagsterProcesses:
         raise AssertionError(f"{what} did not happen in {LIMIT}; Dagster's log ends:\n{log}")
 
 
-def _run_daemon(workspace: Path, crash_point: CrashPoint | None, run_key: str) -> None:
+def _run_daemon(workspace: Path, crash_point: str, run_key: str) -> None:
     from dagster._daemon.cli import cli
 
     if os.environ.get(INTERVAL_VARIABLE) == "1":
         _hurry()
-    if crash_point is not None:
+    if crash_point:
         _kill_at(crash_point, run_key)
     cli(["run", "--workspace", str(workspace)], prog_name="dagster-daemon")
 
@@ -131,8 +121,11 @@ def _hurry() -> None:
     setattr(daemon.IntervalDaemon, "interval_seconds", interval)  # noqa: B010
 
 
-def _kill_at(point: CrashPoint, run_key: str) -> None:
-    """Make this daemon kill itself at a point, once a tick has requested a run key."""
+def _kill_at(point: str, run_key: str) -> None:
+    """Make this daemon kill itself once a tick has requested a run key.
+
+    The points are those that Dagster marks for its own crash tests.
+    """
     from dagster._daemon import sensor
 
     requested: set[str] = set()
@@ -143,7 +136,7 @@ def _kill_at(point: CrashPoint, run_key: str) -> None:
         return original(self, run_requests, *args, **kwargs)
 
     def crash(debug_crash_flags: Mapping[str, int | Exception] | None, key: str) -> None:
-        if key == point and (run_key in requested or point == CrashPoint.TICK_HELD):
+        if key == point and (run_key in requested or point == "TICK_HELD"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sensor.SensorLaunchContext.set_run_requests = remember
@@ -209,7 +202,6 @@ class RunningLoop:
         return store_job(self.home, config or self.config, job_id, found, end=today)
 
     def event_key(self, job_id: str) -> str:
-        """Return the key of the drift event of a monitoring job."""
         return f"{self.config.model_monitor_id}/{job_id}"
 
     def trainings(self, job_id: str | None = None) -> list[dg.DagsterRun]:
@@ -248,7 +240,6 @@ class RunningLoop:
         )
 
     def unacknowledged(self) -> int:
-        """Count the messages of the trigger subscription that nobody has acknowledged."""
         return count_unacknowledged(self.home / "pubsub", self.queue.subscription)
 
 

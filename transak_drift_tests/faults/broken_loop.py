@@ -18,7 +18,6 @@ from google.pubsub_v1 import types
 from transak_drift.cli.dagster_home import make_dagster_home
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs.drift_event_log import read_records
-from transak_drift.defs.drift_message_sensor import TickBounds
 from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, RETRAIN_JOB, ModelNames
 from transak_drift.platform import TemporaryPlatformError
 from transak_drift.pubsub.connection import connect
@@ -33,15 +32,12 @@ from transak_drift_tests.faults.sensor_process import (
     Evaluated,
     SensorFailedError,
     SensorProcess,
-    Surroundings,
 )
 from transak_drift_tests.trigger.drift_messages import MONITOR, drift_event, message_body, store_job
 
 NAMES = ModelNames()
 
 LONGER_THAN_A_LEASE = ACK_DEADLINE_SECONDS + 10.0
-# The embedded server answers an empty pull after half of so short a wait.
-WAIT_SECONDS = 0.3
 MAX_SETTLING_TICKS = 12
 POLICY = {"maximum_trainings_in_flight": 1_000, "minimum_anomalous_features": 2}
 
@@ -98,15 +94,8 @@ class BrokenLoop:
         self.server = PubSubServerProcess(directory / "pubsub")
         self.queue = TriggerQueue(connect(self.server.endpoint), self._config)
         self.queue.ensure_exists()
-        self._sensor = SensorProcess(
-            Surroundings(
-                str(self.dagster_home),
-                text,
-                self.server.endpoint,
-                str(self._home),
-                TickBounds(messages=5_000, wait_seconds=WAIT_SECONDS),
-            )
-        )
+        endpoint = self.server.endpoint
+        self._sensor = SensorProcess(text, self.dagster_home, self._home, endpoint)
         self.cursor: str | None = None
         self.clock_seconds = 0.0
         # The event log, read apart from the sensor and its cursor.
@@ -126,20 +115,24 @@ class BrokenLoop:
 
     # What happens.
 
-    def publish(self, kind: Kind, job: str, copies: int = 1) -> None:
-        """Publish messages."""
+    def publish(self, kind: Kind, job: str, copies: int = 1) -> set[str]:
+        """Publish messages, and return their ids."""
         if kind in FOUND:
             store_job(self._home, self._config, job, FOUND[kind])
         monitor = "churn-monitor" if kind == Kind.FOREIGN else MONITOR
         body = message_body(drift_event(job, CLAIMED, monitor=monitor))
         body = body[:-1] if kind == Kind.NOT_JSON else body
-        for message_id in self.queue.publish_many([body] * copies):
-            self.published[message_id] = (kind, job)
+        published = self.queue.publish_many([body] * copies)
+        self.published |= dict.fromkeys(published, (kind, job))
+        return set(published)
 
-    def publish_one_of_each(self, name: str) -> None:
+    def publish_one_of_each(self) -> set[str]:
         """Publish two copies of an event that trains and one message of each other kind."""
+        name, published = f"mixed-{len(self.published)}", set[str]()
         for kind in Kind:
-            self.publish(kind, f"{name}-{kind.replace('_', '-')}", 2 if kind == Kind.TRAINS else 1)
+            job = f"{name}-{kind.replace('_', '-')}"
+            published |= self.publish(kind, job, copies=2 if kind == Kind.TRAINS else 1)
+        return published
 
     def add_seconds(self, seconds: float = LONGER_THAN_A_LEASE) -> None:
         """Set the server's clock forward, by default until all leases have ended, or backward."""
@@ -210,9 +203,7 @@ class BrokenLoop:
         assert dead <= {i for i, (kind, _) in self.published.items() if kind in BAD}
         for key, trainings in runs.items():
             assert len(trainings) == 1, f"{key} was trained {len(trainings)} times"
-        assert set(runs) <= {
-            self.key(job) for kind, job in self.published.values() if kind == Kind.TRAINS
-        }
+        assert runs.keys() <= self._keys(Kind.TRAINS)
         for key in self._inbox.answered:
             (run,) = runs[key]
             assert run.status != dg.DagsterRunStatus.NOT_STARTED
@@ -231,12 +222,9 @@ class BrokenLoop:
         """Check what holds in the end: every message is acknowledged, every event is answered."""
         assert self.unacknowledged() == set()
         self.check()
-        held = {self.key(job) for kind, job in self.published.values() if kind == Kind.HELD}
-        assert {key: item.kind for key, item in self._inbox.open.items()} == dict.fromkeys(
-            held, OutcomeKind.HELD
-        )
-        trains = {self.key(job) for kind, job in self.published.values() if kind == Kind.TRAINS}
-        assert set(self.runs()) == trains
+        assert {item.kind for item in self._inbox.open.values()} <= {OutcomeKind.HELD}
+        assert self._inbox.open.keys() == self._keys(Kind.HELD)
+        assert self.runs().keys() == self._keys(Kind.TRAINS)
         # The cursor is no more than the sum of the log.
         [inbox] = read_cursor(self.cursor).values()
         place = {"read_until"}
@@ -259,12 +247,10 @@ class BrokenLoop:
         return any(item.kind != OutcomeKind.HELD for item in self._inbox.open.values())
 
     def key(self, job: str) -> str:
-        """Return the key of the drift event of a monitoring job."""
         return f"{MONITOR}/{job}"
 
-    def published_as(self, name: str) -> set[str]:
-        """Return the ids of the messages whose monitoring job begins with a name."""
-        return {i for i, (_, job) in self.published.items() if job.startswith(name)}
+    def _keys(self, kind: Kind) -> set[str]:
+        return {self.key(job) for published, job in self.published.values() if published == kind}
 
     def runs(self) -> dict[str, list[dg.DagsterRun]]:
         """Return the training runs by drift event."""

@@ -1,13 +1,24 @@
-"""Faults of what surrounds the sensor, each injected at a boundary of a tick and ended after it."""
+"""Faults of what surrounds the sensor, each injected at a boundary of a tick and ended after it.
+
+Random schedules of messages, ticks and faults each end in peace.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from random import Random
 
-from transak_drift_tests.faults.broken_loop import BrokenLoop
-from transak_drift_tests.faults.sensor_process import At
+from transak_drift_tests.faults.broken_loop import (
+    BAD,
+    LONGER_THAN_A_LEASE,
+    BrokenLoop,
+    Kind,
+    platform_is_silent,
+)
+from transak_drift_tests.faults.sensor_process import SensorFailedError
 
 End = Callable[[], object]
 Fault = Callable[[BrokenLoop], End]
@@ -19,9 +30,7 @@ def nothing() -> None:
 
 
 def kill_server(loop: BrokenLoop) -> End:
-    process_id = loop.server.process_id
     loop.server.restart()
-    assert loop.server.process_id != process_id
     return nothing
 
 
@@ -42,8 +51,8 @@ def lose_acknowledgements(loop: BrokenLoop) -> End:
 
 def fill_disk_of_server(loop: BrokenLoop) -> End:
     """Leave no room for leases, which must be stored before they are answered."""
-    loop.server.fill_disk()
-    return loop.server.empty_disk
+    loop.server.limit_files(4_096)
+    return loop.server.limit_files
 
 
 def end_leases(loop: BrokenLoop) -> End:
@@ -92,17 +101,70 @@ def tick_with(loop: BrokenLoop, fault: Fault, is_due: Callable[[str], bool]) -> 
     return ended if ends else None
 
 
-def at_number(number: int) -> Callable[[str], bool]:
-    """Be due at the boundary of a number."""
-    passed: list[str] = []
+# A tick has about so many boundaries; a fault beyond the last one lets the tick end.
+_BOUNDARIES = 30
+_STEPS = 6
+_INJECTED = {
+    "server killed": kill_server,
+    "leases end": end_leases,
+    "acknowledgements lost": lose_acknowledgements,
+}
+_FAULTS = (
+    *("sensor killed", "sensor killed", "daemon dies", "launch fails", "platform silent"),
+    *("cursor reset", *_INJECTED),
+)
+
+
+def run_schedule(loop: BrokenLoop, random: Random) -> Counter[str]:
+    """Publish, tick and break things in random order, and check the invariant after each step.
+
+    The loop is settled before and after. Returns how often each fault struck.
+    """
+    faults: Counter[str] = Counter()
+    name = f"schedule-{len(loop.published)}"
+    jobs = [f"{name}-{number}" for number in range(3)]
+    kinds = dict(zip(jobs, random.choices([Kind.TRAINS, Kind.LIES], [4, 1], k=3), strict=True))
+    for step in range(_STEPS):
+        for job in random.sample(jobs, random.randint(0, 2)):
+            loop.publish(kinds[job], job, copies=random.randint(1, 3))
+        if random.random() < 0.5:
+            loop.publish(random.choice(BAD), f"{name}-bad-{step}")
+        fault = random.choice(_FAULTS)
+        faults[fault if _tick_badly(loop, fault, random) else "none"] += 1
+        loop.check()
+        if random.random() < 0.5:
+            loop.add_seconds(random.choice([-3_600.0, 1.0, 61.0, LONGER_THAN_A_LEASE]))
+            faults["clock set"] += 1
+    # Clocks that were set back have come right again.
+    loop.add_seconds(_STEPS * 3_600.0)
+    loop.settle()
+    return faults
+
+
+def _tick_badly(loop: BrokenLoop, fault: str, random: Random) -> bool:
+    """Tick once with a fault; returns whether it struck."""
+    boundaries = iter(range(random.randrange(_BOUNDARIES)))
 
     def is_due(boundary: str) -> bool:
-        passed.append(boundary)
-        return len(passed) == number
+        return next(boundaries, None) is None
 
-    return is_due
-
-
-def kill_sensor_at(is_due: Callable[[str], bool]) -> At:
-    """Kill the sensor's process at the first boundary where that is due."""
-    return lambda boundary: not is_due(boundary)
+    match fault:
+        case "sensor killed":
+            return not loop.tick(lambda boundary: not is_due(boundary))
+        case "daemon dies" | "launch fails":
+            try:
+                evaluated = loop.evaluate()
+            except SensorFailedError:
+                return True
+            assert evaluated is not None
+            if fault == "daemon dies":
+                return not loop.commit(evaluated, random.randint(0, 4))
+            return loop.commit(evaluated, launches_fail=True) and bool(evaluated.requests)
+        case "platform silent":
+            loop.tick(platform_is_silent)
+        case "cursor reset":
+            loop.cursor = None
+            loop.tick()
+        case _:
+            return tick_with(loop, _INJECTED[fault], is_due) is not None
+    return True

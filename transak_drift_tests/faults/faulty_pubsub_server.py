@@ -29,10 +29,6 @@ class Controls(ctypes.Structure):
         loses_acknowledgements: answers them, and forgets them.
     """
 
-    seconds_added: float
-    dies_when_leased: bool
-    dies_when_acknowledged: bool
-    loses_acknowledgements: bool
     _fields_ = (
         ("seconds_added", ctypes.c_double),
         ("dies_when_leased", ctypes.c_bool),
@@ -116,25 +112,11 @@ class PubSubServerProcess:
         thread.start()
         return thread
 
-    def freeze(self) -> None:
-        """Stop the server where it is, as a machine that hangs."""
-        os.kill(self.process_id, signal.SIGSTOP)
+    def send(self, what: signal.Signals) -> None:
+        """Send a signal to the server's process."""
+        os.kill(self._process.pid, what)
 
-    def thaw(self) -> None:
-        os.kill(self.process_id, signal.SIGCONT)
-
-    def fill_disk(self) -> None:
-        """Let no file of the server grow: it finds its disk full."""
-        self._limit_files(min(self.data_file.stat().st_size, 4_096))
-
-    def empty_disk(self) -> None:
-        """Give the server's disk room again."""
-        self._limit_files(resource.RLIM_INFINITY)
-
-    def _limit_files(self, size: int) -> None:
+    def limit_files(self, size: int = resource.RLIM_INFINITY) -> None:
+        """Let no file of the server grow further, so that it finds its disk full."""
         limits = (size, resource.RLIM_INFINITY)
-        resource.prlimit(self.process_id, resource.RLIMIT_FSIZE, limits)
-
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, limits)

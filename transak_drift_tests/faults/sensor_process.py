@@ -11,9 +11,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -25,10 +25,7 @@ from transak_drift.config.monitoring_config import parse_config
 from transak_drift.defs import drift_event_log
 from transak_drift.defs import drift_message_sensor as sensor_module
 from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
-from transak_drift.defs.local_resources import (
-    LocalPlatformResource,
-    LocalTriggerQueueResource,
-)
+from transak_drift.defs.local_resources import LocalPlatformResource, LocalTriggerQueueResource
 from transak_drift.defs.platform_resource import EMULATOR_VARIABLE
 from transak_drift.defs.training import retrain_job
 from transak_drift.local.platform import LocalPlatform
@@ -50,21 +47,11 @@ CALLS: tuple[tuple[type, str], ...] = (
 )
 # Storage that is locked is given up after so long, in place of Dagster's half minute.
 STORAGE_PATIENCE_SECONDS = 0.2
-_INTERVAL_SECONDS = 60
+# The embedded server answers an empty pull after half of so short a wait.
+_BOUNDS = TickBounds(messages=5_000, wait_seconds=0.3)
 
 At = Callable[[str], bool | Exception]
 """Told a boundary: whether to go on, or else be killed there; or what the call raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every evaluation of a sensor shares."""
-
-    dagster_home: str
-    config: str
-    endpoint: str
-    state_directory: str
-    bounds: TickBounds
 
 
 class Evaluated(NamedTuple):
@@ -81,13 +68,13 @@ class SensorFailedError(Exception):
 class SensorProcess:
     """The process that evaluates the sensor, tick after tick; another one once it was killed."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
+    def __init__(self, config: str, dagster_home: Path, state: Path, endpoint: str) -> None:
+        self._surroundings = (config, str(dagster_home), str(state), endpoint)
         self._start()
 
     def _start(self) -> None:
         self._connection, theirs = forked.Pipe()
-        self._process = forked.Process(target=_serve, args=(self._surroundings, theirs))
+        self._process = forked.Process(target=_serve, args=(theirs, *self._surroundings))
         self._process.daemon = True
         self._process.start()
         theirs.close()
@@ -115,7 +102,7 @@ class SensorProcess:
         self._connection.close()
 
 
-def _serve(surroundings: Surroundings, parent: Connection) -> None:
+def _serve(parent: Connection, text: str, dagster_home: str, state: str, endpoint: str) -> None:
     turn = threading.Lock()
 
     def boundary(name: str) -> None:
@@ -133,35 +120,26 @@ def _serve(surroundings: Surroundings, parent: Connection) -> None:
     vars(sensor_module)["datetime"] = _SetDatetime
     # What was written in so many seconds before, each tick reads again.
     vars(drift_event_log)["_COMMIT_SECONDS"] = 1.0
-    os.environ[EMULATOR_VARIABLE] = surroundings.endpoint
-    with dg.DagsterInstance.from_config(surroundings.dagster_home) as instance:
+    os.environ[EMULATOR_VARIABLE] = endpoint
+    config = parse_config(text, "test")
+    sensor = build_drift_message_sensor([config], [retrain_job(config)], 60, _BOUNDS)
+    queue = LocalTriggerQueueResource(state_directory="unused")
+    platform = LocalPlatformResource(
+        trigger_queue=queue, state_directory=state, seed=7, rows_per_day=100
+    )
+    resources = {"trigger_queue": queue, "platform": platform}
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
         while True:
             cursor, clock_seconds = parent.recv()
             _SetDatetime.added = timedelta(seconds=clock_seconds)
             try:
-                result: Any = _evaluate(surroundings, instance, cursor)
+                with dg.build_sensor_context(instance, cursor, resources=resources) as context:
+                    result: Any = sensor(context)
                 boundary("before return")
                 requests = tuple((item.run_key, dict(item.tags)) for item in result.run_requests)
                 parent.send(("returned", Evaluated(requests, result.cursor)))
             except Exception as error:
                 parent.send(("failed", f"{type(error).__name__}: {error}"))
-
-
-def _evaluate(
-    surroundings: Surroundings, instance: dg.DagsterInstance, cursor: str | None
-) -> object:
-    queue = LocalTriggerQueueResource(state_directory="unused")
-    home = surroundings.state_directory
-    platform = LocalPlatformResource(
-        trigger_queue=queue, state_directory=home, seed=7, rows_per_day=100
-    )
-    config = parse_config(surroundings.config, "test")
-    sensor = build_drift_message_sensor(
-        [config], [retrain_job(config)], _INTERVAL_SECONDS, surroundings.bounds
-    )
-    resources = {"trigger_queue": queue, "platform": platform}
-    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
-        return sensor(context)
 
 
 def _mark(owner: type, name: str, boundary: Callable[[str], None]) -> None:

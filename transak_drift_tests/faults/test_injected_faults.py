@@ -6,6 +6,7 @@ either is right, and the invariant holds after both.
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 from random import Random
 
@@ -21,10 +22,10 @@ from transak_drift_tests.faults.fault_injection import (
     kill_server_as_it_leases,
     lock_storage,
     lose_acknowledgements,
+    run_schedule,
     set_server_clock,
     tick_with,
 )
-from transak_drift_tests.faults.random_schedule import run_schedule
 
 DAY = 86_400.0
 EVENT_LOG, RUNS = (partial(lock_storage, file=file) for file in ("runs/index.db", "runs.db"))
@@ -37,39 +38,32 @@ NOTHING_IS_ACKNOWLEDGED = (
 
 
 @pytest.mark.parametrize(
-    ("number", "fault", "call"),
+    ("fault", "call"),
     [
-        (number, *case)
-        for number, case in enumerate(
-            (
-                (kill_server, "get_subscription"),
-                (kill_server, "pull"),
-                (kill_server, "publish"),
-                (kill_server, "acknowledge"),
-                (kill_server_as_it_leases, "pull"),
-                (kill_server_as_it_acknowledges, "acknowledge"),
-                (lose_acknowledgements, "acknowledge"),
-                (fill_disk_of_server, "pull"),
-                (end_leases, "read_monitoring_job"),
-                (end_leases, "publish"),
-                (end_leases, "report_runless_asset_event"),
-                (end_leases, "acknowledge"),
-                (partial(set_server_clock, seconds=-DAY), "pull"),
-                (partial(set_server_clock, seconds=-30.0), "acknowledge"),
-                (EVENT_LOG, "fetch_observations"),
-                (RUNS, "get_run_records"),
-            )
-        )
+        (kill_server, "get_subscription"),
+        (kill_server, "pull"),
+        (kill_server, "publish"),
+        (kill_server, "acknowledge"),
+        (kill_server_as_it_leases, "pull"),
+        (kill_server_as_it_acknowledges, "acknowledge"),
+        (lose_acknowledgements, "acknowledge"),
+        (fill_disk_of_server, "pull"),
+        (end_leases, "read_monitoring_job"),
+        (end_leases, "publish"),
+        (end_leases, "report_runless_asset_event"),
+        (end_leases, "acknowledge"),
+        (partial(set_server_clock, seconds=-DAY), "pull"),
+        (partial(set_server_clock, seconds=-30.0), "acknowledge"),
+        (EVENT_LOG, "fetch_observations"),
+        (RUNS, "get_run_records"),
     ],
 )
-def test_a_fault_before_a_call_loses_nothing(
-    loop: BrokenLoop, number: int, fault: Fault, call: str
-) -> None:
-    loop.publish_one_of_each(f"fault-{number}")
+def test_a_fault_before_a_call_loses_nothing(loop: BrokenLoop, fault: Fault, call: str) -> None:
+    published = loop.publish_one_of_each()
     ended = tick_with(loop, fault, lambda boundary: boundary == f"before {call}")
     assert ended is not None, f"the tick came to no {call}"
     if fault in NOTHING_IS_ACKNOWLEDGED:
-        assert loop.unacknowledged() == loop.published_as(f"fault-{number}-")
+        assert loop.unacknowledged() == published
     if fault in (EVENT_LOG, RUNS):
         assert not ended
     loop.check()
@@ -78,23 +72,23 @@ def test_a_fault_before_a_call_loses_nothing(
 
 def test_the_server_hangs_while_a_tick_pulls(loop: BrokenLoop) -> None:
     # As a machine that is suspended: the connection stays, the answer does not come.
-    loop.publish(Kind.TRAINS, "hangs")
-    steps = {"before pull": loop.server.freeze, "after pull": loop.server.thaw}
+    published = loop.publish(Kind.TRAINS, "hangs")
+    steps = {"before pull": signal.SIGSTOP, "after pull": signal.SIGCONT}
 
     def at(boundary: str) -> bool:
         if step := steps.pop(boundary, None):
-            step()
+            loop.server.send(step)
         return True
 
     loop.tick(at)
     loop.check()
-    assert loop.unacknowledged() == loop.published_as("hangs")
+    assert loop.unacknowledged() == published
     loop.settle()
 
 
 @pytest.mark.parametrize("days", [-100, 400])
 def test_the_sensors_clock_jumps(loop: BrokenLoop, days: int) -> None:
-    loop.publish_one_of_each(f"jump{days}")
+    loop.publish_one_of_each()
     loop.clock_seconds = days * DAY
     assert loop.tick()
     loop.check()
@@ -105,7 +99,7 @@ def test_the_sensors_clock_jumps(loop: BrokenLoop, days: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_invariant_holds_in_a_random_schedule(loop: BrokenLoop, seed: int) -> None:
     # `benchmarks.faults` runs many more.
-    faults = run_schedule(loop, f"schedule-{seed}", Random(seed))
+    faults = run_schedule(loop, Random(seed))
     assert faults.total() - faults["none"] >= 3
 
 

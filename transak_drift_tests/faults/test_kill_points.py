@@ -20,7 +20,7 @@ def test_the_sensor_is_killed_at_every_boundary_of_a_tick(loop: BrokenLoop) -> N
         loop.publish(Kind.TRAINS, f"waits-{number}")
         loop.publish(Kind.NO_JOB, f"waits-for-nothing-{number}")
         assert loop.tick(platform_is_silent)
-        loop.publish_one_of_each(f"kill-{number}")
+        loop.publish_one_of_each()
         written = Counter[str]()
 
         def at(boundary: str, written: Counter[str] = written) -> bool:
@@ -60,24 +60,22 @@ def test_the_daemon_dies_before_every_write_of_a_tick(loop: BrokenLoop) -> None:
 
 def test_a_launch_that_fails_is_asked_for_again(loop: BrokenLoop) -> None:
     # The daemon stores the cursor all the same: the run is there, and nobody works on it.
-    loop.publish_one_of_each("unlaunched")
+    loop.publish(Kind.TRAINS, "unlaunched")
     for _ in range(2):
         evaluated = loop.evaluate()
         assert evaluated is not None
-        assert [key for key, _ in evaluated.requests] == [loop.key("unlaunched-trains")]
+        assert [key for key, _ in evaluated.requests] == [loop.key("unlaunched")]
         assert loop.commit(evaluated, launches_fail=True)
         loop.check()
     loop.settle()
 
 
 def test_a_reset_cursor_is_read_again_from_the_event_log(loop: BrokenLoop) -> None:
-    loop.publish_one_of_each("before-reset")
+    loop.publish(Kind.TRAINS, "before-reset")
     # Its request is recorded, and the daemon dies before it makes the run and stores the cursor.
     assert loop.evaluate() is not None
     loop.cursor = None
-    loop.publish_one_of_each("after-reset")
+    loop.publish(Kind.TRAINS, "after-reset")
     assert loop.tick()
-    assert {loop.key(f"{name}-trains") for name in ("before-reset", "after-reset")} <= set(
-        loop.runs()
-    )
+    assert {loop.key(f"{name}-reset") for name in ("before", "after")} <= loop.runs().keys()
     loop.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from google.pubsub_v1 import types
@@ -53,10 +54,9 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PubSubClients]
 
 
 @pytest.fixture
-def config(request: pytest.FixtureRequest) -> MonitoringConfig:
+def config() -> MonitoringConfig:
     """A configuration whose topics no other test uses."""
-    topic = f"topic-of-{request.node.name}".replace("_", "-").replace("[", "-").replace("]", "")
-    return configuration(trigger_topic=topic[:120])
+    return configuration(trigger_topic=f"topic-{uuid4()}")
 
 
 @pytest.fixture

@@ -187,19 +187,6 @@ def test_marks_of_pubsub_that_a_publisher_sets_are_not_believed(
     assert unknown.publish_time <= datetime.now(UTC)
 
 
-def test_replay_takes_a_dead_letter_out_and_publishes_what_it_was(queue: QueueInTest) -> None:
-    kept, replayed = (
-        queue.publish_with(body, {"origin": "sink"}) for body in (b"kept", b"replayed")
-    )
-    queue.reject()
-    replay = queue.replay_dead_letters(None, [replayed, "no-such-id"])
-    assert replay.missing == ["no-such-id"]
-    [message] = queue.take()
-    assert [message.message_id] == replay.published
-    assert (message.data, dict(message.attributes)) == (b"replayed", {"origin": "sink"})
-    assert [letter.source_message_id for letter in queue.list_dead_letters()] == [kept]
-
-
 def test_a_letter_of_which_nothing_is_left_to_replay_holds_up_no_other(queue: QueueInTest) -> None:
     empty = queue.publish_with(b"", {"reason": "only this"})
     queue.publish(b"body")

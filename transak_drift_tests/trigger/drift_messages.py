@@ -51,7 +51,7 @@ def message_body(event: DriftEvent) -> bytes:
 
 def monitoring_result(
     job: str = "job-1",
-    distances: Mapping[str, float] | None = None,
+    distances: Mapping[str, float | None] | None = None,
     *,
     end: datetime = MAY_1 + timedelta(days=1),
     config: MonitoringConfig | None = None,

@@ -13,7 +13,6 @@ from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.trigger.decision import (
     TrainingHistory,
-    answered_by,
     decide,
     hold_back,
 )
@@ -22,6 +21,7 @@ from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_eve
 
 NOW = MAY_1 + timedelta(days=30)
 HOUR = timedelta(hours=1)
+AN_HOUR = {"cooldown_minutes": 60}
 NO_HISTORY = TrainingHistory()
 Decisions = tuple[list[TriggerRecord], list[DriftEvent]]
 REQUESTED, HELD = OutcomeKind.TRAINING_REQUESTED, OutcomeKind.HELD
@@ -93,26 +93,17 @@ def test_the_newest_held_window_trains_first_and_before_new_events() -> None:
 
 def test_a_held_event_is_superseded_by_a_training_beyond_its_window() -> None:
     held, end = an_event("a", 5, HELD), MAY_1 + timedelta(days=5)
-    for history in (
-        TrainingHistory(0, None, baseline_until=end),
-        TrainingHistory(0, None, None, evaluated_until=end + timedelta(seconds=1)),
+    second = timedelta(seconds=1)
+    for beyond in (
+        TrainingHistory(baseline_until=end),
+        TrainingHistory(baseline_until=end + HOUR),
+        TrainingHistory(evaluated_until=end + second),
     ):
-        assert kinds(decide_on(held, history=history)) == {"a": OutcomeKind.SUPERSEDED}
-    at_its_end = TrainingHistory(0, None, None, evaluated_until=end)
-    assert requested(decide_on(held, history=at_its_end)) == ["a"], "up to the window is not past"
-    # A new event is never asked: it may be a day that is monitored again.
-    new = decide_on(an_event("a", 5), history=TrainingHistory(0, None, end))
-    assert requested(new) == ["a"]
-
-
-@pytest.mark.parametrize(
-    ("baseline_until", "stands"),
-    [(None, True), (MAY_1 - HOUR, True), (MAY_1, False), (MAY_1 + HOUR, False)],
-)
-def test_drift_stands_until_a_baseline_reaches_its_end(
-    baseline_until: datetime | None, stands: bool
-) -> None:
-    assert (answered_by(MAY_1, TrainingHistory(0, None, baseline_until)) is None) == stands
+        assert kinds(decide_on(held, history=beyond)) == {"a": OutcomeKind.SUPERSEDED}
+        # A new event is never asked: it may be a day that is monitored again.
+        assert requested(decide_on(an_event("a", 5), history=beyond)) == ["a"]
+    short = TrainingHistory(baseline_until=end - second, evaluated_until=end)
+    assert requested(decide_on(held, history=short)) == ["a"]
 
 
 def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
@@ -124,12 +115,6 @@ def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
     assert requested(decide_on(held, history=history, now=later, cooldown_minutes=10)) == ["a"]
 
 
-def test_a_job_without_an_end_is_not_decided() -> None:
-    waiting = {"a": TriggerRecord(kind=OutcomeKind.WAITING, key="a", detail="", at=NOW)}
-    decisions = decide(Inbox(open=waiting), RetrainPolicy(), NO_HISTORY, NOW, request)
-    assert decisions == ([], [])
-
-
 def test_one_event_that_raises_is_recorded_once_and_stops_no_other() -> None:
     bad, good = an_event("bad", 1), an_event("good", 2)
     decisions = decide_on(bad, good)
@@ -139,41 +124,28 @@ def test_one_event_that_raises_is_recorded_once_and_stops_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("features", "in_flight", "policy", "hold"),
+    ("policy", "in_flight", "last_start", "hold"),
     [
-        (1, 0, {}, None),
-        (1, 0, {"minimum_anomalous_features": 2}, "1 drifted feature(s), the policy asks for 2"),
-        (2, 0, {"minimum_anomalous_features": 2}, None),
-        (1, 1, {}, "1 training(s) in flight"),
-        (1, 1, {"maximum_trainings_in_flight": 2}, None),
-        (1, 3, {"maximum_trainings_in_flight": 2}, "3 training(s) in flight"),
-    ],
-)
-def test_what_the_policy_holds_back(
-    features: int, in_flight: int, policy: dict[str, int], hold: str | None
-) -> None:
-    history = TrainingHistory(in_flight, None, None)
-    assert hold_back(features, RetrainPolicy(**policy), history, MAY_1) == hold
-
-
-@pytest.mark.parametrize(
-    ("cooldown", "last_start", "until"),
-    [
-        (60, -HOUR + timedelta(microseconds=1), "00:00:00"),
-        (60, -HOUR, None),
-        (0, timedelta(0), None),
+        ({}, 0, None, None),
+        ({"minimum_anomalous_features": 3}, 0, None, "2 drifted feature(s), the policy asks for 3"),
+        ({"minimum_anomalous_features": 2}, 0, None, None),
+        ({}, 1, None, "1 training(s) in flight"),
+        ({"maximum_trainings_in_flight": 2}, 1, None, None),
+        ({"maximum_trainings_in_flight": 2}, 3, None, "3 training(s) in flight"),
+        (AN_HOUR, 0, -HOUR + timedelta(microseconds=1), "cooldown until 2026-05-01 00:00:00 UTC"),
+        (AN_HOUR, 0, -HOUR, None),
         # A clock that was set back a little prolongs the cooldown, and a lot ends it.
-        (60, HOUR, "02:00:00"),
-        (60, timedelta(days=365 * 20), None),
-        (0, timedelta(seconds=1), None),
+        (AN_HOUR, 0, HOUR, "cooldown until 2026-05-01 02:00:00 UTC"),
+        (AN_HOUR, 0, timedelta(days=365 * 20), None),
+        ({"cooldown_minutes": 0}, 0, timedelta(0), None),
+        ({"cooldown_minutes": 0}, 0, timedelta(seconds=1), None),
     ],
 )
-def test_the_cooldown_holds_until_its_very_end(
-    cooldown: int, last_start: timedelta, until: str | None
+def test_what_the_policy_holds_back_and_for_how_long(
+    policy: dict[str, int], in_flight: int, last_start: timedelta | None, hold: str | None
 ) -> None:
-    history = TrainingHistory(0, MAY_1 + last_start, None)
-    hold = hold_back(1, RetrainPolicy(cooldown_minutes=cooldown), history, MAY_1)
-    assert hold == (None if until is None else f"cooldown until 2026-05-01 {until} UTC")
+    history = TrainingHistory(in_flight, None if last_start is None else MAY_1 + last_start)
+    assert hold_back(2, RetrainPolicy(**policy), history, MAY_1) == hold
 
 
 @settings(deadline=None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 
 from transak_drift.config.resource_names import NamedJob, monitoring_job_name
 from transak_drift.drift.monitoring_job import JobState
-from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
+from transak_drift.trigger.assessment import Assessment, Verdict
 from transak_drift.trigger.inbox import Inbox, KeptMessage, OutcomeKind, TriggerRecord
 from transak_drift.trigger.intake import Outcome, records_to_write, take_in
 from transak_drift.trigger.message import ReceivedMessage, RejectionReason
@@ -21,7 +20,7 @@ from transak_drift_tests.trigger.drift_messages import (
     drift_event,
     message_body,
 )
-from transak_drift_tests.trigger.trigger_world import Platform
+from transak_drift_tests.trigger.trigger_world import Fault, TriggerWorld
 
 FIRST = configuration()
 SECOND = configuration(model_name="cards", monitoring_job_display_name="cards")
@@ -79,49 +78,29 @@ def test_each_rejected_message_is_a_dead_letter_of_its_own() -> None:
     assert [item.ack_ids for item in outcomes] == [["ack-0"], ["ack-1"], ["ack-2"]]
 
 
-class Ticks:
-    """Ticks of the intake of one model, a week and a day apart, on its real assessment."""
-
-    def __init__(self) -> None:
-        self.platform, self.inbox, self.now = Platform(MONITOR), Inbox(), MAY_1 + timedelta(days=9)
-
-    def tick(
-        self, pulled: Sequence[ReceivedMessage] = (), *, has_time: bool = True
-    ) -> list[Outcome]:
-        assessor = Assessor([(FIRST, self.platform)], self.now, may_ask=lambda: has_time)
-        outcomes, _ = take_in(pulled, assessor.assess, {MONITOR: self.inbox}, [FIRST], self.now)
-        for _, records in records_to_write(outcomes):
-            self.inbox.add(records)
-        self.now += timedelta(days=8)
-        return outcomes
-
-
 def test_messages_that_begin_with_the_same_foreign_job_are_all_kept_in_an_outage() -> None:
-    ticks, jobs = Ticks(), ("job-1", "job-2", "job-3")
+    world, jobs = TriggerWorld(FIRST), ("job-1", "job-2", "job-3")
     foreign = monitoring_job_name("af-versicherung", LOCATION, "other", "7")
-    pulled = []
-    for number, job in enumerate(jobs):
-        ticks.platform.put(job, {"type": 0.9}, MAY_1 + timedelta(days=1), JobState.SUCCEEDED)
+    for job in jobs:
+        world.platform.put(job, {"type": 0.9})
         # Too long to be kept as it is.
         names = [foreign, monitoring_job_name(PROJECT, LOCATION, MONITOR, job), "-" * 5_000]
-        pulled.append(ReceivedMessage(str(number), f"ack-{number}", json.dumps(names).encode()))
-    ticks.platform.is_out = True
-    ticks.tick(pulled[:2])
-    ticks.tick(pulled[2:])
-    ticks.platform.is_out = False
-    ticks.tick()
-    assert {event.monitoring_job_id for _, event in ticks.inbox.undecided()} == set(jobs)
-    assert not ticks.inbox.waiting()
+        world.subscription.publish(json.dumps(names).encode())
+    for _ in range(2):
+        world.tick(2, list.sort, Fault(is_out=True))
+    world.tick(0, list.sort)
+    inbox = world.inbox()
+    assert {event.monitoring_job_id for _, event in inbox.undecided()} == set(jobs)
+    assert not inbox.waiting()
 
 
 def test_a_job_is_given_up_only_when_it_was_read_and_has_not_ended() -> None:
-    ticks = Ticks()
-    ticks.platform.put("job-1", {}, MAY_1, JobState.UNFINISHED)
-    ticks.tick([ReceivedMessage("1", "ack-1", message_body(drift_event()))])
-    ticks.platform.is_out = True
-    assert not ticks.tick()
-    ticks.platform.is_out = False
-    assert not ticks.tick(has_time=False)
-    assert ticks.inbox.waiting()
-    [outcome] = ticks.tick()
-    assert outcome.record.reason == RejectionReason.JOB_NEVER_ENDED
+    world = TriggerWorld(FIRST)
+    world.platform.put("job-1", {}, state=JobState.UNFINISHED)
+    world.subscription.publish(message_body(drift_event()))
+    for fault in (None, Fault(is_out=True), Fault(has_no_time=True)):
+        world.tick(1, list.sort, fault)
+        assert world.inbox().waiting()
+        world.now += timedelta(days=8)
+    world.tick(0, list.sort)
+    assert world.dead_letters == [("1", RejectionReason.JOB_NEVER_ENDED)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from string import Template
@@ -15,27 +16,71 @@ import transak_drift.trigger.sink_filter
 from transak_drift.config.sections import MODEL_MONITOR_ID
 from transak_drift.trigger.sink_filter import TEMPLATE_NAME, lets_through, sink_filter
 from transak_drift.vertex.monitors import version_monitor_id
-from transak_drift_tests.trigger.log_entries import (
-    DRIFT_ENTRY,
-    MONITOR_LABEL,
-    OTHER_ENTRIES,
-    OUR_ENTRIES,
-    changed_entry,
-)
+from transak_drift_tests.trigger.drift_messages import MONITOR
+from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
 
-MONITOR = "transak-i1-data-drift-monitor"
+MONITOR_LABEL = "resource.labels.model_monitor_id"
 FILTER = sink_filter(MONITOR, ["4412345678901234567", "by-hand"])
 TEMPLATE = Path(transak_drift.trigger.sink_filter.__file__).with_name(TEMPLATE_NAME).read_text()
 
 
-@pytest.mark.parametrize("name", OUR_ENTRIES)
-def test_all_that_our_monitors_log_passes(name: str) -> None:
-    assert lets_through(FILTER, OUR_ENTRIES[name])
+def changed_entry(path: str, value: Any) -> dict[str, Any]:
+    """Return the drift entry with one field set, or without it when the value is None."""
+    entry = copy.deepcopy(DRIFT_ENTRY)
+    *parents, name = path.split(".")
+    holder = entry
+    for parent in parents:
+        holder = holder[parent]
+    holder[name] = value
+    if value is None:
+        del holder[name]
+    return entry
 
 
-@pytest.mark.parametrize("name", OTHER_ENTRIES)
-def test_nothing_else_passes(name: str) -> None:
-    assert not lets_through(FILTER, OTHER_ENTRIES[name])
+OTHER_ENTRIES: list[dict[str, Any]] = [
+    changed_entry(MONITOR_LABEL, "churn-monitor"),
+    # Ids that begin or end with ours, or as that of a version's monitor.
+    changed_entry(MONITOR_LABEL, f"{MONITOR}-2"),
+    changed_entry(MONITOR_LABEL, f"{MONITOR}-v2-test"),
+    changed_entry(MONITOR_LABEL, f"new-{MONITOR}"),
+    # An endpoint of the first Model Monitoring.
+    changed_entry("resource.type", "aiplatform.googleapis.com/ModelDeploymentMonitoringJob"),
+    # The audit of a change of the monitor.
+    {
+        "logName": "projects/af-finanzen/logs/cloudaudit.googleapis.com%2Factivity",
+        "resource": {
+            "type": "audited_resource",
+            "labels": {"service": "aiplatform.googleapis.com", "project_id": "af-finanzen"},
+        },
+        "severity": "NOTICE",
+        "protoPayload": {"methodName": "google.cloud.aiplatform.v1beta1.UpdateModelMonitor"},
+    },
+    {},
+]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        DRIFT_ENTRY,
+        # Nothing is known of the entries of Model Monitoring v2 but their resource.
+        changed_entry("jsonPayload.@type", "type.googleapis.com/x.JobAnomalies"),
+        changed_entry("jsonPayload", {"job": "a job has found anomalies"}),
+        {**changed_entry("jsonPayload", None), "textPayload": "a job has found anomalies"},
+        changed_entry("logName", "projects/af-finanzen/logs/x"),
+        changed_entry("logName", None),
+        changed_entry("severity", "ERROR"),
+        changed_entry("resource.labels.resource_container", "projects/af-finanzen"),
+        changed_entry(MONITOR_LABEL, f"{MONITOR}-v42"),
+    ],
+)
+def test_all_that_our_monitors_log_passes(entry: dict[str, Any]) -> None:
+    assert lets_through(FILTER, entry)
+
+
+@pytest.mark.parametrize("entry", OTHER_ENTRIES)
+def test_nothing_else_passes(entry: dict[str, Any]) -> None:
+    assert not lets_through(FILTER, entry)
 
 
 def test_further_monitors_pass_where_they_are_configured() -> None:
@@ -82,7 +127,7 @@ def test_each_comparison_holds_something_back(line: int) -> None:
     del lines[line]
     weakened = "\n".join(lines).removeprefix("AND ")
     assert lets_through(weakened, DRIFT_ENTRY)
-    assert any(lets_through(weakened, entry) for entry in OTHER_ENTRIES.values())
+    assert any(lets_through(weakened, entry) for entry in OTHER_ENTRIES)
 
 
 @pytest.mark.parametrize(

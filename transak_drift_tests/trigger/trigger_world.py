@@ -11,7 +11,7 @@ text; the event log is all that is remembered where it is lost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -102,7 +102,13 @@ class Platform:
         self.job_error: Exception | None = None
         self.asked = 0
 
-    def put(self, job: str, distances: dict[str, float], end: datetime, state: JobState) -> None:
+    def put(
+        self,
+        job: str,
+        distances: Mapping[str, float | None],
+        end: datetime = MAY_1 + timedelta(days=1),
+        state: JobState = JobState.SUCCEEDED,
+    ) -> None:
         done = state == JobState.SUCCEEDED
         result = monitoring_result(job, distances, end=end) if done else None
         name, detail = f"name of {job}", "its data are gone" if state == JobState.FAILED else ""
@@ -159,8 +165,9 @@ class Fault:
     launches_fail: bool = False
     # The sensor is switched off after so many run requests.
     submits_at_most: int | None = None
-    # The platform does not answer.
+    # The platform does not answer, or there is no time to ask it.
     is_out: bool = False
+    has_no_time: bool = False
     # Somebody resets the cursor before the tick.
     loses_cursor: bool = False
 
@@ -258,7 +265,8 @@ class TriggerWorld:
         messages = self.subscription.pull(
             maximum, shuffle, even_if_leased=self.fault.delivers_anything
         )
-        assessor = Assessor([(self.config, self.platform)], self.now)
+        models, has_time = [(self.config, self.platform)], not self.fault.has_no_time
+        assessor = Assessor(models, self.now, may_ask=lambda: has_time)
         outcomes, _ = take_in(messages, assessor.assess, inboxes, [self.config], self.now)
         for message, reason, _ in (item.dead_letter for item in outcomes if item.dead_letter):
             self._write(Write.DEAD_LETTER)
