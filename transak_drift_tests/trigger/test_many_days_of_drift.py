@@ -37,7 +37,7 @@ def test_days_that_come_in_several_pulls_train_at_most_once_a_pull_and_once_more
         for day in days:
             world.poll(f"job-{day}")
         world.tick(0, list.sort)
-        ages.update(world.runs)
+        ages.update(world.runs.keys())
         for key, run in world.runs.items():
             if run.launches and not run.is_finished and ages[key] >= ticks_of_a_training:
                 run.is_finished = True
