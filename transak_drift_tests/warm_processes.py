@@ -60,12 +60,8 @@ def _serve_as_worker(environment: dict[str, str], *streams: Connection) -> None:
 class WarmProcess:
     """A process in a process group of its own, which its own processes share.
 
-    Args:
-        target: what it runs, a function of a module.
-        arguments: of the function.
-        environment: all its environment variables.
-        log_file: gets its output.
-        daemon: ends with this process, and has no processes.
+    It has no other environment variables, and its output goes to the log file. As a daemon it ends
+    with this process, and has no processes.
     """
 
     def __init__(
@@ -83,25 +79,19 @@ class WarmProcess:
         assert self._process.pid is not None
         self.pid = self._process.pid
 
-    @property
-    def exit_status(self) -> int | None:
-        """Status of the process, or the negative number of its signal; None while it runs."""
+    def poll(self) -> int | None:
+        """Return the exit status, or the negative number of the signal; None while it runs."""
         return self._process.exitcode
 
-    def poll(self) -> int | None:
-        """Return the exit status, as a `subprocess.Popen` does."""
-        return self.exit_status
-
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait for the end, and return the exit status."""
         self._process.join(seconds)
-        return self.exit_status
+        return self.poll()
 
     def kill(self) -> None:
         """Kill the process and all of its group by SIGKILL."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        if self.exit_status is None:
+        if self.poll() is None:
             # It may not have come as far as its own group.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -132,7 +122,6 @@ def _set_surroundings(environment: dict[str, str]) -> None:
 
 
 def run_dagster(*arguments: str) -> None:
-    """Run Dagster's own command."""
     from dagster._cli import cli
 
     cli(list(arguments), prog_name="dagster")

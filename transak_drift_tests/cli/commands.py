@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from transak_drift.cli.main import app
+from transak_drift.definitions import platform_resource
+from transak_drift.settings import load_settings
 
 
 def call(*words: str, stdin: bytes = b"") -> Result:
@@ -19,3 +22,18 @@ def document(*words: str, stdin: bytes = b"") -> Any:
     result = call(*words, "--json", stdin=stdin)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+def monitor(*days: date) -> list[str]:
+    """Monitor days as the jobs do, and return the resource names of their monitoring jobs."""
+    settings = load_settings()
+    config = settings.load_config()
+    platform = platform_resource(settings).open(config)
+    platform.ensure_registered_model(config)
+    platform.apply_model_monitor(config)
+    names = []
+    for day in days:
+        platform.land_transactions(config, day)
+        platform.predict(config, day)
+        names.append(platform.start_monitoring_run(config, day).job_name)
+    return names

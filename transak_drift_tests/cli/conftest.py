@@ -27,7 +27,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def queue(project: Path) -> Iterator[TriggerQueue]:
-    """The project's trigger queue."""
     with ensure_embedded_pubsub(project / "state" / "pubsub", grace_seconds=1.0) as server:
         queue = TriggerQueue(connect(server.endpoint), configuration())
         queue.ensure_exists()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.definitions import platform_resource
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platform import PlatformError
@@ -19,7 +18,7 @@ from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
 from transak_drift.trigger.log_entry import MessageShape, drift_message
-from transak_drift_tests.cli.commands import call, document
+from transak_drift_tests.cli.commands import call, document, monitor
 from transak_drift_tests.config.configurations import CONFIG_FILE
 from transak_drift_tests.config.configurations import document as config_document
 
@@ -33,6 +32,7 @@ class Home(NamedTuple):
     path: Path
     drifted: str
     quiet: str
+    queue: TriggerQueue
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +48,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             patch.setenv(name, value)
         for name in ("PUBSUB_EMULATOR_HOST", "DAGSTER_HOME", "TRANSAK_DRIFT_PLATFORM"):
             patch.delenv(name, raising=False)
-        with ensure_embedded_pubsub(path / "pubsub", grace_seconds=1.0):
-            names = monitor(QUIET_DAY, YESTERDAY)
-            yield Home(path, names[1], names[0])
-
-
-def monitor(*days: date) -> list[str]:
-    """Monitor days as the jobs do, and return the resource names of their monitoring jobs."""
-    settings = load_settings()
-    config = settings.load_config()
-    platform = platform_resource(settings).open(config)
-    platform.ensure_registered_model(config)
-    platform.apply_model_monitor(config)
-    names = []
-    for day in days:
-        platform.land_transactions(config, day)
-        platform.predict(config, day)
-        names.append(platform.start_monitoring_run(config, day).job_name)
-    return names
+        with ensure_embedded_pubsub(path / "pubsub", grace_seconds=1.0) as server:
+            queue = TriggerQueue(connect(server.endpoint), load_settings().load_config())
+            queue.ensure_exists()
+            quiet, drifted = monitor(QUIET_DAY, YESTERDAY)
+            acknowledge_all(queue)
+            yield Home(path, drifted, quiet, queue)
+            queue.close()
 
 
 def explained(body: bytes | str) -> dict[str, Any]:
@@ -146,16 +135,6 @@ def test_without_credentials_the_verdict_is_unavailable(
     assert "there are no Google Cloud credentials" in found["reason"]
 
 
-@pytest.fixture
-def queue(home: Home) -> Iterator[TriggerQueue]:
-    with ensure_embedded_pubsub(home.path / "pubsub") as server:
-        queue = TriggerQueue(connect(server.endpoint), load_settings().load_config())
-        queue.ensure_exists()
-        acknowledge_all(queue)
-        yield queue
-        queue.close()
-
-
 def acknowledge_all(queue: TriggerQueue) -> list[bytes]:
     bodies = []
     while messages := list(queue.pull(100, 1_000_000, 0.5)):
@@ -166,12 +145,12 @@ def acknowledge_all(queue: TriggerQueue) -> list[bytes]:
 
 @pytest.mark.parametrize("shape", list(MessageShape))
 def test_published_drift_is_that_of_a_window_that_really_drifted(
-    home: Home, queue: TriggerQueue, shape: MessageShape
+    home: Home, shape: MessageShape
 ) -> None:
     own_files = {name: at for name, at in contents(home.path).items() if "date=" in name}
     first = document("publish-drift", "--shape", shape, "--copies", "3")
     assert (first["verdict"], first["topic"]) == ("drift", "ps-transak-i1-train-trigger")
-    bodies = acknowledge_all(queue)
+    bodies = acknowledge_all(home.queue)
     assert len(bodies) == len(set(first["message_ids"])) == 3
     [body] = set(bodies)
     found = explained(body)
@@ -179,32 +158,33 @@ def test_published_drift_is_that_of_a_window_that_really_drifted(
         assert found[name] == first[name]
     assert {name: at for name, at in contents(home.path).items() if "date=" in name} == own_files
     assert document("publish-drift")["drift_event"] != first["drift_event"]
+    assert len(acknowledge_all(home.queue)) == 1
 
 
-def test_a_job_without_drift_is_published_with_a_warning(home: Home, queue: TriggerQueue) -> None:
+def test_a_job_without_drift_is_published_with_a_warning(home: Home) -> None:
     job_id = home.quiet.rpartition("/")[2]
     for name in (job_id, "/".join(home.quiet.split("/")[5::2]), home.quiet):
         result = call("publish-drift", "--job", name)
         assert result.exit_code == 0
         assert result.stderr.startswith("not drift: no monitored feature is above its threshold")
-        [body] = acknowledge_all(queue)
+        [body] = acknowledge_all(home.queue)
         assert explained(body)["verdict"] == "not drift"
         assert job_id in body.decode()
     result = call("publish-drift", "--job", "20010101-baseline-1")
     assert result.stderr.startswith("rejected: job_missing: ")
     assert "no training will follow" in result.stderr
-    assert len(acknowledge_all(queue)) == 1
+    assert len(acknowledge_all(home.queue)) == 1
 
 
-def test_what_is_no_job_is_not_published(home: Home, queue: TriggerQueue) -> None:
+def test_what_is_no_job_is_not_published(home: Home) -> None:
     for wrong in ("a b", "projects/p/jobs/j", "a/b/c", "x" * 80):
         with pytest.raises(PlatformError, match="is no monitoring job; name its id"):
             call("publish-drift", "--job", wrong)
-    assert acknowledge_all(queue) == []
+    assert acknowledge_all(home.queue) == []
 
 
 def test_thresholds_that_nothing_generated_exceeds_are_named(
-    home: Home, queue: TriggerQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config_document(drift_thresholds={"type": 0.99})))

@@ -18,18 +18,17 @@ EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
 
 
 def test_every_channel_of_every_model_is_tested(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / MODELS_FOLDER).mkdir()
+    (project / MODELS_FOLDER).mkdir()
     first = document(notifications={"slack": {"channel": "#first"}, "email": EMAIL})
     second = document(
         model_name="second-model",
         monitoring_job_display_name="second_monitor",
         notifications={"slack": {"channel": "#gone"}},
     )
-    (tmp_path / "monitoring_config.json").write_text(json.dumps(first))
-    (tmp_path / MODELS_FOLDER / "second.json").write_text(json.dumps(second))
+    (project / "monitoring_config.json").write_text(json.dumps(first))
+    (project / MODELS_FOLDER / "second.json").write_text(json.dumps(second))
     with slack_server(TOKEN, "#first") as slack, mail_server() as mail:
         monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
         monkeypatch.setenv("TRANSAK_DRIFT_SLACK_API_URL", slack.url)
@@ -52,11 +51,7 @@ def test_every_channel_of_every_model_is_tested(
     assert len(identities) == 2, "no mail program takes the second test for a copy of the first"
 
 
-def test_without_notifications_nothing_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "monitoring_config.json").write_text(json.dumps(document()))
+def test_without_notifications_nothing_is_sent(project: Path) -> None:
     result = call("notify-test")
     assert result.exit_code == 0
     assert "nothing is sent" in " ".join(result.output.split())

@@ -114,7 +114,7 @@ def test_every_key_can_be_set() -> None:
         },
         "notification_channels": ["projects/af-finanzen/notificationChannels/123"],
         "notifications": {
-            "slack": {"channel": "#ml-drift"},
+            "slack": {"channel": "#über_uns"},
             "email": {"sender": "drift@example.com", "recipients": ["a.b@example.com"]},
         },
     }
@@ -222,6 +222,13 @@ WRONG = [
     ("vertex.pipeline_labels.Team", "a", "has a key"),
     ("vertex.pipeline_labels.a", "B C", "at most 63"),
     ("vertex.pipeline_parameters.days", [1], "single value; fix: write text in quotes, a number"),
+    ("notifications.slack.channel", "drift", "has the wrong form"),
+    ("notifications.slack.channel", "#a b", "has the wrong form"),
+    ("notifications.slack", {"channel": "#drift", "token": "xoxb"}, "is an unknown key"),
+    ("notifications.email", {"sender": "a@b.ch", "recipients": []}, "recipients = []: is empty"),
+    ("notifications.email", {"sender": "a@b.ch", "recipients": ["a@b.ch,c@d.ch"]}, "recipients[0]"),
+    ("notifications.email", {"sender": "A <a@b.ch>", "recipients": ["a@b.ch"]}, "sender"),
+    ("notifications.email", {"sender": "a@b.ch\r\nBcc:c@d.ch", "recipients": ["a@b.ch"]}, "sender"),
 ]
 # What a schema cannot say: the calendar, names of encodings, and what does not go together.
 WRONG_FOR_THE_MODEL = [

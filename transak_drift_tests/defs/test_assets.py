@@ -51,7 +51,6 @@ class Project:
         run_config: dict[str, Any] | None = None,
         **changes: Any,
     ) -> dg.ExecuteInProcessResult:
-        """Run a job of the project, with changes of its configuration."""
         definitions = build_definitions(self.settings, [self.config.model_copy(update=changes)])
         if job == CHECKS_ALONE:
             checks = dg.AssetSelection.checks_for_assets(NAMES.asset(DRIFT_REPORT))
@@ -67,7 +66,6 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, instance: dg.DagsterInstance) -> Project:
-    """A project in which nothing was done yet."""
     return Project(tmp_path, instance)
 
 

@@ -28,10 +28,9 @@ from transak_drift.defs.recorded_reports import (
     recorded_day,
     report_metadata,
 )
-from transak_drift.drift.monitoring_result import FeatureDrift
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.reports.report_results import DRIFTED, TYPE, result_of
+from transak_drift_tests.reports.report_results import DRIFTED, TYPE, feature_drift, result_of
 
 NAMES = ModelNames()
 FIRST = date(2026, 4, 10)
@@ -39,10 +38,7 @@ SECOND_MODEL = "transak_i2"
 
 
 def metadata_of(day: date, distance: float | None) -> dict[str, Any]:
-    found = FeatureDrift(
-        feature="description", metric="l_infinity", distance=distance, threshold=0.3
-    )
-    result = result_of(found, TYPE, day=day)
+    result = result_of(feature_drift("description", distance), TYPE, day=day)
     return {RESULT_METADATA: dg.MetadataValue.json(result.model_dump(mode="json"))}
 
 

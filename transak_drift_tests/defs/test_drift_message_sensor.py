@@ -101,14 +101,8 @@ class Ticks(SensorTicks):
 
     def launch(self, request: dg.RunRequest) -> None:
         """Do what the daemon does with a request."""
-        self.instance.add_run(
-            dg.DagsterRun(
-                job_name=RETRAIN_JOB,
-                run_id=f"run-of-{request.tags[DRIFT_EVENT_TAG].rpartition('/')[2]}",
-                tags=dict(request.tags),
-                status=dg.DagsterRunStatus.STARTED,
-            )
-        )
+        event = request.tags[DRIFT_EVENT_TAG]
+        add_run(self.instance, event, dg.DagsterRunStatus.STARTED)
 
     def records(self) -> list[TriggerRecord]:
         found = read_records(self.instance, NAMES.asset(DRIFT_EVENT))
@@ -117,6 +111,12 @@ class Ticks(SensorTicks):
     def steps(self, job: str) -> list[OutcomeKind]:
         """The steps that are recorded of a drift event, in order."""
         return [record.kind for record in self.records() if record.key == f"{MONITOR}/{job}"]
+
+
+def add_run(instance: dg.DagsterInstance, event: str, status: dg.DagsterRunStatus) -> None:
+    tags, run_id = {DRIFT_EVENT_TAG: event}, f"run-of-{event}"
+    run = dg.DagsterRun(job_name=RETRAIN_JOB, run_id=run_id, tags=tags, status=status)
+    instance.add_run(run)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_second_event_is_held_while_a_training_is_in_flight_also_without_its_r
     assert (held.key, held.detail) == (f"{MONITOR}/job-2", "1 training(s) in flight")
     assert held.event == drift_event("job-2")
     ticks.instance.wipe_assets([NAMES.asset(DRIFT_EVENT)])
-    ticks.instance.delete_run("run-of-job-1")
+    ticks.instance.delete_run(f"run-of-{MONITOR}/job-1")
     assert ticks.requested() == [f"{MONITOR}/job-2"]
 
 
@@ -230,7 +230,7 @@ def test_a_record_that_a_database_shows_late_is_not_overlooked(
         [request] = ticks.tick().run_requests or []
         ticks.launch(request)
         assert "1 training started" in sentence(ticks.tick())
-    ticks.instance.delete_run("run-of-ended-first")
+    ticks.instance.delete_run(f"run-of-{MONITOR}/ended-first")
     assert ticks.requested() == [f"{MONITOR}/begun-first"]
 
 
@@ -327,12 +327,6 @@ def test_the_queue_is_the_one_the_user_names(
     ticks.resources["trigger_queue"] = LocalTriggerQueueResource(state_directory=str(unused))
     assert ticks.requested() == [f"{MONITOR}/job-1"]
     assert not unused.exists()
-
-
-def add_run(instance: dg.DagsterInstance, event: str, status: dg.DagsterRunStatus) -> None:
-    tags = {DRIFT_EVENT_TAG: event}
-    run = dg.DagsterRun(job_name=RETRAIN_JOB, run_id=f"run-{event}", tags=tags, status=status)
-    instance.add_run(run)
 
 
 def test_a_run_is_in_flight_until_it_has_ended_also_while_it_is_cancelled(

@@ -45,12 +45,6 @@ DAGSTER = "https://dagster.example.com"
 EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
 BOTH = configuration(notifications={"slack": {"channel": CHANNEL}, "email": EMAIL})
 SLACK = configuration(notifications={"slack": {"channel": CHANNEL}})
-CARDS = configuration(
-    model_name="cards",
-    monitoring_job_display_name="cards",
-    asset_prefix="cards",
-    notifications={"slack": {"channel": "#cards"}},
-)
 HEAD = "Drift of transak-i1-train-model on 2026-05-04:"
 
 
@@ -69,7 +63,7 @@ class World:
             slack_token=SecretStr(TOKEN),
             dagster_url=DAGSTER,
         )
-        self.cursors: dict[str, str | None] = {}
+        self.cursor: str | None = None
 
     def record(self, kind: OutcomeKind, *events: str | DriftEvent, detail: str = "because") -> None:
         """Record outcomes, of jobs by their ids, as the drift message sensor does."""
@@ -86,10 +80,10 @@ class World:
     ) -> str:
         """Evaluate the sensor with the cursor that the last tick left; return its sentence."""
         sensor = build_drift_notification_sensor(config, self.settings, bounds)
-        ticks = SensorTicks(self.instance, sensor, cursor=self.cursors.get(sensor.name))
+        ticks = SensorTicks(self.instance, sensor, cursor=self.cursor)
         result = ticks.tick()
         assert not result.run_requests and not result.asset_events
-        self.cursors[sensor.name] = ticks.cursor
+        self.cursor = ticks.cursor
         return sentence(result)
 
     def add_run(self, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
@@ -119,19 +113,10 @@ def drift_event(job: str) -> DriftEvent:
     return a_drift_event(job, distances, end=DAY + timedelta(days=1))
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[SlackServer, MailServer]]:
-    with slack_server(TOKEN, CHANNEL) as slack, mail_server() as mail:
-        yield slack, mail
-
-
 @pytest.fixture
-def world(servers: tuple[SlackServer, MailServer], instance: dg.DagsterInstance) -> World:
-    slack, mail = servers
-    for kept in (slack.messages, slack.answers, mail.messages, mail.replies):
-        kept.clear()
-    slack.calls = 0
-    return World(instance, slack, mail)
+def world(instance: dg.DagsterInstance) -> Iterator[World]:
+    with slack_server(TOKEN, CHANNEL) as slack, mail_server() as mail:
+        yield World(instance, slack, mail)
 
 
 def test_an_event_is_told_once_on_each_channel(world: World) -> None:
@@ -157,7 +142,7 @@ def test_what_was_recorded_before_the_first_tick_is_told_and_an_older_history_is
     world.record(OutcomeKind.HELD, "job-1")
     before_all = NotificationBounds(look_back=-timedelta(days=1))
     assert world.tick(SLACK, before_all) == "slack: nothing new"
-    world.cursors.clear()
+    world.cursor = None
     assert world.tick(SLACK) == "slack: 1 of 1 sent"
 
 
@@ -181,7 +166,7 @@ def test_a_held_event_is_told_with_its_reason_and_its_release_is_not(world: Worl
     first, second = world.mail.messages
     assert second["In-Reply-To"] == first["Message-ID"]
     # A death before the cursor is stored repeats the same Message-ID.
-    world.cursors.clear()
+    world.cursor = None
     world.tick()
     again = {message["Message-ID"] for message in world.mail.messages[2:]}
     assert again == {first["Message-ID"], second["Message-ID"]}
@@ -233,7 +218,7 @@ def test_slack_is_left_alone_as_long_as_it_asks(world: World) -> None:
         world.tick(SLACK)
     assert "asks to wait" in world.tick(SLACK)
     assert world.slack.calls == 1
-    pause = NotificationState.from_cursor(world.cursors[SENSOR_NAME]).channels["slack"].pause
+    pause = NotificationState.from_cursor(world.cursor).channels["slack"].pause
     assert pause is not None and pause.until > datetime.now(UTC) + timedelta(minutes=40)
 
 
@@ -254,9 +239,9 @@ def test_a_refusal_fails_the_tick_once_nothing_is_lost_by_it(world: World) -> No
     assert world.tick().endswith("email: 1 of 1 sent")
 
     world.settings = right
-    state = NotificationState.from_cursor(world.cursors[SENSOR_NAME])
+    state = NotificationState.from_cursor(world.cursor)
     state.channels["slack"].pause = Pause(until=datetime.now(UTC), reason="", is_refusal=True)
-    world.cursors[SENSOR_NAME] = state.model_dump_json()
+    world.cursor = state.model_dump_json()
     assert world.tick() == "slack: 2 of 2 sent; email: nothing new"
     assert len(world.subjects()) == len(world.slack_headlines()) == 2
 
@@ -336,10 +321,11 @@ def test_the_cursor_is_read_back_with_what_an_earlier_version_kept_and_none_begi
 
 
 def test_a_model_without_notifications_has_no_sensor(tmp_path: Path) -> None:
-    silent = configuration(
-        model_name="silent", monitoring_job_display_name="silent", asset_prefix="silent"
+    cards, silent = (
+        configuration(model_name=name, monitoring_job_display_name=name, asset_prefix=name, **more)
+        for name, more in (("cards", {"notifications": {"email": EMAIL}}), ("silent", {}))
     )
-    definitions = build_definitions(Settings(home=tmp_path), [SLACK, CARDS, silent])
+    definitions = build_definitions(Settings(home=tmp_path), [SLACK, cards, silent])
     names = {sensor.name for sensor in definitions.get_repository_def().sensor_defs}
     found = {name for name in names if name.endswith(SENSOR_NAME)}
     assert found == {SENSOR_NAME, f"cards_{SENSOR_NAME}"}

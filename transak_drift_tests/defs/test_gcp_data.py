@@ -13,11 +13,11 @@ from transak_drift.defs.gcp_resources import GcpData
 from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
-from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 
 DAY = date(2026, 5, 1)
 TABLE = "af-finanzen.transak.predictions"
+DATA = GcpData("af-finanzen", "europe-west6")
 
 
 @pytest.fixture
@@ -35,29 +35,13 @@ def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopba
         yield server
 
 
-@pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
-    with LoopbackStorage(Buckets(tmp_path)) as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        for name in ("2026-05-01/part-0.csv", "2026-05-01/part-1.csv", "2026-05-02/x.jsonl"):
-            path = tmp_path / "transak-i1" / "predictions" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        yield server
-
-
-@pytest.fixture
-def data() -> GcpData:
-    return GcpData("af-finanzen", "europe-west6")
-
-
 def test_the_rows_of_a_day_are_counted_and_its_own_table_needs_no_query(
-    bigquery: LoopbackBigQuery, data: GcpData
+    bigquery: LoopbackBigQuery,
 ) -> None:
-    assert data.describe(f"bq://{TABLE}", DAY, "date") == Dataset(f"bq://{TABLE}", 4)
+    assert DATA.describe(f"bq://{TABLE}", DAY, "date") == Dataset(f"bq://{TABLE}", 4)
     (query,) = bigquery.queries
     assert "DATE '2026-05-01'" in query
-    assert data.describe(f"bq://{TABLE}", DAY, None).rows == 5
+    assert DATA.describe(f"bq://{TABLE}", DAY, None).rows == 5
     assert len(bigquery.queries) == 1
 
 
@@ -71,33 +55,37 @@ def test_the_rows_of_a_day_are_counted_and_its_own_table_needs_no_query(
     ],
 )
 def test_what_bigquery_does_not_have_is_named(
-    bigquery: LoopbackBigQuery, data: GcpData, table: str, day: date, column: str | None, told: str
+    bigquery: LoopbackBigQuery, table: str, day: date, column: str | None, told: str
 ) -> None:
     with pytest.raises(PlatformError, match=told):
-        data.describe(f"bq://{table}", day, column)
+        DATA.describe(f"bq://{table}", day, column)
     assert not [query for query in bigquery.queries if "OR TRUE" in query]
     bigquery.denied = True
     with pytest.raises(PlatformError, match=r"grant roles/bigquery\.dataViewer"):
-        data.describe(f"bq://{TABLE}", DAY, None)
+        DATA.describe(f"bq://{TABLE}", DAY, None)
 
 
 def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
-    storage: LoopbackStorage, data: GcpData
+    storage: LoopbackStorage, tmp_path: Path
 ) -> None:
+    for name in ("2026-05-01/part-0.csv", "2026-05-01/part-1.csv", "2026-05-02/x.jsonl"):
+        path = tmp_path / "transak-i1" / "predictions" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     predictions = "gs://transak-i1/predictions"
     for found in ("2026-05-01/part-1.csv", "2026-05-01/*.csv", "2026-05-0?/x.jsonl", "*/x.jsonl"):
         address = f"{predictions}/{found}"
-        assert data.describe(address, DAY, None) == Dataset(address, None)
+        assert DATA.describe(address, DAY, None) == Dataset(address, None)
     for address, told in {
         f"{predictions}/2026-05-03/*.csv": "matches no object; write the data of",
         f"{predictions}/2026-05-01/part-2.csv": "matches no object; write the data",
         "gs://nobody/x.csv": "gs://nobody was not found",
     }.items():
         with pytest.raises(PlatformError, match=told):
-            data.describe(address, DAY, None)
+            DATA.describe(address, DAY, None)
     storage.denied.add("transak-i1")
     with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
-        data.describe("gs://transak-i1/x.csv", DAY, None)
+        DATA.describe("gs://transak-i1/x.csv", DAY, None)
 
 
 def test_one_setting_makes_the_credentials_act_as_a_service_account(

@@ -31,6 +31,7 @@ from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.vertex.conftest import rows
 
 NAMES = ModelNames()
 REPORT = NAMES.asset(DRIFT_REPORT)
@@ -80,7 +81,7 @@ class Watch(SensorTicks):
 
     def write_predictions(self, day: date, *, drifted: bool) -> None:
         path = f"gs://transak-i1/predictions/{day}.csv"
-        self.vertex.buckets.write_csv(path, rows(9 if drifted else 5))
+        self.vertex.buckets.write_csv(path, rows(90 if drifted else 50, 50))
 
     def waiting(self) -> list[str]:
         """The awaited days, by the ids of their jobs."""
@@ -98,13 +99,6 @@ class Watch(SensorTicks):
         return [record for _, records in found for record in records]
 
 
-def rows(coop: int) -> list[dict[str, object]]:
-    return [
-        {"description": "Coop" if number < coop else "Migros", "type": "Card"}
-        for number in range(10)
-    ]
-
-
 def checks_of(result: dg.SensorResult) -> list[dg.AssetCheckEvaluation]:
     return [item for item in result.asset_events if isinstance(item, dg.AssetCheckEvaluation)]
 
@@ -113,7 +107,7 @@ def checks_of(result: dg.SensorResult) -> list[dg.AssetCheckEvaluation]:
 def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
     with LoopbackVertex(tmp_path / "buckets") as server:
         server.models.upload("transak-i1-train-model")
-        server.buckets.write_csv("gs://transak-i1/training/1.csv", rows(5))
+        server.buckets.write_csv("gs://transak-i1/training/1.csv", rows(50, 50))
         server.monitoring.job_looks = NEVER
         yield server
 

@@ -47,15 +47,11 @@ def test_each_file_gives_assets_jobs_checks_schedule_and_monitor(tmp_path: Path)
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
     own = {key for key in keys if "/" not in key}
     assert keys == own | {f"{prefix}/{key}" for prefix in ("transak_i2", "cards") for key in own}
+    models = ("", "transak_i2_", "cards_")
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"retrain", "transak_i2_retrain", "cards_retrain"} <= jobs
-    assert {schedule.name for schedule in repository.schedule_defs} == {
-        "daily_monitoring_schedule",
-        "transak_i2_daily_monitoring_schedule",
-        "cards_daily_monitoring_schedule",
-    }
-    sensors = {sensor.name for sensor in repository.sensor_defs}
-    assert {SHARED_SENSOR, OWN_SENSOR} <= sensors
+    assert {f"{model}retrain" for model in models} <= jobs
+    schedules = {schedule.name for schedule in repository.schedule_defs}
+    assert schedules == {f"{model}daily_monitoring_schedule" for model in models}
     checks = {check.to_user_string() for check in repository.asset_graph.asset_check_keys}
     assert "cards/drift_report:description_drift" in checks
 

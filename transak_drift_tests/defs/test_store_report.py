@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +16,6 @@ from transak_drift.platform import PlatformError
 from transak_drift.reports.pages import drift_report_page
 from transak_drift.settings import Settings
 from transak_drift_tests.reports.report_results import DRIFTED
-from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.clients import monitored_config
 from transak_drift_tests.servers.storage_server import LoopbackStorage
 
@@ -26,14 +24,6 @@ OBJECT = "monitoring-é/drift_reports/2026-03-04-20260304-baseline-v1.html"
 CONFIG = monitored_config(vertex={"monitoring_output": OUTPUT})
 PLATFORM = GcpPlatformResource()
 PAGE = drift_report_page(DRIFTED)
-
-
-@pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackStorage]:
-    (tmp_path / "transak-i1").mkdir()
-    with LoopbackStorage(Buckets(tmp_path)) as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        yield server
 
 
 def test_on_gcp_the_pages_are_objects_that_a_browser_opens(
@@ -63,14 +53,10 @@ def test_on_gcp_without_a_place_nothing_is_written(storage: LoopbackStorage) -> 
 
 def test_on_gcp_a_report_links_to_the_console() -> None:
     metadata = report_metadata(monitored_config(vertex={}), PLATFORM, DRIFTED)
-    monitor = metadata["model monitor"].url
-    assert monitor.startswith("https://console.cloud.google.com/vertex-ai/model-monitoring/")
-    monitor_id = DRIFTED.job_name.split("/")[-3]
-    assert monitor.endswith(f"/{monitor_id}?project={CONFIG.project_id}")
-    for feature in DRIFTED.features:
-        page = metadata[f"{feature.feature} in the console"].url
-        assert "/model-monitoring-jobs/20260304-baseline-v1/feature-drift?" in page
-        assert page.endswith(f"featureName={feature.feature}")
+    assert metadata["model monitor"].url.endswith("/transak-i1-drift?project=af-finanzen")
+    for feature in ("description", "type", "amount"):
+        page = metadata[f"{feature} in the console"].url
+        assert page.endswith(f"/feature-drift?project=af-finanzen&featureName={feature}")
 
 
 def test_a_missing_role_is_named_and_the_report_stands(storage: LoopbackStorage) -> None:

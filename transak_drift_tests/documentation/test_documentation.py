@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from markdown_it import MarkdownIt
@@ -32,33 +31,21 @@ NOT_IN_A_CLONE = {".venv", ".transak_drift", ".git"}
 SHELL_LANGUAGES = frozenset({"console", "sh", "bash", "shell", "zsh", "terminal"})
 
 
-class ShellBlock(NamedTuple):
-    """Commands fenced in a page; `reason` says why no test runs them, or is None."""
-
-    line: int
-    commands: str
-    reason: str | None
-
-
-def shell_blocks(text: str) -> list[ShellBlock]:
-    """Find the blocks of a Markdown text, also within lists and quotes.
+def blocks_to_run(document: str) -> list[tuple[int, str]]:
+    """Find the commands that are fenced in a page, each with its line, also in lists and quotes.
 
     After a block's language stands nothing, or `not-run: reason`.
     """
     found = []
-    for token in MarkdownIt("commonmark").parse(text):
+    for token in MarkdownIt("commonmark").parse((REPOSITORY / document).read_text("utf-8")):
         language, _, rest = token.info.strip().partition(" ")
         if token.type == "fence" and language in SHELL_LANGUAGES:
             line = token.map[0] + 1 if token.map else 0
-            reason = re.fullmatch(r"(?:not-run: *(\S.*))?", rest.strip())
-            assert reason is not None, f"line {line}: {rest!r} is not `not-run: reason`"
-            found.append(ShellBlock(line, token.content, reason[1]))
+            is_right = re.fullmatch(r"(not-run: *\S.*)?", rest.strip())
+            assert is_right, f"{document}:{line}: {rest!r} is not `not-run: reason`"
+            if not rest:
+                found.append((line, token.content))
     return found
-
-
-def blocks_to_run(document: str) -> list[ShellBlock]:
-    text = (REPOSITORY / document).read_text(encoding="utf-8")
-    return [block for block in shell_blocks(text) if block.reason is None]
 
 
 @pytest.fixture
@@ -84,16 +71,16 @@ def test_the_commands_of_a_page_run_in_order(
     monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", "300")
     monkeypatch.chdir(clone)
     (clone / "dagster_home").mkdir()
-    for block in blocks_to_run(document):
-        lines = block.commands.splitlines()
+    for number, commands in blocks_to_run(document):
+        lines = commands.splitlines()
         if all(PLAIN_COMMAND.fullmatch(line) for line in lines):
             # Each process would spend seconds on imports.
             for line in lines:
                 result = call(*shlex.split(line)[1:])
-                assert result.exit_code == 0, f"{document}:{block.line}: {line}\n{result.output}"
+                assert result.exit_code == 0, f"{document}:{number}: {line}\n{result.output}"
             continue
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block.commands],
+            ["bash", "-euo", "pipefail", "-c", commands],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -101,7 +88,7 @@ def test_the_commands_of_a_page_run_in_order(
             check=False,
         )
         assert done.returncode == 0, (
-            f"{document}:{block.line} ended with {done.returncode}:\n{block.commands}\n"
+            f"{document}:{number} ended with {done.returncode}:\n{commands}\n"
             f"{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}"
         )
 
@@ -127,16 +114,6 @@ def test_links_within_the_repository_lead_somewhere(document: str) -> None:
         if "://" not in target and not (source.parent / target.partition("#")[0]).exists()
     ]
     assert missing == []
-
-
-def test_blocks_are_found_wherever_they_stand() -> None:
-    text = (
-        "```console\na\n```\n\n- item\n\n  ```bash\n  b\n  c\n  ```\n\n"
-        "> ```sh not-run: why  \n> d\n> ```\n\n```json\n{}\n```\n\n```\nplain\n```\n"
-    )
-    assert shell_blocks(text) == [(1, "a\n", None), (7, "b\nc\n", None), (12, "d\n", "why")]
-    with pytest.raises(AssertionError, match="line 1: "):
-        shell_blocks("```console not-run\na\n```\n")
 
 
 def test_each_reason_of_a_dead_letter_has_its_advice() -> None:

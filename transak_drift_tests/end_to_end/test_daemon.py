@@ -163,8 +163,8 @@ def die_at(point: str, job: str, loop: RunningLoop) -> None:
     loop.start_daemon(point, loop.event_key(job))
     daemon = loop.dagster.daemon
     assert daemon is not None
-    loop.wait_for(f"the crash at {point}", lambda: daemon.exit_status)
-    assert daemon.exit_status == -signal.SIGKILL
+    loop.wait_for(f"the crash at {point}", daemon.poll)
+    assert daemon.poll() == -signal.SIGKILL
 
 
 def wait_for_the_one_training(job: str, loop: RunningLoop) -> None:

@@ -88,7 +88,7 @@ class PubSubServerProcess:
             log_file=self._log_file,
         )
         while (address := read_server_address(self._address_file)) is None:
-            if process.exit_status is not None:
+            if process.poll() is not None:
                 raise AssertionError(f"the server did not start:\n{self._log_file.read_text()}")
             time.sleep(0.005)
         self.endpoint = address.endpoint

@@ -41,18 +41,10 @@ NOTIFICATION = Notification(
 )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SlackServer]:
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
     with slack_server(TOKEN, CHANNEL) as server:
         yield server
-
-
-@pytest.fixture
-def slack(server: SlackServer) -> SlackServer:
-    server.messages.clear()
-    server.answers.clear()
-    server.calls = 0
-    return server
 
 
 def to_slack(url: str, channel: str = CHANNEL, token: str | None = TOKEN) -> None:

@@ -22,7 +22,6 @@ def result_of(
     alerts: tuple[str, ...] = (),
     day: date = date(2026, 3, 4),
 ) -> MonitoringResult:
-    """Return a result with these features."""
     return MonitoringResult(
         job_name=JOB_NAME,
         day=day,
@@ -35,29 +34,30 @@ def result_of(
     )
 
 
-def description(*values: str, distance: float | None = 0.31) -> FeatureDrift:
-    """Return the feature `description` with these values as contributors."""
+def feature_drift(feature: str, distance: float | None, *contributors: Contributor) -> FeatureDrift:
     return FeatureDrift(
-        feature="description",
+        feature=feature,
         metric="l_infinity",
         distance=distance,
         threshold=0.3,
-        contributors=tuple(
-            Contributor(value=value, baseline_share=0.02 * number, target_share=0.31 / number)
-            for number, value in enumerate(values, 1)
-        ),
+        contributors=contributors,
     )
 
 
-TYPE = FeatureDrift(
-    feature="type",
-    metric="l_infinity",
-    distance=0.04,
-    threshold=0.3,
-    contributors=(
-        Contributor(value="card payment", baseline_share=0.42, target_share=0.46),
-        Contributor(value="transfer", baseline_share=0.3, target_share=0.28),
-    ),
+def description(*values: str) -> FeatureDrift:
+    """Return the feature `description` with these values as contributors."""
+    contributors = (
+        Contributor(value=value, baseline_share=0.02 * number, target_share=0.31 / number)
+        for number, value in enumerate(values, 1)
+    )
+    return feature_drift("description", 0.31, *contributors)
+
+
+TYPE = feature_drift(
+    "type",
+    0.04,
+    Contributor(value="card payment", baseline_share=0.42, target_share=0.46),
+    Contributor(value="transfer", baseline_share=0.3, target_share=0.28),
 )
 AMOUNT = FeatureDrift(
     feature="amount",
@@ -83,24 +83,12 @@ def history_of(
 ) -> DriftHistory:
     """Return one day after the other, with a threshold of 0.3 and one promotion."""
     length = max(len(values) for values in distances.values())
-    days = [FIRST + timedelta(days=number) for number in range(length)]
-    found = [
-        [
-            FeatureDrift(
-                feature=feature, metric="l_infinity", distance=values[number], threshold=0.3
-            )
-            for feature, values in distances.items()
-        ]
-        for number in range(length)
-    ]
-    return DriftHistory(
-        days=[
-            RecordedDay(result_of(*features, day=day), page)
-            for features, day in zip(found, days, strict=True)
-        ],
-        promotions=[Promotion(days[-1], "v2")],
-        read_until=7,
-    )
+    days = []
+    for number in range(length):
+        features = (feature_drift(name, values[number]) for name, values in distances.items())
+        result = result_of(*features, day=FIRST + timedelta(days=number))
+        days.append(RecordedDay(result, page))
+    return DriftHistory(days, [Promotion(days[-1].result.day, "v2")], read_until=7)
 
 
 FEATURES = ("description", HOSTILE)

@@ -1,4 +1,4 @@
-"""The report page as a document: complete, escaped, repeatable."""
+"""Report and history as documents: complete, escaped, repeatable; and the addresses of pages."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from html.parser import HTMLParser
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.reports.charts import feature_chart, result_picture
-from transak_drift.reports.pages import drift_report_page
+from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.reports.charts import feature_chart, history_picture, result_picture
+from transak_drift.reports.links import asset_partition_page, console_page
+from transak_drift.reports.pages import MAX_DAYS, drift_history_page, drift_report_page
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift_tests.reports.report_results import (
     AMOUNT,
     DRIFTED,
+    FEATURES,
+    HISTORY,
     HOSTILE,
+    JOB_NAME,
     LONG,
     QUIET,
     TYPE,
     description,
+    history_of,
     result_of,
 )
 
@@ -54,7 +61,6 @@ class Page(HTMLParser):
 
 
 def picture(markdown: str) -> ElementTree.Element:
-    """Parse the SVG within Markdown."""
     [encoded] = re.findall(r"\(data:image/svg\+xml;base64,([^)]+)\)", markdown)
     return ElementTree.fromstring(base64.b64decode(encoded))
 
@@ -145,3 +151,56 @@ def test_control_characters_and_lone_surrogates_are_replaced() -> None:
     assert sanitize_line(" a\x00b\x1b\u202e\ud800c\r\n\u2028d ") == "a\ufffdb\ufffd\ufffd\ufffdc d"
     assert sanitize_line("abcdef", 4) == "abc…"
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", drift_report_page(result_of(TYPE)))
+
+
+def test_the_history_tells_when_drift_began_and_what_was_before() -> None:
+    page = Page(drift_history_page("transak-i1", HISTORY, FEATURES))
+    assert "drift of description began on 2026-04-10 (0.52 > 0.3) and still stands" in page.text
+    assert f"no day has drift of {HOSTILE}" in page.text
+    # The episode before, which a day without data did not break.
+    assert "2026-04-04 2026-04-07 0.5000" in page.text
+    assert "2026-04-10 2026-04-11 stands 0.6000" in page.text
+    assert "Days with a report: 42, the newest 2026-04-11." in page.text
+    assert "script" not in page.found
+
+
+def test_each_of_the_newest_days_of_the_history_links_to_its_report_on_either_platform() -> None:
+    history = history_of({"type": [0.1] * (MAX_DAYS + 10)}, page="/state/monitoring_jobs/x.html")
+    page = Page(drift_history_page("m", history, ["type"]))
+    assert page.values("href") == ["x.html"] * MAX_DAYS
+    assert "Days with a report: 100, the newest 2026-06-08." in page.text
+    address = "https://storage.cloud.google.com/b/drift_reports/x.html"
+    on_gcp = Page(drift_history_page("m", history_of({"type": [0.1]}, page=address), ["type"]))
+    assert on_gcp.values("href") == [address]
+
+
+def test_without_data_the_history_has_no_pictures() -> None:
+    page = Page(drift_history_page("transak-i1", DriftHistory([], [], 0), ["type"]))
+    assert "No day has a report yet." in page.text
+    assert "svg" not in page.found
+    history = history_of({"type": [None, None]})
+    assert "svg" not in Page(drift_history_page("m", history, ["type"])).found
+    assert history_picture(history, ["type"]) == "no data"
+
+
+@settings(max_examples=8)
+@given(st.text(min_size=1, max_size=30))
+def test_any_name_gives_a_whole_history_page(name: str) -> None:
+    page = Page(drift_history_page(name, history_of({name: [0.1, 0.5]}), [name]))
+    assert "script" not in page.found
+    assert (sanitize_line(name) or "(empty)") in page.text
+    assert page.found["svg"] == 1
+
+
+def test_the_pages_of_a_partition_and_of_a_feature_keep_any_name() -> None:
+    assert asset_partition_page(["transak_i2", "drift_report"], "2026-04-12") == (
+        "/assets/transak_i2/drift_report?view=partitions&partition=2026-04-12"
+    )
+    address = urlsplit(console_page(JOB_NAME, "af-finanzen", "Text & Typ=ü"))
+    assert address.path == (
+        "/vertex-ai/model-monitoring/locations/europe-west6/model-monitors/transak-i1-drift"
+        "/model-monitoring-jobs/20260304-baseline-v1/feature-drift"
+    )
+    assert parse_qs(address.query) == {"project": ["af-finanzen"], "featureName": ["Text & Typ=ü"]}
+    with pytest.raises(ValueError, match="modelMonitoringJobs"):
+        console_page("projects/x/locations/y/endpoints/1", "x")
