@@ -15,10 +15,8 @@ from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from packaging.requirements import Requirement
-from typer.testing import CliRunner
 
 from transak_drift import pipelines
-from transak_drift.cli.main import app
 from transak_drift.config.monitoring_config import parse_config
 from transak_drift.pipelines.compilation import compile_pipelines
 from transak_drift.pipelines.embedded_component import (
@@ -28,6 +26,7 @@ from transak_drift.pipelines.embedded_component import (
 )
 from transak_drift.pipelines.pipeline_predict import run_monitoring
 from transak_drift.platform import PlatformError
+from transak_drift_tests.cli import commands
 from transak_drift_tests.cloud_function.imported_packages import check_imports
 from transak_drift_tests.config.configurations import CONFIG_FILE, configuration, document
 
@@ -212,26 +211,17 @@ def test_the_command_writes_the_files_and_names_them(
     monkeypatch.chdir(tmp_path)
     Path(CONFIG_FILE.name).write_text(json.dumps(document(training_pipeline="my-train")))
 
-    ended = CliRunner().invoke(
-        app, ["compile-pipelines", "--output", "out", "--json"], catch_exceptions=False
-    )
+    files = commands.document("compile-pipelines", "--output", "out")
 
-    files = json.loads(ended.stdout)
     assert files == ["out/run-monitoring.yaml", "out/pipeline-predict.yaml", "out/my-train.yaml"]
     assert read_spec(tmp_path / "out", "my-train").pipeline_info.name == "my-train"
 
 
-def compile_into(directory: Path) -> BaseException | None:
-    arguments = ["compile-pipelines", "--output", str(directory)]
-    environment = {"TRANSAK_DRIFT_CONFIG": str(CONFIG_FILE)}
-    return CliRunner().invoke(app, arguments, env=environment).exception
-
-
 def test_the_command_names_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    error = compile_into(tmp_path / "file" / "out")
-    assert isinstance(error, PlatformError)
-    assert f"--output {tmp_path}/file/out" in str(error)
+    output = str(tmp_path / "file" / "out")
+    with pytest.raises(PlatformError, match=f"--output {output}"):
+        commands.call("compile-pipelines", "--output", output)
 
 
 def test_without_the_kfp_sdk_the_command_says_how_to_get_it(
@@ -240,9 +230,8 @@ def test_without_the_kfp_sdk_the_command_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "kfp", None)
     monkeypatch.delitem(sys.modules, "transak_drift.pipelines.compilation")
     monkeypatch.delattr(pipelines, "compilation")
-    error = compile_into(tmp_path)
-    assert isinstance(error, PlatformError)
-    assert "pip install 'transak-drift[pipelines]'" in str(error)
+    with pytest.raises(PlatformError, match=r"pip install 'transak-drift\[pipelines\]'"):
+        commands.call("compile-pipelines", "--output", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

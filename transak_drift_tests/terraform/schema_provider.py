@@ -20,13 +20,12 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import grpc
 import msgpack
-from google.protobuf import message_factory
+import proto
 
 PROJECT_NUMBER = "123456789012"
 
@@ -34,74 +33,65 @@ _UNKNOWN = msgpack.ExtType(0, b"\x00")
 _SIMPLE_TYPES = frozenset({"string", "number", "bool"})
 
 
-# Their classes are made at import, so that a type checker does not see them.
-descriptor_pb2: Any = import_module("google.protobuf.descriptor_pb2")
-descriptor_pool: Any = import_module("google.protobuf.descriptor_pool")
-
 SERVICE = "tfplugin6.Provider"
 NESTING_LIST = 2
 
 # Source: "Terraform Plugin Protocol", version 6 (tfplugin6.proto). Fields that are neither read nor
 # written here are left out, which the wire format allows.
-_FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
-    "Empty": {},
-    "DynamicValue": {"msgpack": (1, "bytes")},
-    "Attribute": {
-        "name": (1, "string"),
-        "type": (2, "bytes"),
-        "required": (4, "bool"),
-        "optional": (5, "bool"),
-        "computed": (6, "bool"),
-    },
-    "Block": {
-        "attributes": (2, "repeated Attribute"),
-        "block_types": (3, "repeated NestedBlock"),
-    },
-    "NestedBlock": {
-        "type_name": (1, "string"),
-        "block": (2, "Block"),
-        "nesting": (3, "int64"),
-        "min_items": (4, "int64"),
-        "max_items": (5, "int64"),
-    },
-    "Schema": {"block": (2, "Block")},
-    "NamedSchema": {"key": (1, "string"), "value": (2, "Schema")},
-    "SchemaResponse": {
-        "provider": (1, "Schema"),
-        "resource_schemas": (2, "repeated NamedSchema"),
-        "data_source_schemas": (3, "repeated NamedSchema"),
-    },
-    "TypedRequest": {"type_name": (1, "string"), "config": (2, "DynamicValue")},
-    "PlanRequest": {"type_name": (1, "string"), "proposed_new_state": (3, "DynamicValue")},
-    "StateResponse": {"state": (1, "DynamicValue")},
-}
+__protobuf__ = proto.module(package="tfplugin6")
 
 
-def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="tfplugin6", package="tfplugin6", syntax="proto3"
-    )
-    for message_name, fields in _FIELDS.items():
-        message = file.message_type.add(name=message_name)
-        for name, (number, type_name) in fields.items():
-            repeated = type_name.startswith("repeated ")
-            type_name = type_name.removeprefix("repeated ")
-            field = message.field.add(name=name, number=number)
-            field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            if type_name in _FIELDS:
-                field.type = field.TYPE_MESSAGE
-                field.type_name = f".tfplugin6.{type_name}"
-            else:
-                field.type = getattr(field, f"TYPE_{type_name.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tfplugin6.{name}"))
-        for name in _FIELDS
-    }
+class Empty(proto.Message):
+    pass
 
 
-MESSAGES: Mapping[str, Any] = _classes()
+class DynamicValue(proto.Message):
+    msgpack = proto.Field(proto.BYTES, number=1)
+
+
+class Attribute(proto.Message):
+    name = proto.Field(proto.STRING, number=1)
+    type_json = proto.Field(proto.BYTES, number=2)
+    required = proto.Field(proto.BOOL, number=4)
+    optional = proto.Field(proto.BOOL, number=5)
+    computed = proto.Field(proto.BOOL, number=6)
+
+
+class Block(proto.Message):
+    attributes = proto.RepeatedField(Attribute, number=2)
+    block_types = proto.RepeatedField("NestedBlock", number=3)
+
+
+class NestedBlock(proto.Message):
+    type_name = proto.Field(proto.STRING, number=1)
+    block = proto.Field(Block, number=2)
+    nesting = proto.Field(proto.INT64, number=3)
+    min_items = proto.Field(proto.INT64, number=4)
+    max_items = proto.Field(proto.INT64, number=5)
+
+
+class Schema(proto.Message):
+    block = proto.Field(Block, number=2)
+
+
+class SchemaResponse(proto.Message):
+    provider = proto.Field(Schema, number=1)
+    resource_schemas = proto.MapField(proto.STRING, Schema, number=2)
+    data_source_schemas = proto.MapField(proto.STRING, Schema, number=3)
+
+
+class TypedRequest(proto.Message):
+    type_name = proto.Field(proto.STRING, number=1)
+    config = proto.Field(DynamicValue, number=2)
+
+
+class PlanRequest(proto.Message):
+    type_name = proto.Field(proto.STRING, number=1)
+    proposed_new_state = proto.Field(DynamicValue, number=3)
+
+
+class StateResponse(proto.Message):
+    state = proto.Field(DynamicValue, number=1)
 
 
 @contextmanager
@@ -133,31 +123,30 @@ def _provider(name: str, schema: Mapping[str, Any], directory: Path) -> grpc.Gen
         {type_name: value for type_name, value in types.items() if type_name.startswith(f"{name}_")}
         for types in (schema["resource"], schema["data"])
     )
-    schemas = MESSAGES["SchemaResponse"](
-        provider=_schema_message(schema["providers"][name]),
-        resource_schemas=_named_schemas(resources),
-        data_source_schemas=_named_schemas(data),
+    schemas = SchemaResponse(
+        provider=_schema(schema["providers"][name]),
+        resource_schemas={name: _schema(value) for name, value in resources.items()},
+        data_source_schemas={name: _schema(value) for name, value in data.items()},
     )
-    empty = MESSAGES["Empty"]()
-    methods: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-        "GetProviderSchema": ("Empty", lambda _: schemas),
-        "ValidateProviderConfig": ("Empty", lambda _: empty),
-        "ValidateResourceConfig": ("Empty", lambda _: empty),
-        "ValidateDataResourceConfig": ("Empty", lambda _: empty),
-        "ConfigureProvider": ("Empty", lambda _: empty),
-        "StopProvider": ("Empty", lambda _: empty),
-        "PlanResourceChange": ("PlanRequest", partial(_plan, resources)),
-        "ReadDataSource": ("TypedRequest", partial(_read, directory)),
+    methods: Mapping[str, tuple[type[proto.Message], Callable[[Any], proto.Message]]] = {
+        "GetProviderSchema": (Empty, lambda _: schemas),
+        "ValidateProviderConfig": (Empty, lambda _: Empty()),
+        "ValidateResourceConfig": (Empty, lambda _: Empty()),
+        "ValidateDataResourceConfig": (Empty, lambda _: Empty()),
+        "ConfigureProvider": (Empty, lambda _: Empty()),
+        "StopProvider": (Empty, lambda _: Empty()),
+        "PlanResourceChange": (PlanRequest, partial(_plan, resources)),
+        "ReadDataSource": (TypedRequest, partial(_read, directory)),
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
             method: grpc.unary_unary_rpc_method_handler(
                 lambda request, _, answer=answer: answer(request),
-                request_deserializer=MESSAGES[request_name].FromString,
-                response_serializer=lambda response: response.SerializeToString(),
+                request_deserializer=request_type.deserialize,
+                response_serializer=lambda response: type(response).serialize(response),
             )
-            for method, (request_name, answer) in methods.items()
+            for method, (request_type, answer) in methods.items()
         },
     )
 
@@ -203,39 +192,36 @@ def _computed(schema: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _named_schemas(types: Mapping[str, Any]) -> list[Any]:
-    return [
-        MESSAGES["NamedSchema"](key=name, value=_schema_message(schema))
-        for name, schema in types.items()
-    ]
+def _schema(schema: Mapping[str, Any]) -> Schema:
+    return Schema(block=_block(schema))
 
 
-def _schema_message(schema: Mapping[str, Any]) -> Any:
-    return MESSAGES["Schema"](block=_block_message(schema))
-
-
-def _block_message(schema: Mapping[str, Any]) -> Any:
-    block = MESSAGES["Block"]()
+def _block(schema: Mapping[str, Any]) -> Block:
     arguments, computed = schema["arguments"], _computed(schema)
     types = {**computed, **{name: argument["type"] for name, argument in arguments.items()}}
-    for name, type_name in types.items():
-        is_required = name in arguments and arguments[name]["required"]
-        block.attributes.add(
-            name=name,
-            type=_type_json(type_name),
-            required=is_required,
-            optional=name in arguments and not is_required,
-            computed=name in computed,
-        )
-    for name, nested in schema["blocks"].items():
-        block.block_types.add(
-            type_name=name,
-            block=_block_message(nested),
-            nesting=NESTING_LIST,
-            min_items=int(nested["required"]),
-            max_items=0 if nested["repeatable"] else 1,
-        )
-    return block
+    required = {name for name, argument in arguments.items() if argument["required"]}
+    return Block(
+        attributes=[
+            Attribute(
+                name=name,
+                type_json=_type_json(type_name),
+                required=name in required,
+                optional=name in arguments.keys() - required,
+                computed=name in computed,
+            )
+            for name, type_name in types.items()
+        ],
+        block_types=[
+            NestedBlock(
+                type_name=name,
+                block=_block(nested),
+                nesting=NESTING_LIST,
+                min_items=int(nested["required"]),
+                max_items=0 if nested["repeatable"] else 1,
+            )
+            for name, nested in schema["blocks"].items()
+        ],
+    )
 
 
 def _type_json(type_name: str) -> bytes:
@@ -249,6 +235,5 @@ def _unpacked(value: Any) -> Any:
     return msgpack.unpackb(value.msgpack) if value.msgpack else None
 
 
-def _state_response(state: Any) -> Any:
-    packed = MESSAGES["DynamicValue"](msgpack=msgpack.packb(state))
-    return MESSAGES["StateResponse"](state=packed)
+def _state_response(state: Any) -> StateResponse:
+    return StateResponse(state=DynamicValue(msgpack=msgpack.packb(state)))
