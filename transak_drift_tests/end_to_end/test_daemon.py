@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +18,7 @@ from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
 from transak_drift_tests.servers.slack_server import SlackServer, slack_server
-from transak_drift_tests.trigger.drift_messages import drift_event, message_body
+from transak_drift_tests.trigger.drift_messages import drift_event, message_body, store_job
 
 POLICY = {"retrain_policy": {"maximum_trainings_in_flight": 10}}
 SECOND_MODEL = {
@@ -25,6 +26,7 @@ SECOND_MODEL = {
     "monitoring_job_display_name": "transak_i2_data_drift_monitor",
     "notifications": {"slack": {"channel": "#second"}},
 }
+YEAR_9999 = datetime(9999, 12, 31, tzinfo=UTC)
 SLACK_TOKEN = "xoxb-the-secret-token"
 DAGSTER_URL = "http://127.0.0.1:3000"
 
@@ -58,11 +60,17 @@ def test_a_mixed_queue_trains_each_drift_event_once_wherever_the_daemon_dies(
             message_body(drift_event("foreign", project="else-where"))
         ): "other_project",
         loop.queue.publish(message_body(drift_event("deleted"))): "job_missing",
+        loop.queue.publish(
+            store_job(loop.home, loop.config, "endless", {"type": 0.5}, end=YEAR_9999)
+        ): "window_out_of_range",
     }
     loop.message("quiet", description=0.29, type=0.3)
     loop.queue.publish(message_body(drift_event("quiet", {"description": 0.99})))
-    # A second model shares the subscription; its job has a name that the first has too.
-    loop.queue.publish(loop.message("good", config=second))
+    # A second model shares the subscription; its job has a name that the first has too. Its
+    # distance is rounded above 1, and the year 1 in the message is not believed.
+    poison = json.loads(loop.message("good", config=second, description=1.0000000000000002))
+    poison["jsonPayload"]["endTime"] = "0001-01-01T00:00:00Z"
+    loop.queue.publish(json.dumps(poison).encode())
     drift = {
         "first": "TICK_HELD",
         "second": "RUN_IDS_RESERVED",
