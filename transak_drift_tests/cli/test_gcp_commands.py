@@ -19,10 +19,9 @@ from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
 from transak_drift_tests.cli.commands import call, document, monitor
 from transak_drift_tests.defs.sensor_ticks import SensorTicks
-from transak_drift_tests.servers.clients import monitored_config, use_gcp_platform
+from transak_drift_tests.servers.clients import monitored_config, rows, use_gcp_platform
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
-from transak_drift_tests.vertex.conftest import rows
 
 DAYS = [date(2026, 5, 1) + timedelta(days=n) for n in range(3)]
 RUNS, FAILS, DRIFTS = DAYS
@@ -48,7 +47,7 @@ def vertex(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackV
 def test_a_started_job_is_awaited_until_it_has_ended_and_started_again_once_it_failed(
     vertex: LoopbackVertex, project: Path
 ) -> None:
-    vertex.monitoring.job_looks = NEVER
+    vertex.monitoring.looks = NEVER
     words = ("backfill", "--from", str(DAYS[0]), "--until", str(DAYS[-1]))
     first = call(*words)
     assert first.exit_code == 0, first.output

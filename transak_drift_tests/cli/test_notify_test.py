@@ -11,7 +11,7 @@ from transak_drift.config.model_configs import MODELS_FOLDER
 from transak_drift_tests.cli.commands import call
 from transak_drift_tests.config.configurations import document
 from transak_drift_tests.servers.mail_server import mail_server
-from transak_drift_tests.servers.slack_server import slack_server
+from transak_drift_tests.servers.slack_server import SlackServer
 
 TOKEN = "xoxb-the-secret-token"
 EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
@@ -29,7 +29,7 @@ def test_every_channel_of_every_model_is_tested(
     )
     (project / "monitoring_config.json").write_text(json.dumps(first))
     (project / MODELS_FOLDER / "second.json").write_text(json.dumps(second))
-    with slack_server(TOKEN, "#first") as slack, mail_server() as mail:
+    with SlackServer(TOKEN, "#first") as slack, mail_server() as mail:
         monkeypatch.setenv("TRANSAK_DRIFT_SLACK_TOKEN", TOKEN)
         monkeypatch.setenv("TRANSAK_DRIFT_SLACK_API_URL", slack.url)
         monkeypatch.setenv("TRANSAK_DRIFT_SMTP_HOST", "127.0.0.1")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
-from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
@@ -25,7 +24,7 @@ from transak_drift_tests.cloud_function.deployed_archive import (
 )
 from transak_drift_tests.cloud_function.function_server import FunctionServer, function_server
 from transak_drift_tests.servers.api_rules import PARENT
-from transak_drift_tests.servers.clients import apply_monitors, monitored_config
+from transak_drift_tests.servers.clients import apply_monitors, csv_dataset, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event
 
@@ -78,15 +77,11 @@ class Deployment:
             for row in range(100)
         ]
         self.vertex.buckets.write_csv(uri, rows)
-        target = {
-            "columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}},
-            "time_interval": {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)},
-        }
-        spec = {"objective_spec": {"target_dataset": target}}
+        interval = {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)}
         job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
         self.vertex.monitoring.put_job(
             f"{PARENT}/modelMonitors/{config.model_monitor_id}",
-            ModelMonitoringJob(model_monitoring_spec=spec),
+            {**csv_dataset(uri), "time_interval": interval},
             job_id=job_id,
         )
         return drift_event(job_id, distances, monitor=config.model_monitor_id)

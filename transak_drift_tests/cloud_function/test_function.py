@@ -179,7 +179,7 @@ def test_what_cannot_be_settled_now_is_delivered_again(
     told: str,
 ) -> None:
     if method is None or code is None:
-        monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+        monkeypatch.setattr(deployment.vertex.monitoring, "looks", 2)
     else:
         deployment.vertex.faults.refuse(method, grpc.StatusCode[code], 1, "Refused.")
     drift = deployment.finished_job(f"again-{method}")
@@ -218,7 +218,7 @@ def test_messages_that_eventarc_would_drop_are_kept_and_train_when_they_are_repl
 ) -> None:
     refused = deployment.finished_job("old-refused")
     deployment.vertex.faults.refuse("CreatePipelineJob", grpc.StatusCode.INTERNAL, 1)
-    monkeypatch.setattr(deployment.vertex.monitoring, "job_looks", 2)
+    monkeypatch.setattr(deployment.vertex.monitoring, "looks", 2)
     unfinished = deployment.finished_job("old-unfinished")
     ids = []
     for drift in (refused, unfinished):

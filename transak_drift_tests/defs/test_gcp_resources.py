@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from google.cloud.aiplatform_v1beta1.types import ModelMonitor
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.definitions import trigger_queue_resource
@@ -124,8 +123,7 @@ def test_the_newest_entry_of_our_monitors_is_read_from_the_log(tmp_path: Path) -
         assert resource.newest_anomaly_entry(config) is None
         model = vertex.models.upload(config.model_name)
         assert resource.newest_anomaly_entry(config) is None
-        target = {"vertex_model": {"model": model.name, "model_version_id": "1"}}
-        monitor = vertex.monitoring.put_monitor(ModelMonitor(model_monitoring_target=target))
+        monitor = vertex.monitoring.put_monitor(model.name)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         entry = {**DRIFT_ENTRY, "timestamp": now, "jsonPayload": {"monitor": monitor}}
         apis.entries += [{**DRIFT_ENTRY, "timestamp": now}, entry]

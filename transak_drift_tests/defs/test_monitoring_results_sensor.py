@@ -29,9 +29,8 @@ from transak_drift.defs.monitoring_results_sensor import (
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.defs.sensor_ticks import SensorTicks
-from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
+from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config, rows
 from transak_drift_tests.servers.server import LoopbackVertex
-from transak_drift_tests.vertex.conftest import rows
 
 NAMES = ModelNames()
 REPORT = NAMES.asset(DRIFT_REPORT)
@@ -108,7 +107,7 @@ def vertex(tmp_path: Path) -> Iterator[LoopbackVertex]:
     with LoopbackVertex(tmp_path / "buckets") as server:
         server.models.upload("transak-i1-train-model")
         server.buckets.write_csv("gs://transak-i1/training/1.csv", rows(50, 50))
-        server.monitoring.job_looks = NEVER
+        server.monitoring.looks = NEVER
         yield server
 
 
@@ -148,7 +147,7 @@ def test_a_job_is_watched_until_it_ends_and_reported_once_with_its_drift(
 
 
 def test_the_report_is_the_one_that_the_asset_records(vertex: LoopbackVertex, watch: Watch) -> None:
-    vertex.monitoring.job_looks = 1
+    vertex.monitoring.looks = 1
     watch.materialize(FIRST_DAY, drifted=True)
     (by_asset,) = watch.reports(FIRST_DAY)
     watch.tick()
@@ -174,11 +173,11 @@ def test_many_jobs_in_flight_are_looked_at_in_turn(vertex: LoopbackVertex, watch
     watch.sensor = build_monitoring_results_sensor(watch.config, 1, PollBounds(reads=2))
     days = [FIRST_DAY + timedelta(days=number) for number in range(3)]
     watch.start(*days)
-    vertex.recorder.clear()
+    vertex.calls.clear()
     for _ in range(2):
         watch.tick()
-        assert len(vertex.recorder.requests("GetModelMonitoringJob")) == 2, "its bound, in turn"
-        vertex.recorder.clear()
+        assert len(vertex.requests("GetModelMonitoringJob")) == 2, "its bound, in turn"
+        vertex.calls.clear()
     assert sorted(watch.waiting()) == [str(day) for day in days]
     watch.finish(*days)
     for _ in range(2):

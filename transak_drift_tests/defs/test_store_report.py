@@ -48,7 +48,7 @@ def test_on_gcp_without_a_place_nothing_is_written(storage: LoopbackStorage) -> 
     config = monitored_config(vertex={})
     assert PAGE_METADATA not in report_metadata(config, PLATFORM, DRIFTED)
     assert PLATFORM.store_history(config, "") is None
-    assert storage.paths == []
+    assert storage.requests == []
 
 
 def test_on_gcp_a_report_links_to_the_console() -> None:

@@ -17,7 +17,7 @@ from transak_drift.local.state_directory import StateDirectory
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.deployment.postgres_server import deployed_dagster_home
 from transak_drift_tests.end_to_end.running_loop import RunningLoop
-from transak_drift_tests.servers.slack_server import SlackServer, slack_server
+from transak_drift_tests.servers.slack_server import SlackServer
 from transak_drift_tests.trigger.drift_messages import drift_event, message_body, store_job
 
 POLICY = {"retrain_policy": {"maximum_trainings_in_flight": 10}}
@@ -33,7 +33,7 @@ DAGSTER_URL = "http://127.0.0.1:3000"
 
 @pytest.fixture(scope="module")
 def slack() -> Iterator[SlackServer]:
-    with slack_server(SLACK_TOKEN, "#second") as server:
+    with SlackServer(SLACK_TOKEN, "#second") as server:
         yield server
 
 

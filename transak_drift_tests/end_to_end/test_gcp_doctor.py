@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.cloud.aiplatform_v1beta1 import types as beta_types
 from google.pubsub_v1 import types
 
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -20,7 +19,12 @@ from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.platform import PlatformError
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift_tests.cli.commands import call
-from transak_drift_tests.servers.clients import apply_monitors, monitored_config, use_gcp_platform
+from transak_drift_tests.servers.clients import (
+    apply_monitors,
+    csv_dataset,
+    monitored_config,
+    use_gcp_platform,
+)
 from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
 from transak_drift_tests.servers.pubsub_admin import LoopbackPubSubAdmin
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -57,16 +61,12 @@ class Cloud:
         self.config_file.write_text(json.dumps({**document, **changes}))
 
     def copy_monitor(self, monitor_id: str | None = None, version: str = "1") -> None:
-        monitor = beta_types.ModelMonitor(self.vertex.monitoring.monitors()[0])
-        monitor.model_monitoring_target.vertex_model.model_version_id = version
-        self.vertex.monitoring.put_monitor(monitor, monitor_id)
+        target = self.vertex.monitoring.monitors()[0].model_monitoring_target.vertex_model
+        self.vertex.monitoring.put_monitor(target.model, version, monitor_id)
 
     def put_job(self, job_id: str, uri: str = TARGET) -> None:
-        source = {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}
-        objective = {"target_dataset": {"columnized_dataset": source}}
-        job = beta_types.ModelMonitoringJob(model_monitoring_spec={"objective_spec": objective})
         monitor = self.vertex.monitoring.monitors()[0].name
-        self.vertex.monitoring.put_job(monitor, job, job_id=job_id)
+        self.vertex.monitoring.put_job(monitor, csv_dataset(uri), job_id=job_id)
 
     @property
     def topic(self) -> str:
@@ -95,7 +95,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         channels = {"notification_channels": (CHANNEL,)}
         apply_monitors(vertex.endpoint, config.model_copy(update=channels))
         cloud.put_job("job-1")
-        vertex.recorder.clear()
+        vertex.calls.clear()
         dead_letters = topic_name(config.project_id, config.dead_letter_topic)
         pubsub.topics |= {cloud.topic, dead_letters}
         pubsub.subscriptions[cloud.subscription] = types.Subscription(
@@ -146,12 +146,12 @@ def test_where_everything_agrees_nothing_is_open_and_nothing_is_written(cloud: C
     entries = checks["log entries"]
     assert entries["detail"] == f"1 pass the filter and name {cloud.config.model_monitor_id}/job-1"
     assert json.loads(entries["example"]) == cloud.vertex.log[0]
-    assert all(item.method.startswith(READ_ONLY) for item in cloud.vertex.recorder.calls())
+    assert all(item.method.startswith(READ_ONLY) for item in cloud.vertex.calls)
     assert cloud.vertex.pipelines.jobs() == []
-    assert {method for method, _ in cloud.apis.methods} == {"GET", "POST"}
-    posted = [path for method, path in cloud.apis.methods if method == "POST"]
+    assert {request.method for request in cloud.apis.requests} == {"GET", "POST"}
+    posted = [item.path for item in cloud.apis.requests if item.method == "POST"]
     assert set(posted) == {"/v1/projects/af-finanzen:testIamPermissions", "/v2/entries:list"}
-    called = {item.method for item in cloud.pubsub.recorder.calls()}
+    called = {item.method for item in cloud.pubsub.calls}
     assert called == {"GetTopic", "GetSubscription", "GetIamPolicy", "TestIamPermissions"}
 
 

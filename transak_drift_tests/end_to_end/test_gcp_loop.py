@@ -202,7 +202,7 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     vertex.pushes = tuple(Push)
     # No job ends while the run that started it reads it, however often the sensor does meanwhile:
     # the run never waits, and the report comes from the sensor.
-    vertex.monitoring.job_looks = 1_000_000
+    vertex.monitoring.looks = 1_000_000
 
     def monitor(day: date) -> None:
         loop.write_rows(f"predictions/{day}", drifts=True)
@@ -241,7 +241,7 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
     states = [record.status.value for record in history]
     assert [state for state in states if state != "PLANNED"] == ["SUCCEEDED", "FAILED"]
     # No call without a deadline.
-    assert all(call.deadline_seconds is not None for call in vertex.recorder.calls())
+    assert all(call.deadline_seconds is not None for call in vertex.calls)
 
 
 def test_any_message_or_none_closes_the_loop_and_an_outage_loses_nothing(loop: GcpLoop) -> None:

@@ -87,7 +87,7 @@ def worker(
         while "CreatePipelineJob" not in methods or methods[-1] != "GetPipelineJob":
             assert time.monotonic() < deadline, f"no job is followed within {LIMIT_SECONDS} s"
             time.sleep(0.1)
-            methods = [call.method for call in vertex.recorder.calls()]
+            methods = [call.method for call in vertex.calls]
         yield process
     finally:
         process.kill()
@@ -108,7 +108,7 @@ def test_a_killed_run_that_is_retried_adopts_the_job_that_runs(
     assert materialization.asset_key == NAMES.asset(TRAINED_MODEL)
     assert materialization.metadata["adopted"].value is True
     assert len(vertex.pipelines.jobs()) == 1
-    assert len(vertex.recorder.requests("CreatePipelineJob")) == 1
+    assert len(vertex.requests("CreatePipelineJob")) == 1
 
 
 def test_a_cancelled_run_cancels_its_job(

@@ -6,12 +6,9 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from transak_drift.config.monitoring_config import load_config
 from transak_drift.google_cloud.inspection import entry_as_text, newest_entries
 from transak_drift.google_cloud.session import RestSession
-from transak_drift.platform import PlatformError
 from transak_drift_tests.config.configurations import CONFIG_FILE
 from transak_drift_tests.servers.google_apis_server import LoopbackGoogleApis
 from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
@@ -42,13 +39,6 @@ def test_the_newest_entries_that_mention_our_monitors_are_read() -> None:
         assert newest_entries(session, CONFIG, OURS, MAY_1, 10) == [entry(5), numbered, entry(3)]
         assert newest_entries(session, CONFIG, OURS, MAY_1, 2) == [entry(5), numbered]
         assert newest_entries(session, CONFIG, ["another"], MAY_1, 2) == []
-
-
-def test_a_call_that_is_refused_says_so() -> None:
-    with LoopbackGoogleApis() as apis:
-        apis.denied.add("entries")
-        with pytest.raises(PlatformError, match="does not have permission"):
-            newest_entries(RestSession(apis.url, None), CONFIG, OURS, MAY_1, 1)
 
 
 def test_a_long_entry_is_cut_and_holds_no_control_characters() -> None:

@@ -22,7 +22,7 @@ from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.servers.mail_server import mail_server, write_certificate
-from transak_drift_tests.servers.slack_server import Answer, SlackServer, slack_server
+from transak_drift_tests.servers.slack_server import Answer, SlackServer
 
 TOKEN = "xoxb-the-secret-token"
 PASSWORD = "the-secret-password"
@@ -43,7 +43,7 @@ NOTIFICATION = Notification(
 
 @pytest.fixture
 def slack() -> Iterator[SlackServer]:
-    with slack_server(TOKEN, CHANNEL) as server:
+    with SlackServer(TOKEN, CHANNEL) as server:
         yield server
 
 
@@ -64,7 +64,7 @@ def test_slack_gets_the_message_once(slack: SlackServer) -> None:
         "• feature &lt;type&gt;: `distance 0.6100, threshold 0.3`\n"
         "<https://dagster.example.com/runs/1?a=b&amp;c=d|Training run>"
     ]
-    assert slack.calls == 1
+    assert len(slack.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_outage_of_slack_is_temporary_and_the_client_repeats_nothing_by_itsel
     with pytest.raises(TemporaryNotificationError) as raised:
         to_slack(slack.url)
     assert raised.value.retry_after == seconds
-    assert slack.calls == 1
+    assert len(slack.requests) == 1
 
 
 def test_what_slack_refuses_names_the_setting_and_the_fix(slack: SlackServer) -> None:

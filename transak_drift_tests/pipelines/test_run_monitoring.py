@@ -24,7 +24,7 @@ def monitored(vertex: LoopbackVertex) -> LoopbackVertex:
     """A server with a model, its monitor, and the day's finished prediction job."""
     vertex.models.upload("transak-i1-train-model")
     vertex.batch_predictions.add(f"predictions-{DAY}", "gs://transak-i1/predictions")
-    vertex.monitoring.job_looks = 1_000_000
+    vertex.monitoring.looks = 1_000_000
     apply_monitors(vertex.endpoint, CONFIG)
     return vertex
 
@@ -44,7 +44,7 @@ def test_in_the_local_runner_the_step_starts_the_run_of_the_predictions(
         CONFIG.drift_thresholds
     )
     # Fire and forget: nothing asks how the run goes.
-    assert not monitored.recorder.requests("GetModelMonitoringJob")
+    assert not monitored.requests("GetModelMonitoringJob")
 
 
 def test_dagster_and_a_repetition_find_the_run_that_was_started(

@@ -1,16 +1,24 @@
-"""Rules that every service of Vertex AI keeps: names, pages of lists, long-running operations."""
+"""Rules that every service of Vertex AI keeps: names, pages of lists, operations and jobs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
 
 import grpc
+from google.cloud.aiplatform_v1.types import PipelineJob
+from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 from google.longrunning import operations_pb2
 
-from transak_drift_tests.servers.grpc_server import RefusedError, invalid, not_found
+from transak_drift_tests.servers.grpc_server import (
+    RefusedError,
+    already_exists,
+    invalid,
+    not_found,
+)
 
 PROJECT_ID = "af-finanzen"
 PROJECT_NUMBER = "123456789012"
@@ -18,7 +26,8 @@ LOCATION = "europe-west6"
 PARENT = f"projects/{PROJECT_NUMBER}/locations/{LOCATION}"
 MAX_PAGE = 3
 _DISPLAY_NAME = re.compile(r'display_name="(?P<name>(?:[^"\\]|\\.)*)"')
-Item = TypeVar("Item")
+Response = TypeVar("Response")
+Job = TypeVar("Job", PipelineJob, ModelMonitoringJob)
 
 
 def canonical(name: str, permission: str = "aiplatform.locations.get") -> str:
@@ -37,8 +46,15 @@ def canonical(name: str, permission: str = "aiplatform.locations.get") -> str:
     return "/".join([PARENT, *parts[4:]])
 
 
-def page(items: Sequence[Item], request: Any, largest: int = MAX_PAGE) -> tuple[list[Item], str]:
-    """Return one page and the token of the next ("AIP-158: Pagination")."""
+def page(
+    response_type: Callable[..., Response],
+    request: Any,
+    *,
+    largest: int = MAX_PAGE,
+    **found: Sequence[Any],
+) -> Response:
+    """Answer with the page of a list, given by its field's name ("AIP-158: Pagination")."""
+    ((field, items),) = found.items()
     try:
         start = int(request.page_token or 0)
     except ValueError:
@@ -46,7 +62,8 @@ def page(items: Sequence[Item], request: Any, largest: int = MAX_PAGE) -> tuple[
     if request.page_size < 0:
         raise invalid("page_size must not be negative")
     end = start + min(request.page_size or largest, largest)
-    return list(items[start:end]), str(end) if end < len(items) else ""
+    token = str(end) if end < len(items) else ""
+    return response_type(**{field: items[start:end], "next_page_token": token})
 
 
 def display_name_of(list_filter: str) -> str:
@@ -108,3 +125,56 @@ class Operations:
         """Let every operation go on by one look: the work goes on though nobody looks at it."""
         for pending in self._operations.values():
             pending.look()
+
+
+class JobService(Generic[Job]):
+    """Jobs that go on, and at last end, whenever they are looked at.
+
+    Attributes:
+        looks: how often a new job must be looked at until it has ended.
+    """
+
+    pending: ClassVar[Any]
+    running: ClassVar[Any]
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+        self._jobs: dict[str, Job] = {}
+        self._looks_left: dict[str, int] = {}
+
+    def jobs(self) -> list[Job]:
+        return list(self._jobs.values())
+
+    def finish_at_next_look(self, name: str) -> None:
+        """Let a job end when it is looked at next."""
+        if name in self._looks_left:
+            self._looks_left[name] = 1
+
+    def end(self, job: Job) -> None:
+        """Do the work of a job, and give it the state in which it ends."""
+        raise NotImplementedError
+
+    def add_job(self, name: str, job: Job) -> Job:
+        if name in self._jobs:
+            raise already_exists(name)
+        now = datetime.now(UTC)
+        job.name, job.create_time, job.update_time = name, now, now
+        job.state = self.pending
+        self._jobs[name] = job
+        self._looks_left[name] = self.looks
+        return job
+
+    def find_job(self, name: str) -> Job:
+        job = self._jobs.get(canonical(name))
+        if job is None:
+            raise not_found(name)
+        return job
+
+    def look(self, job: Job) -> Job:
+        if job.name in self._looks_left:
+            self._looks_left[job.name] -= 1
+            job.state = self.running
+            if self._looks_left[job.name] <= 0:
+                del self._looks_left[job.name]
+                self.end(job)
+        return job

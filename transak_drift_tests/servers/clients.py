@@ -64,3 +64,20 @@ def monitored_config(vertex: dict[str, Any] | None = None, **changes: Any) -> Mo
     """Return a configuration for the gcp platform, with some keys changed."""
     section = {**PLACES, **(vertex or {})}
     return configuration(**{"project_number": PROJECT_NUMBER, "vertex": section, **changes})
+
+
+def csv_dataset(uri: str) -> dict[str, Any]:
+    """Return the `ModelMonitoringInput` of a file."""
+    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}
+
+
+def rows(coop: int, card: int = 100) -> list[dict[str, object]]:
+    """Return 100 rows, so many of them of one description and of one type."""
+    return [
+        {
+            "description": "Coop" if number < coop else "Migros",
+            "type": "Card" if number < card else "Twint",
+            "amount": number % 10,
+        }
+        for number in range(100)
+    ]

@@ -56,11 +56,6 @@ class ExactlyOncePubSub(GrpcServer):
         self.settled: set[str] = set()
         self.published: list[list[types.PubsubMessage]] = []
 
-    @property
-    def calls(self) -> Counter[str]:
-        """How often each method was called."""
-        return Counter(call.method for call in self.recorder.calls())
-
     def add_messages(self, bodies: Sequence[bytes]) -> None:
         """Let these bodies wait for delivery."""
         self._bodies |= {uuid.uuid4().hex: body for body in bodies}
@@ -77,14 +72,15 @@ class ExactlyOncePubSub(GrpcServer):
         self._busy.update(dict.fromkeys(ack_ids, times))
 
     def services(self) -> Mapping[str, Methods]:
+        subscriber = {
+            "GetSubscription": self._subscription,
+            "Pull": self._pull,
+            "Acknowledge": self._acknowledge,
+            "ModifyAckDeadline": self._modify,
+        }
         return {
-            "google.pubsub.v1.Publisher": {"Publish": (types.PublishRequest, self._publish)},
-            "google.pubsub.v1.Subscriber": {
-                "GetSubscription": (types.GetSubscriptionRequest, self._subscription),
-                "Pull": (types.PullRequest, self._pull),
-                "Acknowledge": (types.AcknowledgeRequest, self._acknowledge),
-                "ModifyAckDeadline": (types.ModifyAckDeadlineRequest, self._modify),
-            },
+            "google.pubsub.v1.Publisher": (types, {"Publish": self._publish}),
+            "google.pubsub.v1.Subscriber": (types, subscriber),
         }
 
     def _publish(self, request: Any) -> types.PublishResponse:

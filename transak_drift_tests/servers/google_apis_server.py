@@ -26,8 +26,6 @@ class LoopbackGoogleApis(HttpServer):
         writers: by bucket the principals with the role roles/storage.objectUser.
         missing: permissions that the caller lacks.
         denied: services whose calls answer 403, by the word in their path.
-        failures: how many calls answer 503 first.
-        methods: the HTTP methods and paths that arrived.
     """
 
     def __init__(self) -> None:
@@ -38,15 +36,9 @@ class LoopbackGoogleApis(HttpServer):
         self.writers: dict[str, set[str]] = {}
         self.missing: set[str] = set()
         self.denied: set[str] = set()
-        self.failures = 0
-        self.methods: list[tuple[str, str]] = []
 
     def answer(self, request: Request) -> Answer:
         path = request.path
-        self.methods.append((request.method, path))
-        if self.failures:
-            self.failures -= 1
-            return refusal(503, "The service is unavailable.")
         if any(word in path for word in self.denied):
             return refusal(403, "The caller does not have permission")
         if path.endswith("/sinks"):
@@ -73,12 +65,8 @@ class LoopbackGoogleApis(HttpServer):
         return {"sinks": self.sinks[start : start + 1], **token}
 
     def _page_of_entries(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer entries.list as "Cloud Logging API v2" has it: an empty page first, then one each.
-
-        Of the query language it knows what stands alone, `=` and `>=` on text, AND, and OR in
-        parentheses.
-        """
-        matching = [entry for entry in self.entries if _matches(request["filter"], entry)]
+        """Answer entries.list as "Cloud Logging API v2" has it: an empty page, then one each."""
+        matching = [entry for entry in self.entries if matches(request["filter"], entry)]
         newest_first = request.get("orderBy") == "timestamp desc"
         matching.sort(key=lambda entry: entry["timestamp"], reverse=newest_first)
         index = int(request.get("pageToken", "-1"))
@@ -86,18 +74,27 @@ class LoopbackGoogleApis(HttpServer):
         return {"entries": matching[index : index + 1], **token} if index >= 0 else token
 
 
-def _matches(query: str, entry: dict[str, Any]) -> bool:
-    for clause in query.split("\nAND "):
-        comparison = re.fullmatch(r'([\w.]+) (=|>=) "([^"]*)"', clause)
-        if comparison is not None:
-            path, operator, expected = comparison.groups()
-            value: Any = entry
-            for name in path.split("."):
-                value = value.get(name, "")
-            if not (value == expected if operator == "=" else value >= expected):
-                return False
-        else:
-            terms = [json.loads(term) for term in clause.strip("()").split(" OR ")]
-            if not any(term in json.dumps(entry) for term in terms):
-                return False
-    return True
+def matches(query: str, entry: dict[str, Any]) -> bool:
+    """Evaluate a filter of "Logging query language": clauses joined by AND.
+
+    A clause compares a field's text by `=`, `=~` or `>=`, where a field that the entry lacks does
+    not match, or it is one of several texts anywhere in the entry, joined by OR in parentheses.
+    """
+    lines = [line for line in query.splitlines() if not line.startswith("--")]
+    return all(_holds(text.strip(), entry) for text in re.split(r"\bAND\b", " ".join(lines)))
+
+
+def _holds(clause: str, entry: dict[str, Any]) -> bool:
+    comparison = re.fullmatch(r'([\w.]+) (=|=~|>=) "([^"]*)"', clause)
+    if comparison is None:
+        terms = [json.loads(term) for term in clause.strip("()").split(" OR ")]
+        return any(term in json.dumps(entry) for term in terms)
+    path, operator, expected = comparison.groups()
+    value: Any = entry
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, str):
+        return False
+    if operator == "=~":
+        return re.search(expected, value) is not None
+    return value >= expected if operator == ">=" else value.lower() == expected.lower()

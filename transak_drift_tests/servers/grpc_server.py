@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Self
 
 import grpc
@@ -19,7 +20,8 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-Methods = Mapping[str, tuple[type, Callable[[Any], Any]]]
+# The module of an API's types, in which a method's request is `<method>Request`, and the methods.
+Methods = tuple[ModuleType, Mapping[str, Callable[[Any], Any]]]
 
 
 class RefusedError(Exception):
@@ -113,50 +115,38 @@ class RecordedCall:
     deadline_seconds: float | None
 
 
-class Recorder:
-    """The calls that arrived, in order."""
-
-    def __init__(self) -> None:
-        self._calls: list[RecordedCall] = []
-
-    def add(self, call: RecordedCall) -> None:
-        self._calls.append(call)
-
-    def calls(self) -> list[RecordedCall]:
-        return list(self._calls)
-
-    def requests(self, method: str) -> list[Any]:
-        return [call.request for call in self.calls() if call.method == method]
-
-    def clear(self) -> None:
-        self._calls.clear()
-
-
 class GrpcServer:
     """Serves on a port of 127.0.0.1 as long as its block lasts.
 
     Attributes:
         endpoint: `127.0.0.1:port`, once started.
         faults: what is ordered for coming calls.
-        recorder: the calls that arrived.
+        calls: the calls that arrived, in order.
     """
 
     def __init__(self) -> None:
         self.endpoint = ""
         self.faults = Faults()
-        self.recorder = Recorder()
+        self.calls: list[RecordedCall] = []
         self._lock = threading.RLock()
         self._server: grpc.Server | None = None
 
     def services(self) -> Mapping[str, Methods]:
-        """Return the methods by name, by the service's name."""
+        """Return the methods by the service's name."""
         raise NotImplementedError
+
+    def requests(self, method: str) -> list[Any]:
+        """Return the requests of a method that arrived, in order."""
+        return [call.request for call in self.calls if call.method == method]
 
     def start(self, port: int = 0) -> Self:
         """Listen."""
         server = grpc.server(ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)])
-        for service, methods in self.services().items():
-            handlers = {name: self._handler(name, *method) for name, method in methods.items()}
+        for service, (types, methods) in self.services().items():
+            handlers = {
+                name: self._handler(name, getattr(types, f"{name}Request"), method)
+                for name, method in methods.items()
+            }
             server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, handlers)]
             )
@@ -181,7 +171,7 @@ class GrpcServer:
         self, name: str, request_type: Any, method: Callable[[Any], Any]
     ) -> grpc.RpcMethodHandler:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            self.recorder.add(RecordedCall(name, request, context.time_remaining()))
+            self.calls.append(RecordedCall(name, request, context.time_remaining()))
             fault = self.faults.next_of(name)
             try:
                 if not fault.after_the_work:

@@ -48,9 +48,16 @@ def refusal(status: int, message: str) -> Answer:
 
 
 class HttpServer:
-    """Serves on a free port, `http://127.0.0.1:port`, as long as its block lasts."""
+    """Serves on a free port, `http://127.0.0.1:port`, as long as its block lasts.
+
+    Attributes:
+        requests: the requests that arrived, in order.
+        failures: so many further requests are answered with 503.
+    """
 
     def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.failures = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(
@@ -59,6 +66,13 @@ class HttpServer:
 
     def answer(self, request: Request) -> Answer:
         raise NotImplementedError
+
+    def receive(self, request: Request) -> Answer:
+        self.requests.append(request)
+        if self.failures:
+            self.failures -= 1
+            return refusal(503, "The service is unavailable.")
+        return self.answer(request)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -76,7 +90,7 @@ def _handler(server: HttpServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = server.answer(Request(self.command, self.path, self.headers, body))
+            answer = server.receive(Request(self.command, self.path, self.headers, body))
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

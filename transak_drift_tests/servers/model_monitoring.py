@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 from google.protobuf.field_mask_pb2 import FieldMask  # ty: ignore[missing-module-member]
 
-from transak_drift_tests.servers.api_rules import PARENT, canonical, page
+from transak_drift_tests.servers.api_rules import PARENT, JobService, canonical, page
 from transak_drift_tests.servers.grpc_server import (
     Methods,
     RefusedError,
@@ -47,12 +47,11 @@ _UPDATABLE = {
 OBJECTIVE = "raw-feature-drift"
 
 
-class ModelMonitoring:
+class ModelMonitoring(JobService[types.ModelMonitoringJob]):
     """The monitors of one location, and their jobs.
 
     Attributes:
         analyses: what each finished job found; a test may put another distance there.
-        job_looks: how often a job must be looked at until it has ended.
         second_monitor_error: answer to a second monitor of a version, which nobody documents.
         target_update: answer to a mask that names the target, which nobody documents.
         tells_time_range: whether a finished job tells the time range of its target dataset.
@@ -60,46 +59,37 @@ class ModelMonitoring:
     """
 
     service = "google.cloud.aiplatform.v1beta1.ModelMonitoringService"
+    pending = types.JobState.JOB_STATE_PENDING
+    running = types.JobState.JOB_STATE_RUNNING
 
     def __init__(self, vertex: LoopbackVertex) -> None:
+        super().__init__(looks=1)
         self._vertex = vertex
         self._monitors: dict[str, types.ModelMonitor] = {}
         self._creating: dict[str, types.ModelMonitor] = {}
-        self._jobs: dict[str, types.ModelMonitoringJob] = {}
-        self._looks: dict[str, int] = {}
         # Ids of Google's own have some 19 digits.
         self._numbers = itertools.count(4_412_345_678_901_234_501)
         self.analyses: dict[str, list[FeatureAnalysis]] = {}
-        self.job_looks = 1
         self.second_monitor_error = grpc.StatusCode.ALREADY_EXISTS
         self.target_update: Literal["accepted", "refused", "ignored"] = "accepted"
         self.tells_time_range = True
         self.monitor_tells_output = False
 
     def methods(self) -> Methods:
-        return {
-            "CreateModelMonitor": (types.CreateModelMonitorRequest, self._create_monitor),
-            "UpdateModelMonitor": (types.UpdateModelMonitorRequest, self._update_monitor),
-            "GetModelMonitor": (types.GetModelMonitorRequest, self._get_monitor),
-            "ListModelMonitors": (types.ListModelMonitorsRequest, self._list_monitors),
-            "CreateModelMonitoringJob": (types.CreateModelMonitoringJobRequest, self._create_job),
-            "GetModelMonitoringJob": (types.GetModelMonitoringJobRequest, self._get_job),
-            "ListModelMonitoringJobs": (types.ListModelMonitoringJobsRequest, self._list_jobs),
-            "SearchModelMonitoringStats": (
-                types.SearchModelMonitoringStatsRequest,
-                self._search_stats,
-            ),
-            "SearchModelMonitoringAlerts": (
-                types.SearchModelMonitoringAlertsRequest,
-                self._search_alerts,
-            ),
+        return types, {
+            "CreateModelMonitor": self._create_monitor,
+            "UpdateModelMonitor": self._update_monitor,
+            "GetModelMonitor": self._get_monitor,
+            "ListModelMonitors": self._list_monitors,
+            "CreateModelMonitoringJob": self._create_job,
+            "GetModelMonitoringJob": lambda request: self.look(self.find_job(request.name)),
+            "ListModelMonitoringJobs": self._list_jobs,
+            "SearchModelMonitoringStats": self._search_stats,
+            "SearchModelMonitoringAlerts": self._search_alerts,
         }
 
     def monitors(self) -> list[types.ModelMonitor]:
         return list(self._monitors.values())
-
-    def jobs(self) -> list[types.ModelMonitoringJob]:
-        return list(self._jobs.values())
 
     def delete_monitors(self) -> None:
         """Delete every monitor, as another client would have."""
@@ -109,28 +99,31 @@ class ModelMonitoring:
         """Delete a job, as another client would have."""
         del self._jobs[name]
 
-    def finish_at_next_look(self, job_name: str) -> None:
-        """Let a job end when it is looked at next."""
-        if job_name in self._looks:
-            self._looks[job_name] = 1
-
-    def put_monitor(self, monitor: types.ModelMonitor, monitor_id: str | None = None) -> str:
-        """Put a monitor there as another client would have; returns its resource name."""
+    def put_monitor(
+        self, model: str, version: str = "1", monitor_id: str | None = None, **fields: Any
+    ) -> str:
+        """Put a version's monitor there as another client would have; returns its name."""
         name = f"{PARENT}/modelMonitors/{monitor_id or next(self._numbers)}"
-        monitor.name = name
+        target = {"vertex_model": {"model": model, "model_version_id": version}}
+        monitor = types.ModelMonitor(name=name, model_monitoring_target=target, **fields)
         self._monitors[name] = monitor
         return name
 
     def put_job(
         self,
         monitor_name: str,
-        job: types.ModelMonitoringJob,
+        target: types.ModelMonitoringInput | dict[str, Any],
         *,
         job_id: str | None = None,
         schedule_time: datetime | None = None,
+        **objective: Any,
     ) -> str:
-        """Put a job there as the SDK, the console or a schedule would have; returns its name."""
-        job = types.ModelMonitoringJob(job)
+        """Put a job there as the SDK, the console or a schedule would have; returns its name.
+
+        What its objective leaves out besides the target is the monitor's.
+        """
+        spec = {"objective_spec": {"target_dataset": target, **objective}}
+        job = types.ModelMonitoringJob(model_monitoring_spec=spec)
         if schedule_time is not None:
             job.schedule = f"{PARENT}/schedules/{next(self._numbers)}"
             job.schedule_time = schedule_time
@@ -247,8 +240,7 @@ class ModelMonitoring:
         # Google documents no filter, and one on the model was seen not to work.
         if request.filter:
             raise invalid(f"Invalid filter: {request.filter}")
-        items, token = page(self.monitors(), request)
-        return types.ListModelMonitorsResponse(model_monitors=items, next_page_token=token)
+        return page(types.ListModelMonitorsResponse, request, model_monitors=self.monitors())
 
     def _create_job(self, request: Any) -> types.ModelMonitoringJob:
         monitor = self._monitor(request.parent)
@@ -262,40 +254,14 @@ class ModelMonitoring:
     def _add_job(
         self, monitor: types.ModelMonitor, job: types.ModelMonitoringJob, job_id: str | None
     ) -> types.ModelMonitoringJob:
-        name = f"{monitor.name}/modelMonitoringJobs/{job_id or next(self._numbers)}"
-        if name in self._jobs:
-            raise already_exists(name)
         target = job.model_monitoring_spec.objective_spec.target_dataset
         if not types.ModelMonitoringInput.pb(target).WhichOneof("dataset"):
             raise invalid("model_monitoring_spec.objective_spec.target_dataset is required")
         _append_monitor_id(job.model_monitoring_spec.output_spec, monitor.name)
-        now = datetime.now(UTC)
-        job.name, job.create_time, job.update_time = name, now, now
-        job.state = types.JobState.JOB_STATE_PENDING
-        self._jobs[name] = job
-        self._looks[name] = self.job_looks
-        return job
+        job_id = job_id or str(next(self._numbers))
+        return self.add_job(f"{monitor.name}/modelMonitoringJobs/{job_id}", job)
 
-    def _job(self, name: str) -> types.ModelMonitoringJob:
-        job = self._jobs.get(canonical(name))
-        if job is None:
-            raise not_found(name)
-        return job
-
-    def _get_job(self, request: Any) -> types.ModelMonitoringJob:
-        job = self._job(request.name)
-        self._look(job)
-        return job
-
-    def _look(self, job: types.ModelMonitoringJob) -> None:
-        if job.name in self._looks:
-            self._looks[job.name] -= 1
-            job.state = types.JobState.JOB_STATE_RUNNING
-            if self._looks[job.name] <= 0:
-                del self._looks[job.name]
-                self._finish(job)
-
-    def _finish(self, job: types.ModelMonitoringJob) -> None:
+    def end(self, job: types.ModelMonitoringJob) -> None:
         job.update_time = datetime.now(UTC)
         monitor = self._monitor(job.name.rpartition("/modelMonitoringJobs/")[0])
         spec = effective_spec(monitor, job)
@@ -326,25 +292,20 @@ class ModelMonitoring:
         if not request.page_token:
             # Jobs go on though nobody reads them one by one.
             for job in found:
-                self._look(job)
-        items, token = page(found, request)
-        return types.ListModelMonitoringJobsResponse(
-            model_monitoring_jobs=items, next_page_token=token
-        )
+                self.look(job)
+        response = types.ListModelMonitoringJobsResponse
+        return page(response, request, model_monitoring_jobs=found)
 
-    def _found_by(self, monitor: str, job_name: str) -> Mapping[str, list[FeatureAnalysis]]:
+    def _found_by(self, monitor: str, job_name: str) -> Iterator[tuple[str, FeatureAnalysis]]:
         prefix = f"{self._monitor(monitor).name}/"
         wanted = canonical(job_name) if job_name else None
-        return {
-            name: analysis
-            for name, analysis in self.analyses.items()
-            if name.startswith(prefix) and wanted in (None, name)
-        }
+        for name, features in self.analyses.items():
+            if name.startswith(prefix) and wanted in (None, name):
+                yield from ((name, feature) for feature in features)
 
     def _search_stats(self, request: Any) -> types.SearchModelMonitoringStatsResponse:
         wanted = request.stats_filter.tabular_stats_filter
-        if wanted.objective_type not in ("", OBJECTIVE):
-            return types.SearchModelMonitoringStatsResponse()
+        found = self._found_by(request.model_monitor, wanted.model_monitoring_job)
         stats = [
             types.ModelMonitoringStats(
                 tabular_stats=types.ModelMonitoringTabularStats(
@@ -353,30 +314,19 @@ class ModelMonitoring:
                     data_points=[feature.data_point(name)],
                 )
             )
-            for name, analysis in self._found_by(
-                request.model_monitor, wanted.model_monitoring_job
-            ).items()
-            for feature in analysis
-            if feature.has_statistics and wanted.stats_name in ("", feature.name)
+            for name, feature in found
+            if feature.has_statistics
+            and wanted.stats_name in ("", feature.name)
+            and wanted.objective_type in ("", OBJECTIVE)
         ]
-        items, token = page(stats, request, 1)
-        return types.SearchModelMonitoringStatsResponse(
-            monitoring_stats=items, next_page_token=token
-        )
+        response = types.SearchModelMonitoringStatsResponse
+        return page(response, request, largest=1, monitoring_stats=stats)
 
     def _search_alerts(self, request: Any) -> types.SearchModelMonitoringAlertsResponse:
-        alerts = [
-            feature.alert(name)
-            for name, analysis in self._found_by(
-                request.model_monitor, request.model_monitoring_job
-            ).items()
-            for feature in analysis
-            if feature.has_anomaly
-        ]
-        items, token = page(alerts, request)
-        return types.SearchModelMonitoringAlertsResponse(
-            model_monitoring_alerts=items, total_number_alerts=len(alerts), next_page_token=token
-        )
+        found = self._found_by(request.model_monitor, request.model_monitoring_job)
+        alerts = [feature.alert(name) for name, feature in found if feature.has_anomaly]
+        response = types.SearchModelMonitoringAlertsResponse
+        return page(response, request, model_monitoring_alerts=alerts)
 
 
 def _target_of(monitor: types.ModelMonitor) -> tuple[str, str]:

@@ -25,11 +25,11 @@ class ModelRegistry:
         self._numbers = itertools.count(1001)
 
     def methods(self) -> Methods:
-        return {
-            "GetModel": (types.GetModelRequest, self._get_model),
-            "ListModels": (types.ListModelsRequest, self._list_models),
-            "ListModelVersions": (types.ListModelVersionsRequest, self._list_versions),
-            "ListModelEvaluations": (types.ListModelEvaluationsRequest, self._list_evaluations),
+        return types, {
+            "GetModel": self._get_model,
+            "ListModels": self._list_models,
+            "ListModelVersions": self._list_versions,
+            "ListModelEvaluations": self._list_evaluations,
         }
 
     def upload(
@@ -99,21 +99,18 @@ class ModelRegistry:
             for versions in self._versions.values()
             if wanted is None or versions[0].display_name == wanted
         ]
-        items, token = page(models, request)
-        return types.ListModelsResponse(models=items, next_page_token=token)
+        return page(types.ListModelsResponse, request, models=models)
 
     def _list_versions(self, request: Any) -> types.ListModelVersionsResponse:
         versions = self._versions.get(self._key(request.name))
         if versions is None:
             raise not_found(request.name)
-        items, token = page(versions[::-1], request)
-        return types.ListModelVersionsResponse(models=items, next_page_token=token)
+        return page(types.ListModelVersionsResponse, request, models=versions[::-1])
 
     def _list_evaluations(self, request: Any) -> types.ListModelEvaluationsResponse:
         name, _, version = request.parent.partition("@")
         found = self._evaluations.get(f"{self._key(name)}@{version}", [])
-        items, token = page(found, request)
-        return types.ListModelEvaluationsResponse(model_evaluations=items, next_page_token=token)
+        return page(types.ListModelEvaluationsResponse, request, model_evaluations=found)
 
 
 class BatchPredictions:
@@ -126,7 +123,7 @@ class BatchPredictions:
         self._numbers = itertools.count(7001)
 
     def methods(self) -> Methods:
-        return {"ListBatchPredictionJobs": (beta_types.ListBatchPredictionJobsRequest, self._list)}
+        return beta_types, {"ListBatchPredictionJobs": self._list}
 
     def add(
         self, display_name: str, output_uri: str, state: str = "JOB_STATE_SUCCEEDED"
@@ -152,7 +149,5 @@ class BatchPredictions:
         canonical(request.parent, "aiplatform.batchPredictionJobs.list")
         wanted = display_name_of(request.filter)
         found = [job for job in reversed(self._jobs) if job.display_name == wanted]
-        items, token = page(found, request, 2)
-        return beta_types.ListBatchPredictionJobsResponse(
-            batch_prediction_jobs=items, next_page_token=token
-        )
+        response = beta_types.ListBatchPredictionJobsResponse
+        return page(response, request, largest=2, batch_prediction_jobs=found)

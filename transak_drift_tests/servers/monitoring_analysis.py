@@ -13,8 +13,8 @@ from google.cloud.aiplatform_v1beta1 import types
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
+    DatasetStatistics,
     FeatureKind,
-    FeatureStatistics,
 )
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift_tests.servers.buckets import Buckets
@@ -29,9 +29,8 @@ class FeatureAnalysis:
     metric: str
     distance: float
     threshold: float
-    baseline: FeatureStatistics
-    target: FeatureStatistics
-    rows: tuple[int, int]
+    baseline: dict[str, Any]
+    target: dict[str, Any]
     has_statistics: bool = True
 
     @property
@@ -41,14 +40,10 @@ class FeatureAnalysis:
 
     def data_point(self, job_name: str) -> types.ModelMonitoringStatsDataPoint:
         """Return the statistics as the API reports them."""
-        before, after = (
-            _distribution(self.name, statistics, rows)
-            for statistics, rows in zip((self.baseline, self.target), self.rows, strict=True)
-        )
-        current = {"distribution": after, "distribution_deviation": self.distance}
+        current = {"distribution": self.target, "distribution_deviation": self.distance}
         return types.ModelMonitoringStatsDataPoint(
             current_stats={"distribution_value": current},
-            baseline_stats={"distribution_value": {"distribution": before}},
+            baseline_stats={"distribution_value": {"distribution": self.baseline}},
             threshold_value=self.threshold,
             has_anomaly=self.has_anomaly,
             model_monitoring_job=job_name,
@@ -127,9 +122,8 @@ def analyse_job(
             metric=item.metric,
             distance=item.distance,
             threshold=item.threshold,
-            baseline=baseline.features[item.feature],
-            target=target.features[item.feature],
-            rows=(baseline.rows, target.rows),
+            baseline=_distribution(item.feature, baseline),
+            target=_distribution(item.feature, target),
         )
         for item in found
         if item.distance is not None
@@ -177,13 +171,12 @@ def _files(
     return files
 
 
-def _distribution(name: str, statistics: FeatureStatistics, rows: int) -> dict[str, Any]:
+def _distribution(name: str, dataset: DatasetStatistics) -> dict[str, Any]:
     # The JSON form of tensorflow.metadata.v0.DatasetFeatureStatistics, where 64-bit numbers are
     # text ("ProtoJSON Format").
-    common = {
-        "numNonMissing": str(int(statistics.present)),
-        "numMissing": str(statistics.missing),
-    }
+    statistics = dataset.features[name]
+    present, missing = str(int(statistics.present)), str(statistics.missing)
+    common = {"numNonMissing": present, "numMissing": missing}
     if isinstance(statistics, CategoricalStatistics):
         ranked = sorted(statistics.counts.items(), key=lambda item: (-item[1], item[0]))
         buckets = [
@@ -200,4 +193,4 @@ def _distribution(name: str, statistics: FeatureStatistics, rows: int) -> dict[s
         ]
         histograms = [{"type": "STANDARD", "buckets": buckets}]
         feature = {"type": "FLOAT", "numStats": {"commonStats": common, "histograms": histograms}}
-    return {"numExamples": str(rows), "features": [{"name": name, **feature}]}
+    return {"numExamples": str(dataset.rows), "features": [{"name": name, **feature}]}

@@ -32,15 +32,11 @@ class LoopbackPubSubAdmin(GrpcServer):
         self.permissions = {"pubsub.subscriptions.consume", "pubsub.topics.publish"}
 
     def services(self) -> Mapping[str, Methods]:
+        policies = {"GetIamPolicy": self._policy, "TestIamPermissions": self._test}
         return {
-            "google.pubsub.v1.Publisher": {"GetTopic": (types.GetTopicRequest, self._topic)},
-            "google.pubsub.v1.Subscriber": {
-                "GetSubscription": (types.GetSubscriptionRequest, self._subscription)
-            },
-            "google.iam.v1.IAMPolicy": {
-                "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, self._policy),
-                "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, self._test),
-            },
+            "google.pubsub.v1.Publisher": (types, {"GetTopic": self._topic}),
+            "google.pubsub.v1.Subscriber": (types, {"GetSubscription": self._subscription}),
+            "google.iam.v1.IAMPolicy": (iam_policy_pb2, policies),
         }
 
     def _topic(self, request: Any) -> types.Topic:

@@ -7,30 +7,26 @@ message.
 
 from __future__ import annotations
 
+import copy
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from google.cloud.aiplatform_v1 import types as types_v1
 from google.cloud.aiplatform_v1beta1 import types
 from google.longrunning import operations_pb2
 
-from transak_drift_tests.servers.api_rules import (
-    LOCATION,
-    PROJECT_ID,
-    PROJECT_NUMBER,
-    Operations,
-)
+from transak_drift_tests.servers.api_rules import PROJECT_NUMBER, Operations
 from transak_drift_tests.servers.buckets import Buckets
+from transak_drift_tests.servers.google_apis_server import matches
 from transak_drift_tests.servers.grpc_server import GrpcServer, Methods
 from transak_drift_tests.servers.model_monitoring import ModelMonitoring
 from transak_drift_tests.servers.model_registry import BatchPredictions, ModelRegistry
 from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis
 from transak_drift_tests.servers.pipelines import Pipelines
+from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
 
 _TYPES = "type.googleapis.com/google.cloud.aiplatform.logging"
 
@@ -44,48 +40,35 @@ class Push(StrEnum):
 
 
 def log_entry(
-    push: Push,
-    job: types.ModelMonitoringJob,
-    anomalies: Sequence[FeatureAnalysis],
+    push: Push, job: types.ModelMonitoringJob, anomalies: Sequence[FeatureAnalysis]
 ) -> dict[str, Any]:
     """Write the log entry about a finished job."""
     _, _, _, _, _, monitor_id, _, job_id = job.name.split("/")
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    payload: dict[str, Any] = {
-        "@type": f"{_TYPES}.ModelMonitoringAnomaliesLogEntry",
-        "anomalyObjective": "RAW_FEATURE_DRIFT",
-        "endTime": now,
-        "featureAnomalies": [
-            {"featureDisplayName": a.name, "deviation": a.distance, "threshold": a.threshold}
-            for a in anomalies
-        ],
-        "totalAnomaliesCount": str(len(anomalies)),
-        "modelMonitoringJob": job.name,
-    }
+    entry = copy.deepcopy(DRIFT_ENTRY)
+    entry |= {"insertId": f"{job_id}-{len(anomalies)}", "timestamp": now, "receiveTimestamp": now}
+    own = {"resource_container": f"projects/{PROJECT_NUMBER}", "model_monitor_id": monitor_id}
+    entry["resource"]["labels"] |= own
     if push == Push.UNKNOWN_LOG_ENTRY:
-        payload = {
+        entry["jsonPayload"] = {
             "@type": f"{_TYPES}.ModelMonitoringJobAnomaliesLogEntry",
             "summary": {"anomalies": len(anomalies), "finished": [now]},
             "origin": [{"resource": job.name}],
         }
-    return {
-        "insertId": f"{job_id}-{len(anomalies)}",
-        # Exports have the project's id here, and its number everywhere else.
-        "logName": f"projects/{PROJECT_ID}/logs/"
-        "aiplatform.googleapis.com%2Fmodel_monitoring_anomaly",
-        "resource": {
-            "type": "aiplatform.googleapis.com/ModelMonitor",
-            "labels": {
-                "resource_container": f"projects/{PROJECT_NUMBER}",
-                "location": LOCATION,
-                "model_monitor_id": monitor_id,
-            },
-        },
-        "severity": "WARNING",
-        "timestamp": now,
-        "receiveTimestamp": now,
-        "jsonPayload": payload,
+        return entry
+    features = [
+        {"featureDisplayName": a.name, "deviation": a.distance, "threshold": a.threshold}
+        for a in anomalies
+    ]
+    entry["jsonPayload"] |= {
+        "modelMonitor": job.name.partition("/modelMonitoringJobs/")[0],
+        "modelMonitoringJob": job.name,
+        "endTime": now,
+        "featureAnomalies": features,
+        "totalAnomaliesCount": str(len(anomalies)),
     }
+    del entry["jsonPayload"]["startTime"]
+    return entry
 
 
 def channel_message(monitor: types.ModelMonitor, job: types.ModelMonitoringJob) -> dict[str, Any]:
@@ -105,32 +88,6 @@ def channel_message(monitor: types.ModelMonitor, job: types.ModelMonitoringJob) 
     }
 
 
-def lets_through(sink_filter: str, entry: dict[str, Any]) -> bool:
-    """Evaluate a sink's filter: equalities and regular expressions joined by AND.
-
-    A field that the entry lacks does not match ("Logging query language").
-    """
-    lines = [line for line in sink_filter.splitlines() if not line.startswith("--")]
-    return all(_matches(text.strip(), entry) for text in re.split(r"\bAND\b", " ".join(lines)))
-
-
-def body(message: dict[str, Any]) -> bytes:
-    """Return a message as it is published."""
-    return json.dumps(message).encode()
-
-
-def _matches(comparison: str, entry: dict[str, Any]) -> bool:
-    path, operator, quoted = comparison.split(maxsplit=2)
-    value: Any = entry
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(value, str):
-        return False
-    if operator == "=~":
-        return re.search(quoted.strip('"'), value) is not None
-    return f'"{value}"'.lower() == quoted.lower()
-
-
 class LoopbackVertex(GrpcServer):
     """Vertex AI in one location, with the log router behind it.
 
@@ -141,10 +98,7 @@ class LoopbackVertex(GrpcServer):
     """
 
     def __init__(
-        self,
-        directory: Path,
-        publish: Callable[[bytes], object] | None = None,
-        run_pipeline: Callable[[types_v1.PipelineJob], object] | None = None,
+        self, directory: Path, publish: Callable[[bytes], object] = lambda _: None
     ) -> None:
         super().__init__()
         self.buckets = Buckets(directory)
@@ -152,18 +106,18 @@ class LoopbackVertex(GrpcServer):
         self.operations = Operations()
         self.models = ModelRegistry()
         self.batch_predictions = BatchPredictions()
-        self.pipelines = Pipelines(run_pipeline or (lambda _: None))
+        self.pipelines = Pipelines()
         self.monitoring = ModelMonitoring(self)
         self.pushes: Sequence[Push] = (Push.LOG_ENTRY,)
         self.sink_filter: str | None = None
-        self._publish = publish or (lambda _: None)
+        self._publish = publish
 
     def services(self) -> Mapping[str, Methods]:
         served = (self.models, self.batch_predictions, self.pipelines, self.monitoring)
-        get_operation = (operations_pb2.GetOperationRequest, self.operations.get)
+        operations = {"GetOperation": self.operations.get}
         return {
             **{item.service: item.methods() for item in served},
-            "google.longrunning.Operations": {"GetOperation": get_operation},
+            "google.longrunning.Operations": (operations_pb2, operations),
         }
 
     def push(
@@ -175,9 +129,9 @@ class LoopbackVertex(GrpcServer):
     ) -> None:
         for push in self.pushes:
             if push == Push.CHANNEL:
-                self._publish(body(channel_message(monitor, job)))
+                self._publish(json.dumps(channel_message(monitor, job)).encode())
             elif is_logged:
                 entry = log_entry(push, job, anomalies)
                 self.log.append(entry)
-                if self.sink_filter is None or lets_through(self.sink_filter, entry):
-                    self._publish(body(entry))
+                if self.sink_filter is None or matches(self.sink_filter, entry):
+                    self._publish(json.dumps(entry).encode())

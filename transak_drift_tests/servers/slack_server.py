@@ -25,15 +25,14 @@ class Answer(HttpAnswer):
 
 
 class SlackServer(HttpServer):
-    """Takes messages for channels that exist, from the bots whose token it knows."""
+    """Takes messages for channels that exist, from the bot whose token it knows."""
 
-    def __init__(self, tokens: set[str], channels: set[str]) -> None:
+    def __init__(self, token: str, *channels: str) -> None:
         super().__init__()
         self.url = f"{self.url}/api/"
-        self.tokens = tokens
+        self.token = token
         self.channels = channels
         self.messages: list[dict[str, Any]] = []
-        self.calls = 0
         self.answers: deque[Answer] = deque()
 
     def texts(self, channel: str) -> list[str]:
@@ -41,21 +40,15 @@ class SlackServer(HttpServer):
         return [message["text"] for message in self.messages if message["channel"] == channel]
 
     def answer(self, request: Request) -> HttpAnswer:
-        self.calls += 1
         if self.answers:
             return self.answers.popleft()
         message = json.loads(request.body)
         if request.path != "/api/chat.postMessage":
             return Answer.error("unknown_method")
-        if request.headers["Authorization"].removeprefix("Bearer ") not in self.tokens:
+        if request.headers["Authorization"].removeprefix("Bearer ") != self.token:
             return Answer.error("invalid_auth")
         if message["channel"] not in self.channels:
             return Answer.error("channel_not_found")
         self.messages.append(message)
         ts = f"{len(self.messages)}.0"
         return json_answer({"ok": True, "ts": ts, "channel": message["channel"]})
-
-
-def slack_server(token: str, *channels: str) -> SlackServer:
-    """Return a server to run for a block."""
-    return SlackServer({token}, set(channels))

@@ -30,21 +30,16 @@ class LoopbackStorage(HttpServer):
 
     Attributes:
         denied: names of buckets that answer 403.
-        paths: paths of the requests that arrived.
         content_types: content type of each uploaded object, by its gs:// address.
-        failures: so many further uploads are answered with 503.
     """
 
     def __init__(self, buckets: Buckets) -> None:
         super().__init__()
         self.denied: set[str] = set()
-        self.paths: list[str] = []
         self.content_types: dict[str, str] = {}
-        self.failures = 0
         self._buckets = buckets
 
     def answer(self, request: Request) -> Answer:
-        self.paths.append(request.target)
         bucket, _, name = request.path.partition("/b/")[2].partition("/o")
         name = unquote(name.lstrip("/"))
         is_upload = request.method == "POST"
@@ -68,9 +63,6 @@ class LoopbackStorage(HttpServer):
         return Answer(200, path.read_bytes(), {"Content-Type": "application/octet-stream"})
 
     def _insert(self, bucket: str, request: Request) -> Answer:
-        if self.failures > 0:
-            self.failures -= 1
-            return refusal(503, "Backend error")
         header = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
         parts: Any = message_from_bytes(header + request.body, policy=HTTP).iter_parts()
         description, content = parts

@@ -13,9 +13,9 @@ import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.monitoring_result import MonitoringResult
-from transak_drift.platform import Dataset
+from transak_drift.platform import Dataset, TrainingRequest
 from transak_drift.vertex.platform import VertexPlatform
-from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config
+from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config, rows
 from transak_drift_tests.servers.server import LoopbackVertex
 
 DAY = date(2026, 5, 1)
@@ -24,15 +24,10 @@ BASELINE = "gs://transak-i1/training/1.csv"
 TARGET = "gs://transak-i1/predictions/2026-05-01.csv"
 MODEL = "projects/123456789012/locations/europe-west6/models/1001"
 MODEL_NAME = "transak-i1-train-model"
-TEMPLATE = Path(__file__).parents[1] / "servers" / "pipeline_template.yaml"
-
-
-def cloud_config(vertex: dict[str, Any] | None = None, **changes: Any) -> MonitoringConfig:
-    places = {"pipeline_template": str(TEMPLATE), "pipeline_root": "gs://transak-i1/pipelines"}
-    return monitored_config(vertex={**places, **(vertex or {})}, **changes)
-
-
-CONFIG = cloud_config()
+EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
+WINDOW_END = datetime(2026, 5, 2, tzinfo=UTC)
+ORDER = TrainingRequest(EVENT, WINDOW_END, "run-1")
+CONFIG = monitored_config()
 
 
 class Cloud(LoopbackVertex):
@@ -52,8 +47,8 @@ class Cloud(LoopbackVertex):
     def platform(self) -> VertexPlatform:
         return self.connect()
 
-    def connect(self, endpoint: str | None = None, **limits: float) -> VertexPlatform:
-        connection = connect(endpoint or self.endpoint, replace(QUICK_LIMITS, **limits))
+    def connect(self, **limits: float) -> VertexPlatform:
+        connection = connect(self.endpoint, replace(QUICK_LIMITS, **limits))
         return VertexPlatform(connection, self._find_data)
 
     def promote(self) -> None:
@@ -80,57 +75,8 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
         server.platform.connection.close()
 
 
-def rows(coop: int, card: int) -> list[dict[str, object]]:
-    """Return 100 rows, so many of them of one description and of one type."""
-    return [
-        {
-            "description": "Coop" if number < coop else "Migros",
-            "type": "Card" if number < card else "Twint",
-            "amount": number % 10,
-        }
-        for number in range(100)
-    ]
-
-
 def described(message: Any) -> dict[str, Any]:
     """Return a message's fields that are set, by name."""
     return type(message).to_dict(
         message, use_integers_for_enums=False, always_print_fields_with_no_presence=False
-    )
-
-
-def csv_dataset(uri: str) -> dict[str, Any]:
-    return {"columnized_dataset": {"gcs_source": {"gcs_uri": uri, "format_": "CSV"}}}
-
-
-def configured_spec(**thresholds: float) -> dict[str, Any]:
-    """Return what `full_config` asks of a monitor and of a job alike."""
-    drift = {
-        "features": list(thresholds),
-        "categorical_metric_type": "l_infinity",
-        "numeric_metric_type": "jensen_shannon_divergence",
-        "feature_alert_conditions": {
-            feature: {"threshold": threshold} for feature, threshold in thresholds.items()
-        },
-    }
-    channel = {"notification_channel": "projects/af-finanzen/notificationChannels/77"}
-    return {
-        "tabular_objective": {"feature_drift_spec": drift},
-        "notification_spec": {
-            "email_config": {"user_emails": ["mlops@example.com"]},
-            "enable_cloud_logging": True,
-            "notification_channel_configs": [channel],
-        },
-        "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
-    }
-
-
-def full_config(**thresholds: float) -> MonitoringConfig:
-    """Return a configuration in which everything that a monitor knows is set."""
-    return monitored_config(
-        drift_thresholds=thresholds,
-        feature_types={"amount": "numerical"} if "amount" in thresholds else {},
-        notification_channels=["projects/af-finanzen/notificationChannels/77"],
-        user_emails=["mlops@example.com"],
-        vertex={"monitoring_output": "gs://transak-i1/monitoring"},
     )

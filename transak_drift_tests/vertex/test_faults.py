@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import pytest
 
-from transak_drift.platform import PlatformError, TemporaryPlatformError, TrainingRequest
+from transak_drift.platform import PlatformError, TemporaryPlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.platform import VertexPlatform
 from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID
-from transak_drift_tests.servers.clients import QUICK_LIMITS
+from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault
-from transak_drift_tests.vertex.conftest import CONFIG, DAY, LONG_AGO, Cloud, cloud_config
+from transak_drift_tests.vertex.conftest import CONFIG, DAY, LONG_AGO, ORDER, Cloud
 
-ORDER = TrainingRequest(
-    "monitor/day-20260501-0123456789ab", datetime(2026, 5, 2, tzinfo=UTC), "run"
-)
 TEMPORARY = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED")
 
 
 def everything(platform: VertexPlatform) -> None:
     """Make each kind of call at least once."""
     platform.apply_model_monitor(CONFIG)
-    platform.apply_model_monitor(cloud_config(drift_thresholds={"description": 0.2, "type": 0.3}))
+    platform.apply_model_monitor(
+        monitored_config(drift_thresholds={"description": 0.2, "type": 0.3})
+    )
     job_name = platform.start_monitoring_run(CONFIG, DAY).job_name
     assert platform.monitoring_result(CONFIG, job_name) is not None
     assert len(platform.list_monitoring_jobs(CONFIG, LONG_AGO)) == 1
-    launch_training(platform.connection, CONFIG, ORDER)
+    assert not launch_training(platform.connection, CONFIG, ORDER).adopted
 
 
 @pytest.mark.parametrize(
@@ -44,15 +42,15 @@ def everything(platform: VertexPlatform) -> None:
     ids=["refused", "answer lost after the work"],
 )
 def test_what_passes_is_survived_in_every_call(cloud: Cloud, faults: list[Fault]) -> None:
-    for methods in cloud.services().values():
+    for _, methods in cloud.services().values():
         for method in methods:
             cloud.faults.order(method, *faults)
     everything(cloud.platform)
-    called = {call.method for call in cloud.recorder.calls()}
+    called = {call.method for call in cloud.calls}
     assert len(called) == 12
     assert [method for method in called if cloud.faults.left(method)] == []
     assert_done_once(cloud)
-    for call in cloud.recorder.calls():
+    for call in cloud.calls:
         assert call.deadline_seconds is not None, call.method
         # gRPC rounds what is sent, so that a little more may arrive.
         assert call.deadline_seconds <= QUICK_LIMITS.attempt_seconds + 1
@@ -114,51 +112,45 @@ def test_what_does_not_pass_ends_with_the_cause(cloud: Cloud, code: str, is_repe
     with pytest.raises(PlatformError, match=r"No such thing\.") as refused:
         cloud.connect(total_seconds=0.2).apply_model_monitor(CONFIG)
     assert isinstance(refused.value, TemporaryPlatformError) is is_repeated
-    assert (len(cloud.recorder.requests("ListModels")) > 1) is is_repeated
+    assert (len(cloud.requests("ListModels")) > 1) is is_repeated
 
 
+# Google does not always name the permission and the resource.
 @pytest.mark.parametrize(
-    ("method", "permission", "role"),
+    ("method", "permission", "named", "role"),
     [
-        ("ListModels", "aiplatform.models.list", "roles/aiplatform.viewer"),
-        ("UpdateModelMonitor", "aiplatform.modelMonitors.update", "roles/aiplatform.user"),
+        ("ListModels", "aiplatform.models.list", "", "aiplatform.viewer"),
+        ("UpdateModelMonitor", "aiplatform.modelMonitors.update", "", "aiplatform.user"),
         (
             "SearchModelMonitoringStats",
             "aiplatform.modelMonitors.searchModelMonitoringStats",
-            "roles/aiplatform.viewer",
+            "",
+            "aiplatform.viewer",
         ),
-        ("CreatePipelineJob", "aiplatform.pipelineJobs.create", "roles/aiplatform.user"),
+        ("CreatePipelineJob", "aiplatform.pipelineJobs.create", "", "aiplatform.user"),
+        (
+            "CreatePipelineJob",
+            "iam.serviceAccounts.actAs",
+            "projects/p/serviceAccounts/a",
+            "iam.serviceAccountUser",
+        ),
     ],
 )
 def test_a_refusal_names_caller_permission_resource_and_role(
-    cloud: Cloud, method: str, permission: str, role: str
+    cloud: Cloud, method: str, permission: str, named: str, role: str
 ) -> None:
     account = "dagster@af-finanzen.iam.gserviceaccount.com"
     connection = VertexConnection(PROJECT_ID, LOCATION, cloud.endpoint, account, QUICK_LIMITS)
-    platform = VertexPlatform(connection, cloud.platform.find_data)
-    # Google does not always name the permission.
-    cloud.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, "The caller may not.")
+    told = "The caller may not."
+    if named:
+        told = f"Permission '{permission}' denied on resource '//iam.googleapis.com/{named}' (or"
+    cloud.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, told)
     with pytest.raises(PlatformError) as refusal:
-        everything(platform)
+        everything(VertexPlatform(connection, cloud.platform.find_data))
     message = str(refusal.value)
-    assert f"serviceAccount:{account} lacks {permission} on projects/af-finanzen/" in message
-    assert f"grant {role} " in message
-
-
-def test_a_permission_that_google_names_is_the_one_that_is_told(cloud: Cloud) -> None:
-    cloud.faults.refuse(
-        "CreatePipelineJob",
-        grpc.StatusCode.PERMISSION_DENIED,
-        1,
-        "Permission 'iam.serviceAccounts.actAs' denied on resource "
-        "'//iam.googleapis.com/projects/p/serviceAccounts/train@p.iam.gserviceaccount.com' "
-        "(or it may not exist).",
-    )
-    with pytest.raises(PlatformError) as refusal:
-        launch_training(cloud.platform.connection, CONFIG, ORDER)
-    message = str(refusal.value)
-    assert "lacks iam.serviceAccounts.actAs on projects/p/serviceAccounts/train@p" in message
-    assert "grant roles/iam.serviceAccountUser" in message
+    resource = named or "projects/af-finanzen/"
+    assert f"serviceAccount:{account} lacks {permission} on {resource}" in message
+    assert f"grant roles/{role} " in message
 
 
 @pytest.mark.parametrize(
@@ -178,7 +170,7 @@ def test_another_project_or_location_is_explained(
 
 def test_an_operation_without_success_is_explained(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    impatient, changed = cloud.connect(operation_seconds=0.1), cloud_config(log_anomalies=False)
+    impatient, changed = cloud.connect(operation_seconds=0.1), monitored_config(log_anomalies=False)
     cloud.operations.fail_next(grpc.StatusCode.INVALID_ARGUMENT, "No type.")
     with pytest.raises(PlatformError, match=r"No type\."):
         impatient.apply_model_monitor(changed)

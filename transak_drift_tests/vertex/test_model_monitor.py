@@ -13,6 +13,7 @@ from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.monitors import version_monitor_id
+from transak_drift_tests.servers.clients import csv_dataset, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.vertex.conftest import (
     BASELINE,
@@ -21,22 +22,42 @@ from transak_drift_tests.vertex.conftest import (
     MODEL,
     TARGET,
     Cloud,
-    cloud_config,
-    configured_spec,
-    csv_dataset,
     described,
-    full_config,
 )
 
+CHANNELS = ["projects/af-finanzen/notificationChannels/9"]
 NAME = "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-data-drift-monitor"
 
 
 def test_the_monitor_and_a_job_carry_exactly_the_configuration(cloud: Cloud) -> None:
     thresholds = {"description": 0.25, "type": 0.3, "amount": 0.15}
-    config, expected = full_config(**thresholds), configured_spec(**thresholds)
+    config = monitored_config(
+        drift_thresholds=thresholds,
+        feature_types={"amount": "numerical"},
+        notification_channels=CHANNELS,
+        user_emails=["mlops@example.com"],
+        vertex={"monitoring_output": "gs://transak-i1/monitoring"},
+    )
+    drift = {
+        "features": list(thresholds),
+        "categorical_metric_type": "l_infinity",
+        "numeric_metric_type": "jensen_shannon_divergence",
+        "feature_alert_conditions": {
+            feature: {"threshold": threshold} for feature, threshold in thresholds.items()
+        },
+    }
+    objective = {"feature_drift_spec": drift}
+    shared = {
+        "notification_spec": {
+            "email_config": {"user_emails": ["mlops@example.com"]},
+            "enable_cloud_logging": True,
+            "notification_channel_configs": [{"notification_channel": CHANNELS[0]}],
+        },
+        "output_spec": {"gcs_base_directory": {"output_uri_prefix": "gs://transak-i1/monitoring"}},
+    }
     applied = cloud.platform.apply_model_monitor(config)
     assert (applied.resource_name, applied.created) == (NAME, True)
-    (request,) = cloud.recorder.requests("CreateModelMonitor")
+    (request,) = cloud.requests("CreateModelMonitor")
     assert request.model_monitor_id == "transak-i1-data-drift-monitor"
     assert request.parent == "projects/af-finanzen/locations/europe-west6"
     assert described(request.model_monitor) == {
@@ -50,31 +71,31 @@ def test_the_monitor_and_a_job_carry_exactly_the_configuration(cloud: Cloud) -> 
                 {"name": "amount", "data_type": "float"},
             ]
         },
-        **expected,
+        "tabular_objective": objective,
+        **shared,
     }
     cloud.platform.start_monitoring_run(config, DAY)
-    (request,) = cloud.recorder.requests("CreateModelMonitoringJob")
+    (request,) = cloud.requests("CreateModelMonitoringJob")
     assert described(request.model_monitoring_job.model_monitoring_spec) == {
         "objective_spec": {
-            "tabular_objective": expected.pop("tabular_objective"),
+            "tabular_objective": objective,
             "baseline_dataset": csv_dataset(BASELINE),
             "target_dataset": csv_dataset(TARGET),
         },
-        **expected,
+        **shared,
     }
 
 
 def test_applied_twice_nothing_is_written(cloud: Cloud) -> None:
     assert cloud.platform.apply_model_monitor(CONFIG).created
-    cloud.recorder.clear()
+    cloud.calls.clear()
     again = cloud.platform.apply_model_monitor(CONFIG)
     assert (again.created, again.changes) == (False, ())
-    called = {call.method for call in cloud.recorder.calls()}
+    called = {call.method for call in cloud.calls}
     assert called == {"ListModels", "ListModelMonitors"}
 
 
 BIGQUERY = {"training_dataset": "bq://af-finanzen.t.training"}
-CHANNELS = ["projects/af-finanzen/notificationChannels/9"]
 OF_DRIFT = "tabular_objective.feature_drift_spec"
 
 
@@ -112,11 +133,11 @@ def test_a_changed_setting_is_one_update_with_its_mask(
     cloud: Cloud, changes: dict[str, Any], paths: list[str]
 ) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    changed = cloud_config(**changes)
+    changed = monitored_config(**changes)
     applied = cloud.platform.apply_model_monitor(changed)
     assert sorted(change.path for change in applied.changes) == paths
     assert cloud.platform.apply_model_monitor(changed).changes == ()
-    (request,) = cloud.recorder.requests("UpdateModelMonitor")
+    (request,) = cloud.requests("UpdateModelMonitor")
     assert list(request.update_mask.paths) == [path.partition(".")[0] for path in paths]
 
 
@@ -141,7 +162,7 @@ def test_a_promoted_version_becomes_target_and_baseline_in_two_updates(cloud: Cl
             "gs://transak-i1/training/2.csv",
         ),
     )
-    masks = [list(r.update_mask.paths) for r in cloud.recorder.requests("UpdateModelMonitor")]
+    masks = [list(r.update_mask.paths) for r in cloud.requests("UpdateModelMonitor")]
     assert masks == [["model_monitoring_target"], ["training_dataset"]]
     assert monitored_versions(cloud) == {"transak-i1-data-drift-monitor": "2"}
 
@@ -170,7 +191,7 @@ def test_where_the_target_stays_the_promoted_version_gets_a_monitor_of_its_own(
 
 
 def test_the_alias_says_which_version_is_monitored(cloud: Cloud) -> None:
-    config = cloud_config(model_alias="production")
+    config = monitored_config(model_alias="production")
     with pytest.raises(PlatformError, match=r"no version of .*models/1001 has the alias 'prod"):
         cloud.platform.apply_model_monitor(config)
     model = cloud.models.upload(config.model_name, parent_model=MODEL)
@@ -210,7 +231,7 @@ def test_what_the_configuration_does_not_decide_is_kept(cloud: Cloud) -> None:
     # Vertex AI may leave out what is empty.
     monitor.notification_spec = types.ModelMonitoringNotificationSpec(enable_cloud_logging=True)
     assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
-    cloud.platform.apply_model_monitor(cloud_config(drift_thresholds={"type": 0.1}))
+    cloud.platform.apply_model_monitor(monitored_config(drift_thresholds={"type": 0.1}))
     (after,) = cloud.monitoring.monitors()
     assert [f.name for f in after.model_monitoring_schema.prediction_fields] == ["category"]
     assert list(after.tabular_objective.prediction_output_drift_spec.features) == ["category"]
@@ -230,15 +251,8 @@ def test_appliers_at_once_leave_one_monitor(cloud: Cloud) -> None:
         created = [future.result() for future in [pool.submit(apply) for _ in range(2)]]
     assert sorted(created) == [False, True]
     assert len(cloud.monitoring.monitors()) == 1
-    assert len(cloud.recorder.requests("CreateModelMonitor")) == 2
-    assert cloud.recorder.requests("UpdateModelMonitor") == []
-
-
-def made_by_hand(version: str = "1", model: str = MODEL) -> types.ModelMonitor:
-    return types.ModelMonitor(
-        display_name="somebody's monitor",
-        model_monitoring_target={"vertex_model": {"model": model, "model_version_id": version}},
-    )
+    assert len(cloud.requests("CreateModelMonitor")) == 2
+    assert cloud.requests("UpdateModelMonitor") == []
 
 
 @pytest.mark.parametrize("monitor_id", [None, "made-by-hand"])
@@ -246,14 +260,14 @@ def test_a_monitor_that_the_version_has_already_is_taken_over(
     cloud: Cloud, monitor_id: str | None
 ) -> None:
     for number in range(5):
-        cloud.monitoring.put_monitor(made_by_hand(model=f"{MODEL}{number}"), f"another-{number}")
-    name = cloud.monitoring.put_monitor(made_by_hand(), monitor_id)
+        cloud.monitoring.put_monitor(f"{MODEL}{number}", "1", f"another-{number}")
+    name = cloud.monitoring.put_monitor(MODEL, "1", monitor_id)
     adopted = cloud.platform.apply_model_monitor(CONFIG)
     assert not adopted.created
     assert adopted.resource_name.rpartition("/")[2] == name.rpartition("/")[2]
     assert "display_name" in {change.path for change in adopted.changes}
     assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
-    assert cloud.recorder.requests("CreateModelMonitor") == []
+    assert cloud.requests("CreateModelMonitor") == []
     started = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
     assert started.startswith(f"{adopted.resource_name}/modelMonitoringJobs/day-20260501-")
 
@@ -262,7 +276,7 @@ def test_a_monitor_that_the_version_has_already_is_taken_over(
 def test_a_monitor_that_another_makes_meanwhile_is_taken_over(cloud: Cloud, code: str) -> None:
     cloud.monitoring.second_monitor_error = grpc.StatusCode[code]
     made: list[str] = []
-    meanwhile = Fault(cut=lambda: made.append(cloud.monitoring.put_monitor(made_by_hand())))
+    meanwhile = Fault(cut=lambda: made.append(cloud.monitoring.put_monitor(MODEL)))
     cloud.faults.order("CreateModelMonitor", meanwhile)
     adopted = cloud.platform.apply_model_monitor(CONFIG)
     assert adopted.resource_name.rpartition("/")[2] == made[0].rpartition("/")[2]
@@ -271,18 +285,18 @@ def test_a_monitor_that_another_makes_meanwhile_is_taken_over(cloud: Cloud, code
 
 def test_an_id_that_another_models_monitor_has_is_named(cloud: Cloud) -> None:
     other = cloud.models.upload("another model").name
-    cloud.monitoring.put_monitor(made_by_hand(model=other), CONFIG.model_monitor_id)
+    cloud.monitoring.put_monitor(other, "1", CONFIG.model_monitor_id)
     with pytest.raises(PlatformError, match=rf"monitors {other}, not {MODEL}: set another model_"):
         cloud.platform.apply_model_monitor(CONFIG)
-    assert cloud.recorder.requests("UpdateModelMonitor") == []
+    assert cloud.requests("UpdateModelMonitor") == []
 
 
 def test_the_monitors_of_each_version_are_ours_whoever_made_them(cloud: Cloud) -> None:
     for number in range(4):
-        cloud.monitoring.put_monitor(made_by_hand(model=f"{MODEL}{number}"))
+        cloud.monitoring.put_monitor(f"{MODEL}{number}")
     ours = [
-        cloud.monitoring.put_monitor(made_by_hand()).rpartition("/")[2],
-        cloud.monitoring.put_monitor(made_by_hand("7"), "by-a-pipeline").rpartition("/")[2],
+        cloud.monitoring.put_monitor(MODEL).rpartition("/")[2],
+        cloud.monitoring.put_monitor(MODEL, "7", "by-a-pipeline").rpartition("/")[2],
     ]
     found = cloud.platform.own_monitors(CONFIG)
     assert found.monitor_ids == tuple(ours)
@@ -295,30 +309,30 @@ def test_the_output_directory_that_vertex_answers_is_no_difference(
     cloud: Cloud, is_appended: bool
 ) -> None:
     cloud.monitoring.monitor_tells_output = is_appended
-    config = cloud_config(vertex={"monitoring_output": "gs://transak-i1/monitoring"})
+    config = monitored_config(vertex={"monitoring_output": "gs://transak-i1/monitoring"})
     cloud.platform.apply_model_monitor(config)
     assert cloud.platform.apply_model_monitor(config).changes == ()
 
 
 def test_a_model_name_that_names_none_or_two_is_an_error(cloud: Cloud) -> None:
     with pytest.raises(PlatformError, match="no model is named 'nobody' in projects/af-finanzen"):
-        cloud.platform.apply_model_monitor(cloud_config(model_name="nobody"))
+        cloud.platform.apply_model_monitor(monitored_config(model_name="nobody"))
     for number in range(4):
         cloud.models.upload(f"another {number}")
     cloud.models.upload("transak-i1-train-model")
     with pytest.raises(PlatformError, match=r"2 models .*models/1001, .*models/1006"):
         cloud.platform.apply_model_monitor(CONFIG)
-    assert cloud.recorder.requests("CreateModelMonitor") == []
+    assert cloud.requests("CreateModelMonitor") == []
 
 
 def test_a_model_name_of_any_characters_is_found(cloud: Cloud) -> None:
     name = 'transak\\i1 "Überwachung ß"'
     cloud.models.upload(name)
-    assert cloud.platform.apply_model_monitor(cloud_config(model_name=name)).created
+    assert cloud.platform.apply_model_monitor(monitored_config(model_name=name)).created
 
 
 def test_what_only_vertex_needs_is_asked_for(cloud: Cloud) -> None:
     with pytest.raises(PlatformError, match=r"vertex\.training_dataset is not set"):
-        cloud.platform.apply_model_monitor(cloud_config(vertex={"training_dataset": None}))
+        cloud.platform.apply_model_monitor(monitored_config(vertex={"training_dataset": None}))
     with pytest.raises(PlatformError, match=r'"feature_types": \{"amount": "numerical"\}'):
-        cloud.platform.apply_model_monitor(cloud_config(drift_thresholds={"amount": 0.3}))
+        cloud.platform.apply_model_monitor(monitored_config(drift_thresholds={"amount": 0.3}))

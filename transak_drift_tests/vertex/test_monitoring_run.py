@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
 import pytest
-from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
-from transak_drift_tests.vertex.conftest import (
-    CONFIG,
-    DAY,
-    TARGET,
-    Cloud,
-    cloud_config,
-    rows,
-)
+from transak_drift_tests.servers.clients import monitored_config, rows
+from transak_drift_tests.vertex.conftest import CONFIG, DAY, TARGET, Cloud, described
 
 
 def of_bigquery(table: str, **columnized: str) -> dict[str, Any]:
@@ -38,7 +30,10 @@ TABLE = "bq://af-finanzen.transak.predictions"
             "gs://transak-i1/{date}/*.jsonl",
             {
                 "columnized_dataset": {
-                    "gcs_source": {"gcs_uri": "gs://transak-i1/2026-05-01/*.jsonl", "format_": 3}
+                    "gcs_source": {
+                        "gcs_uri": "gs://transak-i1/2026-05-01/*.jsonl",
+                        "format_": "JSONL",
+                    }
                 }
             },
         ),
@@ -48,15 +43,12 @@ def test_each_place_of_predictions_becomes_the_target_dataset(
     cloud: Cloud, address: str, expected: dict[str, Any]
 ) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    cloud.platform.start_monitoring_run(cloud_config(vertex={"prediction_dataset": address}), DAY)
-    (request,) = cloud.recorder.requests("CreateModelMonitoringJob")
-    dataset = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
-    found = json.loads(
-        types.ModelMonitoringInput.to_json(
-            dataset, preserving_proto_field_name=True, always_print_fields_with_no_presence=False
-        )
+    cloud.platform.start_monitoring_run(
+        monitored_config(vertex={"prediction_dataset": address}), DAY
     )
-    assert found == expected
+    (request,) = cloud.requests("CreateModelMonitoringJob")
+    dataset = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
+    assert described(dataset) == expected
 
 
 def test_the_newest_finished_batch_prediction_is_the_target_dataset(cloud: Cloud) -> None:
@@ -67,9 +59,11 @@ def test_the_newest_finished_batch_prediction_is_the_target_dataset(cloud: Cloud
         cloud.batch_predictions.add("predictions-2026-05-01", f"gs://transak-i1/b{number}", state)
     cloud.batch_predictions.add("predictions-2026-05-02", "gs://transak-i1/other")
     cloud.buckets.write_csv("gs://transak-i1/b1/part-0.csv", rows(50, 80))
-    config = cloud_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})
+    config = monitored_config(
+        vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"}
+    )
     job_name = cloud.platform.start_monitoring_run(config, DAY).job_name
-    (request,) = cloud.recorder.requests("CreateModelMonitoringJob")
+    (request,) = cloud.requests("CreateModelMonitoringJob")
     target = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
     assert target.batch_prediction_output.batch_prediction_job.endswith("batchPredictionJobs/7002")
     result = cloud.platform.monitoring_result(config, job_name)
@@ -79,7 +73,7 @@ def test_the_newest_finished_batch_prediction_is_the_target_dataset(cloud: Cloud
 
 def test_without_a_finished_batch_prediction_the_states_are_told(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    config = cloud_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
+    config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
     with pytest.raises(PlatformError, match=r"'p-2026-05-01'.*there is none of that name"):
         cloud.platform.start_monitoring_run(config, DAY)
     cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/x", "JOB_STATE_RUNNING")
@@ -100,7 +94,7 @@ def test_the_same_day_started_again_is_the_same_job(cloud: Cloud) -> None:
 
 def test_another_day_threshold_or_baseline_is_another_job(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    changed = cloud_config(drift_thresholds={"description": 0.2, "type": 0.3})
+    changed = monitored_config(drift_thresholds={"description": 0.2, "type": 0.3})
     names = [
         cloud.platform.start_monitoring_run(CONFIG, DAY).job_name,
         cloud.platform.start_monitoring_run(CONFIG, date(2026, 5, 2)).job_name,
@@ -128,7 +122,9 @@ def test_only_a_failed_job_is_followed_by_another(cloud: Cloud) -> None:
 
 
 def test_a_numerical_feature_has_its_divergence_and_buckets(cloud: Cloud) -> None:
-    config = cloud_config(drift_thresholds={"amount": 0.1}, feature_types={"amount": "numerical"})
+    config = monitored_config(
+        drift_thresholds={"amount": 0.1}, feature_types={"amount": "numerical"}
+    )
     target = [{"amount": number % 10 if number % 2 else 9} for number in range(100)]
     cloud.buckets.write_csv(TARGET, target)
     (amount,) = cloud.monitor_day(config).drifted
@@ -143,7 +139,7 @@ def test_without_the_monitor_the_step_before_is_named(cloud: Cloud) -> None:
 
 def test_a_slow_job_is_looked_at_without_waiting(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    cloud.monitoring.job_looks = 3
+    cloud.monitoring.looks = 3
     job_name = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
     assert job_name.startswith("projects/af-finanzen/locations/europe-west6/modelMonitors/")
     looks = [cloud.platform.monitoring_result(CONFIG, job_name) for _ in range(3)]

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from transak_drift.cli.main import app
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
-from transak_drift_tests.vertex.conftest import (
-    CONFIG,
-    DAY,
-    MODEL,
-    MODEL_NAME,
-    Cloud,
-    cloud_config,
-    rows,
-)
+from transak_drift_tests.cli.commands import document
+from transak_drift_tests.servers.clients import monitored_config, rows, use_gcp_platform
+from transak_drift_tests.vertex.conftest import CONFIG, DAY, MODEL, MODEL_NAME, Cloud
 
 
 @pytest.mark.parametrize(
@@ -37,7 +27,7 @@ from transak_drift_tests.vertex.conftest import (
 def test_a_days_data_are_looked_for_where_the_configuration_says(
     cloud: Cloud, address: str, asked: tuple[str, str | None]
 ) -> None:
-    config = cloud_config(vertex={"prediction_dataset": address})
+    config = monitored_config(vertex={"prediction_dataset": address})
     assert cloud.platform.land_transactions(config, DAY).rows == 7
     predicted = cloud.platform.predict(config, DAY)
     assert (predicted.model_version, predicted.dataset.uri) == ("1", asked[0])
@@ -45,12 +35,12 @@ def test_a_days_data_are_looked_for_where_the_configuration_says(
 
 
 def test_the_output_of_a_batch_prediction_is_the_days_data(cloud: Cloud) -> None:
-    config = cloud_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
+    config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
     job = cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/p")
     assert cloud.platform.predict(config, DAY).dataset == Dataset(job.name, None)
     assert cloud.asked == []
     with pytest.raises(PlatformError, match=r"vertex\.prediction_dataset is not set"):
-        cloud.platform.predict(cloud_config(vertex={"prediction_dataset": None}), DAY)
+        cloud.platform.predict(monitored_config(vertex={"prediction_dataset": None}), DAY)
 
 
 def test_the_registered_model_is_the_default_version_with_its_newest_evaluation(
@@ -66,22 +56,13 @@ def test_status_shows_versions_and_the_newest_results(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config_file = tmp_path / "monitoring_config.json"
-    config_file.write_text(CONFIG.model_dump_json(exclude_none=True))
-    monkeypatch.setenv("TRANSAK_DRIFT_PLATFORM", "gcp")
-    monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(config_file))
-    monkeypatch.setenv("TRANSAK_DRIFT_VERTEX_ENDPOINT", cloud.endpoint)
-
-    def status() -> dict[str, Any]:
-        outcome = CliRunner().invoke(app, ["status", "--json"], catch_exceptions=False)
-        assert outcome.exit_code == 0
-        return json.loads(outcome.stdout)
-
+    use_gcp_platform(monkeypatch, config_file, CONFIG, cloud.endpoint)
     with ensure_embedded_pubsub(tmp_path / "pubsub") as pubsub:
         queue = TriggerQueue(connect_pubsub(pubsub.endpoint), CONFIG)
         queue.ensure_exists()
         queue.close()
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint)
-        before = status()
+        before = document("status")
         assert (before["model_monitor"], before["monitoring_results"]) == (None, [])
         cloud.platform.apply_model_monitor(CONFIG)
         for day in ("2026-05-02", "2026-05-03"):
@@ -90,7 +71,7 @@ def test_status_shows_versions_and_the_newest_results(
             cloud.platform.start_monitoring_run(CONFIG, date(2026, 5, number)).job_name
             for number in (1, 2, 3, 4)
         ]
-        after = status()
+        after = document("status")
     assert after["model_versions"][0]["version"] == "1"
     failed, *rest = after["monitoring_results"]
     assert failed["job"] == jobs[-1].rpartition("/")[2]
