@@ -75,6 +75,9 @@ class WarmProcess:
         self._process = forked.Process(
             target=_begin, args=(dict(environment), log_file, 0, target, arguments), daemon=daemon
         )
+        # The server stays where it is started: the directory of a test is gone after it.
+        with contextlib.chdir(REPOSITORY):
+            _fork_server.ensure_running()
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -100,6 +101,27 @@ def test_a_crash_leaves_no_half_version_and_a_damaged_one_is_named(tmp_path: Pat
         (tmp_path / "1.json").write_text(damaged)
         with pytest.raises(PlatformError, match=r"1\.json is no version .*restore it"):
             registry.versions()
+
+
+def test_a_version_is_on_the_disk_before_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each file that is synced, by the names that the directory had then.
+    synced: dict[str, set[str]] = {}
+
+    def record(descriptor: int) -> None:
+        file = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced[file.name] = {path.name for path in tmp_path.iterdir()}
+
+    monkeypatch.setattr(os, "fsync", record)
+    register(ModelRegistry(tmp_path))
+    model, document = (
+        next(names for name, names in synced.items() if name.startswith(f".1.{kind}"))
+        for kind in ("model", "json")
+    )
+    assert "1.model" not in model and "1.json" not in model
+    assert "1.model" in document and "1.json" not in document
+    assert {"1.model", "1.json"} <= synced[tmp_path.name]
 
 
 def test_a_registry_of_an_earlier_version_is_refused_with_the_fix(tmp_path: Path) -> None:
