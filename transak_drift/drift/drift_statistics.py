@@ -13,7 +13,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import pairwise, repeat
-from operator import sub
 
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -30,6 +29,7 @@ from transak_drift.drift.monitoring_result import (
 )
 
 MAX_CONTRIBUTORS = 10
+_ROUNDING = 1e-9
 
 # A value (or bucket) with its share of the baseline and of the target.
 Shares = tuple[str, float, float]
@@ -123,24 +123,23 @@ def _shares(baseline: FeatureStatistics, target: FeatureStatistics, limit: int) 
     assert isinstance(target, CategoricalStatistics)
     baseline_total, target_total = baseline.present, target.present
     before, after = baseline.counts, target.counts
-    baseline_shares = [count / baseline_total for count in before.values()]
-    target_shares = [count / target_total for count in map(after.get, before, repeat(0))]
-    changes = list(map(abs, map(sub, target_shares, baseline_shares)))
+    changes = [
+        abs(count / target_total - known / baseline_total)
+        for known, count in zip(before.values(), map(after.get, before, repeat(0)), strict=True)
+    ]
     least = heapq.nlargest(limit, changes)[-1] if limit < len(changes) else 0.0
-    shares: list[Shares] = [
-        (value, baseline_share, target_share)
-        for value, baseline_share, target_share, change in zip(
-            before, baseline_shares, target_shares, changes, strict=True
-        )
+    chosen = [
+        value
+        for value, change in zip(before, changes, strict=True)
         if change >= least and change > 0
     ]
     # The baseline is looked up only for the few that could be among the greatest.
-    shares += [
-        (value, 0.0, count / target_total)
-        for value, count in after.items()
-        if count / target_total >= least and value not in before
+    enough = least * target_total * (1 - _ROUNDING)
+    chosen += [value for value, count in after.items() if count >= enough and value not in before]
+    return [
+        (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
+        for value in chosen
     ]
-    return shares
 
 
 def bucket_shares(baseline: NumericalStatistics, target: NumericalStatistics) -> list[Shares]:

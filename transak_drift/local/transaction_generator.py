@@ -73,7 +73,7 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     drifts = settings.drift_from is not None and day >= settings.drift_from
     categories = [category["name"] for category in catalogue()["categories"]]
     weights = [booking["weight"] * _share(booking["category"], day) for booking in _bookings()]
-    rows = []
+    rows, day_of_id = [], f"{day:%Y%m%d}"
     bookings = base.choices(_bookings(), weights, k=settings.rows_per_day)
     for number, booking in enumerate(bookings, 1):
         row = _draw_row(base, booking)
@@ -81,7 +81,8 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
             row |= _move_to_new_scheme(drift, booking["category"])
         if labels.random() < MISLABELLED_SHARE:
             row["category"] = labels.choice(categories)
-        rows.append({**row, "transaction_id": f"{day:%Y%m%d}-{number:07}", "date": day})
+        row["transaction_id"], row["date"] = f"{day_of_id}-{number:07}", day
+        rows.append(row)
     return pa.Table.from_pylist(rows, TRANSACTION_SCHEMA)
 
 
@@ -112,10 +113,17 @@ def _bookings() -> list[dict[str, Any]]:
                     "category": category,
                     "name": name,
                     "type": booking_type,
+                    "currency": catalogue()["countries"][profile["country"]]["currency"],
                 }
                 for booking_type, type_weight in profile["types"].items()
             ]
     return entries
+
+
+@cache
+def _towns(country: str) -> tuple[list[str], list[float]]:
+    towns = catalogue()["countries"][country]["towns"]
+    return list(towns), list(towns.values())
 
 
 def _share(category: Mapping[str, Any], day: date) -> float:
@@ -133,17 +141,17 @@ def _share(category: Mapping[str, Any], day: date) -> float:
 
 
 def _draw_row(random: Random, booking: Mapping[str, Any]) -> dict[str, Any]:
-    country, category = catalogue()["countries"][booking["country"]], booking["category"]
+    category = booking["category"]
     town = reference = ""
     if booking["in_town"]:
-        town = " " + random.choices([*country["towns"]], [*country["towns"].values()])[0]
+        town = " " + random.choices(*_towns(booking["country"]))[0]
     if random.random() < booking["reference_share"]:
         reference = _reference(random, booking["reference"])
     return {
         "description": booking["name"] + town + reference,
         "type": booking["type"],
         "amount": _amount(random, category, in_banknotes=booking["type"] == _WITHDRAWAL),
-        "currency": country["currency"],
+        "currency": booking["currency"],
         "category": category["name"],
     }
 
