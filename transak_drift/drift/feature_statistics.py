@@ -22,9 +22,15 @@ class FeatureKind(StrEnum):
 class CategoricalStatistics:
     """Rows by value, as `canonical_text` writes it; null and the empty text are missing."""
 
-    counts: dict[str, NonNegativeInt]
+    counts: dict[str, int]
     missing: NonNegativeInt = 0
     kind: Literal[FeatureKind.CATEGORICAL] = FeatureKind.CATEGORICAL
+
+    def __post_init__(self) -> None:
+        # One look at all is sooner done than pydantic's at each.
+        if min(self.counts.values(), default=0) < 0:
+            value, rows = min(self.counts.items(), key=lambda item: item[1])
+            raise ValueError(f"counts.{value} is {rows}, which is no number of rows")
 
     @property
     def present(self) -> int:

@@ -27,7 +27,7 @@ STATISTICS = DatasetStatistics(6, {"type": TYPE, "amount": AMOUNT})
         ({"format_version": 2}, "format_version\n"),
         ({"more": 1}, "more\n  Unexpected keyword argument"),
         ({"features": {"a": {"kind": "ordinal"}}}, "features.a\n"),
-        ({"features": {"a": {"kind": "categorical", "counts": {"x": -1}}}}, "counts.x\n"),
+        ({"features": {"a": {"kind": "categorical", "counts": {"x": -1}}}}, "counts.x is -1"),
         ({"features": {"a": {"kind": "categorical", "counts": {"x": 1.5}}}}, "counts.x\n"),
     ],
 )
