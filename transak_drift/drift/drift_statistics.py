@@ -128,11 +128,7 @@ def _shares(baseline: FeatureStatistics, target: FeatureStatistics, limit: int) 
         for known, count in zip(before.values(), map(after.get, before, repeat(0)), strict=True)
     ]
     least = heapq.nlargest(limit, changes)[-1] if limit < len(changes) else 0.0
-    chosen = [
-        value
-        for value, change in zip(before, changes, strict=True)
-        if change >= least and change > 0
-    ]
+    chosen = [v for v, change in zip(before, changes, strict=True) if change >= least and change]
     # The baseline is looked up only for the few that could be among the greatest.
     enough = least * target_total * (1 - _ROUNDING)
     chosen += [value for value, count in after.items() if count >= enough and value not in before]
