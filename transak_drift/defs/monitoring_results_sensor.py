@@ -146,7 +146,8 @@ class _Tick:
             if self._now - self.jobs.pending[key] <= self.bounds.max_wait:
                 self.jobs.look_later(key)
                 return False
-            reason = f"awaited no longer: {reason.partition(';')[0]}"
+            is_waiting = found.verdict == Verdict.WAITING
+            reason = f"awaited no longer: {'the job did not end' if is_waiting else reason}"
         if found.verdict in (Verdict.DRIFT, Verdict.NOT_DRIFT) and job and job.result:
             self._record(key, job.result, found.event)
         else:
