@@ -210,7 +210,6 @@ def test_a_stored_baseline_that_cannot_be_read_is_computed_again(
         )
     assert baseline_statistics(path, features, CsvFormat(), lambda: [rows]) == expected
     assert load_statistics(path) == expected
-    assert path.read_bytes() == whole
     assert list(path.parent.iterdir()) == [path]
 
 
