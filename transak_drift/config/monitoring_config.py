@@ -22,6 +22,7 @@ from transak_drift.config.errors import (
     Repeated,
     faults_from_pydantic,
 )
+from transak_drift.config.monitoring_window import WindowCalendar, WindowLength
 from transak_drift.config.sections import (
     CalendarDay,
     CsvFormat,
@@ -34,6 +35,7 @@ from transak_drift.config.sections import (
     PositiveCount,
     PubSubId,
     Section,
+    TimeZone,
     VertexConfig,
     fault,
 )
@@ -174,8 +176,15 @@ class MonitoringConfig(Section):
     """Minutes after which drift that was read from the platform, but of which no message came,
     makes a check fail."""
 
+    monitoring_window: WindowLength = "day"
+    """What is monitored as one: a day, a week from Monday on, or a calendar month."""
+
+    time_zone: TimeZone = "UTC"
+    """Time zone in which days begin at midnight: a name of the IANA database such as
+    Europe/Zurich."""
+
     start_date: CalendarDay = date(2026, 1, 1)
-    """First day that is monitored: the first of the daily partitions."""
+    """First day that is monitored; of weeks and months the first that begins then or later."""
 
     label_column: FeatureName = "category"
     """Column that the classifier learns to predict."""
@@ -232,6 +241,11 @@ class MonitoringConfig(Section):
             problem, fix = "is {other} as well: {reason}", f"name another than {other}"
             raise fault(problem, fix, other=other, reason=reason)
         return name
+
+    @property
+    def windows(self) -> WindowCalendar:
+        """The windows that are monitored."""
+        return WindowCalendar(self.monitoring_window, self.time_zone)
 
     def feature_type(self, feature: str) -> FeatureType | None:
         """Return how a feature is measured, or None where its column's type decides.

@@ -6,6 +6,7 @@ import itertools
 import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, LiteralString
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -95,6 +96,18 @@ def _names_a_day(text: str) -> str:
         fix = "write it with %d, %m and %Y, such as %d.%m.%Y for 20.11.2026"
         raise fault("does not name day, month and year", fix)
     return text
+
+
+def _known_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fix = "write a name of the IANA database, such as Europe/Zurich or UTC"
+        raise fault("is no known time zone", fix) from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 
 
 class CsvFormat(Section):
