@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from transak_drift.config.data_source import data_source_faults
 from transak_drift.config.errors import (
     MISSING,
     ConfigError,
@@ -50,6 +51,7 @@ _DIFFERENT = {
 }
 
 FeatureType = Literal["categorical", "numerical"]
+DateColumnFormat = Literal["date", "yyyymm"]
 
 
 def default_model_monitor_id(display_name: str) -> str:
@@ -192,6 +194,10 @@ class MonitoringConfig(Section):
     date_column: FeatureName = Field(default="date", validate_default=True)
     """Column with the booking day, in data not split by day."""
 
+    date_column_format: DateColumnFormat = "date"
+    """What date_column holds: date for a DATE, TIMESTAMP or text of a day, yyyymm for a month as
+    the whole number 202608, which month windows alone can be chosen by."""
+
     transactions: Annotated[str, Field(min_length=1)] | None = None
     """Your own Parquet or CSV in place of generated transactions on the local platform: a path
     with {date}, a directory of days, or one file with a date column."""
@@ -242,6 +248,15 @@ class MonitoringConfig(Section):
             raise fault(problem, fix, other=other, reason=reason)
         return name
 
+    @field_validator("date_column_format")
+    @classmethod
+    def _tells_the_window(cls, form: DateColumnFormat, info: ValidationInfo) -> DateColumnFormat:
+        length = info.data.get("monitoring_window", "month")
+        if form == "yyyymm" and length != "month":
+            fix = "set monitoring_window to month, or name a column with the day"
+            raise fault("tells months, but monitoring_window is {length}", fix, length=length)
+        return form
+
     @property
     def windows(self) -> WindowCalendar:
         """The windows that are monitored."""
@@ -264,11 +279,17 @@ def parse_config(text: str, source: str, asset_prefix: str | None = None) -> Mon
     document = _read_object(text, source)
     if isinstance(document.get("$schema"), str):
         del document["$schema"]
+    config, faults = None, []
     try:
-        return MonitoringConfig.model_validate({"asset_prefix": asset_prefix, **document})
+        config = MonitoringConfig.model_validate({"asset_prefix": asset_prefix, **document})
     except ValidationError as error:
         faults = [fault for _, fault in faults_from_pydantic(error, MonitoringConfig)]
-    raise ConfigError(source, faults)
+    # What two sections say together is looked at though one of them has faults of its own.
+    wrong = {fault.path for fault in faults}
+    faults += [fault for fault in data_source_faults(document) if fault.path not in wrong]
+    if config is None or faults:
+        raise ConfigError(source, faults)
+    return config
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

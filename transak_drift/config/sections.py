@@ -182,10 +182,21 @@ class VertexConfig(Section):
     gs://bucket/path with the ending .csv, .jsonl or .tfrecord. {model_version} stands for the
     version that predicts, so that each version has its own baseline."""
 
+    training_query: Annotated[str, Field(min_length=1)] | None = None
+    """Baseline by a SELECT in BigQuery's standard SQL, in place of training_dataset. In it
+    {model_version} stands for the version that predicts, and {first_day}, {last_day} (YYYY-MM-DD)
+    and {yyyymm} for the days that it was trained on."""
+
     prediction_dataset: Annotated[str, Field(pattern=_PREDICTIONS)] | None = None
-    """What is monitored each day: bq://project.dataset.table, gs://bucket/path with the ending
-    .csv, .jsonl or .tfrecord, or batchPredictionJobs/<display name>. {date} stands for the day,
-    {date:%Y%m%d} for the day in another form; without it the rows are chosen by date_column."""
+    """What is monitored in each window: bq://project.dataset.table, gs://bucket/path with the
+    ending .csv, .jsonl or .tfrecord, or batchPredictionJobs/<display name>. {date} stands for the
+    day, {date:%Y%m} for day, week or month in another form, {first_day}, {last_day} and {yyyymm}
+    for those of the window; a table without one has its rows chosen by date_column."""
+
+    prediction_query: Annotated[str, Field(min_length=1)] | None = None
+    """What is monitored in each window by a SELECT in BigQuery's standard SQL, in place of
+    prediction_dataset. In it {first_day} and {last_day} (YYYY-MM-DD) or {yyyymm} stand for the
+    window."""
 
     monitoring_output: GcsDirectory | None = None
     """Directory gs://bucket/path for statistics and report pages; by default Vertex AI makes one

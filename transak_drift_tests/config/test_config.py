@@ -86,7 +86,9 @@ def test_every_key_can_be_set() -> None:
         "dead_letter_subscription": "rejected-pull",
         "vertex": {
             "training_dataset": "bq://af-finanzen.transak.training_{model_version}",
-            "prediction_dataset": "bq://af-finanzen.transak.predictions_{date:%Y%m%d}",
+            "training_query": None,
+            "prediction_dataset": "bq://af-finanzen.transak.predictions_{date:%Y%m}",
+            "prediction_query": None,
             "monitoring_output": "gs://transak-i1/monitoring",
             "pipeline_template": "gs://transak-i1/pipeline-train.yaml",
             "pipeline_root": "gs://transak-i1",
@@ -102,9 +104,12 @@ def test_every_key_can_be_set() -> None:
         },
         "maximum_training_days": 7,
         "maximum_training_minutes": 90,
+        "monitoring_window": "month",
+        "time_zone": "Europe/Zurich",
         "start_date": "2025-02-28",
         "label_column": "Kategorie",
         "date_column": "Buchungstag",
+        "date_column_format": "yyyymm",
         "transactions": "data/{date}.parquet",
         "csv": {
             "separator": ";",
