@@ -79,6 +79,14 @@ class RetrainPolicy(Section):
     minimum_anomalous_features: PositiveCount = 1
     """Features of one monitoring job that must drift before it trains."""
 
+    minimum_target_rows: PositiveCount = 20
+    """Rows that a window must have for a distance above its threshold to count as drift: of fewer,
+    about every tenth window is far from the baseline though nothing has changed."""
+
+    beyond_chance: Annotated[bool, Field(strict=True)] = True
+    """Count a distance as drift only if it is also beyond what 5 % of windows of as many rows,
+    drawn from the baseline itself, exceed by chance."""
+
 
 class MonitoringConfig(Section):
     """Configuration of the monitoring and retraining of one model.

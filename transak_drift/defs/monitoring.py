@@ -238,12 +238,8 @@ def _evaluate_recorded(
     history = read_drift_history(context.instance, ModelNames.of(config))
     selected = {key.name for key in context.selected_asset_check_keys}
     for day in history.days:
-        features = [
-            feature.model_copy(update={"threshold": config.drift_thresholds[feature.feature]})
-            for feature in day.result.features
-            if feature.feature in config.drift_thresholds
-        ]
-        for evaluation in check_evaluations(config, features, str(day.day)):
+        result = day.result.judged(config.retrain_policy, config.drift_thresholds)
+        for evaluation in check_evaluations(config, result.features, str(day.day)):
             if evaluation.check_name in selected:
                 yield evaluation
     context.log.info(f"{len(history.days)} day(s) with a report were evaluated again")

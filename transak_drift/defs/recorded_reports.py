@@ -43,7 +43,7 @@ def report_metadata(
 
     Each distance is a number of its own, so that Dagster draws it over time.
     """
-    columns = ("feature", "metric", "distance", "threshold", "verdict")
+    columns = ("feature", "metric", "distance", "by_chance", "threshold", "verdict")
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
         "features": table(
@@ -117,8 +117,13 @@ def check_evaluations(
             )
         else:
             metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
-            decision = "the trigger decides on a training, see the asset drift_event"
-            follows = decision if feature.drifted else "nothing to do"
+            if feature.by_chance is not None:
+                metadata["by chance"] = round(feature.by_chance, SHOWN_DIGITS)
+            follows = "nothing to do"
+            if feature.drifted:
+                follows = "the trigger decides on a training, see the asset drift_event"
+            elif feature.is_above_threshold:
+                follows = f"no drift, {feature.dismissed}"
             description = f"{comparison(feature.distance, feature.threshold)}: {follows}"
         yield dg.AssetCheckEvaluation(
             asset_key=ModelNames.of(config).asset(keys.DRIFT_REPORT),

@@ -10,11 +10,12 @@ from transak_drift.drift.monitoring_result import comparison
 
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
-    """A feature with its distance, in [0, 1], and the configured threshold."""
+    """A feature with its distance, in [0, 1], the configured threshold, and chance's distance."""
 
     feature: str
     distance: float
     threshold: float
+    by_chance: float | None = None
 
 
 class DriftEvent(BaseModel, extra="forbid", frozen=True):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel
+
+from transak_drift.config.monitoring_config import RetrainPolicy
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
 # How the note of a feature begins that has no distance on any day: its baseline is empty.
 NO_BASELINE = "no value in the baseline"
+_ROUNDING = 1e-9
 
 
 def comparison(distance: float, threshold: float, digits: int = 4) -> str:
@@ -54,7 +59,9 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
 
     The metric is `l_infinity` or `jensen_shannon_divergence`. The distance, in [0, 1], is None
     where one of the datasets has no present value; the note says why. The contributors are the
-    values whose share changed most, the greatest change first.
+    values whose share changed most, the greatest change first. `by_chance` is the distance that 5 %
+    of windows of as many values exceed without any change, None where the platform does not tell
+    enough to compute it; `dismissed` says why a distance above the threshold is no drift.
     """
 
     feature: str
@@ -63,24 +70,48 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
     threshold: float
     contributors: tuple[Contributor, ...] = ()
     note: str = ""
+    by_chance: float | None = None
+    dismissed: str = ""
 
     @property
-    def drifted(self) -> bool:
-        """Whether the distance is above the threshold."""
+    def is_above_threshold(self) -> bool:
+        """Whether the distance is above the threshold, by chance or not."""
         return self.distance is not None and self.distance > self.threshold
 
     @property
+    def drifted(self) -> bool:
+        """Whether the distance is above the threshold, and that is not dismissed."""
+        return self.is_above_threshold and not self.dismissed
+
+    @property
     def verdict(self) -> str:
-        """`drift`, `ok`, `no bookings` of an empty day, or `no data` without another distance."""
+        """`drift`, `ok`, why it was dismissed, `no bookings` of an empty day, or `no data`."""
         if self.distance is None:
             return "no bookings" if self.note == NO_BOOKINGS else "no data"
-        return "drift" if self.drifted else "ok"
+        if self.is_above_threshold:
+            return self.dismissed.partition(":")[0] or "drift"
+        return "ok"
 
     def summary(self) -> str:
         """Say what was found, for example `description 0.5200 > 0.3`."""
         if self.distance is None:
             return f"{self.feature} {self.verdict}"
-        return f"{self.feature} {comparison(self.distance, self.threshold)}"
+        found = f"{self.feature} {comparison(self.distance, self.threshold)}"
+        return f"{found} ({self.dismissed})" if self.dismissed else found
+
+    def judged(self, threshold: float, rows: int | None, policy: RetrainPolicy) -> FeatureDrift:
+        """Judge the distance by a threshold and a policy; rows are the window's, where known."""
+        found = self.model_copy(update={"threshold": threshold, "dismissed": ""})
+        if self.distance is None or self.distance <= threshold:
+            return found
+        needed, by_chance, reason = policy.minimum_target_rows, self.by_chance, ""
+        # Rounding alone takes no distance beyond chance.
+        is_by_chance = by_chance is not None and self.distance <= by_chance + _ROUNDING
+        if rows is not None and rows < needed:
+            reason = f"too few rows: {rows}, minimum_target_rows asks for {needed}"
+        elif policy.beyond_chance and is_by_chance:
+            reason = f"by chance: 5 % of unchanged windows of this size exceed {by_chance:.4f}"
+        return found.model_copy(update={"dismissed": reason})
 
 
 class MonitoringResult(BaseModel, extra="forbid", frozen=True):
@@ -111,9 +142,19 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
         start = datetime.combine(self.day, time(), tzinfo=UTC)
         return start, start + timedelta(days=1)
 
+    def judged(
+        self, policy: RetrainPolicy, thresholds: Mapping[str, float] = MappingProxyType({})
+    ) -> MonitoringResult:
+        """Return this by a policy, and by thresholds where they are other than found."""
+        features = [
+            item.judged(thresholds.get(item.feature, item.threshold), self.target_rows, policy)
+            for item in self.features
+        ]
+        return self.model_copy(update={"features": tuple(features)})
+
     @property
     def drifted(self) -> tuple[FeatureDrift, ...]:
-        """The features above their threshold."""
+        """The features that drifted."""
         return tuple(feature for feature in self.features if feature.drifted)
 
     @property

@@ -95,7 +95,8 @@ class NotificationTexts:
         lines = [
             (
                 f"feature {item.feature}",
-                f"distance {item.distance:.4f}, threshold {item.threshold:g}",
+                f"distance {item.distance:.4f}, threshold {item.threshold:g}"
+                + ("" if item.by_chance is None else f", by chance {item.by_chance:.4f}"),
             )
             for item in event.features[:MAX_FEATURES]
         ]

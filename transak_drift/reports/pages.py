@@ -81,7 +81,8 @@ def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
         if found is None or found.distance is None:
             cells.append(("absent", "–"))
         else:
-            cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}"))
+            why = f" {found.verdict}" if found.dismissed else ""
+            cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}{why}"))
     page = day.page
     if page is not None and not page.startswith("https://"):
         page = quote(PurePath(page).name)

@@ -64,7 +64,7 @@ def test_every_other_key_has_a_default() -> None:
     assert (config.trigger_topic, config.message_grace_minutes) == (TOPIC, 60)
     assert config.model_monitor_id == "transak-i1-data-drift-monitor"
     assert config.further_model_monitor_ids == config.user_emails == ()
-    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1]
+    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1, 20, True]
     assert config.project_number is config.transactions is config.notifications is None
 
 
@@ -101,6 +101,8 @@ def test_every_key_can_be_set() -> None:
             "cooldown_minutes": 90,
             "maximum_trainings_in_flight": 2,
             "minimum_anomalous_features": 2,
+            "minimum_target_rows": 100,
+            "beyond_chance": False,
         },
         "maximum_training_days": 7,
         "maximum_training_minutes": 90,

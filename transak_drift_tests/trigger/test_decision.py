@@ -44,7 +44,7 @@ def decide_on(
     inbox = Inbox(open={item.event.key: item for item in events if item.event is not None})
     launched = {f"{MONITOR}/{job}": is_launched for job, is_launched in (runs or {}).items()}
     history = replace(history, runs=launched)
-    return decide(inbox, RetrainPolicy(**policy), history, now, request)
+    return decide(inbox, RetrainPolicy.model_validate(policy), history, now, request)
 
 
 def request(event: DriftEvent) -> DriftEvent:
@@ -145,7 +145,7 @@ def test_what_the_policy_holds_back_and_for_how_long(
     policy: dict[str, int], in_flight: int, last_start: timedelta | None, hold: str | None
 ) -> None:
     history = TrainingHistory(in_flight, None if last_start is None else MAY_1 + last_start)
-    assert hold_back(2, RetrainPolicy(**policy), history, MAY_1) == hold
+    assert hold_back(2, RetrainPolicy.model_validate(policy), history, MAY_1) == hold
 
 
 @settings(deadline=None)
