@@ -27,7 +27,7 @@ def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopba
         server.write_key_file(key_file)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
-        server.create_table(
+        server.tables.create(
             TABLE,
             "SELECT TIMESTAMP '2026-04-30 23:59:59' + INTERVAL 1 SECOND * range AS date "
             "FROM range(5)",

@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -22,26 +21,29 @@ from transak_drift_tests.servers.http_server import (
     json_answer,
     refusal,
 )
+from transak_drift_tests.servers.tables import Error, Tables
 
 
 class LoopbackBigQuery(HttpServer):
     """Serves tables.
 
     Attributes:
-        queries: the SQL that arrived.
+        tables: the tables, which Vertex AI may read as well.
+        jobs: the configurations of the query jobs that arrived.
         denied: whether every call answers 403.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Tables | None = None) -> None:
         super().__init__()
-        self.queries: list[str] = []
+        self.tables = tables or Tables()
+        self.jobs: list[dict[str, Any]] = []
         self.denied = False
-        self._database = duckdb.connect()
         self._results: dict[str, dict[str, Any]] = {}
 
-    def create_table(self, name: str, select: str) -> None:
-        """Create a table."""
-        self._database.execute(f'CREATE TABLE "{name}" AS {select}')
+    @property
+    def queries(self) -> list[str]:
+        """The SQL that arrived and was to be executed."""
+        return [job["query"]["query"] for job in self.jobs if not job.get("dryRun")]
 
     def write_key_file(self, path: Path) -> None:
         """Write a key of a service account whose tokens this server hands out."""
@@ -84,16 +86,21 @@ class LoopbackBigQuery(HttpServer):
                 }
                 return json_answer({"jobReference": reference, **done})
             table = {"projectId": parts[-5], "datasetId": parts[-3], "tableId": parts[-1]}
-            rows = self._rows(f'SELECT COUNT(*) FROM "{".".join(table.values())}"')[1][0][0]
+            rows = self.tables.rows(f"SELECT COUNT(*) FROM `{'.'.join(table.values())}`")[1][0][0]
             return json_answer({"tableReference": table, "numRows": str(rows)})
-        except duckdb.CatalogException as error:
-            return refusal(404, f"Not found: {error}")
+        except Error as error:
+            # As BigQuery does: what is not there, else what is wrong with the text.
+            status = 404 if type(error).__name__ == "CatalogException" else 400
+            return refusal(status, f"{'Not found' if status == 404 else 'Syntax error'}: {error}")
 
     def _run(self, job: dict[str, Any]) -> Answer:
-        query = job["configuration"]["query"]["query"]
-        self.queries.append(query)
-        # BigQuery quotes names by backticks, DuckDB by double quotes.
-        names, rows = self._rows(query.replace("`", '"'))
+        configuration = job["configuration"]
+        self.jobs.append(configuration)
+        query = configuration["query"]["query"]
+        if configuration.get("dryRun"):
+            self.tables.check(query)
+            return json_answer({**job, "status": {"state": "DONE"}})
+        names, rows = self.tables.rows(query)
         self._results[job["jobReference"]["jobId"]] = {
             "jobComplete": True,
             "totalRows": str(len(rows)),
@@ -101,7 +108,3 @@ class LoopbackBigQuery(HttpServer):
             "rows": [{"f": [{"v": str(value)} for value in row]} for row in rows],
         }
         return json_answer({**job, "status": {"state": "DONE"}})
-
-    def _rows(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        cursor = self._database.cursor().execute(query)
-        return [column[0] for column in cursor.description or []], cursor.fetchall()

@@ -24,6 +24,7 @@ from transak_drift_tests.servers.grpc_server import (
 from transak_drift_tests.servers.monitoring_analysis import (
     FeatureAnalysis,
     analyse_job,
+    check_input,
     effective_spec,
     processed_datasets,
 )
@@ -201,6 +202,8 @@ class ModelMonitoring(JobService[types.ModelMonitoringJob]):
         return monitor
 
     def _check(self, monitor: types.ModelMonitor) -> None:
+        if "training_dataset" in monitor:
+            check_input(monitor.training_dataset, "training_dataset")
         if not monitor.display_name or len(monitor.display_name) > 128:
             raise invalid("display_name must have 1 to 128 characters")
         source = monitor.model_monitoring_target.vertex_model
@@ -254,12 +257,21 @@ class ModelMonitoring(JobService[types.ModelMonitoringJob]):
     def _add_job(
         self, monitor: types.ModelMonitor, job: types.ModelMonitoringJob, job_id: str | None
     ) -> types.ModelMonitoringJob:
-        target = job.model_monitoring_spec.objective_spec.target_dataset
-        if not types.ModelMonitoringInput.pb(target).WhichOneof("dataset"):
-            raise invalid("model_monitoring_spec.objective_spec.target_dataset is required")
+        objective = job.model_monitoring_spec.objective_spec
+        check_input(objective.target_dataset, "objective_spec.target_dataset")
+        if "baseline_dataset" in objective:
+            check_input(objective.baseline_dataset, "objective_spec.baseline_dataset")
         _append_monitor_id(job.model_monitoring_spec.output_spec, monitor.name)
         job_id = job_id or str(next(self._numbers))
         return self.add_job(f"{monitor.name}/modelMonitoringJobs/{job_id}", job)
+
+    def look(self, job: types.ModelMonitoringJob) -> types.ModelMonitoringJob:
+        # It waits for the batch prediction that it is given the output of.
+        target = job.model_monitoring_spec.objective_spec.target_dataset
+        prediction = target.batch_prediction_output.batch_prediction_job
+        if self._vertex.batch_predictions.runs(prediction):
+            return job
+        return super().look(job)
 
     def end(self, job: types.ModelMonitoringJob) -> None:
         job.update_time = datetime.now(UTC)
@@ -270,6 +282,7 @@ class ModelMonitoring(JobService[types.ModelMonitoringJob]):
                 spec,
                 monitor.model_monitoring_schema,
                 self._vertex.buckets,
+                self._vertex.tables,
                 self._vertex.batch_predictions.output_of,
             )
         except RefusedError as refusal:

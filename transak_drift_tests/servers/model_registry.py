@@ -113,6 +113,9 @@ class ModelRegistry:
         return page(types.ListModelEvaluationsResponse, request, model_evaluations=found)
 
 
+_UNFINISHED = (beta_types.JobState.JOB_STATE_PENDING, beta_types.JobState.JOB_STATE_RUNNING)
+
+
 class BatchPredictions:
     """The batch prediction jobs of one location."""
 
@@ -141,9 +144,17 @@ class BatchPredictions:
 
     def output_of(self, name: str) -> str | None:
         """Return where a job has put its predictions, or None where there is no such job."""
-        job_id = name.rpartition("/")[2]
-        found = next((job for job in self._jobs if job.name.endswith(f"/{job_id}")), None)
+        found = self._find(name)
         return None if found is None else found.output_info.gcs_output_directory
+
+    def runs(self, name: str) -> bool:
+        """Whether there is such a job, and it has not ended."""
+        found = self._find(name)
+        return found is not None and found.state in _UNFINISHED
+
+    def _find(self, name: str) -> beta_types.BatchPredictionJob | None:
+        job_id = name.rpartition("/")[2]
+        return next((job for job in self._jobs if job.name.endswith(f"/{job_id}")), None)
 
     def _list(self, request: Any) -> beta_types.ListBatchPredictionJobsResponse:
         canonical(request.parent, "aiplatform.batchPredictionJobs.list")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from google.cloud.aiplatform_v1beta1 import types
@@ -19,6 +22,7 @@ from transak_drift.drift.feature_statistics import (
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift_tests.servers.buckets import Buckets
 from transak_drift_tests.servers.grpc_server import invalid
+from transak_drift_tests.servers.tables import Error, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def analyse_job(
     spec: types.ModelMonitoringSpec,
     schema: types.ModelMonitoringSchema,
     buckets: Buckets,
+    tables: Tables,
     batch_output: Callable[[str], str | None],
 ) -> list[FeatureAnalysis]:
     """Compare the datasets of a job."""
@@ -111,10 +116,11 @@ def analyse_job(
         )
         condition = drift.feature_alert_conditions.get(name, default)
         thresholds[name] = condition.threshold if "threshold" in condition else 1.0
-    baseline, target = (
-        scan_statistics(_files(dataset, buckets, batch_output), measured)
-        for dataset in (objective.baseline_dataset, objective.target_dataset)
-    )
+    statistics = []
+    for dataset in (objective.baseline_dataset, objective.target_dataset):
+        with _files(dataset, buckets, tables, batch_output) as files:
+            statistics.append(scan_statistics(files, measured))
+    baseline, target = statistics
     found = compare_features(baseline, target, thresholds)
     return [
         FeatureAnalysis(
@@ -149,15 +155,52 @@ def _location(dataset: types.ModelMonitoringInput) -> str:
     return (
         columnized.gcs_source.gcs_uri
         or columnized.bigquery_source.table_uri
+        or columnized.bigquery_source.query
         or dataset.batch_prediction_output.batch_prediction_job
     )
 
 
+def check_input(dataset: types.ModelMonitoringInput, purpose: str) -> None:
+    """Refuse what the definition of ModelMonitoringInput does not take, or its guide.
+
+    Time is for BigQuery and endpoint logs only, and needs the field that has it ("Set up model
+    monitoring").
+    """
+    message = types.ModelMonitoringInput.pb(dataset)
+    if not message.WhichOneof("dataset"):
+        raise invalid(f"{purpose} is required")
+    columnized = message.columnized_dataset
+    if message.HasField("columnized_dataset"):
+        if not columnized.WhichOneof("data_location"):
+            raise invalid(f"{purpose} has no data location")
+        if columnized.HasField("bigquery_source"):
+            source = columnized.bigquery_source
+            if not (source.query or re.fullmatch(r"bq://[^.]+\.[^.]+\.[^.]+", source.table_uri)):
+                raise invalid(f"{purpose}: {source.table_uri!r} is no table, and there is no query")
+    if message.WhichOneof("time_spec") and not message.HasField("vertex_endpoint_logs"):
+        if not columnized.HasField("bigquery_source"):
+            raise invalid(f"{purpose}: a time specification is for BigQuery and endpoint logs only")
+        if not columnized.timestamp_field:
+            raise invalid(f"{purpose}: a time specification needs timestamp_field")
+
+
+@contextmanager
 def _files(
     dataset: types.ModelMonitoringInput,
     buckets: Buckets,
+    tables: Tables,
     batch_output: Callable[[str], str | None],
-) -> list[Path]:
+) -> Generator[list[Path]]:
+    source = dataset.columnized_dataset.bigquery_source
+    if source.query or source.table_uri:
+        with TemporaryDirectory() as directory:
+            path = Path(directory) / "rows.parquet"
+            try:
+                tables.write(_rows_of(dataset), path)
+            except Error as error:
+                raise invalid(f"BigQuery: {error}") from None
+            yield [path]
+        return
     uri = dataset.columnized_dataset.gcs_source.gcs_uri
     job = dataset.batch_prediction_output.batch_prediction_job
     if job:
@@ -168,7 +211,21 @@ def _files(
     files = buckets.files(uri.removeprefix("gs://"))
     if not files:
         raise invalid(f"{uri or 'the dataset'} matches no object")
-    return files
+    yield files
+
+
+def _rows_of(dataset: types.ModelMonitoringInput) -> str:
+    """Write the query of a dataset's rows, of its time interval where it has one."""
+    columnized = dataset.columnized_dataset
+    table = columnized.bigquery_source.table_uri.removeprefix("bq://")
+    query = columnized.bigquery_source.query or f"SELECT * FROM `{table}`"
+    if "time_interval" not in dataset:
+        return query
+    interval = dataset.time_interval
+    start, end = (bound.ToDatetime() for bound in (interval.start_time, interval.end_time))
+    moment = f"CAST(`{columnized.timestamp_field}` AS TIMESTAMP)"
+    bounds = f"{moment} >= TIMESTAMP '{start}' AND {moment} < TIMESTAMP '{end}'"
+    return f"SELECT * FROM (\n{query}\n) WHERE {bounds}"
 
 
 def _distribution(name: str, dataset: DatasetStatistics) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from transak_drift_tests.servers.model_monitoring import ModelMonitoring
 from transak_drift_tests.servers.model_registry import BatchPredictions, ModelRegistry
 from transak_drift_tests.servers.monitoring_analysis import FeatureAnalysis
 from transak_drift_tests.servers.pipelines import Pipelines
+from transak_drift_tests.servers.tables import Tables
 from transak_drift_tests.trigger.log_entries import DRIFT_ENTRY
 
 _TYPES = "type.googleapis.com/google.cloud.aiplatform.logging"
@@ -102,6 +103,7 @@ class LoopbackVertex(GrpcServer):
     ) -> None:
         super().__init__()
         self.buckets = Buckets(directory)
+        self.tables = Tables()
         self.log: list[dict[str, Any]] = []
         self.operations = Operations()
         self.models = ModelRegistry()

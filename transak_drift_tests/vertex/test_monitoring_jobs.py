@@ -18,7 +18,7 @@ from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.monitoring_jobs import window_of
-from transak_drift_tests.servers.clients import csv_dataset, monitored_config
+from transak_drift_tests.servers.clients import csv_dataset, monitored_config, rows
 from transak_drift_tests.vertex.conftest import BASELINE, CONFIG, LONG_AGO, MODEL, TARGET, Cloud
 
 
@@ -55,7 +55,7 @@ def cloud(cloud: Cloud) -> Cloud:
 
 def put(cloud: Cloud, **options: Any) -> str:
     """Start a job that carries its target alone, as the SDK does."""
-    target = {**csv_dataset(TARGET), **options.pop("time_spec", {})}
+    target = {**csv_dataset(TARGET), **options.pop("target", {})}
     return cloud.monitoring.put_job(cloud.monitoring.monitors()[0].name, target, **options)
 
 
@@ -145,10 +145,16 @@ SCHEDULED = datetime(2026, 5, 3, 6, tzinfo=UTC)
 
 @pytest.mark.parametrize("tells_time_range", [True, False])
 @pytest.mark.parametrize(
-    ("time_spec", "options", "day", "window"),
+    ("target", "options", "day", "window"),
     [
         (
-            {"time_interval": interval(MAY_1, MAY_3)},
+            {
+                "columnized_dataset": {
+                    "bigquery_source": {"table_uri": "bq://af-finanzen.transak.predictions"},
+                    "timestamp_field": "moment",
+                },
+                "time_interval": interval(MAY_1, MAY_3),
+            },
             {"schedule_time": SCHEDULED},
             date(2026, 5, 2),
             (MAY_1, MAY_3),
@@ -166,13 +172,15 @@ SCHEDULED = datetime(2026, 5, 3, 6, tzinfo=UTC)
 def test_the_window_is_the_most_certain_one(
     cloud: Cloud,
     tells_time_range: bool,
-    time_spec: dict[str, Any],
+    target: dict[str, Any],
     options: dict[str, Any],
     day: date,
     window: tuple[datetime | None, datetime],
 ) -> None:
     cloud.monitoring.tells_time_range = tells_time_range
-    result = result_of(cloud, put(cloud, time_spec=time_spec, **options))
+    moments = [{**row, "moment": "2026-05-02 10:00:00"} for row in rows(50, 80)]
+    cloud.tables.insert("af-finanzen.transak.predictions", moments)
+    result = result_of(cloud, put(cloud, target=target, **options))
     assert (result.day, result.window) == (day, window)
 
 

@@ -1,0 +1,59 @@
+"""BigQuery's tables as a DuckDB database: a table is named `project.dataset.table`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+Error = duckdb.Error
+
+
+class Tables:
+    """The tables, and the standard SQL that both databases understand.
+
+    Attributes:
+        queries: the SQL that was executed.
+    """
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+        self._database = duckdb.connect()
+        self._database.execute("SET TimeZone = 'UTC'")
+
+    def create(self, name: str, select: str) -> None:
+        """Create a table, or one in place of another."""
+        self._database.execute(f'CREATE OR REPLACE TABLE "{name}" AS {select}')
+
+    def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows of texts and whole numbers, to a new table if there is none."""
+        columns = {key: "BIGINT" if isinstance(v, int) else "VARCHAR" for key, v in rows[0].items()}
+        definition = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+        self._database.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({definition})')
+        places = ", ".join("?" * len(columns))
+        values = [[row[column] for column in columns] for row in rows]
+        self._database.executemany(f'INSERT INTO "{name}" VALUES ({places})', values)
+
+    def rows(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Execute a query; returns the names of its columns, and its rows."""
+        cursor = self._execute(query)
+        return [column[0] for column in cursor.description or []], cursor.fetchall()
+
+    def check(self, query: str) -> None:
+        """Plan a query without executing it."""
+        self._database.cursor().execute(f"EXPLAIN {_as_duckdb(query)}")
+
+    def write(self, query: str, path: Path) -> None:
+        """Write what a query selects to a Parquet file."""
+        self._execute(f"COPY (\n{query}\n) TO '{path}' (FORMAT parquet)")
+
+    def _execute(self, query: str) -> duckdb.DuckDBPyConnection:
+        self.queries.append(query)
+        return self._database.cursor().execute(_as_duckdb(query))
+
+
+def _as_duckdb(query: str) -> str:
+    # BigQuery quotes names by backticks, DuckDB by double quotes.
+    return query.replace("`", '"')
