@@ -27,6 +27,7 @@ from transak_drift.config.monitoring_window import WindowCalendar, WindowLength
 from transak_drift.config.sections import (
     CalendarDay,
     CsvFormat,
+    DefaultDriftThresholds,
     DisplayName,
     EmailAddress,
     FeatureName,
@@ -34,8 +35,10 @@ from transak_drift.config.sections import (
     NotificationChannel,
     NotificationConfig,
     PositiveCount,
+    PredictionDrift,
     PubSubId,
     Section,
+    Threshold,
     TimeZone,
     VertexConfig,
     fault,
@@ -52,6 +55,8 @@ _DIFFERENT = {
 
 FeatureType = Literal["categorical", "numerical"]
 DateColumnFormat = Literal["date", "yyyymm"]
+CategoricalMetric = Literal["l_infinity", "jensen_shannon_divergence"]
+Objective = Literal["feature", "prediction"]
 
 
 def default_model_monitor_id(display_name: str) -> str:
@@ -77,7 +82,11 @@ class RetrainPolicy(Section):
     """Trainings that may be queued or running at once; further events are held."""
 
     minimum_anomalous_features: PositiveCount = 1
-    """Features of one monitoring job that must drift before it trains."""
+    """Features of one monitoring job that must drift before it trains. Of predictions that may
+    train, their column counts as one."""
+
+    objectives: tuple[Objective, ...] = Field(default=("feature",), min_length=1)
+    """Whose drift may train: feature, prediction (see prediction_drift), or both."""
 
     minimum_target_rows: PositiveCount = 20
     """Rows that a window must have for a distance above its threshold to count as drift: of fewer,
@@ -91,7 +100,8 @@ class RetrainPolicy(Section):
 class MonitoringConfig(Section):
     """Configuration of the monitoring and retraining of one model.
 
-    The first seven keys are required; every other key has a default. Unknown keys are refused.
+    The first six keys are required, and something to monitor; every other key has a default.
+    Unknown keys are refused.
     """
 
     model_config = ConfigDict(title="transak_drift monitoring configuration")
@@ -114,13 +124,28 @@ class MonitoringConfig(Section):
     """Cloud Monitoring channels, projects/<project>/notificationChannels/<id>, as
     `gcloud beta monitoring channels list` shows them."""
 
-    drift_thresholds: dict[
-        FeatureName, Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
-    ] = Field(min_length=1)
-    """Greatest allowed distance for each monitored feature, in (0, 1]."""
-
     log_anomalies: Annotated[bool, Field(strict=True)]
     """Write anomalies to Cloud Logging; the trigger needs true."""
+
+    feature_types: dict[FeatureName, FeatureType] = Field(default_factory=dict)
+    """Kind of a feature. Where it is not set, description and type are categorical, and the
+    baseline decides the kind of any other by its column, once."""
+
+    default_drift_thresholds: DefaultDriftThresholds = Field(default_factory=DefaultDriftThresholds)
+    """Thresholds by kind of the features in feature_types that drift_thresholds does not name."""
+
+    prediction_drift: PredictionDrift | None = None
+    """Monitor the predicted label as well; not monitored by default."""
+
+    drift_thresholds: dict[FeatureName, Threshold] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """Greatest allowed distance for each monitored feature, in (0, 1]; those of feature_types need
+    none where there is a default of their kind."""
+
+    categorical_metric: CategoricalMetric = "l_infinity"
+    """Distance of categorical features and of predictions: l_infinity, the greatest change of a
+    value's share, or jensen_shannon_divergence, over all values."""
 
     asset_prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
     """Prefix of the model's assets, jobs and sensors in Dagster, which tells several models apart:
@@ -149,10 +174,6 @@ class MonitoringConfig(Section):
     user_emails: tuple[EmailAddress, ...] = ()
     """Addresses, such as name@example.com, that Vertex AI mails when a feature drifts."""
 
-    feature_types: dict[FeatureName, FeatureType] = Field(default_factory=dict)
-    """Kind of a feature. Where it is not set, description and type are categorical, and the
-    baseline decides the kind of any other by its column, once."""
-
     training_pipeline: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "pipeline-train"
     """Name of the training pipeline: at most 63 lower-case letters, digits or hyphens, a letter
     first."""
@@ -173,7 +194,7 @@ class MonitoringConfig(Section):
     """Subscription that keeps rejected messages, named as trigger_topic is; by default
     <dead_letter_topic>-subscription."""
 
-    retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy)
+    retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy, validate_default=True)
     """When real drift may start a training."""
 
     maximum_training_days: Annotated[PositiveCount, Field(le=3_660)] = 28
@@ -219,25 +240,51 @@ class MonitoringConfig(Section):
     vertex: VertexConfig = Field(default_factory=VertexConfig)
     """Data and training pipeline on Vertex AI; only the gcp platform reads it."""
 
-    @field_validator("feature_types")
+    @field_validator("drift_thresholds")
     @classmethod
-    def _belong_to_thresholds(
-        cls, types: dict[str, FeatureType], info: ValidationInfo
-    ) -> dict[str, FeatureType]:
-        others = ", ".join(sorted(types.keys() - info.data.get("drift_thresholds", types).keys()))
-        if others:
-            problem, fix = "has features without a threshold: {names}", "add it, or remove the type"
-            raise fault(problem, fix, names=others)
-        return types
+    def _resolve_thresholds(
+        cls, thresholds: dict[str, float], info: ValidationInfo
+    ) -> dict[str, float]:
+        """Give each feature of feature_types that has no threshold the default of its kind."""
+        # Without those that are wrong in themselves.
+        known = info.data
+        defaults = known.get("default_drift_thresholds")
+        kinds = known.get("feature_types", {}) if defaults else {}
+        found = {name: getattr(defaults, kind) for name, kind in kinds.items()} | thresholds
+        resolved = {name: found[name] for name in [*thresholds, *found] if found[name] is not None}
+        if without := ", ".join(sorted(found.keys() - resolved.keys())):
+            problem = "has no threshold of {names}, which feature_types names"
+            fix = "add it, or a default of its kind (default_drift_thresholds), or remove the type"
+            raise fault(problem, fix, names=without)
+        prediction = known.get("prediction_drift")
+        if prediction is not None and prediction.column in resolved:
+            problem = "names {column}, which is the column of prediction_drift"
+            fix = "monitor it as one of the two: remove it, or prediction_drift"
+            raise fault(problem, fix, column=prediction.column)
+        is_sound = {"feature_types", "default_drift_thresholds", "prediction_drift"} <= known.keys()
+        if not resolved and prediction is None and is_sound:
+            fix = 'add a feature and its threshold, as {"type": 0.3}, or prediction_drift'
+            raise fault("is empty, and nothing else is monitored", fix)
+        return resolved
 
     @field_validator("retrain_policy")
     @classmethod
     def _can_be_met(cls, policy: RetrainPolicy, info: ValidationInfo) -> RetrainPolicy:
-        features = len(info.data.get("drift_thresholds", ()))
-        if 0 < features < policy.minimum_anomalous_features:
-            problem = "asks for more than the {features} monitored features, so nothing could train"
-            fix = f"write minimum_anomalous_features of {features} or less"
-            raise fault(problem, fix, features=features)
+        if not {"drift_thresholds", "prediction_drift"} <= info.data.keys():
+            return policy
+        prediction, features = info.data["prediction_drift"], len(info.data["drift_thresholds"])
+        if "prediction" in policy.objectives and prediction is None:
+            problem = "has the objective prediction, but predictions are not monitored"
+            raise fault(problem, "add prediction_drift, or remove prediction from objectives")
+        if "feature" in policy.objectives and not features:
+            problem = "has the objective feature, but no feature is monitored"
+            raise fault(problem, 'write "objectives": ["prediction"], or add drift_thresholds')
+        training = features * ("feature" in policy.objectives)
+        training += "prediction" in policy.objectives
+        if training < policy.minimum_anomalous_features:
+            problem = "asks for more than the {training} that may train, so nothing could"
+            fix = f"write minimum_anomalous_features of {training} or less"
+            raise fault(problem, fix, training=training)
         return policy
 
     @field_validator("further_model_monitor_ids")
@@ -270,10 +317,22 @@ class MonitoringConfig(Section):
         """The windows that are monitored."""
         return WindowCalendar(self.monitoring_window, self.time_zone)
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of each monitored column: of the features, and last of the predictions."""
+        prediction = self.prediction_drift
+        of_prediction = {prediction.column: prediction.threshold} if prediction else {}
+        return {**self.drift_thresholds, **of_prediction}
+
+    def objective(self, column: str) -> Objective:
+        """Return what a monitored column is: a feature, or the model's prediction."""
+        prediction = self.prediction_drift
+        return "prediction" if prediction and column == prediction.column else "feature"
+
     def feature_type(self, feature: str) -> FeatureType | None:
         """Return how a feature is measured, or None where its column's type decides.
 
-        Categorical is the L-infinity distance, numerical the Jensen-Shannon divergence.
+        Categorical is measured by categorical_metric, numerical by the Jensen-Shannon divergence.
         """
         default = "categorical" if feature in CATEGORICAL_BY_DEFAULT else None
         return self.feature_types.get(feature, default)

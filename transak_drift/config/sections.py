@@ -56,6 +56,7 @@ EmailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")]
 DisplayName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=128)]
 FeatureName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=256)]
 PositiveCount = Annotated[int, Field(ge=1, strict=True)]
+Threshold = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
 CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
@@ -108,6 +109,27 @@ def _known_time_zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
+
+
+class DefaultDriftThresholds(Section):
+    """Thresholds of the features in feature_types that have none of their own."""
+
+    categorical: Threshold | None = None
+    """Greatest allowed distance of a categorical feature, in (0, 1]."""
+
+    numerical: Threshold | None = None
+    """Greatest allowed distance of a numerical feature, in (0, 1]."""
+
+
+class PredictionDrift(Section):
+    """Drift of what the model answers: the distribution of its predicted label."""
+
+    column: FeatureName = "predicted_category"
+    """Column with the predicted label. The local platform writes it; on gcp the training dataset
+    needs it as well as the predictions."""
+
+    threshold: Threshold
+    """Greatest allowed distance, in (0, 1], measured as of a categorical feature."""
 
 
 class CsvFormat(Section):

@@ -1,9 +1,10 @@
 """Drift between two datasets: the distance of each feature and the values that make it up.
 
 Source of the definitions: TensorFlow Data Validation, which Vertex AI Model Monitoring uses:
-`anomalies/metrics.cc` (L-infinity distance of categorical features; JensenShannonDivergence and
-AlignHistograms of numerical ones) and `utils/quantiles_util.py` (the STANDARD histogram). It keeps
-the 1000 most frequent values of a categorical feature by default; here every value counts.
+`anomalies/metrics.cc` (LInfinityDistance and JensenShannonDivergence of categorical features;
+JensenShannonDivergence and AlignHistograms of numerical ones) and `utils/quantiles_util.py` (the
+STANDARD histogram). It keeps the 1000 most frequent values of a categorical feature by default;
+here every value counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import pairwise, repeat
 
+from transak_drift.config.monitoring_config import CategoricalMetric
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -34,21 +36,21 @@ _ROUNDING = 1e-9
 # A value (or bucket) with its share of the baseline and of the target.
 Shares = tuple[str, float, float]
 
-_METRICS = {
-    FeatureKind.CATEGORICAL: "l_infinity",
-    FeatureKind.NUMERICAL: "jensen_shannon_divergence",
-}
-
 
 def compare_features(
-    baseline: DatasetStatistics, target: DatasetStatistics, thresholds: Mapping[str, float]
+    baseline: DatasetStatistics,
+    target: DatasetStatistics,
+    thresholds: Mapping[str, float],
+    *,
+    categorical_metric: CategoricalMetric = "l_infinity",
 ) -> tuple[FeatureDrift, ...]:
     """Compare two datasets feature by feature, each measured in the same way on both sides.
 
     The L-infinity distance of a categorical feature is the maximum over the values v of either
     dataset of |p(v) - q(v)|, where p and q are the shares of v among the present values of the
     baseline and of the target. Nulls count nowhere; a value that one dataset has never seen has the
-    share 0 there. The distance of a numerical feature is `jensen_shannon_divergence`.
+    share 0 there. The distance of a numerical feature is `jensen_shannon_divergence`; by that
+    metric the distance of a categorical one is that of the same shares p and q.
 
     The thresholds are the greatest allowed distances, of features that both sides have. Returned is
     one entry for each, in their order. A feature without a present value on one side has no
@@ -56,14 +58,21 @@ def compare_features(
     with `NO_BASELINE` of an empty baseline.
     """
     return tuple(
-        _compare(feature, threshold, baseline, target) for feature, threshold in thresholds.items()
+        _compare(feature, threshold, baseline, target, categorical_metric)
+        for feature, threshold in thresholds.items()
     )
 
 
 def _compare(
-    feature: str, threshold: float, baseline: DatasetStatistics, target: DatasetStatistics
+    feature: str,
+    threshold: float,
+    baseline: DatasetStatistics,
+    target: DatasetStatistics,
+    categorical_metric: CategoricalMetric,
 ) -> FeatureDrift:
     before, after = baseline.features[feature], target.features[feature]
+    is_categorical = before.kind == FeatureKind.CATEGORICAL
+    metric = categorical_metric if is_categorical else "jensen_shannon_divergence"
     note, distance, contributors = "", None, ()
     if not target.rows:
         note = NO_BOOKINGS
@@ -78,13 +87,13 @@ def _compare(
     else:
         shares = _shares(before, after, MAX_CONTRIBUTORS)
         contributors = _greatest_changes(shares, MAX_CONTRIBUTORS)
-        if before.kind == FeatureKind.NUMERICAL:
-            distance = jensen_shannon_divergence(shares)
+        if metric == "jensen_shannon_divergence":
+            distance = jensen_shannon_divergence(_all_shares(before, after))
         else:
             distance = abs(contributors[0].change) if contributors else 0.0
     return FeatureDrift(
         feature=feature,
-        metric=_METRICS[before.kind],
+        metric=metric,
         distance=distance,
         threshold=threshold,
         contributors=contributors,
@@ -136,6 +145,20 @@ def _shares(baseline: FeatureStatistics, target: FeatureStatistics, limit: int) 
         (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
         for value in chosen
     ]
+
+
+def _all_shares(baseline: FeatureStatistics, target: FeatureStatistics) -> Iterable[Shares]:
+    """Return the shares of all buckets or values."""
+    if isinstance(baseline, NumericalStatistics) and isinstance(target, NumericalStatistics):
+        return bucket_shares(baseline, target)
+    assert isinstance(baseline, CategoricalStatistics)
+    assert isinstance(target, CategoricalStatistics)
+    baseline_total, target_total = baseline.present, target.present
+    before, after = baseline.counts, target.counts
+    return (
+        (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
+        for value in before | after
+    )
 
 
 def bucket_shares(baseline: NumericalStatistics, target: NumericalStatistics) -> list[Shares]:

@@ -9,12 +9,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel
 
-from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.config.monitoring_config import Objective, RetrainPolicy
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
 # How the note of a feature begins that has no distance on any day: its baseline is empty.
 NO_BASELINE = "no value in the baseline"
+# How the note of a prediction begins that has no distance while there is no model.
+NO_MODEL = "no model predicts"
 _ROUNDING = 1e-9
 
 
@@ -55,7 +57,7 @@ Distance = Annotated[float, AfterValidator(_at_most_one)]
 
 
 class FeatureDrift(BaseModel, extra="forbid", frozen=True):
-    """What a monitoring run found of one feature.
+    """What a monitoring run found of one feature, or of the predictions of the column `feature`.
 
     The metric is `l_infinity` or `jensen_shannon_divergence`. The distance, in [0, 1], is None
     where one of the datasets has no present value; the note says why. The contributors are the
@@ -72,6 +74,7 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
     note: str = ""
     by_chance: float | None = None
     dismissed: str = ""
+    objective: Objective = "feature"
 
     @property
     def is_above_threshold(self) -> bool:

@@ -21,6 +21,7 @@ from transak_drift.config.monitoring_config import (
     config_json_schema,
     default_model_monitor_id,
     load_config,
+    parse_config,
 )
 from transak_drift_tests.config.configurations import (
     CONFIG_FILE,
@@ -43,6 +44,7 @@ MISSION_KEYS = (
     "drift_thresholds",
     "log_anomalies",
 )
+REQUIRED = tuple(name for name in MISSION_KEYS if name != "drift_thresholds")
 
 
 def test_the_repositorys_file_has_exactly_the_keys_of_the_mission() -> None:
@@ -64,7 +66,7 @@ def test_every_other_key_has_a_default() -> None:
     assert (config.trigger_topic, config.message_grace_minutes) == (TOPIC, 60)
     assert config.model_monitor_id == "transak-i1-data-drift-monitor"
     assert config.further_model_monitor_ids == config.user_emails == ()
-    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1, 20, True]
+    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1, ("feature",), 20, True]
     assert config.project_number is config.transactions is config.notifications is None
 
 
@@ -79,6 +81,9 @@ def test_every_key_can_be_set() -> None:
         "user_emails": ["a.b@example.com", "jürg@bank.example.ch"],
         "feature_types": {"type": "categorical", "Betrag in CHF": "numerical"},
         "drift_thresholds": {"type": 1, "Betrag in CHF": 1e-9},
+        "default_drift_thresholds": {"categorical": 0.3, "numerical": 0.1},
+        "categorical_metric": "jensen_shannon_divergence",
+        "prediction_drift": {"column": "predicted_category", "threshold": 0.2},
         "training_pipeline": "pipeline-train-2",
         "trigger_topic": "topic",
         "trigger_subscription": "topic-pull",
@@ -100,7 +105,8 @@ def test_every_key_can_be_set() -> None:
         "retrain_policy": {
             "cooldown_minutes": 90,
             "maximum_trainings_in_flight": 2,
-            "minimum_anomalous_features": 2,
+            "minimum_anomalous_features": 3,
+            "objectives": ["feature", "prediction"],
             "minimum_target_rows": 100,
             "beyond_chance": False,
         },
@@ -149,7 +155,7 @@ def test_data_and_templates_have_several_forms() -> None:
         assert SCHEMA.is_valid(document(vertex={key: value}))
 
 
-@pytest.mark.parametrize("name", MISSION_KEYS)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_missing_key_is_named(name: str) -> None:
     values = document()
     del values[name]
@@ -202,7 +208,6 @@ WRONG = [
     ("notification_channels", "x", "is not a list"),
     ("notification_channels", ["x"], '[0] = "x": has the wrong form'),
     ("user_emails", ["a@b.ch", "a@b"], '[1] = "a@b": has the wrong form'),
-    ("drift_thresholds", {}, "is empty"),
     ("drift_thresholds", {"": 0.3}, '."" = "": has a key that is empty'),
     ("drift_thresholds", {"a\x07": 0.3}, r'."a\u0007" = "a\u0007": has a key that has the wrong'),
     ("log_anomalies", "true", "is neither true nor false"),
@@ -218,6 +223,13 @@ WRONG = [
     ("transactions", "", "is empty"),
     ("$schema", 5, "is an unknown key"),
     ("feature_types.type", "text", "is not 'categorical' or"),
+    ("default_drift_thresholds.categorical", 0, "is not greater than 0"),
+    ("default_drift_thresholds.text", 0.3, "is an unknown key"),
+    ("prediction_drift", {"column": "category"}, "threshold: is missing"),
+    ("prediction_drift.threshold", 1.5, "is greater than 1"),
+    ("categorical_metric", "l_1", "is not 'l_infinity' or"),
+    ("retrain_policy.objectives", [], "is empty"),
+    ("retrain_policy.objectives", ["label"], "is not 'feature' or"),
     ("vertex.training_dataset", "gs://transak-i1/training/data.parquet", ".jsonl"),
     ("vertex.prediction_dataset", "projects/p/batchPredictionJobs/1", "<display name>"),
     ("vertex.monitoring_output", "/tmp", "gs://bucket/path"),
@@ -246,8 +258,9 @@ WRONG_FOR_THE_MODEL = [
     ("csv.encoding", "base64", "is no encoding"),
     ("csv.date_format", "%d.%m.", "does not name day, month and year"),
     ("notifications", {}, "names nobody"),
-    ("feature_types", {"amount": "numerical"}, "without a threshold: amount"),
-    ("retrain_policy", {"minimum_anomalous_features": 3}, "more than the 2 monitored features"),
+    ("drift_thresholds", {}, "is empty, and nothing else is monitored"),
+    ("retrain_policy", {"minimum_anomalous_features": 3}, "more than the 2 that may train"),
+    ("retrain_policy", {"objectives": ["prediction"]}, "but predictions are not monitored"),
     ("dead_letter_topic", TOPIC, "is trigger_topic as well: rejected messages would return"),
     ("dead_letter_subscription", f"{TOPIC}-subscription", "is trigger_subscription as well"),
     ("date_column", "category", "is label_column as well: a day is no category"),
@@ -368,3 +381,58 @@ def test_a_feature_is_measured_as_declared_or_as_known() -> None:
     assert config.feature_type("type") == "numerical"
     assert config.feature_type("hour") == "categorical"
     assert config.feature_type("amount") is None
+
+
+def test_each_feature_without_a_threshold_gets_the_default_of_its_kind() -> None:
+    types = {"type": "categorical", "amount": "numerical", "hour": "numerical"}
+    defaults = {"categorical": 0.25, "numerical": 0.125}
+    for own, expected in (
+        ({}, {"type": 0.25, "amount": 0.125, "hour": 0.125}),
+        (
+            {"hour": 0.5, "description": 0.3},
+            {"hour": 0.5, "description": 0.3, "type": 0.25, "amount": 0.125},
+        ),
+    ):
+        config = configuration(
+            drift_thresholds=own, feature_types=types, default_drift_thresholds=defaults
+        )
+        assert list(config.drift_thresholds.items()) == list(expected.items())
+    values = document(feature_types=types, default_drift_thresholds=defaults)
+    del values["drift_thresholds"]
+    assert parse_config(json.dumps(values), "test").drift_thresholds.keys() == types.keys()
+    assert SCHEMA.is_valid(values)
+    # What is read is written whole, and read again as the same.
+    again = parse_config(config.model_dump_json(), "test")
+    assert again == config
+
+
+def test_without_a_default_of_its_kind_a_feature_needs_a_threshold() -> None:
+    types = {"amount": "numerical", "hour": "numerical", "channel": "categorical"}
+    (fault,) = faults_after(
+        feature_types=types, default_drift_thresholds={"categorical": 0.3}
+    ).values()
+    assert fault.path == "drift_thresholds"
+    assert "has no threshold of amount, hour, which feature_types names" in fault.problem
+    assert "default_drift_thresholds" in fault.fix
+
+
+def test_predictions_alone_can_be_monitored_and_never_stand_for_a_feature() -> None:
+    prediction, policy = {"threshold": 0.3}, {"objectives": ["prediction"]}
+    config = configuration(drift_thresholds={}, prediction_drift=prediction, retrain_policy=policy)
+    assert config.thresholds == {"predicted_category": 0.3}
+    faults = faults_after(drift_thresholds={}, prediction_drift=prediction)
+    assert "no feature is monitored" in faults["retrain_policy"].problem
+    (fault,) = faults_after(prediction_drift={"column": "type", "threshold": 0.3}).values()
+    assert (fault.path, "is the column of prediction_drift" in fault.problem) == (
+        "drift_thresholds",
+        True,
+    )
+    both = {"objectives": ["feature", "prediction"], "minimum_anomalous_features": 3}
+    config = configuration(prediction_drift=prediction, retrain_policy=both)
+    assert [config.objective(column) for column in config.thresholds] == [
+        *("feature", "feature", "prediction")
+    ]
+    (fault,) = faults_after(
+        prediction_drift=prediction, retrain_policy={**both, "objectives": ["prediction"]}
+    ).values()
+    assert "more than the 1 that may train" in fault.problem
