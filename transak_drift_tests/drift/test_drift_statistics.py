@@ -7,9 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
 
 from transak_drift.drift.drift_statistics import bucket_shares, top_contributors
 from transak_drift.drift.feature_statistics import (
@@ -70,6 +72,34 @@ def test_the_divergence_is_worked_out_by_hand(
     baseline: NumericalStatistics, target: NumericalStatistics, expected: float
 ) -> None:
     assert distance(baseline, target) == pytest.approx(expected, abs=1e-12)
+
+
+@given(*[st.dictionaries(st.sampled_from("abcdefghijklmnop"), st.integers(1, 10**6))] * 2)
+def test_the_divergence_of_categories_is_scipys(
+    before: dict[str, int], after: dict[str, int]
+) -> None:
+    assume(before and after)
+    values = sorted(before | after)
+    shares = [[counts.get(value, 0) for value in values] for counts in (before, after)]
+    found = compare(
+        CategoricalStatistics(before, missing=1),
+        CategoricalStatistics(after),
+        "jensen_shannon_divergence",
+    )
+    assert found.metric == "jensen_shannon_divergence"
+    expected = np.nan_to_num(jensenshannon(*shares, base=2)) ** 2
+    assert found.distance == pytest.approx(expected, abs=1e-9)
+    # What changed most is the same by either metric.
+    greatest = compare(CategoricalStatistics(before), CategoricalStatistics(after))
+    assert found.contributors == greatest.contributors
+
+
+def test_the_divergence_of_many_categories_counts_them_all() -> None:
+    before = CategoricalStatistics({f"value {n}": 1 for n in range(64)})
+    after = CategoricalStatistics({f"value {n}": 1 for n in range(32, 96)})
+    found = compare(before, after, "jensen_shannon_divergence")
+    # Half of the mass of either side is of values that the other has not.
+    assert (found.distance, len(found.contributors)) == (0.5, 10)
 
 
 def test_buckets_are_contributors_of_numerical_features() -> None:
