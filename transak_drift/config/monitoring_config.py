@@ -27,6 +27,7 @@ from transak_drift.config.monitoring_window import WindowCalendar, WindowLength
 from transak_drift.config.sections import (
     CalendarDay,
     CsvFormat,
+    DataQuality,
     DefaultDriftThresholds,
     DisplayName,
     EmailAddress,
@@ -216,6 +217,14 @@ class MonitoringConfig(Section):
 
     start_date: CalendarDay = date(2026, 1, 1)
     """First day that is monitored; of weeks and months the first that begins then or later."""
+
+    empty_windows: Literal["allowed", "weekends"] = "weekends"
+    """Which windows may have no transactions. With weekends, a weekday after the end of the data is
+    late and an error; with allowed, any window without rows is recorded as such and fails
+    nothing."""
+
+    data_quality: DataQuality = Field(default_factory=DataQuality)
+    """Which faults of a window's data warn beside drift, and never train."""
 
     label_column: FeatureName = "category"
     """Column that the classifier learns to predict."""

@@ -184,6 +184,33 @@ class NotificationConfig(Section):
         return self
 
 
+_Excess = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False, strict=True)]
+
+
+class DataQuality(Section):
+    """Which faults of a window's data warn beside drift, as asset checks that train nothing."""
+
+    maximum_missing_share: _Excess | None = 0.05
+    """By how much the share of missing values of a feature may exceed the baseline's, in [0, 1);
+    null switches the check missing_values off."""
+
+    maximum_unseen_share: _Excess | None = 0.1
+    """By how much the share of values that the baseline lacks (of numbers: outside its range) may
+    exceed what the baseline's own rare values let one expect, in [0, 1); null switches the check
+    unseen_values off."""
+
+    row_count_factor: (
+        Annotated[float, Field(gt=1.0, le=1_000_000, allow_inf_nan=False, strict=True)] | None
+    ) = 3.0
+    """By what factor the rows may be above or below the median of the windows before, of which
+    three must have rows; of days, Saturdays and Sundays are compared with each other; null switches
+    the check row_count off."""
+
+    column_types: Annotated[bool, Field(strict=True)] = True
+    """Warn of a column whose type is another than in the baseline; false switches the check
+    column_types off."""
+
+
 def _scalar(value: Any) -> Any:
     # Otherwise pydantic reports a wrong value once for each type that it is not.
     if isinstance(value, ParameterValue):

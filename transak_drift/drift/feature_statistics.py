@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -20,10 +21,15 @@ class FeatureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
 class CategoricalStatistics:
-    """Rows by value, as `canonical_text` writes it; null and the empty text are missing."""
+    """Rows by value, as `canonical_text` writes it; null and the empty text are missing.
+
+    `stored_as` is the type of the column, such as `text` or `number`; empty where it has none. The
+    same values stored otherwise are equal.
+    """
 
     counts: dict[str, int]
     missing: NonNegativeInt = 0
+    stored_as: str = field(default="", compare=False)
     kind: Literal[FeatureKind.CATEGORICAL] = FeatureKind.CATEGORICAL
 
     def __post_init__(self) -> None:
@@ -46,6 +52,7 @@ class NumericalStatistics:
     The edges of the buckets ascend; they are the value twice where all finite values are equal, and
     empty without a finite value. The last bucket includes its upper edge, the others do not. Counts
     need not be whole, since sketches estimate. A NaN is present, unlike a null, which is missing.
+    `stored_as` is as in `CategoricalStatistics`.
 
     Raises:
         ValueError: edges and counts do not go together, or a count is negative.
@@ -57,6 +64,7 @@ class NumericalStatistics:
     positive_infinities: NonNegativeInt = 0
     nan: NonNegativeInt = 0
     missing: NonNegativeInt = 0
+    stored_as: str = field(default="", compare=False)
     kind: Literal[FeatureKind.NUMERICAL] = FeatureKind.NUMERICAL
 
     def __post_init__(self) -> None:

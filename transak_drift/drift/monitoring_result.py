@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel
 
 from transak_drift.config.monitoring_config import Objective, RetrainPolicy
+from transak_drift.drift.data_quality import FeatureQuality
 
 # The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
 NO_BOOKINGS = "no bookings on this day"
@@ -122,8 +123,9 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
 
     The day is the last (UTC) of the target dataset; the window's start is None where it is not
     known, its end (exclusive) where it is the whole day. The features are in the order of the
-    configuration. Rows are None where the platform does not say them. For people are the alerts
-    that the platform itself raised, and the method: who computed the distances and how.
+    configuration. Rows are None where the platform does not say them; usual rows are those of the
+    windows before. For people are the alerts that the platform itself raised, and the method: who
+    computed the distances and how.
     """
 
     job_name: str
@@ -132,6 +134,8 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
     baseline_rows: int | None
     target_rows: int | None
     features: tuple[FeatureDrift, ...]
+    quality: tuple[FeatureQuality, ...] = ()
+    usual_rows: float | None = None
     alerts: tuple[str, ...] = ()
     method: str = ""
     window_start: AwareDatetime | None = None

@@ -17,6 +17,7 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -67,11 +68,12 @@ def scan_statistics(
 
         def measure(name: str) -> FeatureStatistics:
             columns = [(group, group.measured_column(name, kinds[name])) for group in files]
+            stored = sorted({column.stored_as for _, column in columns} - {""})
             # A cursor of its own, as columns are read in several threads.
             with reader.connection.cursor() as connection:
-                if kinds[name] is FeatureKind.NUMERICAL:
-                    return _numerical_statistics(connection, columns)
-                return _categorical_statistics(connection, columns)
+                is_numerical = kinds[name] is FeatureKind.NUMERICAL
+                compute = _numerical_statistics if is_numerical else _categorical_statistics
+                return replace(compute(connection, columns), stored_as=" and ".join(stored))
 
         try:
             # While one column's groups are turned into Python's, another column is read.

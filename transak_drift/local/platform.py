@@ -20,6 +20,7 @@ from transak_drift.config.resource_names import (
     monitoring_job_name,
     parse_monitoring_job_name,
 )
+from transak_drift.drift.data_quality import measure_quality
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
@@ -299,6 +300,7 @@ def _measure(
         baseline_rows=baseline.statistics.rows,
         target_rows=target.rows,
         features=features,
+        quality=measure_quality(baseline.statistics, target),
         method=_METHOD,
     )
     job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)

@@ -71,6 +71,16 @@ class Column:
             self.type_id.endswith("int")
         )
 
+    @property
+    def stored_as(self) -> str:
+        """The type for people, alike for all numbers and times; empty where only cells tell."""
+        if self.type_id == "null" or (self.is_text and self.is_untyped):
+            return ""
+        if self.is_number:
+            return "number"
+        is_time = self.type_id.startswith(("date", "time"))
+        return "text" if self.is_text else "time" if is_time else self.type_id
+
     def as_text(self, value: str) -> str:
         """Return the SQL of a value's text, from which `canonical_text` makes the category."""
         if self.type_id == "blob":

@@ -115,6 +115,13 @@ def test_every_key_can_be_set() -> None:
         "monitoring_window": "month",
         "time_zone": "Europe/Zurich",
         "start_date": "2025-02-28",
+        "empty_windows": "allowed",
+        "data_quality": {
+            "maximum_missing_share": 0,
+            "maximum_unseen_share": None,
+            "row_count_factor": 1.5,
+            "column_types": False,
+        },
         "label_column": "Kategorie",
         "date_column": "Buchungstag",
         "date_column_format": "yyyymm",
