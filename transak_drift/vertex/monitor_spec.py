@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 
 BATCH_PREDICTION = "batchPredictionJobs/"
-CATEGORICAL_METRIC = "l_infinity"
 NUMERICAL_METRIC = "jensen_shannon_divergence"
 _DATA_TYPES = {"categorical": "categorical", "numerical": "float"}
 # The endings that the configuration takes of files.
@@ -34,6 +33,10 @@ _DECIDED = (
     "tabular_objective.feature_drift_spec",
     "training_dataset",
 )
+_DECIDED_OF_PREDICTIONS = (
+    "model_monitoring_schema.prediction_fields",
+    "tabular_objective.prediction_output_drift_spec",
+)
 
 
 def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
@@ -43,11 +46,15 @@ def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
         {"name": feature, "data_type": _data_type(config, feature)}
         for feature in config.drift_thresholds
     ]
+    schema: dict[str, Any] = {"feature_fields": fields}
+    if config.prediction_drift is not None:
+        column = config.prediction_drift.column
+        schema["prediction_fields"] = [{"name": column, "data_type": "categorical"}]
     return types.ModelMonitor(
         display_name=config.monitoring_job_display_name,
         model_monitoring_target={"vertex_model": target},
         training_dataset=training_dataset_input(config, model.version_id),
-        model_monitoring_schema={"feature_fields": fields},
+        model_monitoring_schema=schema,
         **shared_settings(config),
     )
 
@@ -57,19 +64,10 @@ def shared_settings(config: MonitoringConfig) -> dict[str, Any]:
 
     Each configured feature has its own threshold; without an output Vertex AI chooses the place.
     """
-    thresholds, directory = config.drift_thresholds, config.vertex.monitoring_output
+    directory = config.vertex.monitoring_output
     output = {"gcs_base_directory": {"output_uri_prefix": directory}} if directory else None
     return {
-        "tabular_objective": {
-            "feature_drift_spec": {
-                "features": list(thresholds),
-                "categorical_metric_type": CATEGORICAL_METRIC,
-                "numeric_metric_type": NUMERICAL_METRIC,
-                "feature_alert_conditions": {
-                    name: {"threshold": threshold} for name, threshold in thresholds.items()
-                },
-            }
-        },
+        "tabular_objective": _tabular_objective(config),
         "notification_spec": {
             "email_config": {"user_emails": list(config.user_emails)},
             "enable_cloud_logging": config.log_anomalies,
@@ -81,6 +79,36 @@ def shared_settings(config: MonitoringConfig) -> dict[str, Any]:
     }
 
 
+def _tabular_objective(config: MonitoringConfig) -> dict[str, Any]:
+    """Build what is compared; without features none is asked for, since no name means all."""
+
+    def drift_spec(thresholds: Mapping[str, float]) -> dict[str, Any]:
+        return {
+            "features": list(thresholds),
+            "categorical_metric_type": config.categorical_metric,
+            "numeric_metric_type": NUMERICAL_METRIC,
+            "feature_alert_conditions": {
+                name: {"threshold": threshold} for name, threshold in thresholds.items()
+            },
+        }
+
+    objective = {}
+    if config.drift_thresholds:
+        defaults = config.default_drift_thresholds
+        objective["feature_drift_spec"] = drift_spec(config.drift_thresholds) | {
+            f"default_{kind}_alert_condition": {"threshold": threshold}
+            for kind, threshold in (
+                ("categorical", defaults.categorical),
+                ("numeric", defaults.numerical),
+            )
+            if threshold is not None
+        }
+    if (prediction := config.prediction_drift) is not None:
+        thresholds = {prediction.column: prediction.threshold}
+        objective["prediction_output_drift_spec"] = drift_spec(thresholds)
+    return objective
+
+
 def difference(
     present: types.ModelMonitor | None, desired: types.ModelMonitor
 ) -> tuple[Change, ...]:
@@ -89,10 +117,11 @@ def difference(
     What is empty and what is not there are the same. The first part of a path is the field of
     ModelMonitor that an update mask names.
     """
-    before = {} if present is None else _settings_of(present)
+    decided = _decided_by(desired)
+    before = {} if present is None else _settings_of(present, decided)
     return tuple(
         Change(path, before.get(path), value)
-        for path, value in _settings_of(desired).items()
+        for path, value in _settings_of(desired, decided).items()
         if (before.get(path) or None) != (value or None)
     )
 
@@ -101,8 +130,13 @@ def merged(present: types.ModelMonitor, desired: types.ModelMonitor) -> types.Mo
     """Return a copy of a monitor with the configured settings; all others are kept."""
     monitor = types.ModelMonitor(present)
     source, target = types.ModelMonitor.pb(desired), types.ModelMonitor.pb(monitor)
-    FieldMask(paths=_DECIDED).MergeMessage(source, target, True, True)
+    FieldMask(paths=_decided_by(desired)).MergeMessage(source, target, True, True)
     return monitor
+
+
+def _decided_by(desired: types.ModelMonitor) -> tuple[str, ...]:
+    has_predictions = "prediction_output_drift_spec" in desired.tabular_objective
+    return (*_DECIDED, *_DECIDED_OF_PREDICTIONS) if has_predictions else _DECIDED
 
 
 def prediction_address(config: MonitoringConfig, day: date) -> tuple[str, str | None]:
@@ -184,7 +218,7 @@ def describe_input(dataset: types.ModelMonitoringInput) -> str:
     )
 
 
-def _settings_of(monitor: types.ModelMonitor) -> dict[str, Any]:
+def _settings_of(monitor: types.ModelMonitor, decided: tuple[str, ...]) -> dict[str, Any]:
     """Read the settings that the configuration decides, by dotted path."""
     text = types.ModelMonitor.to_json(
         monitor, use_integers_for_enums=False, preserving_proto_field_name=True
@@ -193,7 +227,7 @@ def _settings_of(monitor: types.ModelMonitor) -> dict[str, Any]:
     # monitor's own directory below the one that was given.
     own_directory = f'/model_monitoring/{monitor.name.rpartition("/")[2]}"'
     text = _PROJECT.sub('"', text.replace('/"', '"').replace(own_directory, '"'))
-    return {path: value for path, value in _leaves(json.loads(text)) if path.startswith(_DECIDED)}
+    return {path: value for path, value in _leaves(json.loads(text)) if path.startswith(decided)}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

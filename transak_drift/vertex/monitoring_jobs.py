@@ -21,7 +21,7 @@ from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 from google.protobuf import json_format
 from google.type.interval_pb2 import Interval
 
-from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_config import MonitoringConfig, Objective
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
@@ -30,7 +30,7 @@ from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.feature_distribution import contributors, row_count
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitor_spec import CATEGORICAL_METRIC, NUMERICAL_METRIC, describe_input
+from transak_drift.vertex.monitor_spec import NUMERICAL_METRIC, describe_input
 from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
 
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
@@ -41,12 +41,16 @@ _OWN_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 # A day may be monitored before it ends; a window that ends later still is no window of data.
 _MAX_AHEAD = timedelta(days=2)
-_OBJECTIVE = "raw-feature-drift"
+_OBJECTIVE_TYPES: dict[Objective, str] = {
+    "feature": "raw-feature-drift",
+    "prediction": "prediction-output-drift",
+}
 _ROUNDING = 1e-9
 _METHOD = "as Vertex AI reports them; its numerical histograms come from a quantile sketch"
 _Point = types.ModelMonitoringStatsDataPoint
 _Anomaly = types.ModelMonitoringAnomaly.TabularAnomaly
 _Objective = types.ModelMonitoringObjectiveSpec.TabularObjective
+_DriftSpec = types.ModelMonitoringObjectiveSpec.DataDriftSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class VertexMonitoringJobs:
             note = ""
             if job.state == State.JOB_STATE_PARTIALLY_SUCCEEDED:
                 note = f"the job succeeded only in part: {_error_of(job)}"
-            result = _JobReading(self.connection, config, name, job).result(note)
+            result = _read_result(self.connection, config, name, job, note)
             state, day = JobState.SUCCEEDED, result.day
         return MonitoringJob(name, model_monitor_id, monitoring_job_id, state, detail, result, day)
 
@@ -125,7 +129,7 @@ class VertexMonitoringJobs:
         return [self._row(config, job) for job in reversed(listed[-limit:])]
 
     def _row(self, config: MonitoringConfig, listed: ListedJob) -> dict[str, object]:
-        distances: dict[str, object] = dict.fromkeys(config.drift_thresholds)
+        distances: dict[str, object] = dict.fromkeys(config.thresholds)
         row = {"job": listed.monitoring_job_id, "day": "", **distances}
         try:
             job = self.read_monitoring_job(
@@ -215,9 +219,44 @@ def _error_of(job: ModelMonitoringJob) -> str:
     return "; ".join(texts) or "Vertex AI gives no reason"
 
 
+def _read_result(
+    connection: VertexConnection,
+    config: MonitoringConfig,
+    name: str,
+    job: types.ModelMonitoringJob,
+    note: str,
+) -> MonitoringResult:
+    """Read the result of a job, with a note for people where there is one."""
+    day, window_start, window_end = window_of(job)
+    objectives = dict.fromkeys(map(config.objective, config.thresholds))
+    readings = [_JobReading(connection, config, name, job, item) for item in objectives]
+    alerts = [
+        f"{column}: {alert.summary}"
+        for reading in readings
+        for column, alert in sorted(reading.alerts.items())
+    ]
+    points = [point for reading in readings for point in reading.points.values()]
+    # What was processed is certain; the monitor's may have changed with the model since.
+    processed = (item.location for item in job.job_execution_detail.baseline_datasets)
+    baseline = describe_input(job.model_monitoring_spec.objective_spec.baseline_dataset)
+    baseline = baseline or next(processed, "")
+    return MonitoringResult(
+        job_name=name,
+        day=day,
+        baseline_name=baseline or describe_input(readings[0].monitor.training_dataset),
+        baseline_rows=_rows(point.baseline_stats for point in points),
+        target_rows=_rows(point.current_stats for point in points),
+        features=tuple(item for reading in readings for item in reading.features()),
+        method=_METHOD,
+        alerts=(*alerts, note) if note else tuple(alerts),
+        window_start=window_start,
+        window_end=window_end,
+    )
+
+
 @dataclass(frozen=True)
 class _JobReading:
-    """Reads what a job found; the monitor is only read where the job leaves something out.
+    """Reads what a job found by one objective; the monitor is read for what the job leaves out.
 
     Only the name, of the configured project, is called; the job's own has the project's number.
     """
@@ -226,54 +265,54 @@ class _JobReading:
     config: MonitoringConfig
     name: str
     job: types.ModelMonitoringJob
-
-    def result(self, note: str) -> MonitoringResult:
-        """Read the result, with a note for people where there is one."""
-        day, window_start, window_end = window_of(self.job)
-        alerts = [f"{feature}: {alert.summary}" for feature, alert in sorted(self._alerts.items())]
-        points = self._points.values()
-        # What was processed is certain; the monitor's may have changed with the model since.
-        processed = (item.location for item in self.job.job_execution_detail.baseline_datasets)
-        baseline = describe_input(self._objective.baseline_dataset) or next(processed, "")
-        return MonitoringResult(
-            job_name=self.name,
-            day=day,
-            baseline_name=baseline or describe_input(self._monitor.training_dataset),
-            baseline_rows=_rows(point.baseline_stats for point in points),
-            target_rows=_rows(point.current_stats for point in points),
-            features=tuple(self._feature_drift(feature) for feature in self._features()),
-            method=_METHOD,
-            alerts=(*alerts, note) if note else tuple(alerts),
-            window_start=window_start,
-            window_end=window_end,
-        )
+    objective: Objective
 
     @property
-    def _objective(self) -> types.ModelMonitoringObjectiveSpec:
-        return self.job.model_monitoring_spec.objective_spec
+    def _tabular(self) -> _Objective:
+        return self.job.model_monitoring_spec.objective_spec.tabular_objective
 
     @property
     def _monitor_name(self) -> str:
         return self.name.partition("/modelMonitoringJobs/")[0]
 
     @cached_property
-    def _monitor(self) -> types.ModelMonitor:
+    def monitor(self) -> types.ModelMonitor:
         get_monitor = self.connection.model_monitoring.get_model_monitor
         return self.connection.call(get_monitor, name=self._monitor_name)
 
-    def _features(self) -> list[str]:
-        drift = self._objective.tabular_objective.feature_drift_spec
-        found = list(drift.features) or [*drift.feature_alert_conditions, *self._points]
-        if not found:
-            of_monitor = self._monitor.tabular_objective.feature_drift_spec.features
-            schema = self._monitor.model_monitoring_schema.feature_fields
-            found = list(of_monitor) or [field.name for field in schema]
-        order = {feature: place for place, feature in enumerate(self.config.drift_thresholds)}
-        return sorted({*found, *self._alerts}, key=lambda name: (order.get(name, len(order)), name))
+    def features(self) -> list[FeatureDrift]:
+        """Return what was found, in the order of the configuration."""
+        order = {column: place for place, column in enumerate(self.config.thresholds)}
+        found = {
+            column
+            for column in (*self._names(), *self.alerts)
+            # Another's monitor may have a prediction that we have not, or take ours for a feature.
+            if self.config.objective(column) == self.objective
+        }
+        ordered = sorted(found, key=lambda name: (order.get(name, len(order)), name))
+        return [self._feature_drift(column) for column in ordered]
+
+    def _names(self) -> Iterable[str]:
+        drift = self._spec_of(self._tabular)
+        found = list(drift.features) or [*drift.feature_alert_conditions, *self.points]
+        if found or (self.objective == "prediction" and self._tabular):
+            return found
+        of_monitor = self._spec_of(self.monitor.tabular_objective)
+        fields = self.monitor.model_monitoring_schema.feature_fields
+        if self.objective == "prediction":
+            # A model's predictions are only compared where that is asked for.
+            fields = self.monitor.model_monitoring_schema.prediction_fields if of_monitor else ()
+        return list(of_monitor.features) or [field.name for field in fields]
+
+    def _spec_of(self, objective: _Objective) -> _DriftSpec:
+        if self.objective == "prediction":
+            return objective.prediction_output_drift_spec
+        return objective.feature_drift_spec
 
     def _feature_drift(self, feature: str) -> FeatureDrift:
-        point, alert = self._points.get(feature, _Point()), self._alerts.get(feature, _Anomaly())
-        kind = self.config.feature_type(feature)
+        point, alert = self.points.get(feature, _Point()), self.alerts.get(feature, _Anomaly())
+        of_prediction = "categorical" if self.objective == "prediction" else None
+        kind = of_prediction or self.config.feature_type(feature)
         is_numerical = point.algorithm == NUMERICAL_METRIC if kind is None else kind == "numerical"
         reported = None
         if "distribution_value" in point.current_stats:
@@ -294,27 +333,30 @@ class _JobReading:
             note = note or "neither the job nor its monitor has a threshold"
         return FeatureDrift(
             feature=feature,
-            metric=point.algorithm or (NUMERICAL_METRIC if is_numerical else CATEGORICAL_METRIC),
+            metric=point.algorithm
+            or (NUMERICAL_METRIC if is_numerical else self.config.categorical_metric),
             distance=distance,
             threshold=1.0 if threshold is None else threshold,
             contributors=contributors(
                 _distribution(point.baseline_stats), _distribution(point.current_stats)
             ),
             note=note,
+            objective=self.objective,
         )
 
     def _thresholds(
         self, feature: str, point: _Point, alert: _Anomaly, *, is_numerical: bool
     ) -> Iterator[float | None]:
         """Find the thresholds of the job, of its statistics and alert, and of its monitor."""
-        yield _threshold_in(self._objective.tabular_objective, feature, is_numerical=is_numerical)
+        yield _threshold_in(self._spec_of(self._tabular), feature, is_numerical=is_numerical)
         yield point.threshold_value or None
         yield _threshold_of(alert.condition)
-        yield _threshold_in(self._monitor.tabular_objective, feature, is_numerical=is_numerical)
-        yield self.config.drift_thresholds.get(feature)
+        of_monitor = self._spec_of(self.monitor.tabular_objective)
+        yield _threshold_in(of_monitor, feature, is_numerical=is_numerical)
+        yield self.config.thresholds.get(feature)
 
     @cached_property
-    def _points(self) -> dict[str, _Point]:
+    def points(self) -> dict[str, _Point]:
         search = self.connection.model_monitoring.search_model_monitoring_stats
         points: dict[str, _Point] = {}
         for stats in self._search(search, stats_filter={"tabular_stats_filter": self._wanted}):
@@ -326,7 +368,7 @@ class _JobReading:
         return points
 
     @cached_property
-    def _alerts(self) -> dict[str, _Anomaly]:
+    def alerts(self) -> dict[str, _Anomaly]:
         search = self.connection.model_monitoring.search_model_monitoring_alerts
         alerts: dict[str, _Anomaly] = {}
         for alert in self._search(search, **self._wanted):
@@ -335,9 +377,13 @@ class _JobReading:
         return alerts
 
     @property
+    def _objective_type(self) -> str:
+        return _OBJECTIVE_TYPES[self.objective]
+
+    @property
     def _wanted(self) -> dict[str, str]:
         # Perhaps compared as text: the job's name as Vertex AI writes it.
-        return {"model_monitoring_job": self.job.name, "objective_type": _OBJECTIVE}
+        return {"model_monitoring_job": self.job.name, "objective_type": self._objective_type}
 
     def _search(self, search: MethodType, **wanted: Any) -> list[Any]:
         return self.connection.list_all(search, model_monitor=self._monitor_name, **wanted)
@@ -345,7 +391,8 @@ class _JobReading:
     def _is_of_job(self, job_name: str, objective: str) -> bool:
         # A filter that Vertex AI does not honour would give another job's distances.
         job_id = self.name.rpartition("/")[2]
-        return job_name.rpartition("/")[2] in ("", job_id) and objective in ("", _OBJECTIVE)
+        is_of_objective = objective in ("", self._objective_type)
+        return job_name.rpartition("/")[2] in ("", job_id) and is_of_objective
 
 
 def _rows(values: Iterable[_Point.TypedValue]) -> int | None:
@@ -358,8 +405,7 @@ def _distribution(value: _Point.TypedValue) -> Any:
     return json_format.MessageToDict(reported.distribution)
 
 
-def _threshold_in(objective: _Objective, feature: str, *, is_numerical: bool) -> float | None:
-    spec = objective.feature_drift_spec
+def _threshold_in(spec: _DriftSpec, feature: str, *, is_numerical: bool) -> float | None:
     default = (
         spec.default_numeric_alert_condition
         if is_numerical

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +45,7 @@ _UPDATABLE = {
     "explanation_spec",
     "model_monitoring_schema",
 }
-OBJECTIVE = "raw-feature-drift"
+_OBJECTIVE_TYPES = {"raw-feature-drift", "prediction-output-drift", "feature-attribution"}
 
 
 class ModelMonitoring(JobService[types.ModelMonitoringJob]):
@@ -211,18 +211,9 @@ class ModelMonitoring(JobService[types.ModelMonitoringJob]):
             raise invalid("model_monitoring_target.vertex_model needs model and model_version_id")
         if not self._vertex.models.versions(source.model):
             raise not_found(source.model)
-        fields = {
-            field.name: field.data_type for field in monitor.model_monitoring_schema.feature_fields
-        }
-        if set(fields.values()) - _DATA_TYPES:
-            raise invalid(f"unsupported data_type in {fields}")
-        drift = monitor.tabular_objective.feature_drift_spec
-        unknown = set(drift.features) - set(fields)
-        if unknown:
-            raise invalid(f"features {sorted(unknown)} are not in the monitoring schema")
-        metrics = {drift.categorical_metric_type, drift.numeric_metric_type}
-        if metrics - {"", "l_infinity", "jensen_shannon_divergence"}:
-            raise invalid(f"unsupported metric in {metrics}")
+        schema, objective = monitor.model_monitoring_schema, monitor.tabular_objective
+        _check_drift(objective.feature_drift_spec, schema.feature_fields)
+        _check_drift(objective.prediction_output_drift_spec, schema.prediction_fields)
         for item in monitor.notification_spec.notification_channel_configs:
             if _CHANNEL.fullmatch(item.notification_channel) is None:
                 raise invalid(f"notification channel {item.notification_channel!r} is malformed")
@@ -323,23 +314,49 @@ class ModelMonitoring(JobService[types.ModelMonitoringJob]):
             types.ModelMonitoringStats(
                 tabular_stats=types.ModelMonitoringTabularStats(
                     stats_name=feature.name,
-                    objective_type=OBJECTIVE,
+                    objective_type=feature.objective_type,
                     data_points=[feature.data_point(name)],
                 )
             )
             for name, feature in found
             if feature.has_statistics
             and wanted.stats_name in ("", feature.name)
-            and wanted.objective_type in ("", OBJECTIVE)
+            and _is_wanted(feature.objective_type, wanted.objective_type)
         ]
         response = types.SearchModelMonitoringStatsResponse
         return page(response, request, largest=1, monitoring_stats=stats)
 
     def _search_alerts(self, request: Any) -> types.SearchModelMonitoringAlertsResponse:
         found = self._found_by(request.model_monitor, request.model_monitoring_job)
-        alerts = [feature.alert(name) for name, feature in found if feature.has_anomaly]
+        alerts = [
+            feature.alert(name)
+            for name, feature in found
+            if feature.has_anomaly
+            and request.stats_name in ("", feature.name)
+            and _is_wanted(feature.objective_type, request.objective_type)
+        ]
         response = types.SearchModelMonitoringAlertsResponse
         return page(response, request, model_monitoring_alerts=alerts)
+
+
+def _check_drift(drift: Any, schema: Iterable[Any]) -> None:
+    """Refuse what the definition of DataDriftSpec does not take, given the fields to compare."""
+    fields = {field.name: field.data_type for field in schema}
+    if set(fields.values()) - _DATA_TYPES:
+        raise invalid(f"unsupported data_type in {fields}")
+    unknown = set(drift.features) - set(fields)
+    if unknown:
+        raise invalid(f"features {sorted(unknown)} are not in the monitoring schema")
+    if drift.categorical_metric_type not in ("", "l_infinity", "jensen_shannon_divergence"):
+        raise invalid(f"unsupported metric {drift.categorical_metric_type}")
+    if drift.numeric_metric_type not in ("", "jensen_shannon_divergence"):
+        raise invalid(f"unsupported metric {drift.numeric_metric_type}")
+
+
+def _is_wanted(objective_type: str, wanted: str) -> bool:
+    if wanted and wanted not in _OBJECTIVE_TYPES:
+        raise invalid(f"unsupported objective_type {wanted!r}")
+    return wanted in ("", objective_type)
 
 
 def _target_of(monitor: types.ModelMonitor) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from google.cloud.aiplatform_v1beta1 import types
 
+from transak_drift.config.monitoring_config import CategoricalMetric
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -30,6 +31,7 @@ class FeatureAnalysis:
     """One feature of a job."""
 
     name: str
+    objective_type: str
     metric: str
     distance: float
     threshold: float
@@ -60,7 +62,7 @@ class FeatureAnalysis:
         now = datetime.now(UTC)
         return types.ModelMonitoringAlert(
             stats_name=self.name,
-            objective_type="raw-feature-drift",
+            objective_type=self.objective_type,
             alert_time=now,
             anomaly={
                 "model_monitoring_job": job_name,
@@ -98,42 +100,65 @@ def analyse_job(
     batch_output: Callable[[str], str | None],
 ) -> list[FeatureAnalysis]:
     """Compare the datasets of a job."""
-    objective = spec.objective_spec
-    drift = objective.tabular_objective.feature_drift_spec
-    types_of = {field.name: field.data_type for field in schema.feature_fields}
+    objective, tabular = spec.objective_spec, spec.objective_spec.tabular_objective
+    # What an objective compares is what the schema has of its fields, unless it names some.
+    drifts = [
+        (objective_type, drift, {field.name: field.data_type for field in fields})
+        for objective_type, drift, fields in (
+            ("raw-feature-drift", tabular.feature_drift_spec, schema.feature_fields),
+            (
+                "prediction-output-drift",
+                tabular.prediction_output_drift_spec,
+                schema.prediction_fields,
+            ),
+        )
+        if drift
+    ]
     measured: dict[str, FeatureKind | None] = {
         name: FeatureKind.CATEGORICAL
         if types_of[name] in ("categorical", "string", "boolean")
         else FeatureKind.NUMERICAL
+        for _, drift, types_of in drifts
         for name in drift.features or types_of
     }
-    thresholds = {}
-    for name, kind in measured.items():
-        default = (
-            drift.default_categorical_alert_condition
-            if kind == FeatureKind.CATEGORICAL
-            else drift.default_numeric_alert_condition
-        )
-        condition = drift.feature_alert_conditions.get(name, default)
-        thresholds[name] = condition.threshold if "threshold" in condition else 1.0
     statistics = []
     for dataset in (objective.baseline_dataset, objective.target_dataset):
         with _files(dataset, buckets, tables, batch_output) as files:
             statistics.append(scan_statistics(files, measured))
     baseline, target = statistics
-    found = compare_features(baseline, target, thresholds)
-    return [
-        FeatureAnalysis(
-            name=item.feature,
-            metric=item.metric,
-            distance=item.distance,
-            threshold=item.threshold,
-            baseline=_distribution(item.feature, baseline),
-            target=_distribution(item.feature, target),
+    analyses = []
+    for objective_type, drift, types_of in drifts:
+        thresholds = {}
+        for name in drift.features or types_of:
+            default = (
+                drift.default_categorical_alert_condition
+                if measured[name] == FeatureKind.CATEGORICAL
+                else drift.default_numeric_alert_condition
+            )
+            condition = drift.feature_alert_conditions.get(name, default)
+            thresholds[name] = condition.threshold if "threshold" in condition else 1.0
+        found = compare_features(
+            baseline,
+            target,
+            thresholds,
+            categorical_metric=cast(
+                "CategoricalMetric", drift.categorical_metric_type or "l_infinity"
+            ),
         )
-        for item in found
-        if item.distance is not None
-    ]
+        analyses += [
+            FeatureAnalysis(
+                name=item.feature,
+                objective_type=objective_type,
+                metric=item.metric,
+                distance=item.distance,
+                threshold=item.threshold,
+                baseline=_distribution(item.feature, baseline),
+                target=_distribution(item.feature, target),
+            )
+            for item in found
+            if item.distance is not None
+        ]
+    return analyses
 
 
 def processed_datasets(
