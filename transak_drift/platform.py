@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Protocol
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 
@@ -34,7 +35,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class PredictedDataset:
-    """A day's transactions with the prediction in each row, and the rows by category.
+    """A window's transactions with the prediction in each row, and the rows by category.
 
     The version is None where no model could be trained.
     """
@@ -112,6 +113,7 @@ class TrainingResult:
         champion_metrics: the former champion's evaluation on the same data.
         training_rows: rows it learned from, or None where the platform does not say.
         training_days: first and last day of the data it learned from.
+        trained_until: end (exclusive) of those data, UTC.
         console_url: where a person sees the training, or None.
         warnings: what did not work though the training did, for people.
     """
@@ -126,13 +128,9 @@ class TrainingResult:
     champion_metrics: Mapping[str, float]
     training_rows: int | None
     training_days: tuple[date, date]
+    trained_until: datetime
     console_url: str | None = None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def trained_until(self) -> datetime:
-        """End (exclusive) of the data it learned from, UTC."""
-        return datetime.combine(self.training_days[1] + timedelta(days=1), time(), tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +171,8 @@ class MonitoringJobs(Protocol):
 class DriftPlatform(MonitoringJobs, Protocol):
     """Transactions, predictions, monitoring and training of one platform."""
 
-    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
-        """Make the day's transactions available; the same day gives the same rows."""
+    def land_transactions(self, config: MonitoringConfig, window: Window) -> Dataset:
+        """Make the window's transactions available; the same window gives the same rows."""
         ...
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
@@ -185,12 +183,14 @@ class DriftPlatform(MonitoringJobs, Protocol):
         """Create or update the ModelMonitor; without a difference nothing is written."""
         ...
 
-    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
-        """Predict the category of each of the day's transactions."""
+    def predict(self, config: MonitoringConfig, window: Window) -> PredictedDataset:
+        """Predict the category of each of the window's transactions."""
         ...
 
-    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
-        """Start the comparison of the day's transactions with the baseline."""
+    def start_monitoring_run(
+        self, config: MonitoringConfig, window: Window
+    ) -> StartedMonitoringRun:
+        """Start the comparison of the window's transactions with the baseline."""
         ...
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:

@@ -181,9 +181,9 @@ def _first_day(config: MonitoringConfig) -> date:
 
     problem, fix = "has no rows", "add transactions"
     try:
-        days = own_transactions(config).days()
-        if days:
-            return min(days)
+        windows = own_transactions(config).windows()
+        if windows:
+            return windows[0].first_day
     except DatasetError as error:
         problem, fix = error.problem, error.fix
     fault = ConfigFault("transactions", config.transactions, problem, fix)

@@ -1,15 +1,14 @@
-"""`transak-drift backfill`: monitors past days, and says when drift began.
+"""`transak-drift backfill`: monitors past windows, and says when drift began.
 
-The days are runs of the daily job on the user's own Dagster instance, some days each, as Dagster's
-own backfill makes them; no daemon is needed for these.
+The windows are runs of the monitoring job on the user's own Dagster instance, some windows each, as
+Dagster's own backfill makes them; no daemon is needed for these.
 """
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import dagster as dg
@@ -18,72 +17,79 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from transak_drift.cli import output
 from transak_drift.cli.dagster_home import dagster_home, on_stop_signal
-from transak_drift.cli.model_jobs import CommandFailedError, ModelJobs, MonitoredDay
+from transak_drift.cli.model_jobs import CommandFailedError, ModelJobs, MonitoredWindow
 from transak_drift.cli.output import JsonOption, ModelOption, error_console
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs import keys
 from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
-from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.drift.drift_history import DriftEpisode, DriftHistory
 from transak_drift.settings import load_settings
 
-DEFAULT_DAYS = 60
+DEFAULT_WINDOWS = {"day": 60, "week": 26, "month": 12}
 BACKFILL_TAG = "transak_drift/backfill"
 FAILED = 1
 # As a shell reports a process that SIGINT ended.
 INTERRUPTED = 130
 
-_DAY = ["%Y-%m-%d"]
-_ONE_DAY = timedelta(days=1)
 
+class WindowsToMonitor(NamedTuple):
+    """The windows of a backfill: due, left out with a report, left out as their report follows."""
 
-class DaysToMonitor(NamedTuple):
-    """The days of a backfill: due, left out with a report, and left out as their report follows."""
-
-    due: list[date]
-    reported: list[date]
-    awaited: list[date]
+    due: list[Window]
+    reported: list[Window]
+    awaited: list[Window]
 
 
 def backfill(
-    days: Annotated[
+    number: Annotated[
         int | None,
-        typer.Option("--days", min=1, help="How many days up to the last; by default 60."),
+        typer.Option(
+            "--windows",
+            "--days",
+            min=1,
+            help="How many windows up to the last; by default 60 days, 26 weeks or 12 months.",
+        ),
     ] = None,
     until: Annotated[
-        datetime | None,
-        typer.Option("--until", formats=_DAY, help="The last day; by default yesterday (UTC)."),
+        str | None,
+        typer.Option("--until", help="The last window; by default the newest that has ended."),
     ] = None,
     first: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=_DAY, help="The first day, in place of --days."),
+        str | None, typer.Option("--from", help="The first window, in place of --windows.")
+    ] = None,
+    single: Annotated[
+        str | None,
+        typer.Option("--window", help="One window alone, such as 2026-08-27 or 2026-08."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also the days that have a report already.")
+        bool, typer.Option("--again", help="Also the windows that have a report already.")
     ] = False,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Monitor past days, and show when drift of each feature began."""
+    """Monitor past windows, and show when drift of each feature began."""
     settings = load_settings()
     config = settings.load_config(model)
-    asked = asked_days(
+    asked = asked_windows(
         config,
-        first=first.date() if first else None,
-        last=until.date() if until else None,
-        number=days,
-        today=datetime.now(UTC).date(),
+        first=first,
+        last=until,
+        number=number,
+        single=single,
+        now=datetime.now(UTC),
     )
     names = ModelNames.of(config)
     with dg.DagsterInstance.from_config(str(dagster_home(settings.home))) as instance:
-        chosen = days_to_monitor(
+        chosen = windows_to_monitor(
             instance, names, asked, again=again, results_follow=settings.platform == "gcp"
         )
-        tags = {BACKFILL_TAG: f"{asked[0]}..{asked[-1]}"}
+        tags = {BACKFILL_TAG: f"{asked[0].key}..{asked[-1].key}"}
         jobs = ModelJobs(instance, build_definitions(settings, [config]), config, tags)
         applied = platform_resource(settings).open(config).overview(config).model_monitor
         try:
@@ -103,27 +109,29 @@ def backfill(
         raise typer.Exit(FAILED)
 
 
-def _run(jobs: ModelJobs, due: list[date], *, is_prepared: bool) -> tuple[list[MonitoredDay], bool]:
-    """Monitor the days; returns what became of them, and whether a signal ended it early."""
+def _run(
+    jobs: ModelJobs, due: list[Window], *, is_prepared: bool
+) -> tuple[list[MonitoredWindow], bool]:
+    """Monitor the windows; returns what became of them, and whether a signal ended it early."""
     bar = Progress(
         *Progress.get_default_columns(),
         MofNCompleteColumn(),
         console=error_console,
         disable=not error_console.is_terminal,
     )
-    monitored: list[MonitoredDay] = []
+    monitored: list[MonitoredWindow] = []
     stopped = threading.Event()
     # Dagster handles signals in the main thread, where one would break a run off.
     with on_stop_signal(lambda *_: stopped.set()), ThreadPoolExecutor(1) as worker, bar:
-        task = bar.add_task("days", total=len(due))
+        task = bar.add_task(f"{jobs.config.monitoring_window}s", total=len(due))
         if due and not is_prepared:
             worker.submit(jobs.run, keys.PREPARE_JOB).result()
-        for days in _ranges(due):
+        for windows in _ranges(due, jobs.config.windows):
             if stopped.is_set():
                 return monitored, True
-            for day in worker.submit(jobs.monitor, days).result():
-                monitored.append(day)
-                output.print_line(f"{day.day} {day.summary()}", to=error_console)
+            for found in worker.submit(jobs.monitor, windows).result():
+                monitored.append(found)
+                output.print_line(f"{found.window.key} {found.summary()}", to=error_console)
                 bar.advance(task)
         names = jobs.names
         if newest_record(jobs.instance, names) > history_read_until(jobs.instance, names):
@@ -131,72 +139,99 @@ def _run(jobs: ModelJobs, due: list[date], *, is_prepared: bool) -> tuple[list[M
     return monitored, False
 
 
-def _ranges(days: list[date]) -> list[list[date]]:
-    """Split days into ranges without a gap, each for one run."""
-    ranges: list[list[date]] = []
-    for day in days:
+def _ranges(windows: list[Window], calendar: WindowCalendar) -> list[list[Window]]:
+    """Split windows into ranges without a gap, each for one run."""
+    ranges: list[list[Window]] = []
+    for window in windows:
         newest = ranges[-1] if ranges else []
-        if newest and len(newest) < keys.MAX_DAYS_PER_RUN and day - newest[-1] == _ONE_DAY:
-            newest.append(day)
+        is_next = newest and calendar.before(window) == newest[-1]
+        if is_next and len(newest) < keys.MAX_WINDOWS_PER_RUN:
+            newest.append(window)
         else:
-            ranges.append([day])
+            ranges.append([window])
     return ranges
 
 
-def asked_days(
+def asked_windows(
     config: MonitoringConfig,
     *,
-    first: date | None,
-    last: date | None,
+    first: str | None,
+    last: str | None,
     number: int | None,
-    today: date,
-) -> list[date]:
-    """Return the days that are asked for, in order, at least one; refuse what cannot be."""
-    yesterday = today - _ONE_DAY
-    end = last or yesterday
-    if end > yesterday:
-        fix = f"ask for days up to {yesterday} (UTC)"
-        raise _refused("--until", end, "is not over yet", fix)
-    if end < config.start_date:
-        fix = f"ask for a day from {config.start_date} on, or set an earlier start_date"
-        raise _refused("--until", end, f"is before start_date ({config.start_date})", fix)
+    single: str | None,
+    now: datetime,
+) -> list[Window]:
+    """Return the windows that are asked for, in order, at least one; refuse what cannot be."""
+    calendar, length = config.windows, config.monitoring_window
+    newest, earliest = calendar.newest_ended(now), calendar.first_from(config.start_date)
+    for option, value in (("--from", first), ("--until", last), ("--windows", number)):
+        if single is not None and value is not None:
+            raise _refused(option, value, "is given together with --window", "give one of them")
     if first is not None and number is not None:
-        raise _refused("--days", number, "is given together with --from", "give one of them")
-    begin = first or end - timedelta(days=(number or DEFAULT_DAYS) - 1)
-    option, value = ("--from", first) if first else ("--days", number or DEFAULT_DAYS)
+        raise _refused("--windows", number, "is given together with --from", "give one of them")
+    end_option = "--window" if single else "--until"
+    end = _parsed(calendar, end_option, single or last, newest)
+    if end > newest:
+        fix = f"ask for {length}s up to {newest.key} ({config.time_zone})"
+        raise _refused(end_option, end.key, "is not over yet", fix)
+    if end < earliest:
+        fix = f"ask for a {length} from {earliest.key} on, or set an earlier start_date"
+        raise _refused(end_option, end.key, f"is before start_date ({config.start_date})", fix)
+    if single is not None:
+        return [end]
+    if first is not None:
+        option, value, begin = "--from", first, _parsed(calendar, "--from", first, end)
+    else:
+        option, value, begin = "--windows", number or DEFAULT_WINDOWS[length], end
+        for _ in range(int(value) - 1):
+            if begin.first_day.year == 1:
+                break
+            begin = calendar.before(begin)
     if begin > end:
-        raise _refused(option, value, f"is after the last day, {end}", "turn the two days round")
-    if begin < config.start_date:
-        problem = f"begins on {begin}, before start_date ({config.start_date})"
-        possible = f"--days {(end - config.start_date).days + 1} or --from {config.start_date}"
-        fix = f"ask for {possible}, or set an earlier start_date in the configuration"
+        fix = f"turn the two {length}s round"
+        raise _refused(option, value, f"is after the last {length}, {end.key}", fix)
+    if begin < earliest:
+        problem = f"begins with {begin.key}, before start_date ({config.start_date})"
+        count = len(calendar.between(earliest, end))
+        fix = (
+            f"ask for --windows {count} or --from {earliest.key}, or set an earlier start_date in "
+            "the configuration"
+        )
         raise _refused(option, value, problem, fix)
-    return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
+    return calendar.between(begin, end)
 
 
-def days_to_monitor(
+def _parsed(calendar: WindowCalendar, option: str, text: str | None, default: Window) -> Window:
+    try:
+        return default if text is None else calendar.parse(text)
+    except ValueError as error:
+        problem, _, fix = str(error).removeprefix(f"{text!r} ").partition(": ")
+        raise _refused(option, text, problem, fix) from None
+
+
+def windows_to_monitor(
     instance: dg.DagsterInstance,
     names: ModelNames,
-    days: list[date],
+    windows: list[Window],
     *,
     again: bool,
     results_follow: bool,
-) -> DaysToMonitor:
-    """Leave out the days that have a report, or whose report follows as on gcp.
+) -> WindowsToMonitor:
+    """Leave out the windows that have a report, or whose report follows as on gcp.
 
-    Elsewhere a day with a start and no report was interrupted, and is due.
+    Elsewhere a window with a start and no report was interrupted, and is due.
     """
     if again:
-        return DaysToMonitor(days, [], [])
+        return WindowsToMonitor(windows, [], [])
     reported = instance.get_materialized_partitions(names.asset(keys.DRIFT_REPORT))
     awaited: set[str] = set()
     if results_follow:
         started = instance.get_materialized_partitions(names.asset(keys.MONITORING_RUN)) - reported
         awaited = {key for key in started if not _has_failed(instance, names, key)}
-    return DaysToMonitor(
-        due=[day for day in days if str(day) not in reported | awaited],
-        reported=[day for day in days if str(day) in reported],
-        awaited=[day for day in days if str(day) in awaited],
+    return WindowsToMonitor(
+        due=[window for window in windows if window.key not in reported | awaited],
+        reported=[window for window in windows if window.key in reported],
+        awaited=[window for window in windows if window.key in awaited],
     )
 
 
@@ -219,16 +254,17 @@ def _refused(option: str, value: object, problem: str, fix: str) -> ConfigError:
 def _print(document: dict[str, Any]) -> None:
     say = output.print_line
     monitored, failed, awaited = (document[key] for key in ("monitored", "failed", "awaited"))
-    reported = sum(bool(day["features"]) for day in monitored)
-    messages = sum(day["drift_message"] is not None for day in monitored)
+    reported = sum(bool(item["features"]) for item in monitored)
+    messages = sum(item["drift_message"] is not None for item in monitored)
+    length = document["monitoring_window"]
     say(
-        f"{document['model']}: {reported} day(s) monitored, {len(document['left_out'])} left out "
-        f"(they have a report: --again monitors them again), {len(failed)} failed"
+        f"{document['model']}: {reported} {length}(s) monitored, {len(document['left_out'])} left "
+        f"out (they have a report: --again monitors them again), {len(failed)} failed"
     )
     if messages:
         say(
             f"{messages} drift message(s) published: of those that wait for a training, the "
-            "newest day is next, and it answers the days before it as well"
+            f"newest {length} is next, and it answers the {length}s before it as well"
         )
     if awaited:
         say(
@@ -238,47 +274,58 @@ def _print(document: dict[str, Any]) -> None:
     for feature in document["history"]:
         say(feature["summary"])
     if not document["history"]:
-        say("no day has a report yet")
-    for day in monitored:
-        if day["error"]:
-            output.print_error(f"{day['day']} failed (run {day['run_id']}): {day['error']}")
+        say(f"no {length} has a report yet")
+    for item in monitored:
+        if item["error"]:
+            output.print_error(f"{item['window']} failed (run {item['run_id']}): {item['error']}")
     if document["interrupted"]:
         output.print_error(
-            f"interrupted, {document['left']} day(s) are left: the same command goes on with them"
+            f"interrupted, {document['left']} {length}(s) are left: the same command goes on with "
+            "them"
         )
 
 
 def _document(
     config: MonitoringConfig,
-    days: DaysToMonitor,
-    monitored: list[MonitoredDay],
+    windows: WindowsToMonitor,
+    monitored: list[MonitoredWindow],
     history: DriftHistory,
     is_interrupted: bool,
 ) -> dict[str, Any]:
-    started = [day.day for day in monitored if not day.error and day.report is None]
+    started = [item.window for item in monitored if not item.error and item.report is None]
     return {
         "model": config.model_name,
+        "monitoring_window": config.monitoring_window,
         "monitored": [
             {
-                "day": day.day,
-                "run_id": day.run_id,
-                "drift_message": day.message,
-                "error": day.error or None,
-                "features": day.features(),
+                "window": item.window.key,
+                "run_id": item.run_id,
+                "drift_message": item.message,
+                "error": item.error or None,
+                "features": item.features(),
             }
-            for day in monitored
+            for item in monitored
         ],
-        "left_out": days.reported,
-        "awaited": [*days.awaited, *started],
-        "failed": [day.day for day in monitored if day.error],
+        "left_out": [window.key for window in windows.reported],
+        "awaited": [window.key for window in (*windows.awaited, *started)],
+        "failed": [item.window.key for item in monitored if item.error],
         "interrupted": is_interrupted,
-        "left": len(days.due) - len(monitored),
+        "left": len(windows.due) - len(monitored),
         "history": [
             {
                 "feature": feature,
                 "summary": history.summary(feature),
-                "episodes": [asdict(episode) for episode in history.episodes(feature)],
+                "episodes": [_episode(episode) for episode in history.episodes(feature)],
             }
-            for feature in (config.drift_thresholds if history.days else ())
+            for feature in (config.drift_thresholds if history.windows else ())
         ],
     }
+
+
+def _episode(episode: DriftEpisode) -> dict[str, Any]:
+    points = {"onset": episode.onset, "last": episode.last, "peak": episode.peak}
+    shown = {
+        name: {"window": item.window.key, "distance": item.distance, "threshold": item.threshold}
+        for name, item in points.items()
+    }
+    return {**shown, "ongoing": episode.ongoing}

@@ -1,4 +1,4 @@
-"""`transak-drift demo`: the whole loop, for real: quiet days, drift, retraining, recovery."""
+"""`transak-drift demo`: the whole loop, for real: quiet windows, drift, retraining, recovery."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from transak_drift.cli.dagster_home import (
     write_workspace,
 )
 from transak_drift.cli.model_jobs import CommandFailedError, ModelJobs
+from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs import keys
@@ -33,8 +34,8 @@ from transak_drift.defs.metadata import newest_materialization
 from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.settings import load_settings
 
-QUIET_DAYS = 4
-RECOVERY_DAYS = 2
+QUIET_WINDOWS = 4
+RECOVERY_WINDOWS = 2
 _RETRAIN_SECONDS = 150
 _POLL_SECONDS = 0.5
 _MARKER = "made-by-transak-drift-demo"
@@ -43,13 +44,15 @@ _MARKER = "made-by-transak-drift-demo"
 def demo(as_json: output.JsonOption = False) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
     home = _fresh_directory(load_settings().home / "demo")
-    count = QUIET_DAYS + 1 + RECOVERY_DAYS
-    first_day = datetime.now(UTC).date() - timedelta(days=count)
-    days = [first_day + timedelta(days=n) for n in range(count)]
+    count = QUIET_WINDOWS + 1 + RECOVERY_WINDOWS
+    calendar = load_settings().load_config().windows
+    windows = [calendar.newest_ended(datetime.now(UTC))]
+    while len(windows) < count:
+        windows.insert(0, calendar.before(windows[0]))
     os.environ |= {
         "TRANSAK_DRIFT_PLATFORM": "local",
         "TRANSAK_DRIFT_HOME": str(home),
-        "TRANSAK_DRIFT_DRIFT_FROM": str(days[QUIET_DAYS]),
+        "TRANSAK_DRIFT_DRIFT_FROM": str(windows[QUIET_WINDOWS].first_day),
         "TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS": "2",
         "DAGSTER_HOME": str(home / "dagster_home"),
     }
@@ -61,7 +64,7 @@ def demo(as_json: output.JsonOption = False) -> None:
     try:
         with on_stop_signal(), ExitStack() as stack:
             progress = Console(quiet=True) if as_json else output.error_console
-            report = _Loop(home, days, progress, stack).run()
+            report = _Loop(home, windows, progress, stack).run()
     except CommandFailedError as failure:
         output.print_error(f"demo failed: {failure}\nlogs: {home}")
         raise typer.Exit(1) from None
@@ -69,7 +72,7 @@ def demo(as_json: output.JsonOption = False) -> None:
         output.print_json(report)
     else:
         output.print_table(
-            "Timeline", [_row(report, day) for day in report["days"]], "nothing happened"
+            "Timeline", [_row(report, item) for item in report["windows"]], "nothing happened"
         )
         versions = f"{report['model_version_before']} -> {report['model_version_after']}"
         output.print_line(f"  model version {versions}: {report['promotion_reason']}")
@@ -97,18 +100,18 @@ def dev_command(home: Path) -> str:
     return f"TRANSAK_DRIFT_HOME={quoted} DAGSTER_HOME={quoted}/dagster_home {program} dev"
 
 
-def _row(report: dict[str, Any], day: dict[str, Any]) -> dict[str, str]:
-    is_drift_day = day["day"] == report["drift_day"]
+def _row(report: dict[str, Any], item: dict[str, Any]) -> dict[str, str]:
+    drifts = item["window"] == report["drift_window"]
     return {
-        "day": day["day"],
-        "model": day["model_version"],
+        "window": item["window"],
+        "model": item["model_version"],
         **{
             f"{found['feature']}\n(limit {found['threshold']:g})": f"{found['distance']:.4f}"
-            for found in day["features"]
+            for found in item["features"]
         },
-        "verdict": "DRIFT" if day["drifted"] else "ok",
-        "message": report["message_id"] if is_drift_day else "",
-        "retrain\nrun": report["retrain_run_id"][:8] if is_drift_day else "",
+        "verdict": "DRIFT" if item["drifted"] else "ok",
+        "message": report["message_id"] if drifts else "",
+        "retrain\nrun": report["retrain_run_id"][:8] if drifts else "",
     }
 
 
@@ -118,9 +121,11 @@ class _Loop:
     Each step checks that what it is about really happened, records it in the report, and says so.
     """
 
-    def __init__(self, home: Path, days: list[date], progress: Console, stack: ExitStack) -> None:
+    def __init__(
+        self, home: Path, windows: list[Window], progress: Console, stack: ExitStack
+    ) -> None:
         settings = load_settings()
-        self._days = days
+        self._windows = windows
         self._progress = progress
         self._config = settings.load_configs()[0]
         dagster_home = make_dagster_home(home / "dagster_home")
@@ -132,18 +137,18 @@ class _Loop:
         self._services = stack.enter_context(DagsterServices(dagster_home, self._log_file))
         workspace = str(write_workspace(home))
         self._services.start("dagster-daemon", "run", "--workspace", workspace)
-        self._report: dict[str, Any] = {"drift_day": str(days[QUIET_DAYS]), "days": []}
+        self._report: dict[str, Any] = {"drift_window": windows[QUIET_WINDOWS].key, "windows": []}
 
     def run(self) -> dict[str, Any]:
         """Take the steps in order, and return what happened."""
-        quiet, drifted = self._days[:QUIET_DAYS], self._days[QUIET_DAYS]
-        later = self._days[QUIET_DAYS + 1 :]
+        quiet, drifted = self._windows[:QUIET_WINDOWS], self._windows[QUIET_WINDOWS]
+        later, length = self._windows[QUIET_WINDOWS + 1 :], drifted.length
         steps: dict[str, Callable[[], str]] = {
             "train the first model, apply the monitoring configuration": self._prepare,
-            "quiet days": lambda: self._monitor(quiet),
-            f"{drifted} drift is injected": lambda: self._monitor([drifted], drifts=True),
+            f"quiet {length}s": lambda: self._monitor(quiet),
+            f"{drifted.key} drift is injected": lambda: self._monitor([drifted], drifts=True),
             "drift event and training": self._await_retraining,
-            "days after the training": lambda: self._monitor(later),
+            f"{length}s after the training": lambda: self._monitor(later),
         }
         for title, step in steps.items():
             with self._progress.status(title):
@@ -162,23 +167,23 @@ class _Loop:
         self._report["model_version_before"] = model.version
         return f"version {model.version}, monitor {self._config.model_monitor_id}"
 
-    def _monitor(self, days: Sequence[date], *, drifts: bool = False) -> str:
+    def _monitor(self, windows: Sequence[Window], *, drifts: bool = False) -> str:
         version = self._platform.ensure_registered_model(self._config).version or "none"
-        for found in self._jobs.monitor(days):
+        for found in self._jobs.monitor(windows):
             if found.report is None:
-                raise CommandFailedError(f"{found.day} has no report: {found.error}")
+                raise CommandFailedError(f"{found.window} has no report: {found.error}")
             if bool(found.report.result.drifted) != drifts:
                 verdict = "did not drift" if drifts else "drifted"
-                raise CommandFailedError(f"{found.day} {verdict}: {found.summary()}")
+                raise CommandFailedError(f"{found.window} {verdict}: {found.summary()}")
             if drifts:
                 job = parse_monitoring_job_name(found.report.result.job_name)
                 key = drift_event_key(job.model_monitor_id, job.monitoring_job_id)
                 self._report |= {"drift_event": key, "message_id": found.message}
                 if found.message is None:
-                    raise CommandFailedError("the day drifted, but no message was published")
-            day = {"day": str(found.day), "model_version": version, "drifted": drifts}
-            self._report["days"].append({**day, "features": found.features()})
-            output.print_line(f"  {found.day} {found.summary()}", to=self._progress)
+                    raise CommandFailedError("the window drifted, but no message was published")
+            item = {"window": found.window.key, "model_version": version, "drifted": drifts}
+            self._report["windows"].append({**item, "features": found.features()})
+            output.print_line(f"  {found.window.key} {found.summary()}", to=self._progress)
         return f"monitored with version {version}"
 
     def _await_retraining(self) -> str:

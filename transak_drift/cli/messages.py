@@ -138,8 +138,9 @@ def _default_job(
     now = datetime.now(UTC)
     if settings.platform == "local" and config.transactions is None:
         local = local_platform_resource(settings).open(config)
-        yesterday = now.date() - timedelta(days=1)
-        made = local.monitor_drifted_window(config, max(config.start_date, yesterday))
+        window = config.windows.newest_ended(now)
+        window = max(config.windows.first_from(config.start_date), window)
+        made = local.monitor_drifted_window(config, window)
         return _named_job(config, made.name)
     listed = platform.list_monitoring_jobs(config, now - _LOOK_BACK)
     for item in sorted(listed, key=lambda item: item.created, reverse=True):
@@ -148,7 +149,7 @@ def _default_job(
             return NamedJob(config.project_id, config.location, *ids)
     missing = "has drifted yet" if listed else "was monitored yet"
     raise PlatformError(
-        f"no window of {config.model_name} {missing}; monitor days that drift, e.g. with "
+        f"no window of {config.model_name} {missing}; monitor windows that drift, e.g. with "
         "`transak-drift backfill`, or name a monitoring job with --job"
     )
 

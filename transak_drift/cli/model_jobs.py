@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.cli.dagster_home import QUIET_RUN
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.defs import keys
 from transak_drift.defs.metadata import failure_message
-from transak_drift.defs.recorded_reports import recorded_day
-from transak_drift.drift.drift_history import RecordedDay
+from transak_drift.defs.recorded_reports import recorded_window
+from transak_drift.drift.drift_history import RecordedWindow
 
 
 class CommandFailedError(RuntimeError):
@@ -22,12 +22,12 @@ class CommandFailedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class MonitoredDay:
-    """What became of one day; the report is None where it failed or its job still runs."""
+class MonitoredWindow:
+    """What became of one window; the report is None where it failed or its job still runs."""
 
-    day: date
+    window: Window
     run_id: str
-    report: RecordedDay | None = None
+    report: RecordedWindow | None = None
     message: str | None = None
     error: str = ""
 
@@ -61,36 +61,38 @@ class ModelJobs:
         return keys.ModelNames.of(self.config)
 
     def run(self, job: str) -> None:
-        outcome = self._execute(job, {})
+        outcome = self._execute(self.names.name(job), {})
         if not outcome.success:
             reason = _failures(outcome).get("")
             raise CommandFailedError(f"job {job} failed, run {outcome.run_id}: {reason}")
 
-    def monitor(self, days: Sequence[date]) -> list[MonitoredDay]:
-        """Monitor days that follow on each other; one that fails stops no other."""
+    def monitor(self, windows: Sequence[Window]) -> list[MonitoredWindow]:
+        """Monitor windows that follow on each other; one that fails stops no other."""
         bounds = {
-            "dagster/asset_partition_range_start": str(days[0]),
-            "dagster/asset_partition_range_end": str(days[-1]),
+            "dagster/asset_partition_range_start": windows[0].key,
+            "dagster/asset_partition_range_end": windows[-1].key,
         }
-        outcome = self._execute(keys.DAILY_MONITORING_JOB, bounds)
-        found: dict[str, dict[str, Any]] = {str(day): {} for day in days}
+        outcome = self._execute(keys.window_job(self.config), bounds)
+        found: dict[str, dict[str, Any]] = {window.key: {} for window in windows}
         for event in outcome.get_asset_materialization_events():
             materialization = event.step_materialization_data.materialization
-            of_day = found[materialization.partition or ""]
+            of_window = found[materialization.partition or ""]
             if event.asset_key == self.names.asset(keys.DRIFT_REPORT):
-                of_day["report"] = recorded_day(materialization)
+                of_window["report"] = recorded_window(materialization)
             elif event.asset_key == self.names.asset(keys.MONITORING_RUN):
                 message = materialization.metadata.get(keys.MESSAGE_METADATA)
-                of_day["message"] = None if message is None else str(message.value)
+                of_window["message"] = None if message is None else str(message.value)
         errors = {} if outcome.success else _failures(outcome)
         whole = errors.get("", "")
         return [
-            MonitoredDay(day, outcome.run_id, error=errors.get(str(day), whole), **found[str(day)])
-            for day in days
+            MonitoredWindow(
+                window, outcome.run_id, error=errors.get(window.key, whole), **found[window.key]
+            )
+            for window in windows
         ]
 
     def _execute(self, job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
-        return self.definitions.resolve_job_def(self.names.name(job)).execute_in_process(
+        return self.definitions.resolve_job_def(job).execute_in_process(
             run_config=QUIET_RUN,
             instance=self.instance,
             tags={keys.MODEL_TAG: self.config.model_name, **self.tags, **tags},
@@ -99,11 +101,11 @@ class ModelJobs:
 
 
 def _failures(outcome: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Return why a run failed, by day, or by an empty text where it failed as a whole."""
+    """Return why a run failed, by partition, or by an empty text where it failed as a whole."""
     for event in outcome.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data.user_failure_data
         if failure is not None and failure.metadata:
-            return {day: str(reason.value) for day, reason in failure.metadata.items()}
+            return {key: str(reason.value) for key, reason in failure.metadata.items()}
         if (message := failure_message(event)) is not None:
             return {"": message.strip()}
     return {"": f"run {outcome.run_id} failed; see its log in the Dagster UI"}

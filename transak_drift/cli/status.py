@@ -182,13 +182,13 @@ def _inspect_dataset(
     if address is None:
         return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
     if "{date" in address or address.startswith("batchPredictionJobs/"):
-        return passed(name, f"{address}, looked at by each day's run")
+        return passed(name, f"{address}, looked at by each window's run")
     opened = platform.open(config)
     try:
         version = ""
         if "{model_version}" in address:
             version = opened.ensure_registered_model(config).version or ""
-        today = datetime.now(UTC).date()
+        today = config.windows.of_moment(datetime.now(UTC))
         found = opened.find_data(address.replace("{model_version}", version), today, None)
     except PlatformError as error:
         return missing(name, str(error), "write the data, or correct the address")

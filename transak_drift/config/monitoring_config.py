@@ -68,7 +68,7 @@ def default_model_monitor_id(display_name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
 
 
-def _derived(source: str, make: Callable[[str], str]) -> Any:
+def _derived(source: str, make: Callable[[str], object]) -> Any:
     """Return a field whose default is made of another field."""
     return Field(default_factory=lambda made: make(made[source]), validate_default=True)
 
@@ -195,11 +195,21 @@ class MonitoringConfig(Section):
     """Subscription that keeps rejected messages, named as trigger_topic is; by default
     <dead_letter_topic>-subscription."""
 
+    monitoring_window: WindowLength = "day"
+    """What is monitored as one: a day, a week from Monday on, or a calendar month."""
+
+    time_zone: TimeZone = "UTC"
+    """Time zone in which days begin at midnight: a name of the IANA database such as
+    Europe/Zurich."""
+
     retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy, validate_default=True)
     """When real drift may start a training."""
 
-    maximum_training_days: Annotated[PositiveCount, Field(le=3_660)] = 28
-    """Days of transactions a training uses at most."""
+    maximum_training_days: Annotated[PositiveCount, Field(le=3_660)] = _derived(
+        "monitoring_window", lambda length: {"day": 28, "week": 56, "month": 184}[length]
+    )
+    """Days of transactions a training uses at most, though at least the window that drifted; by
+    default 28, or 8 weeks or 6 months of such windows."""
 
     maximum_training_minutes: Annotated[PositiveCount, Field(le=43_200)] = 360
     """Minutes after which a training run counts as failed."""
@@ -207,13 +217,6 @@ class MonitoringConfig(Section):
     message_grace_minutes: Annotated[PositiveCount, Field(le=10_080)] = 60
     """Minutes after which drift that was read from the platform, but of which no message came,
     makes a check fail."""
-
-    monitoring_window: WindowLength = "day"
-    """What is monitored as one: a day, a week from Monday on, or a calendar month."""
-
-    time_zone: TimeZone = "UTC"
-    """Time zone in which days begin at midnight: a name of the IANA database such as
-    Europe/Zurich."""
 
     start_date: CalendarDay = date(2026, 1, 1)
     """First day that is monitored; of weeks and months the first that begins then or later."""

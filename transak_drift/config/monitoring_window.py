@@ -42,6 +42,11 @@ class Window:
         number = (self.last_day - self.first_day).days + 1
         return [self.first_day + timedelta(days=n) for n in range(number)]
 
+    @property
+    def when(self) -> str:
+        """When it is, in a sentence: `on 2026-08-27`, `in the week of 2026-08-24`, `in 2026-08`."""
+        return f"{'on' if self.length == 'day' else 'in'} {self}"
+
     def __str__(self) -> str:
         return f"the week of {self.key}" if self.length == "week" else self.key
 
@@ -100,7 +105,11 @@ class WindowCalendar:
 
     def bounds(self, window: Window) -> tuple[datetime, datetime]:
         """Return start and end (exclusive) of a window, UTC."""
-        return self._midnight(window.first_day), self._midnight(window.last_day + _ONE_DAY)
+        return self._midnight(window.first_day), self.end_of(window.last_day)
+
+    def end_of(self, day: date) -> datetime:
+        """Return the end (exclusive) of a day, UTC."""
+        return self._midnight(day + _ONE_DAY)
 
     def parse(self, key: str) -> Window:
         """Read a window's key; of a week also an ISO 8601 week such as 2026-W35.

@@ -26,7 +26,7 @@ from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.metadata import newest_materialization, recorded_time
 from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
-from transak_drift.drift.drift_event import DriftEvent, last_day
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import PlatformError
 from transak_drift.reports import links
 from transak_drift.trigger.assessment import Assessor
@@ -226,12 +226,12 @@ def run_request(
     names = keys.ModelNames.of(config)
     ids = (event.model_monitor_id, event.monitoring_job_id)
     job_name = monitoring_job_name(config.project_id, config.location, *ids)
-    report, day = names.asset(keys.DRIFT_REPORT).path, str(last_day(event.window_end))
+    report, window = names.asset(keys.DRIFT_REPORT).path, config.windows.ending_at(event.window_end)
     tags = {
         keys.DRIFT_EVENT_TAG: event.key,
         keys.MONITORING_JOB_TAG: job_name,
         keys.MODEL_TAG: config.model_name,
-        keys.REPORT_TAG: links.asset_partition_page(report, day),
+        keys.REPORT_TAG: links.asset_partition_page(report, window.key),
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -64,7 +65,7 @@ class GcpPlatformResource(PlatformResource):
         self, config: MonitoringConfig, result: MonitoringResult, page: str
     ) -> str | None:
         job_id = parse_monitoring_job_name(result.job_name)[3]
-        return self._store(config, f"{result.day}-{job_id}.html", page)
+        return self._store(config, f"{result.window.key}-{job_id}.html", page)
 
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
         return self._store(config, f"history-{config.model_monitor_id}.html", page)
@@ -135,20 +136,20 @@ class GcpData:
     location: str
     service_account: str | None = None
 
-    def describe(self, address: str, day: date, date_column: str | None) -> Dataset:
-        """Find a day's data, with the rows where counting them needs no scan of files.
+    def describe(self, address: str, window: Window, date_column: str | None) -> Dataset:
+        """Find a window's data, with the rows where counting them needs no scan of files.
 
-        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that day alone where
-        `date_column`, which has the day of a row, is None. A `PlatformError` tells that there are
-        none of that day, or why they cannot be read.
+        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that window alone
+        where `date_column`, which has the day of a row, is None. A `PlatformError` tells that there
+        are none of that window, or why they cannot be read.
         """
         rows = None
         if address.startswith(_BIGQUERY):
-            rows = self._table_rows(address, day, date_column)
+            rows = self._table_rows(address, window, date_column)
             if rows == 0:
-                raise PlatformError(f"{address} has no rows of {day}; write them first")
+                raise PlatformError(f"{address} has no rows of {window}; write them first")
         elif not self._has_object(address):
-            raise PlatformError(f"{address} matches no object; write the data of {day} first")
+            raise PlatformError(f"{address} matches no object; write the data of {window} first")
         return Dataset(address, rows)
 
     def write_page(self, directory: str, file_name: str, page: str) -> str:
@@ -168,7 +169,7 @@ class GcpData:
             )
         return f"{_BROWSER_ADDRESS}/{bucket}/{quote(name)}"
 
-    def _table_rows(self, address: str, day: date, date_column: str | None) -> int:
+    def _table_rows(self, address: str, window: Window, date_column: str | None) -> int:
         from dagster_gcp import BigQueryResource
 
         table = address.removeprefix(_BIGQUERY)
@@ -184,7 +185,8 @@ class GcpData:
                 raise PlatformError(f"date_column = {date_column!r} is no column of BigQuery")
             query = (
                 f"SELECT COUNT(*) AS row_count FROM `{table}` "
-                f"WHERE CAST(`{date_column}` AS DATE) = DATE '{day.isoformat()}'"
+                f"WHERE CAST(`{date_column}` AS DATE) BETWEEN DATE '{window.first_day}' "
+                f"AND DATE '{window.last_day}'"
             )
             job = client.query(query, timeout=_CALL_SECONDS)
             return int(next(iter(job.result(timeout=_QUERY_SECONDS)))["row_count"])

@@ -11,12 +11,12 @@ from transak_drift.defs.keys import Kinds, ModelNames
 from transak_drift.defs.metadata import newest_materialization, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
-from transak_drift.drift.drift_history import DriftHistory, RecordedDay
+from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.reports.charts import history_picture
 from transak_drift.reports.pages import drift_history_page
 
 SENSOR_NAME = "drift_history_sensor"
-MAX_DAYS = 60
+MAX_WINDOWS = 60
 
 # Nobody waits for the history: many reports in a row are one refresh.
 MIN_INTERVAL_SECONDS = 60
@@ -41,7 +41,7 @@ def history_definitions(
         deps=[names.asset(keys.DRIFT_REPORT), names.asset(keys.BASELINE_DATASET)],
         **names.grouped(keys.MONITORING_GROUP, kinds),
         description=(
-            "The reports of all days together: distance over the days, and when drift of each "
+            "The reports of all windows together: distance over time, and when drift of each "
             "feature began. Refreshed by itself after each new report."
         ),
     )
@@ -55,7 +55,7 @@ def history_definitions(
     job = dg.define_asset_job(
         names.name(keys.DRIFT_HISTORY_JOB),
         selection=[drift_history],
-        description="Puts the reports of all days together, and finds when drift began.",
+        description="Puts the reports of all windows together, and finds when drift began.",
     )
 
     @dg.sensor(
@@ -73,13 +73,13 @@ def history_definitions(
             return dg.SkipReason("the history has each report")
         running = context.instance.get_runs_count(
             dg.RunsFilter(
-                job_name=names.name(keys.DAILY_MONITORING_JOB),
+                job_name=keys.window_job(config),
                 statuses=[dg.DagsterRunStatus.STARTED],
                 created_after=datetime.now(UTC) - _MAX_RUN_AGE,
             )
         )
         if running:
-            return dg.SkipReason(f"{running} day(s) are being monitored; their reports follow")
+            return dg.SkipReason(f"{running} run(s) monitor windows; their reports follow")
         return dg.RunRequest(run_key=f"{names.name(keys.DRIFT_HISTORY)}-{newest}")
 
     return dg.Definitions(assets=[drift_history], jobs=[job], sensors=[drift_history_sensor])
@@ -98,29 +98,37 @@ def _metadata(
     features = list(config.drift_thresholds)
     page = drift_history_page(config.model_name, history, features)
     episodes = [
-        (feature, it.onset.day, it.last.day, it.ongoing, str(it.peak), it.peak.day)
+        (
+            feature,
+            it.onset.window.key,
+            it.last.window.key,
+            it.ongoing,
+            str(it.peak),
+            it.peak.window.key,
+        )
         for feature in features
         for it in history.episodes(feature)
     ]
     metadata: dict[str, Any] = {
         **{f"drift of {feature}": history.summary(feature) for feature in features},
-        "days with a report": len(history.days),
+        "windows with a report": len(history.windows),
         "drift episodes": table(
-            ("feature", "from", "to", "ongoing", "peak", "peak day"),
+            ("feature", "from", "to", "ongoing", "peak", "peak window"),
             sorted(episodes, key=lambda row: row[1], reverse=True),
         ),
-        "days": table(
-            ("day", *features, "verdict"),
-            [_day_row(day, features) for day in reversed(history.days[-MAX_DAYS:])],
+        "windows": table(
+            ("window", *features, "verdict"),
+            [_row(recorded, features) for recorded in reversed(history.windows[-MAX_WINDOWS:])],
         ),
         _READ_UNTIL_METADATA: history.read_until,
         **page_metadata(lambda: platform.store_history(config, page)),
     }
-    if history.days:
+    if history.windows:
         metadata["picture"] = dg.MetadataValue.md(history_picture(history, features))
     return metadata
 
 
-def _day_row(day: RecordedDay, features: list[str]) -> tuple[Any, ...]:
-    found = [day.feature(feature) for feature in features]
-    return (day.day, *(item and item.distance for item in found), day.result.verdict)
+def _row(recorded: RecordedWindow, features: list[str]) -> tuple[Any, ...]:
+    found = [recorded.feature(feature) for feature in features]
+    distances = (item and item.distance for item in found)
+    return (recorded.window.key, *distances, recorded.result.verdict)

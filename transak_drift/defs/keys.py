@@ -30,12 +30,11 @@ MONITORING_GROUP = "monitoring"
 TRAINING_GROUP = "training"
 
 PREPARE_JOB = "prepare_monitoring"
-DAILY_MONITORING_JOB = "daily_monitoring"
 RETRAIN_JOB = "retrain"
 DRIFT_HISTORY_JOB = "refresh_drift_history"
 # The operation of the retrain job, which its run configuration names.
 TRAIN_OPERATION = "train"
-MONITOR_OPERATION = "monitor_days"
+MONITOR_OPERATION = "monitor_windows"
 
 DRIFT_EVENT_TAG = "transak_drift/drift_event"
 MONITORING_JOB_TAG = "transak_drift/monitoring_job"
@@ -48,8 +47,11 @@ JOB_NAME_METADATA = "monitoring job"
 MESSAGE_METADATA = "drift message"
 PAGE_METADATA = "report page"
 TRAINED_UNTIL_METADATA = "trained until"
+LAST_DAY_METADATA = "last day"
 
-MAX_DAYS_PER_RUN = 7
+MAX_WINDOWS_PER_RUN = 7
+
+_ADJECTIVES = {"day": "daily", "week": "weekly", "month": "monthly"}
 
 # What the platform is made of, as shown in the UI, by group.
 Kinds = Mapping[str, set[str]]
@@ -76,6 +78,11 @@ class ModelNames:
     def grouped(self, group: str, kinds: Kinds) -> dict[str, Any]:
         """Return what the assets of a group have in common."""
         return {"group_name": self.name(group), "kinds": kinds[group], "owners": ["team:mlops"]}
+
+
+def window_job(config: MonitoringConfig) -> str:
+    """Name the job that monitors windows, e.g. daily_monitoring."""
+    return ModelNames.of(config).name(f"{_ADJECTIVES[config.monitoring_window]}_monitoring")
 
 
 def check_names(features: Iterable[str]) -> dict[str, str]:

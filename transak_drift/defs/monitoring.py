@@ -1,17 +1,18 @@
-"""Monitoring of one model: each day's data, its monitoring run and its drift report.
+"""Monitoring of one model: each window's data, its monitoring run and its drift report.
 
-Not here: training (`training`), the reports of all days together (`history`), and what becomes of
-drift (`drift_message_sensor`).
+Not here: training (`training`), the reports of all windows together (`history`), and what becomes
+of drift (`drift_message_sensor`).
 """
 
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from datetime import datetime, time
 from typing import Any
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames, check_names
 from transak_drift.defs.metadata import as_failure, newest_materialization, table
@@ -23,14 +24,13 @@ from transak_drift.defs.recorded_reports import (
 )
 from transak_drift.platform import AppliedModelMonitor, Dataset, PlatformError
 
-DayEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
+WindowEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definitions:
-    """Build the daily assets of a model, the jobs over them, and the schedule."""
+    """Build the partitioned assets of a model, the jobs over them, and the schedule."""
     names = ModelNames.of(config)
-    start = datetime.combine(config.start_date, time(), tzinfo=UTC)
-    daily = dg.DailyPartitionsDefinition(start_date=start)
+    partitions = _partitions(config)
     data = names.grouped(keys.DATA_GROUP, kinds)
     monitoring = names.grouped(keys.MONITORING_GROUP, kinds)
 
@@ -57,7 +57,7 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             names.asset(keys.TRANSACTIONS),
             **data,
             description=(
-                "The day's bank transactions: your own Parquet or CSV where `transactions` is "
+                "The window's bank transactions: your own Parquet or CSV where `transactions` is "
                 "set, otherwise synthetic Swiss and Austrian transactions from a seeded generator."
             ),
         ),
@@ -66,7 +66,7 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             deps=[names.asset(keys.TRANSACTIONS), names.asset(keys.REGISTERED_MODEL)],
             **data,
             description=(
-                "The day's transactions with the category that the present model predicts."
+                "The window's transactions with the category that the present model predicts."
             ),
         ),
         dg.AssetSpec(
@@ -74,8 +74,9 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             deps=[names.asset(keys.PREDICTIONS), names.asset(keys.MODEL_MONITOR)],
             **monitoring,
             description=(
-                "Compares the day's transactions with the baseline. A feature above its threshold "
-                "writes an anomaly log entry; the log sink passes it on to the trigger topic."
+                "Compares the window's transactions with the baseline. A feature above its "
+                "threshold writes an anomaly log entry; the log sink passes it on to the trigger "
+                "topic."
             ),
         ),
         dg.AssetSpec(
@@ -89,35 +90,35 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         ),
     ]
 
-    # One step for all that belongs to a day, and one run for many days: each further step or run
-    # costs more than the day's work.
+    # One step for all that belongs to a window, and one run for many: each further step or run
+    # costs more than the work of a window.
     @dg.multi_asset(
         name=names.name(keys.MONITOR_OPERATION),
         specs=[spec.replace_attributes(skippable=True) for spec in specs],
-        partitions_def=daily,
+        partitions_def=partitions,
         can_subset=True,
-        check_specs=_check_specs(config, daily),
-        backfill_policy=dg.BackfillPolicy.multi_run(keys.MAX_DAYS_PER_RUN),
+        check_specs=_check_specs(config, partitions),
+        backfill_policy=dg.BackfillPolicy.multi_run(keys.MAX_WINDOWS_PER_RUN),
     )
-    def monitored_days(
+    def monitored_windows(
         context: dg.AssetExecutionContext, platform: PlatformResource
-    ) -> Iterator[DayEvent]:
+    ) -> Iterator[WindowEvent]:
         if not context.selected_asset_keys:
             yield from _evaluate_recorded(context, config)
             return
         failures: dict[str, Exception] = {}
-        for day in context.partition_keys:
+        for key in context.partition_keys:
             try:
-                yield from _monitor(context, config, platform, day)
+                yield from _monitor(context, config, platform, config.windows.parse(key))
             except Exception as error:
-                # A day that fails stops no other.
-                failures[day] = error
-                context.log.error(f"{day}: {_reason(error)}")
+                # A window that fails stops no other.
+                failures[key] = error
+                context.log.error(f"{key}: {_reason(error)}")
         if failures:
-            reasons = {day: _reason(error) for day, error in failures.items()}
+            reasons = {key: _reason(error) for key, error in failures.items()}
             single = next(iter(reasons.values())) if len(context.partition_keys) == 1 else None
             raise dg.Failure(
-                description=single or "\n".join(f"{day}: {text}" for day, text in reasons.items()),
+                description=single or "\n".join(f"{key}: {text}" for key, text in reasons.items()),
                 metadata=reasons,
                 allow_retries=False,
             ) from next(iter(failures.values()))
@@ -133,27 +134,27 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             "not drift, duplicate or dead-lettered (and why)."
         ),
     )
-    daily_job = dg.define_asset_job(
-        names.name(keys.DAILY_MONITORING_JOB),
+    window_job = dg.define_asset_job(
+        keys.window_job(config),
         selection=[spec.key for spec in specs],
-        description="Predicts and monitors one day.",
+        description=f"Predicts and monitors one {config.monitoring_window}.",
     )
     prepare_job = dg.define_asset_job(
         names.name(keys.PREPARE_JOB),
         selection=[names.asset(keys.REGISTERED_MODEL), names.asset(keys.MODEL_MONITOR)],
         description="Finds the registered model and applies the monitoring configuration.",
     )
-    # Each day once it is over, at 03:00 UTC.
+    # Each window once it is over, at 03:00.
     schedule = dg.build_schedule_from_partitioned_job(
-        daily_job,
-        name=names.name("daily_monitoring_schedule"),
+        window_job,
+        name=f"{keys.window_job(config)}_schedule",
         hour_of_day=3,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Monitors each new day.",
+        description=f"Monitors each {config.monitoring_window} that has ended.",
     )
     return dg.Definitions(
-        assets=[model_monitor, monitored_days, drift_event],
-        jobs=[daily_job, prepare_job],
+        assets=[model_monitor, monitored_windows, drift_event],
+        jobs=[window_job, prepare_job],
         schedules=[schedule],
     )
 
@@ -162,20 +163,20 @@ def _monitor(
     context: dg.AssetExecutionContext,
     config: MonitoringConfig,
     resource: PlatformResource,
-    partition: str,
-) -> Iterator[DayEvent]:
-    """Make what is selected of one day, in order."""
+    window: Window,
+) -> Iterator[WindowEvent]:
+    """Make what is selected of one window, in order."""
     names, selected = ModelNames.of(config), context.selected_asset_keys
-    platform, day = resource.open(config), date.fromisoformat(partition)
+    platform, partition = resource.open(config), window.key
 
     def materialized(name: str, metadata: dict[str, Any]) -> dg.AssetMaterialization:
         return dg.AssetMaterialization(names.asset(name), partition=partition, metadata=metadata)
 
     if names.asset(keys.TRANSACTIONS) in selected:
-        landed = platform.land_transactions(config, day)
+        landed = platform.land_transactions(config, window)
         yield materialized(keys.TRANSACTIONS, _dataset_metadata(landed))
     if names.asset(keys.PREDICTIONS) in selected:
-        predicted = platform.predict(config, day)
+        predicted = platform.predict(config, window)
         if predicted.model_version is None:
             context.log.warning(
                 f"no model could be trained without the label column {config.label_column!r}: the "
@@ -189,7 +190,7 @@ def _monitor(
         }
         yield materialized(keys.PREDICTIONS, metadata)
     if names.asset(keys.MONITORING_RUN) in selected:
-        run = platform.start_monitoring_run(config, day)
+        run = platform.start_monitoring_run(config, window)
         started = {keys.JOB_NAME_METADATA: run.job_name}
         if run.message_id is not None:
             started[keys.MESSAGE_METADATA] = run.message_id
@@ -198,9 +199,11 @@ def _monitor(
         job_name = _started_job(context.instance, names, partition)
         result = platform.monitoring_result(config, job_name)
         if result is None:
-            context.log.info(f"{job_name} runs; the report of {day} follows when it ends")
+            context.log.info(f"{job_name} runs; the report of {window} follows when it ends")
             return
-        context.log.info(f"{day}: " + ", ".join(feature.summary() for feature in result.features))
+        context.log.info(
+            f"{partition}: " + ", ".join(feature.summary() for feature in result.features)
+        )
         yield materialized(keys.DRIFT_REPORT, report_metadata(config, resource, result))
         yield from check_evaluations(config, result.features, partition)
 
@@ -210,19 +213,30 @@ def _reason(error: Exception) -> str:
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 
+def _partitions(config: MonitoringConfig) -> dg.TimeWindowPartitionsDefinition:
+    first = config.windows.first_from(config.start_date)
+    start, zone = datetime.combine(first.first_day, time()), config.time_zone
+    if config.monitoring_window == "month":
+        return dg.MonthlyPartitionsDefinition(start, timezone=zone, fmt="%Y-%m")
+    if config.monitoring_window == "week":
+        # From Monday on.
+        return dg.WeeklyPartitionsDefinition(start, day_offset=1, timezone=zone)
+    return dg.DailyPartitionsDefinition(start, timezone=zone)
+
+
 def _check_specs(
-    config: MonitoringConfig, daily: dg.DailyPartitionsDefinition
+    config: MonitoringConfig, partitions: dg.TimeWindowPartitionsDefinition
 ) -> list[dg.AssetCheckSpec]:
     names = check_names(config.drift_thresholds)
     with warnings.catch_warnings():
-        # Of one partition for each day, so that a later quiet day does not hide a drifted one.
+        # Partitioned, so that a later quiet window does not hide one that drifted.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
                 name=names[feature],
                 asset=ModelNames.of(config).asset(keys.DRIFT_REPORT),
                 description=f"The distance of {feature} is at most {threshold:g}.",
-                partitions_def=daily,
+                partitions_def=partitions,
             )
             for feature, threshold in config.drift_thresholds.items()
         ]
@@ -231,18 +245,18 @@ def _check_specs(
 def _evaluate_recorded(
     context: dg.AssetExecutionContext, config: MonitoringConfig
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Evaluate the checks of every reported day by the present thresholds.
+    """Evaluate the checks of every reported window by the present thresholds.
 
-    "Execute all" in the UI starts the checks without the asset and without a day.
+    "Execute all" in the UI starts the checks without the asset and without a partition.
     """
     history = read_drift_history(context.instance, ModelNames.of(config))
     selected = {key.name for key in context.selected_asset_check_keys}
-    for day in history.days:
-        result = day.result.judged(config.retrain_policy, config.drift_thresholds)
-        for evaluation in check_evaluations(config, result.features, str(day.day)):
+    for recorded in history.windows:
+        result = recorded.result.judged(config.retrain_policy, config.drift_thresholds)
+        for evaluation in check_evaluations(config, result.features, recorded.window.key):
             if evaluation.check_name in selected:
                 yield evaluation
-    context.log.info(f"{len(history.days)} day(s) with a report were evaluated again")
+    context.log.info(f"{len(history.windows)} window(s) with a report were evaluated again")
 
 
 def _dataset_metadata(dataset: Dataset) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.keys import (
@@ -151,7 +152,7 @@ class _Tick:
         if found.verdict in (Verdict.DRIFT, Verdict.NOT_DRIFT) and job and job.result:
             self._record(key, job.result, found.event)
         else:
-            self._record_failure(key, reason[:500], job.day if job else None)
+            self._record_failure(key, reason[:500], job.window if job else None)
         self.jobs.finish(key)
         return True
 
@@ -160,16 +161,18 @@ class _Tick:
             drift, detail = OutcomeKind.DRIFT, event.summary()
             record = TriggerRecord(kind=drift, key=key, detail=detail, at=self._now, event=event)
             write_records(self.instance, self._names.asset(DRIFT_EVENT), [record])
-        day, asset = str(result.day), self._names.asset(DRIFT_REPORT)
-        newest = newest_materialization(self.instance, asset, day)
+        partition, asset = result.window.key, self._names.asset(DRIFT_REPORT)
+        newest = newest_materialization(self.instance, asset, partition)
         recorded = newest and newest.metadata.get(JOB_NAME_METADATA)
         if not recorded or str(recorded.value).rpartition("/")[2] != key.rpartition("/")[2]:
             metadata = report_metadata(self.config, self.platform, result)
-            self.events.append(dg.AssetMaterialization(asset, partition=day, metadata=metadata))
-            self.checks.extend(check_evaluations(self.config, result.features, day))
+            self.events.append(
+                dg.AssetMaterialization(asset, partition=partition, metadata=metadata)
+            )
+            self.checks.extend(check_evaluations(self.config, result.features, partition))
 
-    def _record_failure(self, key: str, reason: str, day: date | None = None) -> None:
-        partition = str(day or self.jobs.pending[key].date())
+    def _record_failure(self, key: str, reason: str, window: Window | None = None) -> None:
+        partition = (window or self.config.windows.of_moment(self.jobs.pending[key])).key
         asset_key = self._names.asset(DRIFT_REPORT)
         ids = key.split("/", maxsplit=1)
         name = monitoring_job_name(self.config.project_id, self.config.location, *ids)

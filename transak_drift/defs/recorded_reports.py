@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 from pydantic import ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.defs import keys
 from transak_drift.defs.keys import ModelNames, check_names
-from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, recorded_time, table
+from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
+from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import (
     NO_BASELINE,
     NO_BOOKINGS,
@@ -32,7 +33,7 @@ from transak_drift.reports.pages import drift_report_page
 _log = logging.getLogger(__name__)
 RESULT_METADATA = "result"
 
-# A record holds the picture of its day: few at a time bound the memory.
+# A record holds the picture of its window: few at a time bound the memory.
 _RECORDS_PER_QUERY = 100
 
 
@@ -90,13 +91,13 @@ def _greatest_change(feature: FeatureDrift) -> str:
 
 
 def check_evaluations(
-    config: MonitoringConfig, features: Iterable[FeatureDrift], day: str
+    config: MonitoringConfig, features: Iterable[FeatureDrift], partition: str
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Evaluate the checks of a day: passed where the distance is at most the threshold.
+    """Evaluate the checks of a window: passed where the distance is at most the threshold.
 
     Drift is a warning, since the trigger handles it, and so is an empty baseline; a feature without
-    data is an error, since a person has to see to it. A day without bookings passes. A feature no
-    longer monitored has no check.
+    data is an error, since a person has to see to it. A window without bookings passes. A
+    feature no longer monitored has no check.
     """
     names = check_names(config.drift_thresholds)
     for feature in features:
@@ -108,12 +109,12 @@ def check_evaluations(
         if feature.note == NO_BOOKINGS:
             description = f"{NO_BOOKINGS}: nothing to compare"
         elif feature.note.startswith(NO_BASELINE):
-            # Of no day's making: it stands until a person changes the baseline.
+            # Of no window's making: it stands until a person changes the baseline.
             passed, description = False, feature.note
         elif feature.distance is None:
             passed, severity = False, dg.AssetCheckSeverity.ERROR
             description = (
-                f"{feature.note}; look at the transactions of the day: nothing retrains this"
+                f"{feature.note}; look at the transactions of the window: nothing retrains this"
             )
         else:
             metadata["distance"] = round(feature.distance, SHOWN_DIGITS)
@@ -132,17 +133,17 @@ def check_evaluations(
             metadata=metadata,
             severity=severity,
             description=description,
-            partition=day,
+            partition=partition,
         )
 
 
 def storable(
     instance: dg.DagsterInstance, evaluations: Iterable[dg.AssetCheckEvaluation]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Leave the day out of evaluations that the instance would not take.
+    """Leave the partition out of evaluations that the instance would not take.
 
-    Outside of runs it stores one for each check and partition, and raises at the next, as of a day
-    that is evaluated again after a failed job.
+    Outside of runs it stores one for each check and partition, and raises at the next, as of a
+    window that is evaluated again after a failed job.
     """
     # No public name says of which partition an evaluation is asked for.
     from dagster._core.event_api import PartitionKeyFilter
@@ -170,27 +171,27 @@ def storable(
 
 
 def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> DriftHistory:
-    """Read the reports and promotions of a model; of a day reported twice the newer counts."""
+    """Read the reports and promotions of a model; of a window reported twice the newer counts."""
     # Asked for first: what is recorded while the rest is read is then read again next time.
     read_until = newest_record(instance, names)
-    days: dict[date, RecordedDay] = {}
+    windows: dict[Window, RecordedWindow] = {}
     unread: set[str] = set()
     for report in _newest_first(instance, names.asset(keys.DRIFT_REPORT)):
-        if (day := recorded_day(report)) is not None:
-            days.setdefault(day.day, day)
+        if (recorded := recorded_window(report)) is not None:
+            windows.setdefault(recorded.window, recorded)
         else:
             unread.add(report.partition or "")
-    if left_out := sorted(unread - {str(day) for day in days}):
+    if left_out := sorted(unread - {window.key for window in windows}):
         _log.warning("reports of another version are left out, monitor again: %s", left_out)
     promotions = map(_promotion, _newest_first(instance, names.asset(keys.BASELINE_DATASET)))
     return DriftHistory(
-        days=[days[day] for day in sorted(days)],
+        windows=[windows[window] for window in sorted(windows)],
         promotions=sorted(filter(None, promotions), key=lambda promotion: promotion.day),
         read_until=read_until,
     )
 
 
-def recorded_day(materialization: dg.AssetMaterialization) -> RecordedDay | None:
+def recorded_window(materialization: dg.AssetMaterialization) -> RecordedWindow | None:
     """Read one report, a materialization of `drift_report`; None where another version wrote it."""
     result = materialization.metadata.get(RESULT_METADATA)
     page = materialization.metadata.get(keys.PAGE_METADATA)
@@ -199,7 +200,7 @@ def recorded_day(materialization: dg.AssetMaterialization) -> RecordedDay | None
         found = MonitoringResult.model_validate(result and result.value)
     except ValidationError:
         return None
-    return RecordedDay(found, page=str(page.value) if written else None)
+    return RecordedWindow(found, page=str(page.value) if written else None)
 
 
 def newest_record(instance: dg.DagsterInstance, names: ModelNames) -> int:
@@ -222,6 +223,9 @@ def _newest_first(
 
 
 def _promotion(materialization: dg.AssetMaterialization) -> Promotion | None:
-    until = recorded_time(materialization, keys.TRAINED_UNTIL_METADATA)
+    last_day = materialization.metadata.get(keys.LAST_DAY_METADATA)
     version = materialization.metadata.get("model version")
-    return Promotion(until.date(), str(version.value) if version else "") if until else None
+    if last_day is None:
+        return None
+    day = date.fromisoformat(str(last_day.value)) + timedelta(days=1)
+    return Promotion(day, str(version.value) if version else "")

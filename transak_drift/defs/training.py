@@ -1,4 +1,4 @@
-"""Training of one model: the champion, the challenger, and the baseline of the next days.
+"""Training of one model: the champion, the challenger, and the baseline of the next windows.
 
 Not here: when a training is due (`drift_message_sensor`), and how one is done (the platforms).
 """
@@ -15,7 +15,6 @@ from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames
 from transak_drift.defs.metadata import as_failure, table
 from transak_drift.defs.platform_resource import PlatformResource
-from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import TrainingRequest, TrainingResult
 from transak_drift.reports.links import asset_partition_page
 
@@ -108,7 +107,7 @@ def training_assets(model: MonitoringConfig, kinds: Kinds) -> list[dg.AssetsDefi
                 **shared,
                 skippable=True,
                 description=(
-                    "The data that the champion learned from: what the next days are compared "
+                    "The data that the champion learned from: what the next windows are compared "
                     "with. It changes only when a challenger is promoted."
                 ),
             ),
@@ -134,7 +133,7 @@ def training_assets(model: MonitoringConfig, kinds: Kinds) -> list[dg.AssetsDefi
         context.log.info(result.reason)
         yield dg.MaterializeResult(
             names.asset(keys.TRAINED_MODEL),
-            metadata=_trained_metadata(names, result, request),
+            metadata=_trained_metadata(model, result, request),
             check_results=[
                 dg.AssetCheckResult(
                     check_name=MONITOR_CHECK,
@@ -166,7 +165,7 @@ def _window_end(text: str) -> datetime:
 
 
 def _trained_metadata(
-    names: ModelNames, result: TrainingResult, request: TrainingRequest
+    model: MonitoringConfig, result: TrainingResult, request: TrainingRequest
 ) -> dict[str, Any]:
     evaluation = [
         (name, value, result.champion_metrics.get(name)) for name, value in result.metrics.items()
@@ -189,8 +188,8 @@ def _trained_metadata(
     if result.console_url:
         metadata["console"] = dg.MetadataValue.url(result.console_url)
     if request.drift_event_key is not None:
-        day = str(last_day(request.window_end))
-        page = asset_partition_page(names.asset(keys.DRIFT_REPORT).path, day)
+        window, report = model.windows.ending_at(request.window_end), keys.DRIFT_REPORT
+        page = asset_partition_page(ModelNames.of(model).asset(report).path, window.key)
         metadata["drift report"] = dg.MetadataValue.url(page)
     return metadata
 
@@ -198,6 +197,6 @@ def _trained_metadata(
 def _data_metadata(result: TrainingResult) -> dict[str, Any]:
     return {
         "first day": str(result.training_days[0]),
-        "last day": str(result.training_days[1]),
+        keys.LAST_DAY_METADATA: str(result.training_days[1]),
         keys.TRAINED_UNTIL_METADATA: dg.MetadataValue.timestamp(result.trained_until),
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-
 from pydantic import AwareDatetime, BaseModel
 
 from transak_drift.drift.monitoring_result import comparison
@@ -48,8 +46,3 @@ class DriftEvent(BaseModel, extra="forbid", frozen=True):
 def drift_event_key(model_monitor_id: str, monitoring_job_id: str) -> str:
     """Name a drift event; neither id can contain a slash, so that keys never collide."""
     return f"{model_monitor_id}/{monitoring_job_id}"
-
-
-def last_day(window_end: datetime) -> date:
-    """Return the last day (UTC) of a window: midnight, which it excludes, ends the day before."""
-    return (window_end.astimezone(UTC) - timedelta(microseconds=1)).date()

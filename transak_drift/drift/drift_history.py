@@ -1,4 +1,4 @@
-"""The reports of all days together: when drift of each feature began, and when it ended."""
+"""The reports of all windows together: when drift of each feature began, and when it ended."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, comparison
 
 
 @dataclass(frozen=True, slots=True)
-class DayDistance:
-    """What a day's report says of one feature; the distance is None of a day without data."""
+class WindowDistance:
+    """What a window's report says of one feature; the distance is None of one without data."""
 
-    day: date
+    window: Window
     distance: float | None
     threshold: float
 
@@ -29,31 +30,31 @@ class DayDistance:
 
 @dataclass(frozen=True, slots=True)
 class DriftEpisode:
-    """Successive days above the threshold; days without data do not end an episode.
+    """Successive windows above the threshold; windows without data do not end an episode.
 
-    The peak is the day with the greatest distance, the first of several. An episode is ongoing as
-    long as no later day is at or below the threshold.
+    The peak is the window with the greatest distance, the first of several. An episode is ongoing
+    as long as no later window is at or below the threshold.
     """
 
-    onset: DayDistance
-    last: DayDistance
-    peak: DayDistance
+    onset: WindowDistance
+    last: WindowDistance
+    peak: WindowDistance
     ongoing: bool
 
 
-def drift_episodes(days: Iterable[DayDistance]) -> tuple[DriftEpisode, ...]:
+def drift_episodes(windows: Iterable[WindowDistance]) -> tuple[DriftEpisode, ...]:
     """Find the episodes in which a feature drifted, oldest first.
 
-    The days are in order. A day that is missing counts as one without data: it neither begins nor
+    The windows are in order. One that is missing counts as one without data: it neither begins nor
     ends an episode.
     """
-    with_data = [day for day in days if day.distance is not None]
-    alike = [list(group) for _, group in groupby(with_data, key=lambda day: day.drifted)]
+    with_data = [item for item in windows if item.distance is not None]
+    alike = [list(group) for _, group in groupby(with_data, key=lambda item: item.drifted)]
     return tuple(
         DriftEpisode(
             onset=episode[0],
             last=episode[-1],
-            peak=max(episode, key=lambda day: day.distance or 0.0),
+            peak=max(episode, key=lambda item: item.distance or 0.0),
             ongoing=episode is alike[-1],
         )
         for episode in alike
@@ -62,15 +63,15 @@ def drift_episodes(days: Iterable[DayDistance]) -> tuple[DriftEpisode, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedDay:
-    """The newest report of one day, and the path or https address of its page, if it has one."""
+class RecordedWindow:
+    """The newest report of one window, and the path or https address of its page, if it has one."""
 
     result: MonitoringResult
     page: str | None
 
     @property
-    def day(self) -> date:
-        return self.result.day
+    def window(self) -> Window:
+        return self.result.window
 
     def feature(self, name: str) -> FeatureDrift | None:
         """Return what was found of a feature, or None where it was not monitored."""
@@ -82,7 +83,7 @@ class Promotion:
     """A new baseline, made from the training data of a model version.
 
     Its day is the first after those data. The time of the training itself says nothing where past
-    days are monitored.
+    windows are monitored.
     """
 
     day: date
@@ -96,16 +97,16 @@ class DriftHistory:
     `read_until` is the storage id of the newest record that was read, 0 where there is none.
     """
 
-    days: Sequence[RecordedDay]
+    windows: Sequence[RecordedWindow]
     promotions: Sequence[Promotion]
     read_until: int
 
-    def distances(self, feature: str) -> list[DayDistance]:
-        """Return the distance of a feature on each day that has a report about it."""
+    def distances(self, feature: str) -> list[WindowDistance]:
+        """Return the distance of a feature in each window that has a report about it."""
         return [
-            DayDistance(day.day, found.distance, found.threshold)
-            for day in self.days
-            if (found := day.feature(feature)) is not None
+            WindowDistance(recorded.window, found.distance, found.threshold)
+            for recorded in self.windows
+            if (found := recorded.feature(feature)) is not None
         ]
 
     def episodes(self, feature: str) -> tuple[DriftEpisode, ...]:
@@ -116,9 +117,11 @@ class DriftHistory:
         """Say when drift began, and whether it stands or how it ended."""
         episodes = self.episodes(feature)
         if not episodes:
-            return f"no day has drift of {feature}"
+            return f"no window has drift of {feature}"
         newest = episodes[-1]
-        began = f"drift of {feature} began on {newest.onset.day} ({newest.onset})"
+        began = f"drift of {feature} began {newest.onset.window.when} ({newest.onset})"
         if newest.ongoing:
             return f"{began} and still stands"
-        return f"{began} and ended: its last day was {newest.last.day}, its peak {newest.peak}"
+        return (
+            f"{began} and ended: its last window was {newest.last.window}, its peak {newest.peak}"
+        )

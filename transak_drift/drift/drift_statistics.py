@@ -79,8 +79,8 @@ def _compare(
     elif not before.present:
         note = (
             f"{NO_BASELINE}: column {feature!r} is empty in all {before.missing} rows of the "
-            "baseline, so that no day can be compared; fill it there, or take the feature out of "
-            "drift_thresholds"
+            "baseline, so that no window can be compared; fill it there, or take the feature "
+            "out of drift_thresholds"
         )
     elif not after.present:
         note = f"no value in the target dataset: column {feature!r} is empty in all its rows"

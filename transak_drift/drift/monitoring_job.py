@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_result import MonitoringResult
 
 
@@ -46,7 +47,7 @@ class MonitoringJob:
     """A monitoring job and what it found.
 
     The name has the project as the configuration names it; `detail` is why a job failed, for
-    people; the result is that of a job that succeeded, and the day is known also without one.
+    people; the result is that of a job that succeeded, and the window is known also without one.
     """
 
     name: str
@@ -55,4 +56,4 @@ class MonitoringJob:
     state: JobState
     detail: str = ""
     result: MonitoringResult | None = None
-    day: date | None = None
+    window: Window | None = None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel
+from pydantic import AfterValidator, AwareDatetime, BaseModel, model_validator
 
 from transak_drift.config.monitoring_config import Objective, RetrainPolicy
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.drift.data_quality import FeatureQuality
 
-# The note of a feature on a day without rows, such as a weekend: nothing to compare, no fault.
-NO_BOOKINGS = "no bookings on this day"
-# How the note of a feature begins that has no distance on any day: its baseline is empty.
+# The note of a feature in a window without rows, such as a Sunday: nothing to compare, no fault.
+NO_BOOKINGS = "no bookings in this window"
+# How the note of a feature begins that has no distance in any window: its baseline is empty.
 NO_BASELINE = "no value in the baseline"
 # How the note of a prediction begins that has no distance while there is no model.
 NO_MODEL = "no model predicts"
@@ -89,7 +90,7 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`drift`, `ok`, why it was dismissed, `no bookings` of an empty day, or `no data`."""
+        """`drift`, `ok`, why it was dismissed, `no bookings` of an empty window, or `no data`."""
         if self.distance is None:
             return "no bookings" if self.note == NO_BOOKINGS else "no data"
         if self.is_above_threshold:
@@ -121,15 +122,15 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
 class MonitoringResult(BaseModel, extra="forbid", frozen=True):
     """What one monitoring run found.
 
-    The day is the last (UTC) of the target dataset; the window's start is None where it is not
-    known, its end (exclusive) where it is the whole day. The features are in the order of the
+    The window is the monitored one that the target dataset ends in, start (None where it is not
+    known) and end (exclusive) are the dataset's own. The features are in the order of the
     configuration. Rows are None where the platform does not say them; usual rows are those of the
     windows before. For people are the alerts that the platform itself raised, and the method: who
     computed the distances and how.
     """
 
     job_name: str
-    day: date
+    window: Window
     baseline_name: str
     baseline_rows: int | None
     target_rows: int | None
@@ -141,13 +142,22 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
     window_start: AwareDatetime | None = None
     window_end: AwareDatetime | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_day(cls, values: Any) -> Any:
+        # As earlier versions recorded it, which knew days alone.
+        if isinstance(values, dict) and "day" in values:
+            values = dict(values)
+            day = values.pop("day")
+            values["window"] = {"first_day": day, "last_day": day}
+        return values
+
     @property
-    def window(self) -> tuple[datetime | None, datetime]:
-        """Start, where it is known, and end (exclusive) of the target dataset's window, UTC."""
+    def interval(self) -> tuple[datetime | None, datetime]:
+        """Start, where it is known, and end (exclusive) of the target dataset, UTC."""
         if self.window_end is not None:
             return self.window_start, self.window_end.astimezone(UTC)
-        start = datetime.combine(self.day, time(), tzinfo=UTC)
-        return start, start + timedelta(days=1)
+        return WindowCalendar().bounds(self.window)
 
     def judged(
         self, policy: RetrainPolicy, thresholds: Mapping[str, float] = MappingProxyType({})
@@ -166,7 +176,7 @@ class MonitoringResult(BaseModel, extra="forbid", frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`no drift`, `no bookings on this day`, or `drift in` and the features that drifted."""
+        """`no drift`, `no bookings in this window`, or `drift in` and the features that drifted."""
         if self.target_rows == 0:
             return NO_BOOKINGS
         names = ", ".join(feature.feature for feature in self.drifted)

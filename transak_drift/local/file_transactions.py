@@ -1,4 +1,4 @@
-"""The user's own Parquet or CSV transactions, one day at a time."""
+"""The user's own Parquet or CSV transactions, one window at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.atomic_file import replace_file
@@ -54,6 +55,11 @@ class FileTransactions:
     required_columns: tuple[str, ...] = ("description", "type")
     date_column: str = "date"
     csv_format: CsvFormat = field(default_factory=CsvFormat)
+    calendar: WindowCalendar = field(default_factory=WindowCalendar)
+
+    def windows(self) -> list[Window]:
+        """Return the windows that have transactions, ascending."""
+        return sorted({self.calendar.of_day(day) for day in self.days()})
 
     def days(self) -> list[date]:
         """Return the days that have transactions, ascending."""
@@ -68,25 +74,26 @@ class FileTransactions:
                 self._raise_for_no_day(reader, files)
             return found_days
 
-    def write_day(self, day: date, destination: Path) -> int:
-        """Write a day's transactions to a Parquet file, which appears whole or not at all.
+    def write_window(self, window: Window, destination: Path) -> int:
+        """Write a window's transactions to a Parquet file, which appears whole or not at all.
 
-        Returned are its rows; 0 of a day without bookings, such as a Sunday. A DatasetError
-        tells that the data begin on a later day, or end before the day, a weekday.
+        Returned are its rows; 0 of a window without bookings, such as a Sunday. A DatasetError
+        tells that the data begin after the window, or end before it, if it is not a weekend.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
             found = find_days(self.location)
             if not isinstance(found, DailyFiles):
-                return self._write(reader, found, temporary, day)
-            if day in found.files:
-                return self._write(reader, found.files[day], temporary, None)
-            _require_arrived(day, min(found.files, default=None), max(found.files, default=None))
+                return self._write(reader, found, temporary, window)
+            files = [file for day in window.days for file in found.files.get(day, ())]
+            if files:
+                return self._write(reader, files, temporary, None)
+            _require_arrived(window, min(found.files, default=None), max(found.files, default=None))
             columns = dict.fromkeys(self.required_columns, pa.array([], pa.string()))
             pq.write_table(pa.table(columns), temporary)
             return 0
 
     def write_baseline(self, destination: Path) -> int | None:
-        """Write the directory's own baseline as `write_day` does a day; None where it has none."""
+        """Write the directory's own baseline as `write_window` does; None where it has none."""
         with self._reader() as reader:
             found = find_days(self.location)
             if not isinstance(found, DailyFiles) or found.baseline is None:
@@ -109,20 +116,21 @@ class FileTransactions:
             raise DatasetError(error.problem, error.fix, setting) from error
 
     def _write(
-        self, reader: DatasetReader, paths: Sequence[Path], destination: Path, day: date | None
+        self, reader: DatasetReader, paths: Sequence[Path], destination: Path, window: Window | None
     ) -> int:
-        """Write the rows of files, or of a day in files that have several."""
-        files, query = self._rows(reader, paths, with_day=day is not None)
-        if day is not None:
+        """Write the rows of files, or of a window in files that have several."""
+        files, query = self._rows(reader, paths, with_day=window is not None)
+        if window is not None:
+            of_window = f"{_DAY} BETWEEN DATE '{window.first_day}' AND DATE '{window.last_day}'"
             ((dateless, first, last, rows),) = reader.connection.execute(
                 f"SELECT count(*) - count({_DAY}), min({_DAY}), max({_DAY}), "
-                f"count(*) FILTER ({_DAY} = DATE '{day}') FROM ({query})"
+                f"count(*) FILTER ({of_window}) FROM ({query})"
             ).fetchall()
             if dateless:
                 self._raise_for_no_day(reader, files)
             if not rows:
-                _require_arrived(day, first, last)
-            query = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {_DAY} = DATE '{day}'"
+                _require_arrived(window, first, last)
+            query = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {of_window}"
         return reader.write_rows(query, files, destination)
 
     def _rows(
@@ -191,20 +199,22 @@ class FileTransactions:
         return f"CASE WHEN isfinite({moment}) THEN CAST({moment} AS DATE) END"
 
 
-def _require_arrived(day: date, first: date | None, last: date | None) -> None:
-    """Refuse a day before the data begin, or a weekday after their end, which may be late.
+def _require_arrived(window: Window, first: date | None, last: date | None) -> None:
+    """Refuse a window before the data begin, or after their end, which may be late.
 
-    Any other day without rows has no bookings.
+    Any other window without rows has no bookings, and so has a Saturday or Sunday.
     """
     extent = "no day is there"
     if first is not None and last is not None:
-        if first <= day and (day <= last or day.weekday() >= calendar.SATURDAY):
+        is_weekend = window.length == "day" and window.first_day.weekday() >= calendar.SATURDAY
+        if first <= window.last_day and (window.first_day <= last or is_weekend):
             return
         extent = f"days {first} to {last} are there"
     raise DatasetError(
-        f"has no transactions of {day} ({extent})",
-        "add that day's transactions, or choose a day that is there; a weekday without "
-        "bookings passes once a later day is there",
+        f"has no transactions of {window} ({extent})",
+        f"add that {window.length}'s transactions, or choose one that is there; a "
+        f"{'weekday' if window.length == 'day' else window.length} without bookings passes once a "
+        f"later {window.length} is there",
     )
 
 
@@ -230,25 +240,27 @@ def own_transactions(config: MonitoringConfig) -> FileTransactions:
         date_column=config.date_column,
         required_columns=tuple(config.drift_thresholds),
         csv_format=config.csv,
+        calendar=config.windows,
     )
 
 
 def check_transactions(config: MonitoringConfig) -> str:
-    """Read the days of `transactions` and, as a sample, the baseline or the first day.
+    """Read the windows of `transactions` and, as a sample, the baseline or the first window.
 
     Returned is what there is, for people; a DatasetError says what cannot be read or measured.
     """
     source = own_transactions(config)
-    days = source.days()
-    if not days:
+    windows = source.windows()
+    if not windows:
         raise DatasetError(f"{config.transactions} has no rows", "name data with transactions")
     with TemporaryDirectory() as directory:
         sample = Path(directory) / "sample.parquet"
         if source.write_baseline(sample) is None:
-            source.write_day(days[0], sample)
+            source.write_window(windows[0], sample)
         found = scan_statistics([sample], monitored_kinds(config), csv_format=config.csv)
     kinds = ", ".join(f"{name} {item.kind}" for name, item in found.features.items())
-    return f"{len(days)} day(s), {days[0]} to {days[-1]}; {kinds}"
+    first, last = windows[0], windows[-1]
+    return f"{len(windows)} {first.length}(s), {first.key} to {last.key}; {kinds}"
 
 
 def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:

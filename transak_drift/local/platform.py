@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import (
     model_monitor_name,
     monitoring_job_name,
@@ -33,7 +34,7 @@ from transak_drift.local.training import LocalTraining
 from transak_drift.local.transaction_generator import (
     GeneratedTransactions,
     GeneratorSettings,
-    generate_day,
+    generate_window,
 )
 from transak_drift.platform import (
     AppliedModelMonitor,
@@ -61,16 +62,16 @@ _TEST_DRIFT_SHARE = 0.8
 class LocalPlatform:
     """Implements `DriftPlatform`; `publish` sends a body to a configuration's trigger topic.
 
-    A monitoring run is finished on return. Its job's id is made of the baseline's name and the day:
-    the same comparison made again is the same drift event, and trains nothing twice.
+    A monitoring run is finished on return. Its job's id is made of the baseline's name and the
+    window: the same comparison made again is the same drift event, and trains nothing twice.
     """
 
     root: Path
     generator: GeneratorSettings
     publish: Callable[[MonitoringConfig, bytes], str]
 
-    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
-        return self._training(config).land_day(day)
+    def land_transactions(self, config: MonitoringConfig, window: Window) -> Dataset:
+        return self._training(config).land(window)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         training = self._training(config)
@@ -88,7 +89,7 @@ class LocalPlatform:
         return RegisteredModel(
             version=str(model.number),
             created=created,
-            trained_until=datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC),
+            trained_until=config.windows.end_of(last),
             detail=f"{detail}: the first version" if created else detail,
             metrics={"accuracy": model.metrics.accuracy, "macro F1": model.metrics.macro_f1},
         )
@@ -117,24 +118,25 @@ class LocalPlatform:
             write_text(file, json.dumps({"name": name, "settings": desired}, indent=2))
         return AppliedModelMonitor(name, created=not exists, changes=changes)
 
-    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
-        return self._training(config).predict_day(day)
+    def predict(self, config: MonitoringConfig, window: Window) -> PredictedDataset:
+        return self._training(config).predict(window)
 
-    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
+    def start_monitoring_run(
+        self, config: MonitoringConfig, window: Window
+    ) -> StartedMonitoringRun:
         state = StateDirectory(self.root, config)
         if not state.model_monitor.exists():
             raise PlatformError(
                 "no monitoring configuration is applied; materialize model_monitor first"
             )
-        target = state.predictions(day)
+        target = state.predictions(window)
         if not target.exists():
             raise PlatformError(
-                f"no predictions of {day}; materialize predictions for that day first"
+                f"no predictions of {window}; materialize predictions of that partition first"
             )
         baseline = self._training(config).baseline()
-        job, event = _measure(
-            state, f"{day:%Y%m%d}-baseline-{baseline.name}", day, target, baseline
-        )
+        job_id = f"{window.key.replace('-', '')}-baseline-{baseline.name}"
+        job, event = _measure(state, job_id, window, target, baseline)
         _store_result(state, job)
         if event is None or not config.log_anomalies:
             return StartedMonitoringRun(job.name)
@@ -152,12 +154,12 @@ class LocalPlatform:
         deployed = sink_filter(config.model_monitor_id, config.further_model_monitor_ids)
         return self.publish(config, body.encode()) if lets_through(deployed, entry) else None
 
-    def monitor_drifted_window(self, config: MonitoringConfig, day: date) -> MonitoringJob:
+    def monitor_drifted_window(self, config: MonitoringConfig, window: Window) -> MonitoringJob:
         """Monitor a window of generated transactions that drifts, to test the trigger.
 
-        The transactions are kept apart from the day's own, and the job, whose id is new each time,
-        is in no list: it is no monitoring of the day, and only a message leads to it. The first
-        model is trained where none is.
+        The transactions are kept apart from the window's own, and the job, whose id is new each
+        time, is in no list: it is no monitoring of the window, and only a message leads to it. The
+        first model is trained where none is.
         """
         self.ensure_registered_model(config)
         baseline, state = self._training(config).baseline(), StateDirectory(self.root, config)
@@ -165,11 +167,11 @@ class LocalPlatform:
         file = state.drifted_window(job_id)
         found: list[str] = []
         # A champion that learned from such drift has it in its baseline: for it the former is new.
-        for drift_from in (day, None):
+        for drift_from in (window.first_day, None):
             settings = replace(self.generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
             with replace_file(file) as temporary:
-                pq.write_table(generate_day(day, settings), temporary)
-            job, event = _measure(state, job_id, day, file, baseline)
+                pq.write_table(generate_window(window, settings), temporary)
+            job, event = _measure(state, job_id, window, file, baseline)
             if event is not None:
                 _store_result(state, job)
                 return job
@@ -189,8 +191,8 @@ class LocalPlatform:
         job = self.read_monitoring_job(config, monitor_id, job_id)
         if job.result is None:
             raise PlatformError(
-                f"no result of {job.name} ({job.detail}); materialize monitoring_run of that day "
-                "again"
+                f"no result of {job.name} ({job.detail}); materialize monitoring_run of that "
+                "window again"
             )
         return job.result
 
@@ -220,7 +222,7 @@ class LocalPlatform:
             detail = f"no job {monitoring_job_id} has a result in {file.parent}"
         except ValidationError as error:
             job_state = JobState.FAILED
-            fix = "materialize monitoring_run of that day again"
+            fix = "materialize monitoring_run of that window again"
             detail = f"{file} is damaged: {error.errors()[0]['msg']}; {fix}"
         except OSError as error:
             raise PlatformError(
@@ -262,7 +264,7 @@ class LocalPlatform:
             ],
             monitoring_results=[
                 {
-                    "day": str(result.day),
+                    "window": result.window.key,
                     "baseline": result.baseline_name,
                     **{
                         item.feature: None if item.distance is None else round(item.distance, 6)
@@ -285,7 +287,7 @@ class LocalPlatform:
 
 
 def _measure(
-    state: StateDirectory, job_id: str, day: date, target_file: Path, baseline: Baseline
+    state: StateDirectory, job_id: str, window: Window, target_file: Path, baseline: Baseline
 ) -> tuple[MonitoringJob, DriftEvent | None]:
     config = state.config
     kinds = {name: item.kind for name, item in baseline.statistics.features.items()}
@@ -293,15 +295,18 @@ def _measure(
     features = compare_features(baseline.statistics, target, config.drift_thresholds)
     project = config.project_number or config.project_id
     name = monitoring_job_name(project, config.location, config.model_monitor_id, job_id)
+    start, end = config.windows.bounds(window)
     result = MonitoringResult(
         job_name=name,
-        day=day,
+        window=window,
         baseline_name=f"training data of model {baseline.name}",
         baseline_rows=baseline.statistics.rows,
         target_rows=target.rows,
         features=features,
         quality=measure_quality(baseline.statistics, target),
         method=_METHOD,
+        window_start=start,
+        window_end=end,
     )
     job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
     return job, drift_event_of(job, result, config)

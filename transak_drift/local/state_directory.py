@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,15 @@ class StateDirectory:
         """The log of anomalies, one LogEntry a line: what Cloud Logging is on gcp."""
         return self.model / "model_monitoring_anomaly.jsonl"
 
-    def transactions(self, day: date) -> Path:
-        return self.model / "transactions" / f"date={day}" / "transactions.parquet"
+    def transactions(self, window: Window) -> Path:
+        return self.model / "transactions" / _directory(window) / "transactions.parquet"
 
-    def day_of(self, transactions: Path) -> date:
-        return date.fromisoformat(transactions.parent.name.removeprefix("date="))
+    def window_of(self, transactions: Path) -> Window:
+        """Return the window that a file of transactions is of."""
+        return self.config.windows.parse(transactions.parent.name.partition("=")[2])
 
-    def predictions(self, day: date) -> Path:
-        return self.model / "predictions" / f"date={day}" / "predictions.parquet"
+    def predictions(self, window: Window) -> Path:
+        return self.model / "predictions" / _directory(window) / "predictions.parquet"
 
     def drifted_window(self, job_id: str) -> Path:
         """Generated transactions of a monitoring job that tests the trigger."""
@@ -60,3 +61,7 @@ class StateDirectory:
     def drift_history(self) -> Path:
         """Lies beside the reports, as it links to them."""
         return self.model / "monitoring_jobs" / "drift_history.html"
+
+
+def _directory(window: Window) -> str:
+    return f"{'date' if window.length == 'day' else window.length}={window.key}"

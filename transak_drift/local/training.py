@@ -1,17 +1,16 @@
-"""Days of transactions, trainings on them, predictions and baselines of the local platform."""
+"""Windows of transactions, trainings on them, predictions and baselines of the local platform."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from transak_drift.drift.drift_event import last_day
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.dataset_statistics import Baseline, baseline_statistics, scan_statistics
@@ -27,9 +26,9 @@ from transak_drift.platform import (
     TrainingRequest,
     TrainingResult,
 )
-from transak_drift.training.training_window import select_training_days
+from transak_drift.training.training_window import select_training_windows
 
-_FIRST_BASELINE_DAYS = 28
+_FIRST_BASELINE_WINDOWS = {"day": 28, "week": 8, "month": 6}
 _INITIAL_BASELINE = "initial"
 # Stands where later trainings have their drift event, so that two processes train it once.
 _FIRST_TRAINING = "first training"
@@ -37,7 +36,7 @@ _FIRST_TRAINING = "first training"
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """Keeps the days of one model's source, trains its classifier, predicts, and has baselines."""
+    """Keeps the windows of a model's source, trains its classifier, predicts, has baselines."""
 
     state: StateDirectory
     source: FileTransactions | GeneratedTransactions
@@ -47,16 +46,16 @@ class LocalTraining:
     def registry(self) -> ModelRegistry:
         return ModelRegistry(self.state.registry)
 
-    def land_day(self, day: date) -> Dataset:
-        """Write a day's transactions, also where they are there already."""
-        path = self.state.transactions(day)
-        return Dataset(str(path), self.source.write_day(day, path))
+    def land(self, window: Window) -> Dataset:
+        """Write a window's transactions, also where they are there already."""
+        path = self.state.transactions(window)
+        return Dataset(str(path), self.source.write_window(window, path))
 
-    def _day(self, day: date) -> Path:
-        """Return a day's file, written where it is missing or another form of CSV is set."""
-        path = self.state.transactions(day)
+    def _file(self, window: Window) -> Path:
+        """Return a window's file, written where it is missing or another form of CSV is set."""
+        path = self.state.transactions(window)
         if not path.exists() or not is_current(path, self.state.config.csv):
-            self.land_day(day)
+            self.land(window)
         return path
 
     def train_first_version(self) -> ModelVersion | None:
@@ -81,9 +80,10 @@ class LocalTraining:
         version = self.registry.version_for_drift_event(request.drift_event_key)
         adopted = version is not None
         if version is None:
-            days = self._fresh_days(last_day(request.window_end))
-            progress(f"training on {len(days)} day(s), {days[0]} to {days[-1]}")
-            files = {day: self._day(day) for day in days}
+            windows = self._fresh_windows(self._calendar.ending_at(request.window_end))
+            first, last = windows[0].first_day, windows[-1].last_day
+            progress(f"training on {len(windows)} {windows[0].length}(s), {first} to {last}")
+            files = {window: self._file(window) for window in windows}
             version, adopted = self.train_version(files, request.drift_event_key, request.run_id)
         outcome = "was trained for this drift event before" if adopted else "registered"
         progress(f"version {version.number} {outcome}")
@@ -101,12 +101,13 @@ class LocalTraining:
             champion_metrics=version.champion_metrics.metrics() if version.champion_metrics else {},
             training_rows=version.rows,
             training_days=version.training_days,
+            trained_until=self._calendar.end_of(version.training_days[1]),
         )
 
     def train_version(
-        self, training_files: Mapping[date, Path], drift_event_key: str | None, run_id: str
+        self, training_files: Mapping[Window, Path], drift_event_key: str | None, run_id: str
     ) -> tuple[ModelVersion, bool]:
-        """Train a version on files by day, and promote it if not worse, once for each drift event.
+        """Train a version on files by window, and promote it if not worse, once a drift event.
 
         Two calls at once, from whatever process, come one after the other. Returned are the version
         and whether it had been trained before.
@@ -119,8 +120,8 @@ class LocalTraining:
             # Here and below: scikit-learn takes seconds to import, and a sensor does not wait.
             from transak_drift.local.trainer import train_classifier
 
-            days = sorted(training_files)
-            files = [training_files[day] for day in days]
+            windows = sorted(training_files)
+            files = [training_files[window] for window in windows]
             champion = registry.champion()
             challenger = train_classifier(
                 files, config.label_column, self.seed, registry.load(champion) if champion else None
@@ -130,7 +131,7 @@ class LocalTraining:
                 drift_event_key=drift_event_key,
                 run_id=run_id,
                 files=[str(file) for file in files],
-                training_days=(days[0], days[-1]),
+                training_days=(windows[0].first_day, windows[-1].last_day),
                 rows=challenger.rows_in_window,
                 seed=self.seed,
                 metrics=challenger.evaluation,
@@ -141,17 +142,17 @@ class LocalTraining:
             )
             return version, False
 
-    def predict_day(self, day: date) -> PredictedDataset:
-        """Predict a day's categories; without a champion the transactions pass as they are."""
-        source, target = self.state.transactions(day), self.state.predictions(day)
+    def predict(self, window: Window) -> PredictedDataset:
+        """Predict a window's categories; without a champion the transactions pass as they are."""
+        source, target = self.state.transactions(window), self.state.predictions(window)
         if not source.exists():
             raise PlatformError(
-                f"no transactions of {day}; materialize transactions for that day first"
+                f"no transactions of {window}; materialize transactions of that partition first"
             )
         table = pq.read_table(source)
         champion = self.registry.champion()
         counts: Counter[str] = Counter()
-        # A day without bookings has nothing to predict, nor always the columns to predict from.
+        # A window without bookings has nothing to predict, nor always the columns to predict from.
         if champion is not None and table.num_rows:
             from transak_drift.local.trainer import predict
 
@@ -170,7 +171,7 @@ class LocalTraining:
         )
 
     def baseline(self) -> Baseline:
-        """Return what days are compared with at present.
+        """Return what windows are compared with at present.
 
         Its statistics are computed from the files that the champion learned from, and kept until
         another feature, kind or form of CSV is configured. Without a champion (no model could be
@@ -192,50 +193,59 @@ class LocalTraining:
         files = [Path(file) for file in champion.files]
         if all(file.exists() and is_current(file, self.state.config.csv) for file in files):
             return files
-        # They are found again in the source: its own baseline, or the days.
+        # They are found again in the source: its own baseline, or the windows.
         first = self._first_baseline()
-        if files == [first[day] for day in sorted(first)]:
+        if files == [first[window] for window in sorted(first)]:
             return files
-        return [self._day(self.state.day_of(file)) for file in files]
+        return [self._file(self.state.window_of(file)) for file in files]
 
-    def _fresh_days(self, event_day: date) -> list[date]:
+    @property
+    def _calendar(self) -> WindowCalendar:
+        return self.state.config.windows
+
+    def _fresh_windows(self, event_window: Window) -> list[Window]:
         max_days = self.state.config.maximum_training_days
-        candidates = self._days(event_day, max_days)
-        while candidates and not pq.read_metadata(self._day(candidates[-1])).num_rows:
+        candidates = self._windows(event_window, max_days)
+        while candidates and not pq.read_metadata(self._file(candidates[-1])).num_rows:
             candidates.pop()
         if not candidates:
-            raise PlatformError(f"there are no bookings up to {event_day} to train on")
+            raise PlatformError(f"there are no bookings up to {event_window} to train on")
         features = self.baseline().statistics.features
         kinds = {name: found.kind for name, found in features.items()}
 
-        def statistics_of(day: date) -> DatasetStatistics:
-            return scan_statistics([self._day(day)], kinds, csv_format=self.state.config.csv)
+        def statistics_of(window: Window) -> DatasetStatistics:
+            return scan_statistics([self._file(window)], kinds, csv_format=self.state.config.csv)
 
-        return select_training_days(
+        return select_training_windows(
             candidates[-1], candidates, statistics_of, self.state.config.drift_thresholds, max_days
         )
 
-    def _days(self, until: date, at_most: int) -> list[date]:
-        """Return the last days up to one that may have transactions, ascending."""
-        available = self.source.days()
-        if available is None:
-            return [until - timedelta(days=n) for n in reversed(range(at_most))]
-        return [day for day in available if day <= until][-at_most:]
+    def _windows(self, until: Window, at_most: int) -> list[Window]:
+        """Return the last windows up to one that may have transactions, ascending."""
+        available = self.source.windows()
+        if available is not None:
+            return [window for window in available if window <= until][-at_most:]
+        windows = [until]
+        while len(windows) < at_most:
+            windows.append(self._calendar.before(windows[-1]))
+        return windows[::-1]
 
-    def _first_baseline(self) -> dict[date, Path]:
-        """Choose the data that the first model learns from, Parquet files by day.
+    def _first_baseline(self) -> dict[Window, Path]:
+        """Choose the data that the first model learns from, Parquet files by window.
 
-        They are the source's own baseline where it has one (as the day before the first monitored
-        one); otherwise up to 28 days before the first monitored day, or, where the source begins
-        with it, the first half of its days, at most 28.
+        They are the source's own baseline where it has one (as the window before the first
+        monitored one); otherwise the last 28 days, 8 weeks or 6 months before the first monitored
+        window, or, where the source begins with it, the first half of its windows, at most so many.
         """
-        before = self.state.config.start_date - timedelta(days=1)
+        calendar = self._calendar
+        before = calendar.before(calendar.first_from(self.state.config.start_date))
         if self.source.write_baseline(self.state.transactions(before)) is not None:
             return {before: self.state.transactions(before)}
-        days = self._days(before, _FIRST_BASELINE_DAYS)
-        if not days:
-            available = self.source.days() or []
-            days = available[: min(_FIRST_BASELINE_DAYS, max(1, len(available) // 2))]
-        if not days:
+        at_most = _FIRST_BASELINE_WINDOWS[calendar.length]
+        windows = self._windows(before, at_most)
+        if not windows:
+            available = self.source.windows() or []
+            windows = available[: min(at_most, max(1, len(available) // 2))]
+        if not windows:
             raise PlatformError("the source has no transactions of any day")
-        return {day: self._day(day) for day in days}
+        return {window: self._file(window) for window in windows}

@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transak_drift.config.monitoring_window import Window
 from transak_drift.local.atomic_file import replace_file
 
 SYNTHETIC_METADATA_KEY = b"transak_drift.synthetic"
@@ -84,6 +85,11 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
         row["transaction_id"], row["date"] = f"{day_of_id}-{number:07}", day
         rows.append(row)
     return pa.Table.from_pylist(rows, TRANSACTION_SCHEMA)
+
+
+def generate_window(window: Window, settings: GeneratorSettings) -> pa.Table:
+    """Generate the synthetic transactions of all days of a window."""
+    return pa.concat_tables([generate_day(day, settings) for day in window.days])
 
 
 @cache
@@ -204,15 +210,15 @@ class GeneratedTransactions:
 
     settings: GeneratorSettings
 
-    def days(self) -> None:
-        """Return None: any day can be generated."""
+    def windows(self) -> None:
+        """Return None: any window can be generated."""
 
-    def write_day(self, day: date, destination: Path) -> int:
-        """Write a day to a Parquet file, which appears whole or not at all; return its rows."""
-        table = generate_day(day, self.settings)
+    def write_window(self, window: Window, destination: Path) -> int:
+        """Write a window to a Parquet file, which appears whole or not at all; return its rows."""
+        table = generate_window(window, self.settings)
         with replace_file(destination) as temporary:
             pq.write_table(table, temporary)
         return table.num_rows
 
     def write_baseline(self, destination: Path) -> None:
-        """Return None: the baseline is made from generated days."""
+        """Return None: the baseline is made from generated windows."""

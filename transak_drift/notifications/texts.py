@@ -21,7 +21,7 @@ from urllib.parse import quote
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.config.sections import EmailNotification
-from transak_drift.drift.drift_event import DriftEvent, last_day
+from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.reports.links import asset_partition_page, console_page
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
@@ -104,8 +104,10 @@ class NotificationTexts:
             lines.append(("more features", str(len(event.features) - MAX_FEATURES)))
         if reason is not None:
             lines.append((reason, record.detail))
-        day = str(last_day(event.window_end))
-        links = self._in_dagster("Drift report", asset_partition_page(self.drift_report, day))
+        window = self.config.windows.ending_at(event.window_end)
+        links = self._in_dagster(
+            "Drift report", asset_partition_page(self.drift_report, window.key)
+        )
         if self.on_vertex:
             ids = (event.model_monitor_id, event.monitoring_job_id)
             project = self.config.project_id
@@ -115,7 +117,7 @@ class NotificationTexts:
                 for item in event.features[:MAX_FEATURE_PAGES]
             ]
         links += self._in_dagster("Training run", run_id and _run_page(run_id))
-        return self._about_event(record.key, stage, day, result, lines, links)
+        return self._about_event(record.key, stage, window.when, result, lines, links)
 
     def training_end(
         self,
@@ -133,13 +135,14 @@ class NotificationTexts:
             result = "training failed, the champion stays"
         else:
             result = "new champion" if promoted else "challenger not promoted, the champion stays"
-        day = report_page and report_page.rpartition("=")[2]
+        key = report_page and report_page.rpartition("=")[2]
+        when = self.config.windows.parse(key).when if key else None
         pages = self._in_dagster("Training run", _run_page(run_id))
         pages += self._in_dagster("Drift report", report_page)
         pages += [(title, page) for title, page in (further_pages or {}).items() if page]
         suffix = "" if version is None else f": version {version}"
         lines = [("reason", reason)]
-        return self._about_event(event_key, "settled", day, result, lines, pages, suffix)
+        return self._about_event(event_key, "settled", when, result, lines, pages, suffix)
 
     def digest(self, notifications: Sequence[Notification]) -> Notification:
         """Join too many notifications: their number, how many said what, and the first of them."""
@@ -163,14 +166,14 @@ class NotificationTexts:
         self,
         key: str,
         stage: str,
-        day: str | None,
+        when: str | None,
         result: str,
         lines: Sequence[tuple[str, str]],
         links: Sequence[tuple[str, str]],
         suffix: str = "",
     ) -> Notification:
-        on_day = f" on {day}" if day else ""
-        headline = f"Drift of {_name(self.config)}{on_day}: {result}{suffix}"
+        headline = " ".join(filter(None, (f"Drift of {_name(self.config)}", when)))
+        headline += f": {result}{suffix}"
         return Notification(
             identity=f"{stage}/{key}",
             answers=f"decided/{key}" if stage == "settled" else None,

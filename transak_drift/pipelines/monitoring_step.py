@@ -1,6 +1,6 @@
-"""What the prediction pipeline's last step does: it starts the day's monitoring run.
+"""What the prediction pipeline's last step does: it starts the window's monitoring run.
 
-The run has the id that Dagster's `monitoring_run` derives for the same day and predictions, so
+The run has the id that Dagster's `monitoring_run` derives for the same window and predictions, so
 that whoever comes second finds the run of the first.
 """
 
@@ -21,14 +21,14 @@ _BATCH_PREDICTION_JOB = re.compile(r"projects/[^/]+/locations/[^/]+/batchPredict
 
 
 def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, Any]) -> str:
-    """Start the monitoring run of a day's predictions, as the pipeline's service account.
+    """Start the monitoring run of a window's predictions, as the pipeline's service account.
 
     `prediction` is the metadata of the prediction step's BatchPredictionJob. Returned is the name
     of the ModelMonitoringJob; nothing waits for its end.
     """
     config = parse_config(config_text, "monitoring_config")
     try:
-        day = date.fromisoformat(day_text)
+        window = config.windows.of_day(date.fromisoformat(day_text))
     except ValueError:
         raise ValueError(f"day = {day_text!r}: is no day; fix: write it as YYYY-MM-DD") from None
     job = str(prediction.get("resourceName"))
@@ -41,6 +41,6 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
     address = os.environ.get(ENDPOINT_VARIABLE) or None
     connection = VertexConnection(config.project_id, config.location, address)
     try:
-        return start_monitoring_run(connection, config, day, batch_prediction_job=job).job_name
+        return start_monitoring_run(connection, config, window, batch_prediction_job=job).job_name
     finally:
         connection.close()

@@ -28,7 +28,7 @@ def train_classifier(
 ) -> NamedTuple(
     "TrainedClassifier", [("model_uri", str), ("version_aliases", list), ("description", str)]
 ):  # ty: ignore[invalid-type-form]
-    """Train a classifier on the days of the present regime.
+    """Train a classifier on the windows of the present regime.
 
     The model's directory, `model_uri`, is compared with that of the present version,
     `champion_uri`, which is empty where there is none. `version_aliases` has the monitored alias
@@ -40,7 +40,7 @@ def train_classifier(
     from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
 
     config = parse_config(monitoring_config, "monitoring_config")
-    challenger, days = train_challenger(
+    challenger, windows = train_challenger(
         config,
         transactions,
         date.fromisoformat(first_day),
@@ -49,7 +49,7 @@ def train_classifier(
         seed,
     )
     save_model(challenger, model.path)
-    for name, value in scores_of(challenger, days).items():
+    for name, value in scores_of(challenger, windows).items():
         metrics.log_metric(name, value)
     aliases = [config.model_alias] if challenger.promoted else ["challenger"]
     return (model.uri, aliases, challenger.reason)
@@ -64,7 +64,7 @@ train_classifier_op = component_with_source(
 
 @dsl.pipeline(
     name="pipeline-train",
-    description="Trains a challenger on fresh days; it predicts from now on if it is not worse.",
+    description="Trains a challenger on fresh data; it predicts from now on if it is not worse.",
 )
 def pipeline_train(
     monitoring_config: str,
@@ -89,7 +89,7 @@ def pipeline_train(
         parent_model: resource name of the model that gets the version.
         transactions: gs://bucket/directory of days, as Parquet or CSV.
         first_day: earliest day that may be used, YYYY-MM-DD.
-        last_day: the day whose data drifted, YYYY-MM-DD.
+        last_day: last day of the window that drifted, YYYY-MM-DD.
         serving_image: image that serves model.joblib of the pinned scikit-learn.
         champion_uri: gs://bucket/directory of the present version's files.
         seed: of sampling and splitting.

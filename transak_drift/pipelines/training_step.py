@@ -1,4 +1,4 @@
-"""What the training pipeline's first step does: fresh days, a challenger, its comparison.
+"""What the training pipeline's first step does: fresh windows, a challenger, its comparison.
 
 The step uses the local platform's classifier, so that the pipeline and the local platform train
 the same model on the same rows.
@@ -16,11 +16,12 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds, own_transactions
 from transak_drift.local.trainer import Challenger, train_classifier
-from transak_drift.training.training_window import select_training_days
+from transak_drift.training.training_window import select_training_windows
 
 # The name that Vertex AI's own scikit-learn serving images look for.
 MODEL_FILE = "model.joblib"
@@ -33,43 +34,45 @@ def train_challenger(
     last_day: date,
     champion_directory: str,
     seed: int,
-) -> tuple[Challenger, list[date]]:
-    """Train on the present regime's days, and compare with the present model.
+) -> tuple[Challenger, list[Window]]:
+    """Train on the present regime's windows, and compare with the present model.
 
-    The days lie where `FileTransactions` takes them, or in a bucket, and `last_day`, whose data
-    drifted, is always used. `champion_directory` has the present version's files; it is empty where
-    there is none. Returned are the challenger, and the days it learned from, ascending.
+    The windows lie where `FileTransactions` takes them, or in a bucket, and that of `last_day`,
+    whose data drifted, is always used. `champion_directory` has the present version's files; it is
+    empty where there is none. Returned are the challenger, and the windows it learned from,
+    ascending.
     """
     mounted = config.model_copy(update={"transactions": mounted_path(transactions)})
     source = own_transactions(mounted)
-    candidates = [day for day in source.days() if first_day <= day <= last_day]
-    if last_day not in candidates:
+    drifted = config.windows.of_day(last_day)
+    candidates = [item for item in source.windows() if first_day <= item.first_day <= last_day]
+    if drifted not in candidates:
         raise ValueError(
-            f"last_day = {last_day}: {transactions} has no transactions of that day; "
+            f"last_day = {last_day}: {transactions} has no transactions of {drifted}; "
             "fix: write them first, or name another day"
         )
     champion = _load_champion(champion_directory) if champion_directory else None
     kinds = monitored_kinds(config)
     with TemporaryDirectory() as directory:
 
-        def file_of(day: date) -> Path:
-            path = Path(directory) / f"{day}.parquet"
+        def file_of(window: Window) -> Path:
+            path = Path(directory) / f"{window.key}.parquet"
             if not path.exists():
-                source.write_day(day, path)
+                source.write_window(window, path)
             return path
 
-        def statistics_of(day: date) -> DatasetStatistics:
-            found = scan_statistics([file_of(day)], kinds, csv_format=config.csv)
-            # The event's day is scanned first, and decides how a feature is measured on all others.
+        def statistics_of(window: Window) -> DatasetStatistics:
+            found = scan_statistics([file_of(window)], kinds, csv_format=config.csv)
+            # The event's window is scanned first, and decides how a feature is measured in others.
             kinds.update({name: item.kind for name, item in found.features.items()})
             return found
 
-        max_days = (last_day - first_day).days + 1
-        days = select_training_days(
-            last_day, candidates, statistics_of, config.drift_thresholds, max_days
+        max_days = (drifted.last_day - first_day).days + 1
+        windows = select_training_windows(
+            drifted, candidates, statistics_of, config.drift_thresholds, max_days
         )
-        files = [file_of(day) for day in days]
-        return train_classifier(files, config.label_column, seed, champion), days
+        files = [file_of(window) for window in windows]
+        return train_classifier(files, config.label_column, seed, champion), windows
 
 
 def save_model(challenger: Challenger, directory: str) -> None:
@@ -78,12 +81,12 @@ def save_model(challenger: Challenger, directory: str) -> None:
     joblib.dump(challenger.pipeline, Path(directory) / MODEL_FILE)
 
 
-def scores_of(challenger: Challenger, days: Sequence[date]) -> dict[str, float]:
+def scores_of(challenger: Challenger, windows: Sequence[Window]) -> dict[str, float]:
     """Return what the pipeline shows of a training, by the metric's name."""
     scores = {
         **challenger.evaluation.metrics(),
         "training rows": float(challenger.rows_in_window),
-        "training days": float(len(days)),
+        "training days": float((windows[-1].last_day - windows[0].first_day).days + 1),
     }
     if challenger.champion is not None:
         scores["macro F1 of the champion"] = challenger.champion.macro_f1

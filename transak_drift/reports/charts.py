@@ -64,13 +64,13 @@ def feature_chart(feature: FeatureDrift) -> Chart | None:
 
 
 def history_chart(history: DriftHistory, feature: str) -> Chart | None:
-    """Draw the distances of a feature over the days, its threshold, and each new baseline."""
-    days = [day for day in history.distances(feature) if day.distance is not None]
-    if not days:
+    """Draw the distances of a feature over the windows, its threshold, and each new baseline."""
+    found = [item for item in history.distances(feature) if item.distance is not None]
+    if not found:
         return None
-    first, last = days[0].day, days[-1].day
+    first, last = found[0].window.first_day, found[-1].window.first_day
     left, right, top, bottom = 40, WIDTH - 14, 8, _HISTORY_HEIGHT - 24
-    greatest = max(max(day.distance or 0.0, day.threshold) for day in days)
+    greatest = max(max(item.distance or 0.0, item.threshold) for item in found)
     limit = min(1.0, 1.2 * greatest) or 1.0
     span = max((last - first).days, 1)
     date_step = max(1, -(-span // (_MAX_DATE_LABELS - 1)))
@@ -84,11 +84,12 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
         return round(bottom - (bottom - top) * min(distance, limit) / limit, 1)
 
     promotions = [promotion.day for promotion in history.promotions]
+    end = found[-1].window.last_day + timedelta(days=1)
     shapes = _macros().history(
-        days,
+        found,
         ticks=[round(tick * number, 6) for number in range(int(limit / tick + 1e-9) + 1)],
         dates=dates,
-        promotions=[day for day in promotions if first <= day <= last + timedelta(days=1)],
+        promotions=[day for day in promotions if first <= day <= end],
         x=x,
         y=y,
         left=left,
@@ -96,7 +97,7 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
         top=top,
         bottom=bottom,
     )
-    description = f"Distance of {feature} over the days, with its threshold"
+    description = f"Distance of {feature} over time, with its threshold"
     return Chart(description, _HISTORY_HEIGHT, shapes)
 
 
@@ -111,7 +112,7 @@ def result_picture(result: MonitoringResult) -> str:
 def history_picture(history: DriftHistory, features: Sequence[str]) -> str:
     """Draw the history of all features in one picture, in Markdown for Dagster's UI."""
     charts = {feature: history_chart(history, feature) for feature in features}
-    picture = _markdown("Distance of each feature over the days", charts)
+    picture = _markdown("Distance of each feature over time", charts)
     explained = f"{picture}\n\nThe line is the threshold; dotted: a new baseline."
     return explained if any(charts.values()) else picture
 

@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from transak_drift.drift.drift_history import DriftHistory, RecordedDay
+from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.sanitize import sanitize_line
 
-MAX_DAYS = 90
+MAX_WINDOWS = 90
 MAX_EPISODES = 12
 
 _METRIC_NAMES = {
@@ -43,16 +43,16 @@ def drift_report_page(result: MonitoringResult) -> str:
 def drift_history_page(model_name: str, history: DriftHistory, features: Sequence[str]) -> str:
     """Write the history of a model's monitored features; its texts may hold anything.
 
-    It links to each day's report page: by address on gcp, by the file's name on the local platform,
-    where both lie in one directory.
+    It links to each window's report page: by address on gcp, by the file's name on the local
+    platform, where both lie in one directory.
     """
     return _render(
         "history_page.html.j2",
         model=model_name,
         features=[_history_view(history, feature) for feature in features],
         promotions=list(reversed(history.promotions))[:MAX_EPISODES],
-        number_of_days=f"{len(history.days):,}",
-        days=[_day_view(day, features) for day in reversed(history.days[-MAX_DAYS:])],
+        number_of_windows=f"{len(history.windows):,}",
+        windows=[_window_view(item, features) for item in reversed(history.windows[-MAX_WINDOWS:])],
     )
 
 
@@ -75,15 +75,15 @@ def _history_view(history: DriftHistory, feature: str) -> dict[str, Any]:
     }
 
 
-def _day_view(day: RecordedDay, features: Sequence[str]) -> dict[str, Any]:
+def _window_view(recorded: RecordedWindow, features: Sequence[str]) -> dict[str, Any]:
     cells = []
-    for found in map(day.feature, features):
+    for found in map(recorded.feature, features):
         if found is None or found.distance is None:
             cells.append(("absent", "–"))
         else:
             why = f" {found.verdict}" if found.dismissed else ""
             cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}{why}"))
-    page = day.page
+    page = recorded.page
     if page is not None and not page.startswith("https://"):
         page = quote(PurePath(page).name)
-    return {"day": day.day, "cells": cells, "page": page}
+    return {"window": recorded.window.key, "cells": cells, "page": page}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
@@ -167,7 +167,7 @@ def drift_event_of(
     drifted = tuple(f for f in _monitored_features(result, config) if f.distance > f.threshold)
     if not drifted:
         return None
-    window_start, window_end = result.window
+    window_start, window_end = result.interval
     return DriftEvent(
         project=config.project_id,
         location=config.location,
@@ -182,16 +182,19 @@ def drift_event_of(
 def window_fault(result: MonitoringResult, config: MonitoringConfig, now: datetime) -> str | None:
     """Say why no training can follow from a result's window, or None where it can.
 
-    A window ends after the first monitored day has begun, and a day from now at the latest.
+    A window ends after the first monitored day has begun, and with the present window, or a day
+    from now, at the latest.
     """
+    windows = config.windows
     try:
-        _, end = result.window
+        _, end = result.interval
     except OverflowError:
         return "the window ends before the year 1 or after 9999"
-    start = datetime.combine(config.start_date, time(), tzinfo=UTC)
-    if start < end <= now + timedelta(days=1):
+    first_start, _ = windows.bounds(windows.of_day(config.start_date))
+    _, present_end = windows.bounds(windows.of_moment(now))
+    if first_start < end <= max(present_end, now + timedelta(days=1)):
         return None
-    first = f"before {start:%Y-%m-%d}, the first monitored day; if that is right, set start_date"
+    first = f"before {config.start_date}, the first monitored day; if that is right, set start_date"
     return f"the window ends at {end:%Y-%m-%d %H:%M} UTC, {'in the future' if end > now else first}"
 
 

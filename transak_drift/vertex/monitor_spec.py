@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from google.cloud.aiplatform_v1.types import Model
@@ -13,6 +12,7 @@ from google.cloud.aiplatform_v1beta1 import types
 from google.protobuf.field_mask_pb2 import FieldMask  # ty: ignore[missing-module-member]
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.connection import VertexConnection
 
@@ -139,19 +139,20 @@ def _decided_by(desired: types.ModelMonitor) -> tuple[str, ...]:
     return (*_DECIDED, *_DECIDED_OF_PREDICTIONS) if has_predictions else _DECIDED
 
 
-def prediction_address(config: MonitoringConfig, day: date) -> tuple[str, str | None]:
-    """Return where the predictions of a day are, and the column that tells their day.
+def prediction_address(config: MonitoringConfig, window: Window) -> tuple[str, str | None]:
+    """Return where the predictions of a window are, and the column that tells their day.
 
-    That column is None where each day has an address of its own.
+    That column is None where each window has an address of its own.
     """
     address = config.vertex.prediction_dataset
     if address is None:
         raise PlatformError(
-            "vertex.prediction_dataset is not set: name what is monitored each day, as "
+            "vertex.prediction_dataset is not set: name what is monitored, as "
             "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
         )
-    of_day = _DAY.sub(lambda match: day.strftime(match["form"] or "%Y-%m-%d"), address)
-    return of_day, config.date_column if of_day == address else None
+    day = window.first_day
+    of_window = _DAY.sub(lambda match: day.strftime(match["form"] or "%Y-%m-%d"), address)
+    return of_window, config.date_column if of_window == address else None
 
 
 def training_dataset_input(config: MonitoringConfig, version: str) -> types.ModelMonitoringInput:
@@ -168,22 +169,22 @@ def training_dataset_input(config: MonitoringConfig, version: str) -> types.Mode
 def target_dataset_input(
     connection: VertexConnection,
     config: MonitoringConfig,
-    day: date,
+    window: Window,
     batch_prediction_job: str | None,
 ) -> types.ModelMonitoringInput:
-    """Name a day's target dataset: the output of a BatchPredictionJob, or what is configured.
+    """Name a window's target dataset: the output of a BatchPredictionJob, or what is configured.
 
-    Without a day in the configured address, it is the rows of that day in UTC.
+    Without a date in the configured address, it is the rows of the window.
     """
     if batch_prediction_job is None:
-        address, date_column = prediction_address(config, day)
+        address, date_column = prediction_address(config, window)
         if not address.startswith(BATCH_PREDICTION):
             dataset = _columnized(address)
             if date_column is not None:
-                start = datetime.combine(day, time(), tzinfo=UTC)
+                start, end = config.windows.bounds(window)
                 dataset.columnized_dataset.timestamp_field = date_column
                 dataset.time_interval.start_time.FromDatetime(start)
-                dataset.time_interval.end_time.FromDatetime(start + timedelta(days=1))
+                dataset.time_interval.end_time.FromDatetime(end)
             return dataset
         batch_prediction_job = find_batch_prediction_job(connection, address)
     output = {"batch_prediction_job": batch_prediction_job}
@@ -201,7 +202,7 @@ def find_batch_prediction_job(connection: VertexConnection, address: str) -> str
     found = f"those of that name are {states}" if jobs else "there is none of that name"
     raise PlatformError(
         f"no batch prediction job named {display_name!r} has succeeded in {connection.parent} "
-        f"({found}); run the predictions of the day first, or correct vertex.prediction_dataset"
+        f"({found}); run the predictions first, or correct vertex.prediction_dataset"
     )
 
 

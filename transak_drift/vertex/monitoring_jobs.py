@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from types import MethodType
 from typing import Any
@@ -19,11 +19,11 @@ from google.cloud.aiplatform_v1beta1 import types
 from google.cloud.aiplatform_v1beta1.types import JobState as State
 from google.cloud.aiplatform_v1beta1.types import ModelMonitoringJob
 from google.protobuf import json_format
-from google.type.interval_pb2 import Interval
+from google.type import interval_pb2
 
 from transak_drift.config.monitoring_config import MonitoringConfig, Objective
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.resource_names import parse_monitoring_job_name
-from transak_drift.drift.drift_event import last_day
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
@@ -35,12 +35,12 @@ from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
 
 _SUCCEEDED = (State.JOB_STATE_SUCCEEDED, State.JOB_STATE_PARTIALLY_SUCCEEDED)
 
-Window = tuple[datetime | None, datetime | None]
+Interval = tuple[datetime | None, datetime | None]
 
-_OWN_ID = re.compile(r"day-(?P<day>[0-9]{8})-[0-9a-f]{12}(?:-[0-9]+)?")
+_OWN_ID = re.compile(
+    r"(?:(?P<length>day|week)-(?P<day>[0-9]{8})|month-(?P<month>[0-9]{6}))-[0-9a-f]{12}(?:-[0-9]+)?"
+)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-# A day may be monitored before it ends; a window that ends later still is no window of data.
-_MAX_AHEAD = timedelta(days=2)
 _OBJECTIVE_TYPES: dict[Objective, str] = {
     "feature": "raw-feature-drift",
     "prediction": "prediction-output-drift",
@@ -91,24 +91,25 @@ class VertexMonitoringJobs:
         name = self.connection.name(
             "modelMonitors", model_monitor_id, "modelMonitoringJobs", monitoring_job_id
         )
-        state, detail, day, result = JobState.UNFINISHED, "", monitored_day(name), None
+        state, detail, window, result = JobState.UNFINISHED, "", monitored_window(name), None
         get_job = self.connection.model_monitoring.get_model_monitoring_job
         job = self.connection.find(get_job, name)
         if job is None:
             state, detail = JobState.MISSING, f"{name} was not found: it was deleted"
         elif job.state in FAILED:
-            state, day = JobState.FAILED, window_of(job)[0]
+            state, window = JobState.FAILED, window_of(job, config.windows)[0]
             detail = (
                 f"{name} ended as {State(job.state).name}: {_error_of(job)}; correct the data or "
-                "the configuration and start the monitoring of the day again"
+                "the configuration and start the monitoring of the window again"
             )
         elif job.state in _SUCCEEDED:
             note = ""
             if job.state == State.JOB_STATE_PARTIALLY_SUCCEEDED:
                 note = f"the job succeeded only in part: {_error_of(job)}"
             result = _read_result(self.connection, config, name, job, note)
-            state, day = JobState.SUCCEEDED, result.day
-        return MonitoringJob(name, model_monitor_id, monitoring_job_id, state, detail, result, day)
+            state, window = JobState.SUCCEEDED, result.window
+        ids = (model_monitor_id, monitoring_job_id)
+        return MonitoringJob(name, *ids, state, detail, result, window)
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """Read the result of a job; None while it is unfinished.
@@ -130,7 +131,7 @@ class VertexMonitoringJobs:
 
     def _row(self, config: MonitoringConfig, listed: ListedJob) -> dict[str, object]:
         distances: dict[str, object] = dict.fromkeys(config.thresholds)
-        row = {"job": listed.monitoring_job_id, "day": "", **distances}
+        row = {"job": listed.monitoring_job_id, "window": "", **distances}
         try:
             job = self.read_monitoring_job(
                 config, listed.model_monitor_id, listed.monitoring_job_id
@@ -144,44 +145,52 @@ class VertexMonitoringJobs:
             if feature.feature in distances and feature.distance is not None:
                 row[feature.feature] = round(feature.distance, 6)
         verdict = "drift" if job.result.drifted else "ok"
-        return {**row, "day": str(job.result.day), "verdict": verdict}
+        return {**row, "window": job.result.window.key, "verdict": verdict}
 
 
-def monitored_day(job_name: str) -> date | None:
-    """Read the monitored day from a job's name, or from a drift event's key.
+def monitored_window(job_name: str) -> Window | None:
+    """Read the monitored window from a job's name, or from a drift event's key.
 
     It is None where another than `start_monitoring_run` has started the job.
     """
     match = _OWN_ID.fullmatch(job_name.rpartition("/")[2])
     try:
-        return None if match is None else date.fromisoformat(match["day"])
+        if match is None:
+            return None
+        if month := match["month"]:
+            return WindowCalendar("month").parse(f"{month[:4]}-{month[4:]}")
+        length = "week" if match["length"] == "week" else "day"
+        day = match["day"]
+        return WindowCalendar(length).parse(f"{day[:4]}-{day[4:6]}-{day[6:]}")
     except ValueError:
         return None
 
 
-def window_of(job: ModelMonitoringJob) -> tuple[date, datetime | None, datetime | None]:
-    """Find the window of a job's target dataset: its last day (UTC), start and end (exclusive).
+def window_of(
+    job: ModelMonitoringJob, windows: WindowCalendar
+) -> tuple[Window, datetime | None, datetime]:
+    """Find the window that a job's target dataset ends in, and the dataset's start and end.
 
     It is what the job says of the processed dataset, else the time that was asked for, else the
-    day in the id of a job of ours, else the scheduled time, else the time of the job's creation.
-    Start and end are None where it is that whole day, the start where only the end is known.
+    window in the id of a job of ours, else the scheduled time, else the time of the job's creation.
+    The end is exclusive; the start is None where only the end is known.
     """
     created = job.create_time.astimezone(UTC)
+    # A window may be monitored before it ends; one that ends later still is no window of data.
+    latest = windows.bounds(windows.of_moment(created))[1] + timedelta(days=1)
     start, end = next(
         (start, end)
-        for start, end in _candidates(job, created)
-        if end is not None and _EARLIEST < end <= created + _MAX_AHEAD
+        for start, end in _candidates(job, created, windows)
+        if end is not None and _EARLIEST < end <= latest
     )
     if start is not None and not _EARLIEST <= start < end:
         start = None
-    day = last_day(end)
-    midnight = datetime.combine(day, time(), tzinfo=UTC)
-    if (start, end) == (midnight, midnight + timedelta(days=1)):
-        return day, None, None
-    return day, start, end
+    return windows.ending_at(end), start, end
 
 
-def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
+def _candidates(
+    job: ModelMonitoringJob, created: datetime, windows: WindowCalendar
+) -> Iterator[Interval]:
     datasets = job.job_execution_detail.target_datasets
     processed = [_bounds(dataset.time_range) for dataset in datasets if "time_range" in dataset]
     starts = [start for start, _ in processed if start is not None]
@@ -189,16 +198,15 @@ def _candidates(job: ModelMonitoringJob, created: datetime) -> Iterator[Window]:
     target = job.model_monitoring_spec.objective_spec.target_dataset
     if "time_interval" in target:
         yield _bounds(target.time_interval)
-    day = monitored_day(job.name)
-    if day is not None and day < date.max:
-        start = datetime.combine(day, time(), tzinfo=UTC)
-        yield start, start + timedelta(days=1)
+    window = monitored_window(job.name)
+    if window is not None and window.last_day < date.max:
+        yield windows.bounds(window)
     if job.schedule_time:
         yield None, job.schedule_time.astimezone(UTC)
     yield None, max(created, _EARLIEST + timedelta(days=1))
 
 
-def _bounds(interval: Interval) -> Window:
+def _bounds(interval: interval_pb2.Interval) -> Interval:
     def bound(field: str) -> datetime | None:
         try:
             return getattr(interval, field).ToDatetime(UTC) if interval.HasField(field) else None
@@ -227,7 +235,7 @@ def _read_result(
     note: str,
 ) -> MonitoringResult:
     """Read the result of a job, with a note for people where there is one."""
-    day, window_start, window_end = window_of(job)
+    window, window_start, window_end = window_of(job, config.windows)
     objectives = dict.fromkeys(map(config.objective, config.thresholds))
     readings = [_JobReading(connection, config, name, job, item) for item in objectives]
     alerts = [
@@ -242,7 +250,7 @@ def _read_result(
     baseline = baseline or next(processed, "")
     return MonitoringResult(
         job_name=name,
-        day=day,
+        window=window,
         baseline_name=baseline or describe_input(readings[0].monitor.training_dataset),
         baseline_rows=_rows(point.baseline_stats for point in points),
         target_rows=_rows(point.current_stats for point in points),

@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
-from datetime import date
 
 from google.api_core import exceptions
 from google.cloud.aiplatform_v1.types import Model
@@ -22,6 +21,7 @@ from google.cloud.aiplatform_v1beta1.types import (
 )
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import AppliedModelMonitor, PlatformError, StartedMonitoringRun
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.model_lookup import find_model, model_id, name_of_version
@@ -114,15 +114,15 @@ def version_monitor_id(model_monitor_id: str, version: str) -> str:
 def start_monitoring_run(
     connection: VertexConnection,
     config: MonitoringConfig,
-    day: date,
+    window: Window,
     batch_prediction_job: str | None = None,
 ) -> StartedMonitoringRun:
-    """Start the comparison of a day's data with the baseline, and return within seconds.
+    """Start the comparison of a window's data with the baseline, and return within seconds.
 
-    The day's data are the output of a BatchPredictionJob, given its resource name, or those of
-    `vertex.prediction_dataset`. The job's id is made of the day and of what is compared, so that a
-    repeated start is answered ALREADY_EXISTS and finds the job of the first; only a job that failed
-    is followed by another.
+    The data are the output of a BatchPredictionJob, given its resource name, or those of
+    `vertex.prediction_dataset`. The job's id is made of the window and of what is compared, so
+    that a repeated start is answered ALREADY_EXISTS and finds the job of the first; only a job that
+    failed is followed by another.
     """
     model = find_model(connection, config)
     monitor = monitor_in_use(monitors_of(connection, model), config, model)
@@ -141,13 +141,14 @@ def start_monitoring_run(
     objective = {
         "tabular_objective": settings.pop("tabular_objective"),
         "baseline_dataset": monitor.training_dataset,
-        "target_dataset": target_dataset_input(connection, config, day, batch_prediction_job),
+        "target_dataset": target_dataset_input(connection, config, window, batch_prediction_job),
     }
     spec = ModelMonitoringSpec(objective_spec=objective, **settings)
     # At most 63 characters of a-z, 0-9 and - ("CreateModelMonitoringJobRequest").
     document = json.dumps(ModelMonitoringSpec.to_dict(spec), sort_keys=True)
-    job_id = base = f"day-{day:%Y%m%d}-{hashlib.sha256(document.encode()).hexdigest()[:12]}"
-    display_name = f"{config.monitoring_job_display_name[:110]} {day}"
+    digest = hashlib.sha256(document.encode()).hexdigest()[:12]
+    job_id = base = f"{window.length}-{window.key.replace('-', '')}-{digest}"
+    display_name = f"{config.monitoring_job_display_name[:110]} {window.key}"
     job = ModelMonitoringJob(display_name=display_name, model_monitoring_spec=spec)
     for attempt in itertools.count(2):
         if _create_or_adopt(connection, parent, job, job_id).state not in FAILED:

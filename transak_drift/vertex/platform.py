@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 from google.api_core import exceptions
 from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState, PipelineTaskDetail
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import (
     AppliedModelMonitor,
     Dataset,
@@ -55,20 +56,20 @@ _OF_CHAMPION = " of the champion"
 class VertexPlatform(VertexMonitoringJobs):
     """Implements `DriftPlatform`.
 
-    `find_data` looks for a day's data in BigQuery and Cloud Storage, see `GcpData.describe`.
+    `find_data` looks for a window's data in BigQuery and Cloud Storage, see `GcpData.describe`.
     `is_cancelled` tells whether a Dagster run is being cancelled, given its id; the training's
     PipelineJob is then cancelled as well.
     """
 
-    find_data: Callable[[str, date, str | None], Dataset]
+    find_data: Callable[[str, Window, str | None], Dataset]
     is_cancelled: Callable[[str], bool] = lambda _: False
 
-    def land_transactions(self, config: MonitoringConfig, day: date) -> Dataset:
+    def land_transactions(self, config: MonitoringConfig, window: Window) -> Dataset:
         """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
-        address, date_column = prediction_address(config, day)
+        address, date_column = prediction_address(config, window)
         if address.startswith(BATCH_PREDICTION):
             return Dataset(find_batch_prediction_job(self.connection, address), rows=None)
-        return self.find_data(address, day, date_column)
+        return self.find_data(address, window, date_column)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
@@ -85,14 +86,16 @@ class VertexPlatform(VertexMonitoringJobs):
     def apply_model_monitor(self, config: MonitoringConfig) -> AppliedModelMonitor:
         return monitors.apply_model_monitor(self.connection, config)
 
-    def predict(self, config: MonitoringConfig, day: date) -> PredictedDataset:
+    def predict(self, config: MonitoringConfig, window: Window) -> PredictedDataset:
         """See `DriftPlatform`; `pipeline-predict` predicts, here its predictions are found."""
         model = find_model(self.connection, config)
-        return PredictedDataset(self.land_transactions(config, day), model.version_id)
+        return PredictedDataset(self.land_transactions(config, window), model.version_id)
 
-    def start_monitoring_run(self, config: MonitoringConfig, day: date) -> StartedMonitoringRun:
+    def start_monitoring_run(
+        self, config: MonitoringConfig, window: Window
+    ) -> StartedMonitoringRun:
         """See `DriftPlatform`; returns within seconds, while the job runs."""
-        return monitors.start_monitoring_run(self.connection, config, day)
+        return monitors.start_monitoring_run(self.connection, config, window)
 
     def train(
         self,
@@ -203,6 +206,7 @@ class VertexPlatform(VertexMonitoringJobs):
             },
             training_rows=None if rows is None else int(rows),
             training_days=(first_day, last_day),
+            trained_until=config.windows.end_of(last_day),
             console_url=self._page(job.name),
         )
 

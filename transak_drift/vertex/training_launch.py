@@ -18,11 +18,10 @@ from google.cloud.aiplatform_v1.types import Model, PipelineJob, PipelineState
 from google.protobuf import json_format
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.drift.drift_event import last_day
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection, explained
 from transak_drift.vertex.model_lookup import find_model
-from transak_drift.vertex.monitoring_jobs import monitored_day
+from transak_drift.vertex.monitoring_jobs import monitored_window
 
 CHAMPION_LABEL = "transak-drift-champion"
 FAILED = (PipelineState.PIPELINE_STATE_FAILED, PipelineState.PIPELINE_STATE_CANCELLED)
@@ -82,10 +81,12 @@ def launch_training(
 
 
 def training_days(config: MonitoringConfig, request: TrainingRequest) -> tuple[date, date]:
-    """Return the first and last day that a training may use; the last is the day that drifted."""
+    """Return the first and last day that a training may use; the last window is what drifted."""
     # An event from before its window was read from the platform may have no window of its own.
-    last = monitored_day(request.drift_event_key or "") or last_day(request.window_end)
-    return last - timedelta(days=config.maximum_training_days - 1), last
+    window = monitored_window(request.drift_event_key or "")
+    window = window or config.windows.ending_at(request.window_end)
+    earliest = window.last_day - timedelta(days=config.maximum_training_days - 1)
+    return min(earliest, window.first_day), window.last_day
 
 
 def build_training_job(

@@ -33,7 +33,8 @@ def monitor(*days: date) -> list[str]:
     platform.apply_model_monitor(config)
     names = []
     for day in days:
-        platform.land_transactions(config, day)
-        platform.predict(config, day)
-        names.append(platform.start_monitoring_run(config, day).job_name)
+        window = config.windows.of_day(day)
+        platform.land_transactions(config, window)
+        platform.predict(config, window)
+        names.append(platform.start_monitoring_run(config, window).job_name)
     return names

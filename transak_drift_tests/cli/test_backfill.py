@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ import dagster as dg
 import pytest
 from typer.testing import Result
 
-from transak_drift.cli.backfill import BACKFILL_TAG, asked_days, days_to_monitor
+from transak_drift.cli.backfill import BACKFILL_TAG, asked_windows, windows_to_monitor
 from transak_drift.config.errors import ConfigError
 from transak_drift.defs.keys import (
-    DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
     PREPARE_JOB,
@@ -27,6 +26,7 @@ from transak_drift.defs.keys import (
 )
 from transak_drift_tests.cli.commands import call
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.windows import day_window
 
 NAMES = ModelNames()
 FIRST = date(2026, 3, 2)
@@ -80,19 +80,19 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert said["failed"] == [str(BROKEN)]
     [failure] = [day for day in said["monitored"] if day["error"]]
     assert str(BROKEN) in failure["error"]
-    assert [day["day"] for day in said["monitored"]] == [str(day) for day in DAYS]
+    assert [day["window"] for day in said["monitored"]] == [str(day) for day in DAYS]
     # A day without bookings, such as a weekend, is no failure.
-    [empty] = [day for day in said["monitored"] if day["day"] == str(EMPTY)]
+    [empty] = [day for day in said["monitored"] if day["window"] == str(EMPTY)]
     assert [feature["distance"] for feature in empty["features"]] == [None, None]
-    drifted = [day["day"] for day in said["monitored"] if day["drift_message"]]
+    drifted = [day["window"] for day in said["monitored"] if day["drift_message"]]
     assert drifted == [str(DRIFTED)]
     sentences = {item["feature"]: item["summary"] for item in said["history"]}
     assert sentences == {
         "description": "drift of description began on 2026-03-05 (0.40 > 0.3) and still stands",
-        "type": "no day has drift of type",
+        "type": "no window has drift of type",
     }
     # One run that the UI shows, and the history was refreshed once.
-    [run] = runs(project, DAILY_MONITORING_JOB)
+    [run] = runs(project, "daily_monitoring")
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert run.tags[BACKFILL_TAG] == f"{DAYS[0]}..{DAYS[-1]}"
     assert len(runs(project, PREPARE_JOB)) == len(runs(project, DRIFT_HISTORY_JOB)) == 1
@@ -106,7 +106,7 @@ def test_each_day_is_monitored_once_and_a_day_that_fails_stops_no_other(project:
     assert "1 failed" in result.stdout
     assert f"{BROKEN} failed (run " in result.stderr
     assert sentences["description"] in result.stdout
-    assert len(runs(project, DAILY_MONITORING_JOB)) == 2
+    assert len(runs(project, "daily_monitoring")) == 2
     assert len(runs(project, PREPARE_JOB)) == len(runs(project, DRIFT_HISTORY_JOB)) == 1
 
 
@@ -134,12 +134,14 @@ def test_an_interrupted_backfill_goes_on_where_it_was(project: Path) -> None:
     with instance_of(project) as instance:
         before = instance.get_materialized_partitions(NAMES.asset(DRIFT_REPORT))
         assert str(DAYS[0]) in before
-        left = days_to_monitor(instance, NAMES, LONG, again=False, results_follow=False)
+        left = windows_to_monitor(
+            instance, NAMES, list(map(day_window, LONG)), again=False, results_follow=False
+        )
         assert str(LONG[-1]) not in before
-        assert [str(day) for day in left.reported] == sorted(before)
-        assert [str(day) for day in left.due] == sorted({str(day) for day in LONG} - before)
+        assert [window.key for window in left.reported] == sorted(before)
+        assert [window.key for window in left.due] == sorted({str(day) for day in LONG} - before)
         # No day was broken off.
-        runs = instance.get_runs(dg.RunsFilter(job_name=DAILY_MONITORING_JOB))
+        runs = instance.get_runs(dg.RunsFilter(job_name="daily_monitoring"))
         assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
 
 
@@ -151,33 +153,34 @@ def test_a_model_that_cannot_be_prepared_fails_at_once(project: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("job prepare_monitoring failed, run ")
     assert "Not a directory" in result.stderr
-    assert runs(project, DAILY_MONITORING_JOB) == []
+    assert runs(project, "daily_monitoring") == []
 
 
-TODAY = date(2026, 3, 1)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def ask(**given: Any) -> list[date]:
-    return asked_days(CONFIG, **{"first": None, "last": None, "number": None, **given}, today=TODAY)
+    asked = {"first": None, "last": None, "number": None, "single": None, **given}
+    return [window.first_day for window in asked_windows(CONFIG, **asked, now=NOW)]
 
 
 def test_the_days_end_yesterday_and_are_sixty_unless_told_otherwise() -> None:
     assert ask(number=3) == [date(2026, 2, 26), date(2026, 2, 27), date(2026, 2, 28)]
-    assert ask(last=date(2026, 1, 2), number=2) == [date(2026, 1, 1), date(2026, 1, 2)]
-    assert ask(first=date(2026, 2, 27)) == [date(2026, 2, 27), date(2026, 2, 28)]
-    with pytest.raises(ConfigError, match="--days = 60: begins on 2025-12-31"):
+    assert ask(last="2026-01-02", number=2) == [date(2026, 1, 1), date(2026, 1, 2)]
+    assert ask(first="2026-02-27") == [date(2026, 2, 27), date(2026, 2, 28)]
+    with pytest.raises(ConfigError, match="--windows = 60: begins with 2025-12-31"):
         ask()
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"number": 60}, ("start_date (2026-01-01)", "--days 59 or --from 2026-01-01")),
-        ({"first": date(2025, 12, 1)}, ("--from", "2025-12-01", "--days 59")),
-        ({"last": date(2026, 3, 1)}, ("--until", "not over yet", "2026-02-28")),
-        ({"last": date(2025, 5, 1)}, ("--until", "2025-05-01", "from 2026-01-01 on")),
-        ({"first": date(2026, 2, 9), "last": date(2026, 2, 8)}, ("--from", "after the last day")),
-        ({"first": date(2026, 2, 9), "number": 4}, ("--days = 4", "together with --from")),
+        ({"number": 60}, ("start_date (2026-01-01)", "--windows 59 or --from 2026-01-01")),
+        ({"first": "2025-12-01"}, ("--from", "2025-12-01", "--windows 59")),
+        ({"last": "2026-03-01"}, ("--until", "not over yet", "2026-02-28")),
+        ({"last": "2025-05-01"}, ("--until", "2025-05-01", "from 2026-01-01 on")),
+        ({"first": "2026-02-09", "last": "2026-02-08"}, ("--from", "after the last day")),
+        ({"first": "2026-02-09", "number": 4}, ("--windows = 4", "together with --from")),
     ],
 )
 def test_a_range_that_cannot_be_is_refused_with_what_to_ask_for(

@@ -203,7 +203,7 @@ def test_with_own_data_the_newest_window_that_drifted_is_published(
         (data / f"{day}.csv").write_text("\n".join(["description,type", *rows * 20]))
     monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TRANSAK_DRIFT_TRANSACTIONS", str(data))
-    with pytest.raises(PlatformError, match=r"no window of .* was monitored yet; monitor days"):
+    with pytest.raises(PlatformError, match=r"no window of .* was monitored yet; monitor windows"):
         call("publish-drift")
     quiet, drifted, after = monitor(days[2], days[1], days[0])
     assert quiet != drifted != after

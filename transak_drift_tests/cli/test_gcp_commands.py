@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from transak_drift.cli.backfill import days_to_monitor
+from transak_drift.cli.backfill import windows_to_monitor
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.monitoring_results_sensor import SENSOR_NAME
@@ -22,6 +22,7 @@ from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.servers.clients import monitored_config, rows, use_gcp_platform
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.servers.storage_server import LoopbackStorage
+from transak_drift_tests.windows import day_window
 
 DAYS = [date(2026, 5, 1) + timedelta(days=n) for n in range(3)]
 RUNS, FAILS, DRIFTS = DAYS
@@ -68,8 +69,11 @@ def test_a_started_job_is_awaited_until_it_has_ended_and_started_again_once_it_f
         resources = {"platform": platform_resource(settings)}
         SensorTicks(instance, definitions.resolve_sensor_def(SENSOR_NAME), resources).tick()
         # Where no sensor follows, a day that was started has been interrupted.
-        local = days_to_monitor(instance, ModelNames(), DAYS, again=False, results_follow=False)
-        assert (local.due, local.awaited) == ([RUNS, FAILS], [])
+        windows = list(map(day_window, DAYS))
+        local = windows_to_monitor(
+            instance, ModelNames(), windows, again=False, results_follow=False
+        )
+        assert (local.due, local.awaited) == (windows[:2], [])
 
     target.write_bytes(written)
     second = call(*words)

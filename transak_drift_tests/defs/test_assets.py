@@ -13,7 +13,6 @@ import pytest
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
-    DAILY_MONITORING_JOB,
     DRIFT_REPORT,
     MODEL_MONITOR,
     MONITORING_RUN,
@@ -87,15 +86,15 @@ def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_appl
         "transactions": str(tmp_path / "days"),
         "start_date": START + timedelta(days=1),
     }
-    failed = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), **changes)
+    failed = project.run("daily_monitoring", START + timedelta(days=6), **changes)
     [event] = failed.filter_events(lambda event: event.is_step_failure)
     assert "materialize model_monitor first" in (failure_message(event) or "")
     assert project.run(PREPARE_JOB, **changes).success
-    sunday = project.run(DAILY_MONITORING_JOB, START + timedelta(days=6), **changes)
+    sunday = project.run("daily_monitoring", START + timedelta(days=6), **changes)
 
     assert sunday.success
     report = metadata(sunday, NAMES.asset(DRIFT_REPORT))
-    assert (report["verdict"], report["target rows"]) == ("no bookings on this day", 0)
+    assert (report["verdict"], report["target rows"]) == ("no bookings in this window", 0)
     checks = sunday.get_asset_check_evaluations()
     assert [check.passed for check in checks] == [True, True]
     assert "no bookings" in str(checks[0].description)
@@ -117,8 +116,8 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert row.data == {"setting": setting, "before": "0.3", "after": "0.25"}
     assert apply()["action"] == "updated"
 
-    quiet = project.run(DAILY_MONITORING_JOB, START)
-    drifted = project.run(DAILY_MONITORING_JOB, DRIFT_DAY)
+    quiet = project.run("daily_monitoring", START)
+    drifted = project.run("daily_monitoring", DRIFT_DAY)
 
     assert metadata(quiet, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
     assert all(check.passed for check in quiet.get_asset_check_evaluations())
@@ -133,7 +132,7 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         assert check.severity == dg.AssetCheckSeverity.WARN
     assert "drift message" not in metadata(quiet, NAMES.asset(MONITORING_RUN))
 
-    again = metadata(project.run(DAILY_MONITORING_JOB, DRIFT_DAY), NAMES.asset(MONITORING_RUN))
+    again = metadata(project.run("daily_monitoring", DRIFT_DAY), NAMES.asset(MONITORING_RUN))
     first = metadata(drifted, NAMES.asset(MONITORING_RUN))
     assert first["monitoring job"] == again["monitoring job"], "the same drift event"
     assert first["drift message"] != again["drift message"]
@@ -146,7 +145,7 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     features = entry["jsonPayload"]["featureAnomalies"]
     assert [item["featureDisplayName"] for item in features] == ["description", "type"]
 
-    unlogged = project.run(DAILY_MONITORING_JOB, DRIFT_DAY, log_anomalies=False)
+    unlogged = project.run("daily_monitoring", DRIFT_DAY, log_anomalies=False)
     assert metadata(unlogged, NAMES.asset(DRIFT_REPORT))["verdict"] == report["verdict"]
     assert "drift message" not in metadata(unlogged, NAMES.asset(MONITORING_RUN))
 
@@ -174,6 +173,6 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     tolerated = evaluated(drift_thresholds={"type": 0.99})
     assert tolerated == {(str(day), "type_drift", True) for day in days}
 
-    after = project.run(DAILY_MONITORING_JOB, DRIFT_DAY + timedelta(days=1))
+    after = project.run("daily_monitoring", DRIFT_DAY + timedelta(days=1))
     assert metadata(after, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
     assert all(check.passed for check in after.get_asset_check_evaluations())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from transak_drift.definitions import build_definitions
 from transak_drift.defs.history import SENSOR_NAME
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
-    DAILY_MONITORING_JOB,
     DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
+    LAST_DAY_METADATA,
     PAGE_METADATA,
-    TRAINED_UNTIL_METADATA,
     ModelNames,
 )
 from transak_drift.defs.local_resources import local_platform_resource
@@ -25,7 +24,7 @@ from transak_drift.defs.recorded_reports import (
     RESULT_METADATA,
     check_evaluations,
     read_drift_history,
-    recorded_day,
+    recorded_window,
     report_metadata,
 )
 from transak_drift.settings import Settings
@@ -70,8 +69,7 @@ class Reports:
         )
 
     def promote(self) -> None:
-        until = dg.MetadataValue.timestamp(datetime(2026, 4, 13, tzinfo=UTC))
-        metadata = {"model version": "2", TRAINED_UNTIL_METADATA: until}
+        metadata = {"model version": "2", LAST_DAY_METADATA: "2026-04-12"}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(NAMES.asset(BASELINE_DATASET), metadata=metadata)
         )
@@ -108,10 +106,10 @@ def test_each_new_report_and_baseline_is_followed_by_one_refresh(reports: Report
     metadata = reports.refresh()
     sentence = "drift of description began on 2026-04-12 (0.52 > 0.3) and still stands"
     assert metadata["drift of description"].value == sentence
-    assert metadata["drift of type"].value == "no day has drift of type"
+    assert metadata["drift of type"].value == "no window has drift of type"
     assert metadata["picture"].value.startswith("![")
-    rows = [record.data for record in metadata["days"].records]
-    assert [row["day"] for row in rows] == ["2026-04-12", "2026-04-11", "2026-04-10"]
+    rows = [record.data for record in metadata["windows"].records]
+    assert [row["window"] for row in rows] == ["2026-04-12", "2026-04-11", "2026-04-10"]
     assert [row["description"] for row in rows] == [0.52, None, 0.1]
     page = Path(metadata[PAGE_METADATA].value)
     assert "2026-04-12 (0.52 &gt; 0.3)" in page.read_text(encoding="utf-8")
@@ -131,9 +129,9 @@ def test_each_new_report_and_baseline_is_followed_by_one_refresh(reports: Report
 def test_it_waits_for_days_that_are_being_monitored_but_not_for_ever(reports: Reports) -> None:
     reports.record(FIRST, 0.1)
     started = dg.DagsterRunStatus.STARTED
-    run = dg.DagsterRun(job_name=DAILY_MONITORING_JOB, run_id="running", status=started)
+    run = dg.DagsterRun(job_name="daily_monitoring", run_id="running", status=started)
     reports.instance.add_run(run)
-    assert reports.tick() == "1 day(s) are being monitored; their reports follow"
+    assert reports.tick() == "1 run(s) monitor windows; their reports follow"
     reports.instance.report_run_failed(run)
     assert isinstance(reports.tick(), dg.RunRequest)
 
@@ -145,10 +143,10 @@ def test_models_have_histories_of_their_own(reports: Reports) -> None:
     request = reports.tick(f"{SECOND_MODEL}_{SENSOR_NAME}")
     assert isinstance(request, dg.RunRequest)
     metadata = reports.refresh(f"{SECOND_MODEL}_{DRIFT_HISTORY_JOB}")
-    assert metadata["days with a report"].value == 1
+    assert metadata["windows with a report"].value == 1
     assert "2026-04-10 (0.90 > 0.3)" in metadata["drift of description"].value
     assert "transak-i2" in metadata[PAGE_METADATA].value
-    assert reports.refresh()["days with a report"].value == 0
+    assert reports.refresh()["windows with a report"].value == 0
 
 
 def test_the_newest_report_of_a_day_counts_and_no_record_is_passed_over(
@@ -177,15 +175,15 @@ def test_a_report_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
         update={"features": (DRIFTED.features[0].model_copy(update={"distance": 0.3 + 1e-13}),)}
     )
     metadata = report_metadata(config, platform, exact)
-    recorded = recorded_day(
-        dg.AssetMaterialization("drift_report", partition=str(exact.day), metadata=metadata)
+    recorded = recorded_window(
+        dg.AssetMaterialization("drift_report", partition=exact.window.key, metadata=metadata)
     )
     assert recorded is not None
     assert recorded.result == exact
     assert recorded.page == str(metadata[PAGE_METADATA].value)
     # People read fewer digits.
     assert metadata["description distance"] == 0.3
-    [check] = check_evaluations(config, exact.features, str(exact.day))
+    [check] = check_evaluations(config, exact.features, exact.window.key)
     assert not check.passed
     assert check.description is not None
     assert check.description.startswith("0.3000000000001 > 0.3: ")

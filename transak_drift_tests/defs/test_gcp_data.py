@@ -14,8 +14,10 @@ from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
 from transak_drift_tests.servers.storage_server import LoopbackStorage
+from transak_drift_tests.windows import day_window
 
 DAY = date(2026, 5, 1)
+WINDOW = day_window(DAY)
 TABLE = "af-finanzen.transak.predictions"
 DATA = GcpData("af-finanzen", "europe-west6")
 
@@ -38,10 +40,10 @@ def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopba
 def test_the_rows_of_a_day_are_counted_and_its_own_table_needs_no_query(
     bigquery: LoopbackBigQuery,
 ) -> None:
-    assert DATA.describe(f"bq://{TABLE}", DAY, "date") == Dataset(f"bq://{TABLE}", 4)
+    assert DATA.describe(f"bq://{TABLE}", WINDOW, "date") == Dataset(f"bq://{TABLE}", 4)
     (query,) = bigquery.queries
     assert "DATE '2026-05-01'" in query
-    assert DATA.describe(f"bq://{TABLE}", DAY, None).rows == 5
+    assert DATA.describe(f"bq://{TABLE}", WINDOW, None).rows == 5
     assert len(bigquery.queries) == 1
 
 
@@ -58,11 +60,11 @@ def test_what_bigquery_does_not_have_is_named(
     bigquery: LoopbackBigQuery, table: str, day: date, column: str | None, told: str
 ) -> None:
     with pytest.raises(PlatformError, match=told):
-        DATA.describe(f"bq://{table}", day, column)
+        DATA.describe(f"bq://{table}", day_window(day), column)
     assert not [query for query in bigquery.queries if "OR TRUE" in query]
     bigquery.denied = True
     with pytest.raises(PlatformError, match=r"grant roles/bigquery\.dataViewer"):
-        DATA.describe(f"bq://{TABLE}", DAY, None)
+        DATA.describe(f"bq://{TABLE}", WINDOW, None)
 
 
 def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
@@ -75,17 +77,17 @@ def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
     predictions = "gs://transak-i1/predictions"
     for found in ("2026-05-01/part-1.csv", "2026-05-01/*.csv", "2026-05-0?/x.jsonl", "*/x.jsonl"):
         address = f"{predictions}/{found}"
-        assert DATA.describe(address, DAY, None) == Dataset(address, None)
+        assert DATA.describe(address, WINDOW, None) == Dataset(address, None)
     for address, told in {
         f"{predictions}/2026-05-03/*.csv": "matches no object; write the data of",
         f"{predictions}/2026-05-01/part-2.csv": "matches no object; write the data",
         "gs://nobody/x.csv": "gs://nobody was not found",
     }.items():
         with pytest.raises(PlatformError, match=told):
-            DATA.describe(address, DAY, None)
+            DATA.describe(address, WINDOW, None)
     storage.denied.add("transak-i1")
     with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
-        DATA.describe("gs://transak-i1/x.csv", DAY, None)
+        DATA.describe("gs://transak-i1/x.csv", WINDOW, None)
 
 
 def test_one_setting_makes_the_credentials_act_as_a_service_account(

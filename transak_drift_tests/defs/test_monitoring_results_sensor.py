@@ -31,6 +31,7 @@ from transak_drift.trigger.pending_jobs import PendingJobs
 from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config, rows
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.windows import day_window
 
 NAMES = ModelNames()
 REPORT = NAMES.asset(DRIFT_REPORT)
@@ -56,7 +57,7 @@ class Watch(SensorTicks):
         """Start the jobs of days, as `monitoring_run` does and anybody else may."""
         for day in days:
             self.write_predictions(day, drifted=drifted)
-            self.platform.open(self.config).start_monitoring_run(self.config, day)
+            self.platform.open(self.config).start_monitoring_run(self.config, day_window(day))
 
     def finish(self, *days: date) -> None:
         """Let the jobs of days end."""

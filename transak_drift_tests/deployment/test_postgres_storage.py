@@ -13,7 +13,6 @@ import yaml
 
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
-    DAILY_MONITORING_JOB,
     DRIFT_REPORT,
     JOB_NAME_METADATA,
     ModelNames,
@@ -43,7 +42,7 @@ def test_runs_reports_and_checks_are_kept_in_postgres(dagster_home: Path, tmp_pa
         Settings(home=tmp_path / "state", rows_per_day=300, drift_from=DAY), [config]
     )
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        for job, partition in (("prepare_monitoring", None), (DAILY_MONITORING_JOB, str(DAY))):
+        for job, partition in (("prepare_monitoring", None), ("daily_monitoring", str(DAY))):
             result = definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, partition_key=partition
             )

@@ -19,12 +19,12 @@ def test_the_demo_closes_the_loop_and_tells_what_happened(
     monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", "400")
     report = document("demo")
-    days, drift_day = report["days"], report["drift_day"]
-    assert [day["day"] for day in days if day["drifted"]] == [drift_day]
-    [drifted] = [day for day in days if day["drifted"]]
+    windows, drifted_key = report["windows"], report["drift_window"]
+    assert [item["window"] for item in windows if item["drifted"]] == [drifted_key]
+    [drifted] = [item for item in windows if item["drifted"]]
     assert {feature["feature"] for feature in drifted["features"]} == {"description", "type"}
     assert all(f["distance"] > f["threshold"] for f in drifted["features"])
-    afterwards = [day for day in days if day["day"] > drift_day]
+    afterwards = [item for item in windows if item["window"] > drifted_key]
     assert afterwards
     assert all(f["distance"] < f["threshold"] for day in afterwards for f in day["features"])
     assert (report["model_version_before"], report["model_version_after"]) == ("1", "2")

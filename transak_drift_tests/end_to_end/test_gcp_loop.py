@@ -28,7 +28,6 @@ from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.gcp_resources import GcpPlatformResource
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
-    DAILY_MONITORING_JOB,
     DRIFT_EVENT,
     DRIFT_REPORT,
     MONITORING_RUN,
@@ -177,7 +176,7 @@ class GcpLoop:
         """Monitor a day to the end, which sends the messages; returns the drift event's key."""
         platform = self.platform.open(self.config)
         platform.apply_model_monitor(self.config)
-        name = platform.start_monitoring_run(self.config, day).job_name
+        name = platform.start_monitoring_run(self.config, self.config.windows.of_day(day)).job_name
         platform.monitoring_result(self.config, name)
         _, _, _, _, _, monitor_id, _, job_id = name.split("/")
         return f"{monitor_id}/{job_id}"
@@ -206,7 +205,7 @@ def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) 
 
     def monitor(day: date) -> None:
         loop.write_rows(f"predictions/{day}", drifts=True)
-        loop.run_job(DAILY_MONITORING_JOB, day)
+        loop.run_job("daily_monitoring", day)
         assert loop.newest(REPORT, day) is None
         vertex.monitoring.finish_at_next_look(vertex.monitoring.jobs()[-1].name)
 

@@ -11,6 +11,7 @@ from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.transaction_generator import GeneratorSettings
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.warm_processes import forked
+from transak_drift_tests.windows import day_window
 
 DAY = date(2026, 1, 1)
 CONFIG = configuration(maximum_training_days=2)
@@ -24,9 +25,9 @@ def one_day(root: Path, largest_file: int) -> str:
     )
     platform.ensure_registered_model(CONFIG)
     platform.apply_model_monitor(CONFIG)
-    platform.land_transactions(CONFIG, DAY)
-    platform.predict(CONFIG, DAY)
-    started = platform.start_monitoring_run(CONFIG, DAY)
+    platform.land_transactions(CONFIG, day_window(DAY))
+    platform.predict(CONFIG, day_window(DAY))
+    started = platform.start_monitoring_run(CONFIG, day_window(DAY))
     result = platform.monitoring_result(CONFIG, started.job_name)
     assert result is not None
     return result.model_dump_json()

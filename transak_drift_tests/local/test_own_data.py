@@ -60,9 +60,10 @@ def monitor(tmp_path: Path, config: MonitoringConfig, day: date) -> tuple[Monito
     platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), publish)
     platform.ensure_registered_model(config)
     platform.apply_model_monitor(config)
-    platform.land_transactions(config, day)
-    platform.predict(config, day)
-    run = platform.start_monitoring_run(config, day)
+    window = config.windows.of_day(day)
+    platform.land_transactions(config, window)
+    platform.predict(config, window)
+    run = platform.start_monitoring_run(config, window)
     return platform.monitoring_result(config, run.job_name), published
 
 
@@ -199,7 +200,11 @@ def test_a_day_without_bookings_is_no_fault_and_no_drift(tmp_path: Path) -> None
     (data / f"{FIRST_DAY + timedelta(days=1)}.csv").write_text("description,type,amount\n")
     for days in (1, 5, 6):
         result, published = monitor(tmp_path, own_config(data), FIRST_DAY + timedelta(days=days))
-        assert (result.target_rows, result.verdict, published) == (0, "no bookings on this day", [])
+        assert (result.target_rows, result.verdict, published) == (
+            0,
+            "no bookings in this window",
+            [],
+        )
         assert {item.verdict for item in result.features} == {"no bookings"}
 
 
@@ -207,7 +212,7 @@ def test_a_damaged_result_is_named_with_the_fix(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path, configuration())
     store_job(tmp_path, state.config, "job-1")
     platform = LocalPlatform(tmp_path, GeneratorSettings(), lambda *_: "")
-    assert [row["day"] for row in platform.overview(state.config).monitoring_results] == [
+    assert [row["window"] for row in platform.overview(state.config).monitoring_results] == [
         "2026-05-01"
     ]
     state.monitoring_result("job-1").write_text("{broken", encoding="utf-8")

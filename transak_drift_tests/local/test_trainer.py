@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transak_drift.config.monitoring_window import Window
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.model_registry import ModelVersion
 from transak_drift.local.state_directory import StateDirectory
@@ -31,6 +32,7 @@ from transak_drift.local.transaction_generator import (
     catalogue,
 )
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.windows import day_window
 
 DRIFT_DAY = date(2026, 3, 6)
 ROWS = 700
@@ -42,7 +44,7 @@ class Trainings:
     """A model trained on four quiet days, and one trained on the day that drifted."""
 
     training: LocalTraining
-    quiet: dict[date, Path]
+    quiet: dict[Window, Path]
     drifted: Path
     first: ModelVersion
     second: ModelVersion
@@ -57,10 +59,12 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     training = local_training(tmp_path_factory.mktemp("home"))
     files = {}
     for day in [DRIFT_DAY + timedelta(days=n) for n in range(-4, 1)]:
-        files[day] = Path(training.land_day(day).uri)
-    drifted = files.pop(DRIFT_DAY)
+        files[day_window(day)] = Path(training.land(day_window(day)).uri)
+    drifted = files.pop(day_window(DRIFT_DAY))
     first, first_adopted = training.train_version(files, None, "f00")
-    second, second_adopted = training.train_version({DRIFT_DAY: drifted}, "monitor/1", "f01")
+    second, second_adopted = training.train_version(
+        {day_window(DRIFT_DAY): drifted}, "monitor/1", "f01"
+    )
     assert not (first_adopted or second_adopted)
     return Trainings(training, files, drifted, first, second)
 
@@ -81,7 +85,8 @@ def test_a_model_learns_the_categories(trainings: Trainings) -> None:
     assert first.metrics.log_loss < 0.5
     assert first.metrics.rows == pytest.approx(0.2 * 4 * ROWS, rel=0.03)
     assert first.rows == 4 * ROWS
-    assert first.training_days == (min(trainings.quiet), max(trainings.quiet))
+    days = (min(trainings.quiet).first_day, max(trainings.quiet).last_day)
+    assert first.training_days == days
     assert (first.champion_before, first.champion_metrics) == (None, None)
     assert first.promoted
     assert "first model" in first.reason
@@ -203,7 +208,7 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     few = day_file(tmp_path / "2.parquet", ["a", "b"] * 15 + [None] * 40)
     training = local_training(tmp_path)
     with pytest.raises(DatasetError, match=r"30 rows with a label.*\(40 without\).*50"):
-        training.train_version({DRIFT_DAY: few}, "monitor/1", "f00")
+        training.train_version({day_window(DRIFT_DAY): few}, "monitor/1", "f00")
     assert training.registry.versions() == []
 
 
@@ -230,7 +235,7 @@ def test_a_worse_challenger_is_kept_but_not_promoted(trainings: Trainings, tmp_p
     assert training.registry.champion() == trainings.first
 
 
-def _train(training: LocalTraining, files: dict[date, Path]) -> tuple[int, bool]:
+def _train(training: LocalTraining, files: dict[Window, Path]) -> tuple[int, bool]:
     version, adopted = training.train_version(files, "monitor/1", "f00")
     return version.number, adopted
 
@@ -238,7 +243,7 @@ def _train(training: LocalTraining, files: dict[date, Path]) -> tuple[int, bool]
 def test_of_two_processes_one_trains_and_the_other_adopts(
     trainings: Trainings, tmp_path: Path
 ) -> None:
-    arguments = (local_training(tmp_path), {DRIFT_DAY: trainings.drifted})
+    arguments = (local_training(tmp_path), {day_window(DRIFT_DAY): trainings.drifted})
     # Forked, as scikit-learn takes seconds to import; each waits for the other to be there.
     forked = multiprocessing.get_context("fork")
     with forked.Pool(2, forked.Barrier(2).wait) as pool:

@@ -24,6 +24,7 @@ from transak_drift.local.transaction_generator import (
     GeneratorSettings,
     generate_day,
 )
+from transak_drift_tests.windows import day_window
 
 DAY = date(2026, 1, 2)
 HEADER = "description,type\n"
@@ -33,7 +34,7 @@ def written(
     source: FileTransactions | GeneratedTransactions, day: date, directory: Path
 ) -> list[Mapping[str, Any]]:
     destination = directory / "out" / "day.parquet"
-    rows = source.write_day(day, destination)
+    rows = source.write_window(day_window(day), destination)
     result = pq.read_table(destination).to_pylist()
     assert rows == len(result)
     assert [path.name for path in destination.parent.iterdir()] == ["day.parquet"]
@@ -48,7 +49,7 @@ def write_parquet(path: Path, **columns: Sequence[Any] | pa.Array) -> None:
 def test_generated_days_are_unbounded_and_written_whole(tmp_path: Path) -> None:
     generator = GeneratorSettings(seed=9, rows_per_day=50)
     source = GeneratedTransactions(generator)
-    assert source.days() is None
+    assert source.windows() is None
     assert source.write_baseline(tmp_path / "baseline.parquet") is None
     assert written(source, DAY, tmp_path) == generate_day(DAY, generator).to_pylist()
 
@@ -147,7 +148,7 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
         "flag": pa.array([True, None]),
     }
     write_parquet(tmp_path / "2026-01-02.parquet", **columns)
-    FileTransactions(str(tmp_path)).write_day(DAY, tmp_path / "out.parquet")
+    FileTransactions(str(tmp_path)).write_window(day_window(DAY), tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     for name, column in columns.items():
         assert table.column(name).type == column.type
@@ -199,7 +200,7 @@ def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
 def error_of(location: Path | str, directory: Path, **options: Any) -> str:
     destination = directory / "refused.parquet"
     with pytest.raises(DatasetError) as caught:
-        FileTransactions(str(location), **options).write_day(DAY, destination)
+        FileTransactions(str(location), **options).write_window(day_window(DAY), destination)
     assert not destination.exists()
     assert not list(directory.glob("*.temporary"))
     message = str(caught.value)
@@ -266,11 +267,13 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
         # Before the first day, and a weekday after the last, which may only be late.
         for day in (date(2025, 12, 31), date(2026, 1, 5)):
             with pytest.raises(DatasetError, match=rf"{day} .days 2026-01-01 to"):
-                source.write_day(day, tmp_path / "refused.parquet")
+                source.write_window(day_window(day), tmp_path / "refused.parquet")
             assert not (tmp_path / "refused.parquet").exists()
     (tmp_path / "all" / "all.csv").write_text(f"date,{HEADER}")
     with pytest.raises(DatasetError, match="no day is"):
-        FileTransactions(str(tmp_path / "all" / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
+        FileTransactions(str(tmp_path / "all" / "all.csv")).write_window(
+            day_window(DAY), tmp_path / "no.parquet"
+        )
 
 
 def test_places_that_are_no_transactions_and_days_in_two_files_are_refused(
@@ -290,7 +293,9 @@ def test_places_that_are_no_transactions_and_days_in_two_files_are_refused(
 def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text(f"date,{HEADER}20.11.2026,a,1\n 1.12.2026 ,b,2\n")
     with pytest.raises(DatasetError, match=r"line 2: column 'date' .*\"date_format\": "):
-        FileTransactions(str(tmp_path / "all.csv")).write_day(DAY, tmp_path / "no.parquet")
+        FileTransactions(str(tmp_path / "all.csv")).write_window(
+            day_window(DAY), tmp_path / "no.parquet"
+        )
     csv_format = CsvFormat(date_format="%d.%m.%Y")
     source = FileTransactions(str(tmp_path / "all.csv"), csv_format=csv_format)
     assert source.days() == [date(2026, 11, 20), date(2026, 12, 1)]

@@ -13,6 +13,7 @@ from transak_drift.vertex.monitors import start_monitoring_run
 from transak_drift_tests.pipelines.prediction_pipeline import PREDICTION_JOB, monitor_predictions
 from transak_drift_tests.servers.clients import apply_monitors, connect, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.windows import day_window
 
 DAY = date(2026, 5, 1)
 CONFIG = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"})
@@ -54,7 +55,7 @@ def test_dagster_and_a_repetition_find_the_run_that_was_started(
     assert _run()["monitoring_job"] == started["monitoring_job"]
     connection = connect(monitored.endpoint)
 
-    again = start_monitoring_run(connection, CONFIG, DAY)
+    again = start_monitoring_run(connection, CONFIG, day_window(DAY))
 
     connection.close()
     assert started["state"] == "started"

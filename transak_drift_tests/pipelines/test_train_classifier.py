@@ -38,6 +38,7 @@ from transak_drift.pipelines.training_step import (
 )
 from transak_drift.platform import TrainingRequest
 from transak_drift_tests.config.configurations import configuration, document
+from transak_drift_tests.windows import day_window
 
 FIRST_DAY = date(2026, 5, 1)
 DRIFT_DAY = date(2026, 5, 4)
@@ -58,7 +59,7 @@ def transactions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("transactions")
     source = GeneratedTransactions(SETTINGS)
     for day in _days(FIRST_DAY, LAST_DAY):
-        source.write_day(day, directory / f"{day}.parquet")
+        source.write_window(day_window(day), directory / f"{day}.parquet")
     return directory
 
 
@@ -86,7 +87,7 @@ def test_the_component_trains_on_the_days_since_the_drift(
     assert outputs["model_uri"] == outputs["model"].uri
     model = joblib.load(Path(outputs["model"].path) / "model.joblib")
     next_day = tmp_path / "next_day.parquet"
-    GeneratedTransactions(SETTINGS).write_day(LAST_DAY + timedelta(days=1), next_day)
+    GeneratedTransactions(SETTINGS).write_window(day_window(LAST_DAY + timedelta(days=1)), next_day)
     predicted = predict(model, next_day).column("predicted_category").to_pylist()
     labels = pq.read_table(next_day).column("category").to_pylist()
     assert mean(found == label for found, label in zip(predicted, labels, strict=True)) > 0.8
@@ -157,7 +158,7 @@ def test_an_undeclared_column_is_measured_as_on_the_local_platform(tmp_path: Pat
 
     _, used = train(config=config, transactions=str(tmp_path / "days"))
 
-    assert used == [DRIFT_DAY, LAST_DAY]
+    assert used == [day_window(DRIFT_DAY), day_window(LAST_DAY)]
     platform = LocalPlatform(tmp_path / "state", SETTINGS, lambda *_: "")
     platform.ensure_registered_model(config)
     end = datetime.combine(LAST_DAY + timedelta(days=1), time(), tzinfo=UTC)
@@ -170,8 +171,8 @@ def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
     for day in _days(FIRST_DAY, LAST_DAY):
         rows = "" if day == DRIFT_DAY else "".join(f"shop {n % 2},x,{n % 2}\n" for n in range(80))
         (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{rows}")
-    _, days = train(transactions=str(tmp_path))
-    assert days == [day for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
+    _, windows = train(transactions=str(tmp_path))
+    assert windows == [day_window(day) for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedDay
+from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
+from transak_drift_tests.windows import day_window
 
 JOB_NAME = (
     "projects/af-finanzen/locations/europe-west6/modelMonitors/transak-i1-drift"
     "/modelMonitoringJobs/20260304-baseline-v1"
 )
+
 HOSTILE = '<script>document.title="stolen"</script><img src="https://example.com/x" onerror="x()">'
 LONG = "ZAHLUNG-KARTE-" * 20
 
@@ -24,7 +26,7 @@ def result_of(
 ) -> MonitoringResult:
     return MonitoringResult(
         job_name=JOB_NAME,
-        day=day,
+        window=day_window(day),
         baseline_name=baseline_name,
         baseline_rows=140_000,
         target_rows=5_000,
@@ -87,8 +89,8 @@ def history_of(
     for number in range(length):
         features = (feature_drift(name, values[number]) for name, values in distances.items())
         result = result_of(*features, day=FIRST + timedelta(days=number))
-        days.append(RecordedDay(result, page))
-    return DriftHistory(days, [Promotion(days[-1].result.day, "v2")], read_until=7)
+        days.append(RecordedWindow(result, page))
+    return DriftHistory(days, [Promotion(days[-1].window.last_day, "v2")], read_until=7)
 
 
 FEATURES = ("description", HOSTILE)

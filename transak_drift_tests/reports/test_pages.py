@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.reports.charts import feature_chart, history_picture, result_picture
 from transak_drift.reports.links import asset_partition_page, console_page
-from transak_drift.reports.pages import MAX_DAYS, drift_history_page, drift_report_page
+from transak_drift.reports.pages import MAX_WINDOWS, drift_history_page, drift_report_page
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift_tests.reports.report_results import (
     AMOUNT,
@@ -156,19 +156,19 @@ def test_control_characters_and_lone_surrogates_are_replaced() -> None:
 def test_the_history_tells_when_drift_began_and_what_was_before() -> None:
     page = Page(drift_history_page("transak-i1", HISTORY, FEATURES))
     assert "drift of description began on 2026-04-10 (0.52 > 0.3) and still stands" in page.text
-    assert f"no day has drift of {HOSTILE}" in page.text
+    assert f"no window has drift of {HOSTILE}" in page.text
     # The episode before, which a day without data did not break.
     assert "2026-04-04 2026-04-07 0.5000" in page.text
     assert "2026-04-10 2026-04-11 stands 0.6000" in page.text
-    assert "Days with a report: 42, the newest 2026-04-11." in page.text
+    assert "Windows with a report: 42, the newest 2026-04-11." in page.text
     assert "script" not in page.found
 
 
 def test_each_of_the_newest_days_of_the_history_links_to_its_report_on_either_platform() -> None:
-    history = history_of({"type": [0.1] * (MAX_DAYS + 10)}, page="/state/monitoring_jobs/x.html")
+    history = history_of({"type": [0.1] * (MAX_WINDOWS + 10)}, page="/state/monitoring_jobs/x.html")
     page = Page(drift_history_page("m", history, ["type"]))
-    assert page.values("href") == ["x.html"] * MAX_DAYS
-    assert "Days with a report: 100, the newest 2026-06-08." in page.text
+    assert page.values("href") == ["x.html"] * MAX_WINDOWS
+    assert "Windows with a report: 100, the newest 2026-06-08." in page.text
     address = "https://storage.cloud.google.com/b/drift_reports/x.html"
     on_gcp = Page(drift_history_page("m", history_of({"type": [0.1]}, page=address), ["type"]))
     assert on_gcp.values("href") == [address]
@@ -176,7 +176,7 @@ def test_each_of_the_newest_days_of_the_history_links_to_its_report_on_either_pl
 
 def test_without_data_the_history_has_no_pictures() -> None:
     page = Page(drift_history_page("transak-i1", DriftHistory([], [], 0), ["type"]))
-    assert "No day has a report yet." in page.text
+    assert "No window has a report yet." in page.text
     assert "svg" not in page.found
     history = history_of({"type": [None, None]})
     assert "svg" not in Page(drift_history_page("m", history, ["type"])).found

@@ -9,15 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.feature_statistics import CategoricalStatistics, DatasetStatistics
 from transak_drift.training.promotion import decide_promotion
-from transak_drift.training.training_window import select_training_days
+from transak_drift.training.training_window import select_training_windows
+from transak_drift_tests.windows import day_window
 
-EVENT = date(2026, 3, 31)
+EVENT = day_window(date(2026, 3, 31))
 
 
-def days_before(*ages: int) -> list[date]:
-    return [EVENT - timedelta(days=age) for age in ages]
+def days_before(*ages: int) -> list[Window]:
+    return [day_window(EVENT.first_day - timedelta(days=age)) for age in ages]
+
+
+def age_of(window: Window) -> int:
+    return (EVENT.first_day - window.first_day).days
 
 
 def of_kind(kind: str, rows: int = 10) -> DatasetStatistics:
@@ -25,8 +31,8 @@ def of_kind(kind: str, rows: int = 10) -> DatasetStatistics:
 
 
 def test_the_calendar_may_begin_within_the_window() -> None:
-    days = [date.min, date.min + timedelta(days=1)]
-    assert select_training_days(days[1], days, lambda _: of_kind("a"), {"type": 0.3}, 28) == days
+    days = [day_window(date.min), day_window(date.min + timedelta(days=1))]
+    assert select_training_windows(days[1], days, lambda _: of_kind("a"), {"type": 0.3}, 28) == days
 
 
 def test_days_without_bookings_end_no_regime_and_days_without_values_do() -> None:
@@ -38,9 +44,9 @@ def test_days_without_bookings_end_no_regime_and_days_without_values_do() -> Non
         4: of_kind("usual"),
     }
 
-    def selected(ages: Collection[int]) -> list[date]:
-        return select_training_days(
-            EVENT, days_before(*ages), lambda day: found[(EVENT - day).days], {"type": 0.3}, 28
+    def selected(ages: Collection[int]) -> list[Window]:
+        return select_training_windows(
+            EVENT, days_before(*ages), lambda window: found[age_of(window)], {"type": 0.3}, 28
         )
 
     assert selected(found) == days_before(2, 0)
@@ -57,13 +63,13 @@ ages = st.integers(min_value=-5, max_value=60)
 def test_the_run_is_the_longest_that_qualifies(
     available: set[int], different: set[int], max_days: int
 ) -> None:
-    asked: list[date] = []
+    asked: list[Window] = []
 
-    def statistics_of(day: date) -> DatasetStatistics:
-        asked.append(day)
-        return of_kind("other" if (EVENT - day).days in different else "usual")
+    def statistics_of(window: Window) -> DatasetStatistics:
+        asked.append(window)
+        return of_kind("other" if age_of(window) in different else "usual")
 
-    selected = select_training_days(
+    selected = select_training_windows(
         EVENT, days_before(0, *available), statistics_of, {"type": 0.3}, max_days
     )
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import WindowCalendar
 from transak_drift.config.resource_names import monitoring_job_name
-from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, last_day
+from transak_drift.drift.drift_event import DriftedFeature, DriftEvent
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.trigger.log_entry import anomaly_log_entry
@@ -60,7 +61,7 @@ def monitoring_result(
     monitor = MONITOR if config is None else config.model_monitor_id
     return MonitoringResult(
         job_name=monitoring_job_name(PROJECT, LOCATION, monitor, job),
-        day=last_day(end),
+        window=WindowCalendar().ending_at(end),
         baseline_name="training data of model 1",
         baseline_rows=1_000,
         target_rows=1_000,

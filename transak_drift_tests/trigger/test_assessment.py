@@ -21,6 +21,7 @@ from transak_drift_tests.trigger.drift_messages import (
     monitoring_result,
 )
 from transak_drift_tests.trigger.trigger_world import Platform
+from transak_drift_tests.windows import day_window
 
 NOW = MAY_1 + timedelta(days=30)
 CONFIG = configuration()
@@ -170,7 +171,9 @@ def test_a_window_lies_between_the_first_monitored_day_and_now_plus_a_day(
     answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
     assert (answer.event is not None) == is_possible
     assert answer.rejection == (None if is_possible else RejectionReason.WINDOW_OUT_OF_RANGE)
-    endless = monitoring_result().model_copy(update={"day": date.max, "window_end": None})
+    endless = monitoring_result().model_copy(
+        update={"window": day_window(date.max), "window_end": None}
+    )
     assert "after 9999" in (window_fault(endless, CONFIG, NOW) or "")
 
 

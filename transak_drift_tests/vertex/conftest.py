@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import Dataset, TrainingRequest
 from transak_drift.vertex.platform import VertexPlatform
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config, rows
 from transak_drift_tests.servers.server import LoopbackVertex
+from transak_drift_tests.windows import day_window
 
 DAY = date(2026, 5, 1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -27,6 +29,7 @@ MODEL_NAME = "transak-i1-train-model"
 EVENT = "transak-i1-data-drift-monitor/day-20260501-0123456789ab"
 WINDOW_END = datetime(2026, 5, 2, tzinfo=UTC)
 ORDER = TrainingRequest(EVENT, WINDOW_END, "run-1")
+WINDOW = day_window(DAY)
 CONFIG = monitored_config()
 
 
@@ -58,12 +61,12 @@ class Cloud(LoopbackVertex):
     def monitor_day(self, config: MonitoringConfig = CONFIG) -> MonitoringResult:
         """Monitor the day to its end."""
         self.platform.apply_model_monitor(config)
-        job_name = self.platform.start_monitoring_run(config, DAY).job_name
+        job_name = self.platform.start_monitoring_run(config, WINDOW).job_name
         result = self.platform.monitoring_result(config, job_name)
         assert result is not None
         return result
 
-    def _find_data(self, address: str, day: date, date_column: str | None) -> Dataset:
+    def _find_data(self, address: str, window: Window, date_column: str | None) -> Dataset:
         self.asked.append((address, date_column))
         return Dataset(address, 7)
 

@@ -16,7 +16,7 @@ from transak_drift.vertex.training_launch import launch_training
 from transak_drift_tests.servers.api_rules import LOCATION, PROJECT_ID
 from transak_drift_tests.servers.clients import QUICK_LIMITS, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault
-from transak_drift_tests.vertex.conftest import CONFIG, DAY, LONG_AGO, ORDER, Cloud
+from transak_drift_tests.vertex.conftest import CONFIG, LONG_AGO, ORDER, WINDOW, Cloud
 
 TEMPORARY = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED")
 
@@ -27,7 +27,7 @@ def everything(platform: VertexPlatform) -> None:
     platform.apply_model_monitor(
         monitored_config(drift_thresholds={"description": 0.2, "type": 0.3})
     )
-    job_name = platform.start_monitoring_run(CONFIG, DAY).job_name
+    job_name = platform.start_monitoring_run(CONFIG, WINDOW).job_name
     assert platform.monitoring_result(CONFIG, job_name) is not None
     assert len(platform.list_monitoring_jobs(CONFIG, LONG_AGO)) == 1
     assert not launch_training(platform.connection, CONFIG, ORDER).adopted

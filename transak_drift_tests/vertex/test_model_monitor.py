@@ -18,9 +18,9 @@ from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.vertex.conftest import (
     BASELINE,
     CONFIG,
-    DAY,
     MODEL,
     TARGET,
+    WINDOW,
     Cloud,
     described,
 )
@@ -74,7 +74,7 @@ def test_the_monitor_and_a_job_carry_exactly_the_configuration(cloud: Cloud) -> 
         "tabular_objective": objective,
         **shared,
     }
-    cloud.platform.start_monitoring_run(config, DAY)
+    cloud.platform.start_monitoring_run(config, WINDOW)
     (request,) = cloud.requests("CreateModelMonitoringJob")
     assert described(request.model_monitoring_job.model_monitoring_spec) == {
         "objective_spec": {
@@ -268,7 +268,7 @@ def test_a_monitor_that_the_version_has_already_is_taken_over(
     assert "display_name" in {change.path for change in adopted.changes}
     assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
     assert cloud.requests("CreateModelMonitor") == []
-    started = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
+    started = cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name
     assert started.startswith(f"{adopted.resource_name}/modelMonitoringJobs/day-20260501-")
 
 

@@ -14,12 +14,14 @@ from google.type import interval_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_window import WindowCalendar
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.monitoring_jobs import window_of
 from transak_drift_tests.servers.clients import csv_dataset, monitored_config, rows
 from transak_drift_tests.vertex.conftest import BASELINE, CONFIG, LONG_AGO, MODEL, TARGET, Cloud
+from transak_drift_tests.windows import day_window
 
 
 def interval(start: datetime, end: datetime) -> interval_pb2.Interval:
@@ -181,13 +183,13 @@ def test_the_window_is_the_most_certain_one(
     moments = [{**row, "moment": "2026-05-02 10:00:00"} for row in rows(50, 80)]
     cloud.tables.insert("af-finanzen.transak.predictions", moments)
     result = result_of(cloud, put(cloud, target=target, **options))
-    assert (result.day, result.window) == (day, window)
+    assert (result.window, result.interval) == (day_window(day), window)
 
 
 def test_without_any_time_the_window_ends_with_the_jobs_creation(cloud: Cloud) -> None:
     result = result_of(cloud, put(cloud))
     (job,) = cloud.monitoring.jobs()
-    assert result.window == (None, job.create_time)
+    assert result.interval == (None, job.create_time)
 
 
 @given(
@@ -204,8 +206,8 @@ def test_no_time_that_a_job_tells_poisons_its_window(seconds: tuple[int, int], j
         create_time=created,
         job_execution_detail={"target_datasets": [{"time_range": told}]},
     )
-    day, start, end = window_of(job)
-    assert LONG_AGO.date() <= day <= created.date() + timedelta(days=2)
+    window, start, end = window_of(job, WindowCalendar())
+    assert LONG_AGO.date() <= window.first_day <= created.date() + timedelta(days=2)
     assert end is None or LONG_AGO < end <= created + timedelta(days=2)
     assert start is None or (end is not None and LONG_AGO <= start < end)
 

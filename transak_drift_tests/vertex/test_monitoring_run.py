@@ -10,7 +10,8 @@ import pytest
 
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift_tests.servers.clients import monitored_config, rows
-from transak_drift_tests.vertex.conftest import CONFIG, DAY, TARGET, Cloud, described
+from transak_drift_tests.vertex.conftest import CONFIG, TARGET, WINDOW, Cloud, described
+from transak_drift_tests.windows import day_window
 
 
 def of_bigquery(table: str, **columnized: str) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def test_each_place_of_predictions_becomes_the_target_dataset(
 ) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     cloud.platform.start_monitoring_run(
-        monitored_config(vertex={"prediction_dataset": address}), DAY
+        monitored_config(vertex={"prediction_dataset": address}), WINDOW
     )
     (request,) = cloud.requests("CreateModelMonitoringJob")
     dataset = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
@@ -62,7 +63,7 @@ def test_the_newest_finished_batch_prediction_is_the_target_dataset(cloud: Cloud
     config = monitored_config(
         vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"}
     )
-    job_name = cloud.platform.start_monitoring_run(config, DAY).job_name
+    job_name = cloud.platform.start_monitoring_run(config, WINDOW).job_name
     (request,) = cloud.requests("CreateModelMonitoringJob")
     target = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
     assert target.batch_prediction_output.batch_prediction_job.endswith("batchPredictionJobs/7002")
@@ -75,17 +76,17 @@ def test_without_a_finished_batch_prediction_the_states_are_told(cloud: Cloud) -
     cloud.platform.apply_model_monitor(CONFIG)
     config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
     with pytest.raises(PlatformError, match=r"'p-2026-05-01'.*there is none of that name"):
-        cloud.platform.start_monitoring_run(config, DAY)
+        cloud.platform.start_monitoring_run(config, WINDOW)
     cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/x", "JOB_STATE_RUNNING")
     with pytest.raises(PlatformError, match=r"those of that name are JOB_STATE_RUNNING"):
-        cloud.platform.start_monitoring_run(config, DAY)
+        cloud.platform.start_monitoring_run(config, WINDOW)
 
 
 def test_the_same_day_started_again_is_the_same_job(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
 
     def start(_: int) -> str:
-        return cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
+        return cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(start, range(4)))) == 1
@@ -96,26 +97,26 @@ def test_another_day_threshold_or_baseline_is_another_job(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     changed = monitored_config(drift_thresholds={"description": 0.2, "type": 0.3})
     names = [
-        cloud.platform.start_monitoring_run(CONFIG, DAY).job_name,
-        cloud.platform.start_monitoring_run(CONFIG, date(2026, 5, 2)).job_name,
-        cloud.platform.start_monitoring_run(changed, DAY).job_name,
+        cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name,
+        cloud.platform.start_monitoring_run(CONFIG, day_window(date(2026, 5, 2))).job_name,
+        cloud.platform.start_monitoring_run(changed, WINDOW).job_name,
     ]
     cloud.promote()
     cloud.platform.apply_model_monitor(CONFIG)
-    names.append(cloud.platform.start_monitoring_run(CONFIG, DAY).job_name)
+    names.append(cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name)
     assert len(set(names)) == 4
 
 
 def test_only_a_failed_job_is_followed_by_another(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     cloud.buckets.path(TARGET).unlink()
-    failed = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
+    failed = cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name
     with pytest.raises(MonitoringRunFailedError, match="matches no object"):
         cloud.platform.monitoring_result(CONFIG, failed)
     cloud.buckets.write_csv(TARGET, rows(50, 80))
-    second = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
+    second = cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name
     assert second == f"{failed}-2"
-    assert cloud.platform.start_monitoring_run(CONFIG, DAY).job_name == second
+    assert cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name == second
     result = cloud.platform.monitoring_result(CONFIG, second)
     assert result is not None
     assert result.drifted == ()
@@ -134,13 +135,13 @@ def test_a_numerical_feature_has_its_divergence_and_buckets(cloud: Cloud) -> Non
 
 def test_without_the_monitor_the_step_before_is_named(cloud: Cloud) -> None:
     with pytest.raises(PlatformError, match="materialize model_monitor first"):
-        cloud.platform.start_monitoring_run(CONFIG, DAY)
+        cloud.platform.start_monitoring_run(CONFIG, WINDOW)
 
 
 def test_a_slow_job_is_looked_at_without_waiting(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     cloud.monitoring.looks = 3
-    job_name = cloud.platform.start_monitoring_run(CONFIG, DAY).job_name
+    job_name = cloud.platform.start_monitoring_run(CONFIG, WINDOW).job_name
     assert job_name.startswith("projects/af-finanzen/locations/europe-west6/modelMonitors/")
     looks = [cloud.platform.monitoring_result(CONFIG, job_name) for _ in range(3)]
     assert [look is None for look in looks] == [True, True, False]

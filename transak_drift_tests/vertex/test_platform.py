@@ -13,7 +13,8 @@ from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift_tests.cli.commands import document
 from transak_drift_tests.servers.clients import monitored_config, rows, use_gcp_platform
-from transak_drift_tests.vertex.conftest import CONFIG, DAY, MODEL, MODEL_NAME, Cloud
+from transak_drift_tests.vertex.conftest import CONFIG, MODEL, MODEL_NAME, WINDOW, Cloud
+from transak_drift_tests.windows import day_window
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,8 @@ def test_a_days_data_are_looked_for_where_the_configuration_says(
     cloud: Cloud, address: str, asked: tuple[str, str | None]
 ) -> None:
     config = monitored_config(vertex={"prediction_dataset": address})
-    assert cloud.platform.land_transactions(config, DAY).rows == 7
-    predicted = cloud.platform.predict(config, DAY)
+    assert cloud.platform.land_transactions(config, WINDOW).rows == 7
+    predicted = cloud.platform.predict(config, WINDOW)
     assert (predicted.model_version, predicted.dataset.uri) == ("1", asked[0])
     assert cloud.asked == [asked, asked]
 
@@ -37,10 +38,10 @@ def test_a_days_data_are_looked_for_where_the_configuration_says(
 def test_the_output_of_a_batch_prediction_is_the_days_data(cloud: Cloud) -> None:
     config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
     job = cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/p")
-    assert cloud.platform.predict(config, DAY).dataset == Dataset(job.name, None)
+    assert cloud.platform.predict(config, WINDOW).dataset == Dataset(job.name, None)
     assert cloud.asked == []
     with pytest.raises(PlatformError, match=r"vertex\.prediction_dataset is not set"):
-        cloud.platform.predict(monitored_config(vertex={"prediction_dataset": None}), DAY)
+        cloud.platform.predict(monitored_config(vertex={"prediction_dataset": None}), WINDOW)
 
 
 def test_the_registered_model_is_the_default_version_with_its_newest_evaluation(
@@ -68,7 +69,7 @@ def test_status_shows_versions_and_the_newest_results(
         for day in ("2026-05-02", "2026-05-03"):
             cloud.buckets.write_csv(f"gs://transak-i1/predictions/{day}.csv", rows(50, 80))
         jobs = [
-            cloud.platform.start_monitoring_run(CONFIG, date(2026, 5, number)).job_name
+            cloud.platform.start_monitoring_run(CONFIG, day_window(date(2026, 5, number))).job_name
             for number in (1, 2, 3, 4)
         ]
         after = document("status")
@@ -76,7 +77,7 @@ def test_status_shows_versions_and_the_newest_results(
     failed, *rest = after["monitoring_results"]
     assert failed["job"] == jobs[-1].rpartition("/")[2]
     assert "matches no object" in failed["verdict"]
-    assert [(row["day"], row["verdict"], row["description"]) for row in rest] == [
+    assert [(row["window"], row["verdict"], row["description"]) for row in rest] == [
         ("2026-05-03", "ok", 0.0),
         ("2026-05-02", "ok", 0.0),
         ("2026-05-01", "drift", 0.4),
