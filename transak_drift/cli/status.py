@@ -15,13 +15,14 @@ import typer
 
 from transak_drift.cli import output
 from transak_drift.cli.output import JsonOption, ModelOption
+from transak_drift.config.data_source import BATCH_PREDICTION, DataSource, names_window
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
 from transak_drift.defs.drift_notification_sensor import configured_channels
 from transak_drift.defs.gcp_resources import GcpPlatformResource, gcp_platform_resource
 from transak_drift.defs.keys import DRIFT_EVENT, ModelNames
-from transak_drift.google_cloud.inspection import Check, missing, passed
+from transak_drift.google_cloud.inspection import Check, missing, passed, unknown
 from transak_drift.notifications.channels import (
     RefusedNotificationError,
     TemporaryNotificationError,
@@ -132,11 +133,12 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     from transak_drift.google_cloud.session import RestSession
     from transak_drift.pubsub.inspection import inspect_trigger_queue
     from transak_drift.vertex.inspection import inspect_vertex
-    from transak_drift.vertex.monitor_spec import BATCH_PREDICTION
 
     permissions = list(inspection.VERTEX_PERMISSIONS)
     if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
         permissions += inspection.BATCH_PREDICTION_PERMISSIONS
+    if config.vertex.prediction_query or config.vertex.training_query:
+        permissions += inspection.QUERY_PERMISSIONS
     if settings.cancel_training_with_run:
         permissions += inspection.CANCEL_PERMISSIONS
     platform = gcp_platform_resource(settings)
@@ -150,9 +152,9 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     output_checks = []
     if number is not None and channel is not None:
         publishers["notification channel"] = inspection.agent("monitoring-notification", number)
-    if number is not None and config.vertex.monitoring_output is not None:
+    agent = None if number is None else inspection.agent("vertex-mm", number)
+    if agent is not None and config.vertex.monitoring_output is not None:
         bucket = config.vertex.monitoring_output.removeprefix("gs://").partition("/")[0]
-        agent = inspection.agent("vertex-mm", number)
         output_checks.append(inspection.check_monitoring_output(session, bucket, agent))
     with trigger_queue_resource(settings).open(config) as queue:
         queue_checks = inspect_trigger_queue(
@@ -162,8 +164,8 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
         number_check,
         inspection.check_permissions(session, config, permissions),
         *vertex.checks,
-        _inspect_dataset(platform, config, "baseline dataset", "training_dataset"),
-        _inspect_dataset(platform, config, "monitored dataset", "prediction_dataset"),
+        _inspect_dataset(platform, config, "training", agent),
+        _inspect_dataset(platform, config, "prediction", agent),
         *output_checks,
         sink,
         inspection.check_log_entries(
@@ -175,25 +177,59 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
 
 
 def _inspect_dataset(
-    platform: GcpPlatformResource, config: MonitoringConfig, name: str, key: str
+    platform: GcpPlatformResource, config: MonitoringConfig, purpose: str, agent: str | None
 ) -> Check:
-    """Look whether data are there; those of a day may not be written yet, so none are asked for."""
-    address = getattr(config.vertex, key)
-    if address is None:
-        return missing(name, f"vertex.{key} is not set", "name the data in the configuration")
-    if "{date" in address or address.startswith("batchPredictionJobs/"):
+    """Look whether data are there; those of a window may not be written yet: none are asked for.
+
+    A query is checked by BigQuery, and whether Vertex AI's monitoring agent, if it is known, may
+    read what it reads in other projects.
+    """
+    from transak_drift.vertex.model_lookup import find_model
+    from transak_drift.vertex.monitor_spec import prediction_source, training_source
+
+    name = {"training": "baseline dataset", "prediction": "monitored dataset"}[purpose]
+    key = f"{purpose}_dataset"
+    address, query = getattr(config.vertex, key), getattr(config.vertex, f"{purpose}_query")
+    if address is None and query is None:
+        fix = "name the data in the configuration"
+        return missing(name, f"neither vertex.{key} nor vertex.{purpose}_query is set", fix)
+    if purpose == "prediction" and query is None and names_window(address):
         return passed(name, f"{address}, looked at by each window's run")
-    opened = platform.open(config)
+    window = config.windows.newest_ended(datetime.now(UTC))
     try:
-        version = ""
-        if "{model_version}" in address:
-            version = opened.ensure_registered_model(config).version or ""
-        today = config.windows.of_moment(datetime.now(UTC))
-        found = opened.find_data(address.replace("{model_version}", version), today, None)
+        if purpose == "prediction":
+            source = prediction_source(config, window)
+        else:
+            connection = platform.connect(config)
+            source = training_source(connection, config, find_model(connection, config))
+        if source.query:
+            return _inspect_query(platform, config, name, source.query, agent)
+        # Of a table with rows of all windows none are counted.
+        found = platform.data(config).describe(DataSource(source.address), window)
     except PlatformError as error:
-        return missing(name, str(error), "write the data, or correct the address")
+        return missing(name, str(error), f"write the data, or correct vertex.{purpose}_*")
     rows = "" if found.rows is None else f", {found.rows} rows"
     return passed(name, f"{found.uri}{rows}")
+
+
+def _inspect_query(
+    platform: GcpPlatformResource,
+    config: MonitoringConfig,
+    name: str,
+    query: str,
+    agent: str | None,
+) -> Check:
+    data = platform.data(config)
+    checked = data.check_query(query)
+    read = f"the query would read {checked.processed_bytes} bytes of {', '.join(checked.tables)}"
+    elsewhere = {table.rpartition(".")[0] for table in checked.tables}
+    elsewhere = {item for item in elsewhere if not item.startswith(f"{config.project_id}.")}
+    hidden = [item for item in sorted(elsewhere) if agent and not data.lets_read(item, agent)]
+    if hidden:
+        fix = f"grant roles/bigquery.dataViewer on {' and '.join(hidden)} to {agent}"
+        detail = f"{read}; whether Vertex AI may read {' and '.join(hidden)} cannot be seen"
+        return unknown(name, detail, fix)
+    return passed(name, read)
 
 
 def _print_checks(checks: Sequence[Check]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, get_args
 
 from transak_drift.config.errors import ConfigFault
@@ -38,6 +40,38 @@ _KNOWN = {
 _DAY_CODES = frozenset("deDFjxcaAuws")
 _OF_LENGTH = {"day": _DAY_CODES, "week": frozenset("VW"), "month": frozenset("mbBh")}
 _RIGHT_FORM = {"day": "{date}", "week": "{first_day} or {date:%G-W%V}", "month": "{date:%Y-%m}"}
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where rows lie: at an address, or, where it is empty, what a SELECT of BigQuery has.
+
+    A table with rows of other windows has the column that tells their time, and from when until
+    when (exclusive, UTC) they count.
+    """
+
+    address: str = ""
+    query: str = ""
+    time_column: str | None = None
+    interval: tuple[datetime, datetime] | None = None
+
+    def __str__(self) -> str:
+        return self.address or " ".join(self.query.split())
+
+
+def select_month(table: str, column: str, window: Window) -> str:
+    """Write the query of a month's rows, whose column has it as a whole number such as 202608."""
+    return (
+        f"SELECT * FROM {quote_identifier(table)} "
+        f"WHERE {quote_identifier(column)} = {window.last_day:%Y%m}"
+    )
+
+
+def quote_identifier(name: str) -> str:
+    """Quote the name of a table or column of BigQuery; a ValueError names one that cannot be."""
+    if "`" in name or "\\" in name:
+        raise ValueError(f"{name!r} is no name in BigQuery: remove its backticks and backslashes")
+    return f"`{name}`"
 
 
 def fill_placeholders(text: str, window: Window, model_version: str = "") -> str:

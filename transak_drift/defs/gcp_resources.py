@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field
 
+from transak_drift.config.data_source import BIGQUERY, DataSource, quote_identifier
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import parse_monitoring_job_name
@@ -24,12 +26,13 @@ from transak_drift.reports import links
 from transak_drift.settings import Settings
 
 if TYPE_CHECKING:
+    from google.cloud.bigquery import QueryJobConfig
+
     from transak_drift.vertex.connection import VertexConnection
     from transak_drift.vertex.platform import VertexPlatform
 
 _LOG_LOOK_BACK = timedelta(days=7)
 _CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
-_BIGQUERY = "bq://"
 _CALL_SECONDS = 30.0
 _QUERY_SECONDS = 120.0
 # Within a sensor's tick, which Dagster ends after 60 seconds.
@@ -58,7 +61,7 @@ class GcpPlatformResource(PlatformResource):
     def open(self, config: MonitoringConfig) -> VertexPlatform:
         from transak_drift.vertex.platform import VertexPlatform
 
-        data = self._data(config)
+        data = self.data(config)
         return VertexPlatform(self.connect(config), data.describe, self._is_cancelled)
 
     def store_report(
@@ -102,13 +105,14 @@ class GcpPlatformResource(PlatformResource):
             self.impersonate_service_account,
         )
 
-    def _data(self, config: MonitoringConfig) -> GcpData:
+    def data(self, config: MonitoringConfig) -> GcpData:
+        """Return the model's data in BigQuery and Cloud Storage."""
         return GcpData(config.project_id, config.location, self.impersonate_service_account)
 
     def _store(self, config: MonitoringConfig, file_name: str, page: str) -> str | None:
         # Models may share the directory.
         directory = config.vertex.monitoring_output
-        return directory and self._data(config).write_page(directory, file_name, page)
+        return directory and self.data(config).write_page(directory, file_name, page)
 
     def _is_cancelled(self, run_id: str) -> bool:
         instance = self.get_resource_context().instance
@@ -129,6 +133,14 @@ def _connection(
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedQuery:
+    """A query as BigQuery has checked it: the bytes that it would read, and from which tables."""
+
+    processed_bytes: int
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GcpData:
     """Data in BigQuery and Cloud Storage, through dagster-gcp's resources."""
 
@@ -136,21 +148,44 @@ class GcpData:
     location: str
     service_account: str | None = None
 
-    def describe(self, address: str, window: Window, date_column: str | None) -> Dataset:
+    def describe(self, source: DataSource, window: Window) -> Dataset:
         """Find a window's data, with the rows where counting them needs no scan of files.
 
-        The address is `bq://project.dataset.table` or `gs://bucket/path`, of that window alone
-        where `date_column`, which has the day of a row, is None. A `PlatformError` tells that there
-        are none of that window, or why they cannot be read.
+        A `PlatformError` tells that there are none of that window, or why they cannot be read.
         """
         rows = None
-        if address.startswith(_BIGQUERY):
-            rows = self._table_rows(address, window, date_column)
+        if source.query or source.address.startswith(BIGQUERY):
+            rows = self._count_rows(source)
             if rows == 0:
-                raise PlatformError(f"{address} has no rows of {window}; write them first")
-        elif not self._has_object(address):
-            raise PlatformError(f"{address} matches no object; write the data of {window} first")
-        return Dataset(address, rows)
+                raise PlatformError(f"{source} has no rows of {window}; write them first")
+        elif not self._has_object(source.address):
+            raise PlatformError(f"{source} matches no object; write the data of {window} first")
+        return Dataset(str(source), rows)
+
+    def check_query(self, query: str) -> CheckedQuery:
+        """Let BigQuery check a query without running it, which costs nothing.
+
+        A `PlatformError` tells what is wrong with its text, or which right is missing.
+        """
+        resource = f"projects/{self.project_id} or on the tables that the query reads"
+        with self._bigquery("bigquery.tables.getData", resource) as client:
+            job = client.query(query, job_config=_job_config(dry_run=True), timeout=_CALL_SECONDS)
+            read = (f"{t.project}.{t.dataset_id}.{t.table_id}" for t in job.referenced_tables)
+            return CheckedQuery(int(job.total_bytes_processed or 0), tuple(read))
+
+    def lets_read(self, dataset: str, principal: str) -> bool:
+        """Whether the access list of `project.dataset` names an IAM principal.
+
+        What is granted on the whole project is not seen.
+        """
+        try:
+            with self._bigquery("bigquery.datasets.get", dataset) as client:
+                entries = client.get_dataset(dataset, timeout=_CALL_SECONDS).access_entries
+        except PlatformError:
+            return False
+        account = principal.partition(":")[2]
+        named = {str(entry.entity_id).removeprefix("serviceAccount:") for entry in entries}
+        return account in named
 
     def write_page(self, directory: str, file_name: str, page: str) -> str:
         """Write a page below `gs://bucket/path`; returns its address for a browser."""
@@ -169,27 +204,38 @@ class GcpData:
             )
         return f"{_BROWSER_ADDRESS}/{bucket}/{quote(name)}"
 
-    def _table_rows(self, address: str, window: Window, date_column: str | None) -> int:
+    def _count_rows(self, source: DataSource) -> int:
+        table = source.address.removeprefix(BIGQUERY)
+        with self._bigquery("bigquery.tables.getData", str(source)) as client:
+            if source.query:
+                # A comment may be its last line.
+                rows = f"(\n{source.query}\n)"
+            elif source.time_column is not None and source.interval is not None:
+                start, end = source.interval
+                time = f"CAST({quote_identifier(source.time_column)} AS TIMESTAMP)"
+                rows = (
+                    f"{quote_identifier(table)} "
+                    f"WHERE {time} >= TIMESTAMP '{start}' AND {time} < TIMESTAMP '{end}'"
+                )
+            else:
+                return int(client.get_table(table, timeout=_CALL_SECONDS).num_rows or 0)
+            query = f"SELECT COUNT(*) AS row_count FROM {rows}"
+            job = client.query(query, job_config=_job_config(), timeout=_CALL_SECONDS)
+            try:
+                return int(next(iter(job.result(timeout=_QUERY_SECONDS)))["row_count"])
+            except TimeoutError:
+                raise PlatformError(
+                    f"the rows of {source} were not counted within {_QUERY_SECONDS:g} s; choose "
+                    "fewer rows, or partition the table by what its WHERE names"
+                ) from None
+
+    @contextmanager
+    def _bigquery(self, permission: str, resource: str) -> Generator[Any]:
         from dagster_gcp import BigQueryResource
 
-        table = address.removeprefix(_BIGQUERY)
-        resource = BigQueryResource(project=self.project_id, location=self.location)
-        with (
-            self._explained("bigquery.tables.getData", address),
-            resource.get_client() as default_client,
-        ):
-            client = self._acting(default_client, location=self.location)
-            if date_column is None:
-                return int(client.get_table(table, timeout=_CALL_SECONDS).num_rows or 0)
-            if "`" in date_column or "\\" in date_column:
-                raise PlatformError(f"date_column = {date_column!r} is no column of BigQuery")
-            query = (
-                f"SELECT COUNT(*) AS row_count FROM `{table}` "
-                f"WHERE CAST(`{date_column}` AS DATE) BETWEEN DATE '{window.first_day}' "
-                f"AND DATE '{window.last_day}'"
-            )
-            job = client.query(query, timeout=_CALL_SECONDS)
-            return int(next(iter(job.result(timeout=_QUERY_SECONDS)))["row_count"])
+        resource_of_dagster = BigQueryResource(project=self.project_id, location=self.location)
+        with self._explained(permission, resource), resource_of_dagster.get_client() as client:
+            yield self._acting(client, location=self.location)
 
     def _has_object(self, address: str) -> bool:
         bucket, _, pattern = address.removeprefix("gs://").partition("/")
@@ -217,6 +263,14 @@ class GcpData:
         # dagster-gcp's resources know application default credentials and key files alone.
         credentials = load_credentials(self.service_account)
         return type(client)(project=self.project_id, credentials=credentials, **options)
+
+
+def _job_config(*, dry_run: bool = False) -> QueryJobConfig:
+    from google.cloud.bigquery import QueryJobConfig
+
+    # BigQuery itself ends what nobody waits for any longer.
+    milliseconds = int(_QUERY_SECONDS * 1000)
+    return QueryJobConfig(dry_run=dry_run, use_query_cache=True, job_timeout_ms=milliseconds)
 
 
 def gcp_platform_resource(settings: Settings) -> GcpPlatformResource:

@@ -42,6 +42,7 @@ VERTEX_PERMISSIONS = (
     "aiplatform.pipelineJobs.get",
 )
 BATCH_PREDICTION_PERMISSIONS = ("aiplatform.batchPredictionJobs.list",)
+QUERY_PERMISSIONS = ("bigquery.jobs.create",)
 CANCEL_PERMISSIONS = ("aiplatform.pipelineJobs.cancel",)
 
 _RESOURCE_MANAGER = "enable the Cloud Resource Manager API; check project_id"
@@ -128,6 +129,8 @@ def check_permissions(
         f"grant roles/aiplatform.user on the project {config.project_id}, or a custom role "
         "with them as terraform/ makes it"
     )
+    if any(item in QUERY_PERMISSIONS for item in lacking):
+        fix += "; roles/bigquery.jobUser for queries in BigQuery"
     return missing(name, f"missing: {', '.join(lacking)}", fix)
 
 

@@ -59,7 +59,8 @@ _ROLES = {
     "storage.objects.create": "roles/storage.objectUser",
     "artifactregistry.files.download": "roles/artifactregistry.reader",
 }
-_PERMISSION = re.compile(r"[Pp]ermission '?(?P<found>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)'?")
+# "Permission 'x.y.z' denied", or BigQuery's "User does not have x.y.z permission".
+_PERMISSION = re.compile(r"(?:[Pp]ermission '?|have )(?P<found>[a-z]+\.[A-Za-z]+\.[A-Za-z]+)")
 _RESOURCE = re.compile(r"resource '?(?://[a-z.]+/)?(?P<found>[^\s']+)'?")
 _LOGIN = "run `gcloud auth application-default login` again"
 
@@ -267,6 +268,8 @@ def _refusal(
         case exceptions.NotFound():
             fix = "check project_id, location and the names in the configuration, and that the API"
             return f"{resource} was not found: {fix} is enabled. Google said: {text}"
+        case exceptions.BadRequest() if permission.startswith("bigquery."):
+            return f"BigQuery refuses {resource[:300]}: {text}; correct the query or the column"
         case exceptions.Unauthenticated():
             return f"the credentials were refused for {resource}; {_LOGIN}. Google said: {text}"
     return f"{permission} on {resource} failed: {type(error).__name__}: {text}"

@@ -74,7 +74,7 @@ def _check_monitors(
     present = monitor_in_use(monitors, config, model)
     if present is None:
         return [missing(name, f"no ModelMonitor of {name_of_version(model)} exists", _APPLY)]
-    changes = difference(present, model_monitor(config, model))
+    changes = difference(present, model_monitor(connection, config, model))
     in_use = name_of(connection, present)
     check = passed(name, f"{in_use} agrees with the configuration")
     if changes:

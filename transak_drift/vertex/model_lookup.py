@@ -6,12 +6,19 @@ A version is the registry's own `Model`, whose name here never has the version i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 
-from google.cloud.aiplatform_v1.types import Model, ModelEvaluation
+from google.cloud.aiplatform_v1.types import Model, ModelEvaluation, PipelineJob
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.connection import VertexConnection
+
+# Labels of a training's PipelineJob: the first and last day that it may learn from, and the metric
+# that tells how many of them it did, up to the last.
+DAY_LABELS = ("transak-drift-first-day", "transak-drift-last-day")
+DAYS_METRIC = "training days"
 
 
 def find_model(connection: VertexConnection, config: MonitoringConfig) -> Model:
@@ -67,6 +74,39 @@ def read_metrics(connection: VertexConnection, version: Model) -> dict[str, floa
     newest = max(evaluations, key=lambda item: item.create_time, default=ModelEvaluation())
     metrics = ModelEvaluation.to_dict(newest).get("metrics")
     return numbers_of(metrics if isinstance(metrics, dict) else {})
+
+
+def trained_days(connection: VertexConnection, config: MonitoringConfig, version: Model) -> Window:
+    """Return the days that a version was trained on.
+
+    Of a version that another than this project has trained they are the last days that were over
+    when it was uploaded, as many as a training may use.
+    """
+    job = PipelineJob()
+    if version.pipeline_job:
+        name = connection.name("pipelineJobs", version.pipeline_job.rpartition("/")[2])
+        job = connection.find(connection.pipelines.get_pipeline_job, name) or job
+    labels = dict(job.labels)
+    try:
+        first, last = (date.fromisoformat(labels[label]) for label in DAY_LABELS)
+    except (KeyError, ValueError):
+        ended = config.windows.newest_ended(version.version_create_time)
+        last = ended.last_day
+        earliest = last - timedelta(days=config.maximum_training_days - 1)
+        return Window(min(earliest, ended.first_day), last)
+    used = {**read_metrics(connection, version), **pipeline_metrics(job)}.get(DAYS_METRIC, 0)
+    return Window(last - timedelta(days=int(used) - 1) if used >= 1 else first, last)
+
+
+def pipeline_metrics(job: PipelineJob) -> dict[str, float]:
+    """Read the numbers by name that a pipeline's steps logged as `system.Metrics`."""
+    metrics: dict[str, float] = {}
+    for task in job.job_detail.task_details:
+        for output in task.outputs.values():
+            for artifact in output.artifacts:
+                if artifact.schema_title == "system.Metrics":
+                    metrics |= numbers_of(dict(artifact.metadata))
+    return metrics
 
 
 def numbers_of(values: Mapping[str, object]) -> dict[str, float]:

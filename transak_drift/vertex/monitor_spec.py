@@ -5,23 +5,39 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from google.cloud.aiplatform_v1.types import Model
 from google.cloud.aiplatform_v1beta1 import types
 from google.protobuf.field_mask_pb2 import FieldMask  # ty: ignore[missing-module-member]
 
+from transak_drift.config.data_source import (
+    BATCH_PREDICTION,
+    BIGQUERY,
+    DataSource,
+    fill_placeholders,
+    names_window,
+    quote_identifier,
+    select_month,
+)
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.connection import VertexConnection
+from transak_drift.vertex.model_lookup import trained_days
 
-BATCH_PREDICTION = "batchPredictionJobs/"
 NUMERICAL_METRIC = "jensen_shannon_divergence"
 _DATA_TYPES = {"categorical": "categorical", "numerical": "float"}
 # The endings that the configuration takes of files.
 _FORMATS = {"csv": "CSV", "jsonl": "JSONL", "tfrecord": "TF_RECORD"}
-_DAY = re.compile(r"\{date(?::(?P<form>[^{}]+))?\}")
+_FAILED = (
+    types.JobState.JOB_STATE_FAILED,
+    types.JobState.JOB_STATE_CANCELLING,
+    types.JobState.JOB_STATE_CANCELLED,
+    types.JobState.JOB_STATE_EXPIRED,
+)
+_NO_DAYS = Window(date.min, date.min)
 _PROJECT = re.compile(r'"projects/[^/"]+/')
 # What the configuration decides of a monitor, each as a whole; all else is kept as it is.
 _DECIDED = (
@@ -39,7 +55,9 @@ _DECIDED_OF_PREDICTIONS = (
 )
 
 
-def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
+def model_monitor(
+    connection: VertexConnection, config: MonitoringConfig, model: Model
+) -> types.ModelMonitor:
     """Build the ModelMonitor of a version, without a resource name."""
     target = {"model": model.name, "model_version_id": model.version_id}
     fields = [
@@ -53,7 +71,7 @@ def model_monitor(config: MonitoringConfig, model: Model) -> types.ModelMonitor:
     return types.ModelMonitor(
         display_name=config.monitoring_job_display_name,
         model_monitoring_target={"vertex_model": target},
-        training_dataset=training_dataset_input(config, model.version_id),
+        training_dataset=_columnized(training_source(connection, config, model)),
         model_monitoring_schema=schema,
         **shared_settings(config),
     )
@@ -139,31 +157,45 @@ def _decided_by(desired: types.ModelMonitor) -> tuple[str, ...]:
     return (*_DECIDED, *_DECIDED_OF_PREDICTIONS) if has_predictions else _DECIDED
 
 
-def prediction_address(config: MonitoringConfig, window: Window) -> tuple[str, str | None]:
-    """Return where the predictions of a window are, and the column that tells their day.
-
-    That column is None where each window has an address of its own.
-    """
-    address = config.vertex.prediction_dataset
-    if address is None:
+def prediction_source(config: MonitoringConfig, window: Window) -> DataSource:
+    """Return where the predictions of a window are."""
+    vertex, column = config.vertex, config.date_column
+    if vertex.prediction_query is not None:
+        return DataSource(query=fill_placeholders(vertex.prediction_query, window))
+    if vertex.prediction_dataset is None:
         raise PlatformError(
             "vertex.prediction_dataset is not set: name what is monitored, as "
-            "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>"
+            "bq://project.dataset.table, gs://bucket/path or batchPredictionJobs/<display name>, "
+            "or write vertex.prediction_query"
         )
-    day = window.first_day
-    of_window = _DAY.sub(lambda match: day.strftime(match["form"] or "%Y-%m-%d"), address)
-    return of_window, config.date_column if of_window == address else None
+    address = fill_placeholders(vertex.prediction_dataset, window)
+    if names_window(vertex.prediction_dataset) or not address.startswith(BIGQUERY):
+        return DataSource(address)
+    try:
+        quote_identifier(column)
+    except ValueError as error:
+        raise PlatformError(f"date_column: {error}") from None
+    if config.date_column_format == "yyyymm":
+        return DataSource(query=select_month(address.removeprefix(BIGQUERY), column, window))
+    return DataSource(address, time_column=column, interval=config.windows.bounds(window))
 
 
-def training_dataset_input(config: MonitoringConfig, version: str) -> types.ModelMonitoringInput:
-    """Name the baseline: `vertex.training_dataset` with the version that predicts put in."""
-    address = config.vertex.training_dataset
-    if address is None:
+def training_source(
+    connection: VertexConnection, config: MonitoringConfig, model: Model
+) -> DataSource:
+    """Return where the baseline is: the data that the version that predicts was trained on."""
+    version, query = model.version_id, config.vertex.training_query
+    if query is not None:
+        # Only a query that asks for them: they may take a call.
+        days = trained_days(connection, config, model) if names_window(query) else _NO_DAYS
+        return DataSource(query=fill_placeholders(query, days, version))
+    if config.vertex.training_dataset is None:
         raise PlatformError(
             "vertex.training_dataset is not set: name the data that the model was trained on, as "
-            "bq://project.dataset.table or gs://bucket/path; it is the baseline"
+            "bq://project.dataset.table or gs://bucket/path, or write vertex.training_query; it is "
+            "the baseline"
         )
-    return _columnized(address.replace("{model_version}", version))
+    return DataSource(fill_placeholders(config.vertex.training_dataset, _NO_DAYS, version))
 
 
 def target_dataset_input(
@@ -172,37 +204,36 @@ def target_dataset_input(
     window: Window,
     batch_prediction_job: str | None,
 ) -> types.ModelMonitoringInput:
-    """Name a window's target dataset: the output of a BatchPredictionJob, or what is configured.
-
-    Without a date in the configured address, it is the rows of the window.
-    """
+    """Name a window's target dataset: the output of a BatchPredictionJob, or what is configured."""
     if batch_prediction_job is None:
-        address, date_column = prediction_address(config, window)
-        if not address.startswith(BATCH_PREDICTION):
-            dataset = _columnized(address)
-            if date_column is not None:
-                start, end = config.windows.bounds(window)
-                dataset.columnized_dataset.timestamp_field = date_column
-                dataset.time_interval.start_time.FromDatetime(start)
-                dataset.time_interval.end_time.FromDatetime(end)
-            return dataset
-        batch_prediction_job = find_batch_prediction_job(connection, address)
+        source = prediction_source(config, window)
+        if not source.address.startswith(BATCH_PREDICTION):
+            return _columnized(source)
+        batch_prediction_job = find_batch_prediction_job(connection, source.address)
     output = {"batch_prediction_job": batch_prediction_job}
     return types.ModelMonitoringInput(batch_prediction_output=output)
 
 
 def find_batch_prediction_job(connection: VertexConnection, address: str) -> str:
-    """Return the name of the newest job of `batchPredictionJobs/<display name>` that succeeded."""
+    """Return the name of the newest job of `batchPredictionJobs/<display name>` that is good.
+
+    It may still run, since the monitoring job waits for it.
+    """
     display_name = address.removeprefix(BATCH_PREDICTION)
     jobs = connection.list_named(connection.jobs.list_batch_prediction_jobs, display_name)
-    finished = [job for job in jobs if job.state == types.JobState.JOB_STATE_SUCCEEDED]
-    if finished:
-        return max(finished, key=lambda job: job.create_time).name
-    states = ", ".join(sorted({types.JobState(job.state).name for job in jobs}))
-    found = f"those of that name are {states}" if jobs else "there is none of that name"
+    good = [job for job in jobs if job.state not in _FAILED]
+    if good:
+        return max(good, key=lambda job: job.create_time).name
+    where = f"batch prediction job named {display_name!r} in {connection.parent}"
+    if not jobs:
+        raise PlatformError(
+            f"there is no {where}; run the predictions first, or correct vertex.prediction_dataset"
+        )
+    newest = max(jobs, key=lambda job: job.create_time)
+    reason = newest.error.message or "Vertex AI gives no reason"
     raise PlatformError(
-        f"no batch prediction job named {display_name!r} has succeeded in {connection.parent} "
-        f"({found}); run the predictions first, or correct vertex.prediction_dataset"
+        f"no {where} is good: the newest of {len(jobs)}, {newest.name}, ended as "
+        f"{types.JobState(newest.state).name}: {reason}; run the predictions again"
     )
 
 
@@ -211,7 +242,7 @@ def describe_input(dataset: types.ModelMonitoringInput) -> str:
     columnized = dataset.columnized_dataset
     return (
         columnized.bigquery_source.table_uri
-        or columnized.bigquery_source.query
+        or " ".join(columnized.bigquery_source.query.split())
         or columnized.gcs_source.gcs_uri
         or columnized.vertex_dataset
         or dataset.batch_prediction_output.batch_prediction_job
@@ -249,10 +280,18 @@ def _data_type(config: MonitoringConfig, feature: str) -> str:
     return _DATA_TYPES[kind]
 
 
-def _columnized(address: str) -> types.ModelMonitoringInput:
-    if address.startswith("bq://"):
-        dataset = {"bigquery_source": {"table_uri": address}}
+def _columnized(source: DataSource) -> types.ModelMonitoringInput:
+    if source.query:
+        columnized = {"bigquery_source": {"query": source.query}}
+    elif source.address.startswith(BIGQUERY):
+        columnized = {"bigquery_source": {"table_uri": source.address}}
     else:
-        file_format = _FORMATS[address.rpartition(".")[2]]
-        dataset = {"gcs_source": {"gcs_uri": address, "format_": file_format}}
-    return types.ModelMonitoringInput(columnized_dataset=dataset)
+        file_format = _FORMATS[source.address.rpartition(".")[2]]
+        columnized = {"gcs_source": {"gcs_uri": source.address, "format_": file_format}}
+    dataset = types.ModelMonitoringInput(columnized_dataset=columnized)
+    if source.time_column is not None and source.interval is not None:
+        start, end = source.interval
+        dataset.columnized_dataset.timestamp_field = source.time_column
+        dataset.time_interval.start_time.FromDatetime(start)
+        dataset.time_interval.end_time.FromDatetime(end)
+    return dataset

@@ -73,7 +73,7 @@ def apply_model_monitor(
     refuses that, the version gets a monitor of its own, with the version in its id.
     """
     model = find_model(connection, config)
-    desired = model_monitor(config, model)
+    desired = model_monitor(connection, config, model)
     monitors = _list(connection)
     present = _of_version(monitors, model)
     if present is None:
@@ -120,9 +120,9 @@ def start_monitoring_run(
     """Start the comparison of a window's data with the baseline, and return within seconds.
 
     The data are the output of a BatchPredictionJob, given its resource name, or those of
-    `vertex.prediction_dataset`. The job's id is made of the window and of what is compared, so
-    that a repeated start is answered ALREADY_EXISTS and finds the job of the first; only a job that
-    failed is followed by another.
+    `vertex.prediction_dataset` or `vertex.prediction_query`. The job's id is made of the window and
+    of what is compared, so that a repeated start is answered ALREADY_EXISTS and finds the job of
+    the first; only a job that failed is followed by another.
     """
     model = find_model(connection, config)
     monitor = monitor_in_use(monitors_of(connection, model), config, model)
@@ -133,8 +133,8 @@ def start_monitoring_run(
     parent = name_of(connection, monitor)
     if not describe_input(monitor.training_dataset):
         raise PlatformError(
-            f"{parent} has no baseline; set vertex.training_dataset in the configuration and "
-            "materialize model_monitor"
+            f"{parent} has no baseline; set vertex.training_dataset or vertex.training_query in "
+            "the configuration and materialize model_monitor"
         )
     # A job with a specification of its own takes nothing from the monitor, so all is given.
     settings = shared_settings(config)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from google.api_core import exceptions
 from google.cloud.aiplatform_v1.types import PipelineJob, PipelineState, PipelineTaskDetail
 
+from transak_drift.config.data_source import BATCH_PREDICTION, DataSource
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import (
@@ -27,17 +28,14 @@ from transak_drift.platform import (
 )
 from transak_drift.vertex import monitors
 from transak_drift.vertex.model_lookup import (
+    DAYS_METRIC,
     find_model,
     list_versions,
     name_of_version,
-    numbers_of,
+    pipeline_metrics,
     read_metrics,
 )
-from transak_drift.vertex.monitor_spec import (
-    BATCH_PREDICTION,
-    find_batch_prediction_job,
-    prediction_address,
-)
+from transak_drift.vertex.monitor_spec import find_batch_prediction_job, prediction_source
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.training_launch import (
     CHAMPION_LABEL,
@@ -61,15 +59,15 @@ class VertexPlatform(VertexMonitoringJobs):
     PipelineJob is then cancelled as well.
     """
 
-    find_data: Callable[[str, Window, str | None], Dataset]
+    find_data: Callable[[DataSource, Window], Dataset]
     is_cancelled: Callable[[str], bool] = lambda _: False
 
     def land_transactions(self, config: MonitoringConfig, window: Window) -> Dataset:
         """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
-        address, date_column = prediction_address(config, window)
-        if address.startswith(BATCH_PREDICTION):
-            return Dataset(find_batch_prediction_job(self.connection, address), rows=None)
-        return self.find_data(address, window, date_column)
+        source = prediction_source(config, window)
+        if source.address.startswith(BATCH_PREDICTION):
+            return Dataset(find_batch_prediction_job(self.connection, source.address), rows=None)
+        return self.find_data(source, window)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
@@ -181,10 +179,10 @@ class VertexPlatform(VertexMonitoringJobs):
                 "pipeline job; the pipeline's last step must upload the model as a version of it "
                 "(ModelUploadOp with parent_model)"
             )
-        metrics = {**read_metrics(self.connection, trained), **_pipeline_metrics(job)}
+        metrics = {**read_metrics(self.connection, trained), **pipeline_metrics(job)}
         # The names under which pipelines/ writes what the model learned from.
         rows = metrics.pop("training rows", None)
-        days = metrics.pop("training days", None)
+        days = metrics.pop(DAYS_METRIC, None)
         first_day, last_day = training_days(config, request)
         if days is not None and days >= 1:
             first_day = last_day - timedelta(days=int(days) - 1)
@@ -247,17 +245,6 @@ class VertexPlatform(VertexMonitoringJobs):
             ],
             monitoring_results=self.recent_results(config, _MAX_RESULTS),
         )
-
-
-def _pipeline_metrics(job: PipelineJob) -> dict[str, float]:
-    """Read the numbers by name that a pipeline's steps logged as `system.Metrics`."""
-    metrics: dict[str, float] = {}
-    for task in job.job_detail.task_details:
-        for output in task.outputs.values():
-            for artifact in output.artifacts:
-                if artifact.schema_title == "system.Metrics":
-                    metrics |= numbers_of(dict(artifact.metadata))
-    return metrics
 
 
 def _states_of(job: PipelineJob) -> dict[str, str]:

@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift.vertex.connection import VertexConnection, explained
-from transak_drift.vertex.model_lookup import find_model
+from transak_drift.vertex.model_lookup import DAY_LABELS, find_model
 from transak_drift.vertex.monitoring_jobs import monitored_window
 
 CHAMPION_LABEL = "transak-drift-champion"
@@ -132,6 +132,7 @@ def build_training_job(
         "transak-drift-monitor": config.model_monitor_id,
         CHAMPION_LABEL: champion.version_id,
     }
+    labels |= zip(DAY_LABELS, (known["first_day"], known["last_day"]), strict=True)
     if request.run_id:
         labels[_RUN_LABEL] = request.run_id[:63]
     purpose = request.drift_event_key or request.run_id

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from google.auth import impersonated_credentials
 
-from transak_drift.defs.gcp_resources import GcpData
+from transak_drift.config.data_source import DataSource
+from transak_drift.config.monitoring_window import WindowCalendar
+from transak_drift.defs.gcp_resources import CheckedQuery, GcpData
 from transak_drift.google_cloud.session import load_credentials
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
@@ -37,34 +39,68 @@ def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopba
         yield server
 
 
+def source_of(table: str, day: date = DAY, **zone: str) -> DataSource:
+    window, windows = day_window(day), WindowCalendar("day", **zone)
+    return DataSource(f"bq://{table}", time_column="date", interval=windows.bounds(window))
+
+
 def test_the_rows_of_a_day_are_counted_and_its_own_table_needs_no_query(
     bigquery: LoopbackBigQuery,
 ) -> None:
-    assert DATA.describe(f"bq://{TABLE}", WINDOW, "date") == Dataset(f"bq://{TABLE}", 4)
+    assert DATA.describe(source_of(TABLE), WINDOW) == Dataset(f"bq://{TABLE}", 4)
     (query,) = bigquery.queries
-    assert "DATE '2026-05-01'" in query
-    assert DATA.describe(f"bq://{TABLE}", WINDOW, None).rows == 5
-    assert len(bigquery.queries) == 1
+    assert "TIMESTAMP '2026-05-01 00:00:00+00:00'" in query
+    # In Zurich the second before midnight is of that day as well.
+    assert DATA.describe(source_of(TABLE, time_zone="Europe/Zurich"), WINDOW).rows == 5
+    assert DATA.describe(DataSource(f"bq://{TABLE}"), WINDOW).rows == 5
+    assert len(bigquery.queries) == 2
+    assert all(int(job["jobTimeoutMs"]) == 120_000 for job in bigquery.jobs)
 
 
-@pytest.mark.parametrize(
-    ("table", "day", "column", "told"),
-    [
-        (TABLE, date(2026, 6, 1), "date", r"has no rows of 2026-06-01; write them first"),
-        ("af-finanzen.transak.no", DAY, None, r"bq://af-finanzen\.transak\.no was not found"),
-        (TABLE, DAY, "a` OR TRUE --", "is no column of BigQuery"),
-        (TABLE, DAY, "a\\", "is no column of BigQuery"),
-    ],
-)
-def test_what_bigquery_does_not_have_is_named(
-    bigquery: LoopbackBigQuery, table: str, day: date, column: str | None, told: str
+def test_what_a_query_selects_is_counted_and_checked_without_running_it(
+    bigquery: LoopbackBigQuery,
 ) -> None:
-    with pytest.raises(PlatformError, match=told):
-        DATA.describe(f"bq://{table}", day_window(day), column)
-    assert not [query for query in bigquery.queries if "OR TRUE" in query]
+    query = f"SELECT * FROM `{TABLE}`\nWHERE date < '2026-05-01 00:00:01' -- ;"
+    counted = DATA.describe(DataSource(query=query), WINDOW)
+    assert counted == Dataset(" ".join(query.split()), 2)
+    assert len(bigquery.queries) == 1
+    assert DATA.check_query(query) == CheckedQuery(1024, (TABLE,))
+    assert len(bigquery.queries) == 1
+    for broken in (f"SELEC * FROM `{TABLE}`", f"SELECT x FROM `{TABLE}`"):
+        with pytest.raises(PlatformError, match=r"BigQuery refuses .*; correct the query"):
+            DATA.check_query(broken)
+        with pytest.raises(PlatformError, match=r"BigQuery refuses .*; correct the query"):
+            DATA.describe(DataSource(query=broken), WINDOW)
+    with pytest.raises(PlatformError, match=r"SELECT .* has no rows of 2026-05-01"):
+        DATA.describe(DataSource(query=f"SELECT * FROM `{TABLE}` WHERE FALSE"), WINDOW)
+    bigquery.denied = True
+    with pytest.raises(
+        PlatformError, match=r"lacks bigquery\.jobs\.create .*roles/bigquery\.jobUser"
+    ):
+        DATA.check_query(query)
+
+
+def test_an_account_in_the_access_list_of_a_dataset_may_read_it(bigquery: LoopbackBigQuery) -> None:
+    agent = "service-1@gcp-sa-vertex-mm.iam.gserviceaccount.com"
+    assert not DATA.lets_read("other.transak", f"serviceAccount:{agent}")
+    bigquery.readers["other.transak"] = ["a@example.com", agent]
+    assert DATA.lets_read("other.transak", f"serviceAccount:{agent}")
+    assert not DATA.lets_read("other.transak", "serviceAccount:b@example.com")
+    bigquery.denied = True
+    assert not DATA.lets_read("other.transak", f"serviceAccount:{agent}")
+
+
+def test_what_bigquery_does_not_have_is_named(bigquery: LoopbackBigQuery) -> None:
+    june = day_window(date(2026, 6, 1))
+    with pytest.raises(PlatformError, match=r"has no rows of 2026-06-01; write them first"):
+        DATA.describe(source_of(TABLE, june.first_day), june)
+    no_table = "af-finanzen.transak.no"
+    for source in (DataSource(f"bq://{no_table}"), source_of(no_table)):
+        with pytest.raises(PlatformError, match=r"bq://af-finanzen\.transak\.no was not found"):
+            DATA.describe(source, WINDOW)
     bigquery.denied = True
     with pytest.raises(PlatformError, match=r"grant roles/bigquery\.dataViewer"):
-        DATA.describe(f"bq://{TABLE}", WINDOW, None)
+        DATA.describe(DataSource(f"bq://{TABLE}"), WINDOW)
 
 
 def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
@@ -77,17 +113,17 @@ def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
     predictions = "gs://transak-i1/predictions"
     for found in ("2026-05-01/part-1.csv", "2026-05-01/*.csv", "2026-05-0?/x.jsonl", "*/x.jsonl"):
         address = f"{predictions}/{found}"
-        assert DATA.describe(address, WINDOW, None) == Dataset(address, None)
+        assert DATA.describe(DataSource(address), WINDOW) == Dataset(address, None)
     for address, told in {
         f"{predictions}/2026-05-03/*.csv": "matches no object; write the data of",
         f"{predictions}/2026-05-01/part-2.csv": "matches no object; write the data",
         "gs://nobody/x.csv": "gs://nobody was not found",
     }.items():
         with pytest.raises(PlatformError, match=told):
-            DATA.describe(address, WINDOW, None)
+            DATA.describe(DataSource(address), WINDOW)
     storage.denied.add("transak-i1")
     with pytest.raises(PlatformError, match=r"grant roles/storage\.objectViewer"):
-        DATA.describe("gs://transak-i1/x.csv", WINDOW, None)
+        DATA.describe(DataSource("gs://transak-i1/x.csv"), WINDOW)
 
 
 def test_one_setting_makes_the_credentials_act_as_a_service_account(

@@ -1,8 +1,8 @@
 """BigQuery's REST API on loopback, over DuckDB, and the token endpoint of its credentials.
 
-Source: "BigQuery REST API": jobs.insert, jobs.getQueryResults and tables.get; "Using OAuth 2.0 for
-Server to Server Applications" for the token. The client takes the server's address from
-BIGQUERY_EMULATOR_HOST, and the token endpoint from the key file.
+Source: "BigQuery REST API": jobs.insert, jobs.getQueryResults, datasets.get and tables.get; "Using
+OAuth 2.0 for Server to Server Applications" for the token. The client takes the server's
+address from BIGQUERY_EMULATOR_HOST, and the token endpoint from the key file.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class LoopbackBigQuery(HttpServer):
     Attributes:
         tables: the tables, which Vertex AI may read as well.
         jobs: the configurations of the query jobs that arrived.
+        readers: by `project.dataset` the accounts in its access list.
         denied: whether every call answers 403.
     """
 
@@ -37,6 +38,7 @@ class LoopbackBigQuery(HttpServer):
         super().__init__()
         self.tables = tables or Tables()
         self.jobs: list[dict[str, Any]] = []
+        self.readers: dict[str, list[str]] = {}
         self.denied = False
         self._results: dict[str, dict[str, Any]] = {}
 
@@ -72,7 +74,8 @@ class LoopbackBigQuery(HttpServer):
             )
         if self.denied:
             permission = f"bigquery.{'jobs.create' if request.method == 'POST' else 'tables.get'}"
-            return refusal(403, f"Access Denied: Permission {permission} denied.")
+            denied = f"User does not have {permission} permission in project af-finanzen."
+            return refusal(403, f"Access Denied: Project af-finanzen: {denied}")
         try:
             if request.method == "POST":
                 return self._run(json.loads(request.body))
@@ -85,6 +88,11 @@ class LoopbackBigQuery(HttpServer):
                     "configuration": {"query": {}},
                 }
                 return json_answer({"jobReference": reference, **done})
+            if "tables" not in parts:
+                dataset = {"projectId": parts[-3], "datasetId": parts[-1]}
+                readers = self.readers.get(".".join(dataset.values()), [])
+                access = [{"role": "READER", "userByEmail": reader} for reader in readers]
+                return json_answer({"datasetReference": dataset, "access": access})
             table = {"projectId": parts[-5], "datasetId": parts[-3], "tableId": parts[-1]}
             rows = self.tables.rows(f"SELECT COUNT(*) FROM `{'.'.join(table.values())}`")[1][0][0]
             return json_answer({"tableReference": table, "numRows": str(rows)})
@@ -98,8 +106,10 @@ class LoopbackBigQuery(HttpServer):
         self.jobs.append(configuration)
         query = configuration["query"]["query"]
         if configuration.get("dryRun"):
-            self.tables.check(query)
-            return json_answer({**job, "status": {"state": "DONE"}})
+            keys = ("projectId", "datasetId", "tableId")
+            read = [dict(zip(keys, n.split("."), strict=True)) for n in self.tables.check(query)]
+            statistics = {"query": {"totalBytesProcessed": "1024", "referencedTables": read}}
+            return json_answer({**job, "status": {"state": "DONE"}, "statistics": statistics})
         names, rows = self.tables.rows(query)
         self._results[job["jobReference"]["jobId"]] = {
             "jobComplete": True,

@@ -41,9 +41,11 @@ class Tables:
         cursor = self._execute(query)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
 
-    def check(self, query: str) -> None:
-        """Plan a query without executing it."""
-        self._database.cursor().execute(f"EXPLAIN {_as_duckdb(query)}")
+    def check(self, query: str) -> list[str]:
+        """Plan a query without executing it; returns the tables that it reads."""
+        cursor, text = self._database.cursor(), _as_duckdb(query)
+        cursor.execute(f"EXPLAIN {text}")
+        return sorted(cursor.get_table_names(text))
 
     def write(self, query: str, path: Path) -> None:
         """Write what a query selects to a Parquet file."""

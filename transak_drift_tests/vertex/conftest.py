@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from transak_drift.config.data_source import DataSource
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -66,9 +67,9 @@ class Cloud(LoopbackVertex):
         assert result is not None
         return result
 
-    def _find_data(self, address: str, window: Window, date_column: str | None) -> Dataset:
-        self.asked.append((address, date_column))
-        return Dataset(address, 7)
+    def _find_data(self, source: DataSource, _: Window) -> Dataset:
+        self.asked.append((str(source), source.time_column))
+        return Dataset(str(source), 7)
 
 
 @pytest.fixture

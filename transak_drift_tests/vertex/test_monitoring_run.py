@@ -7,15 +7,22 @@ from datetime import date
 from typing import Any
 
 import pytest
+from google.cloud.aiplatform_v1beta1 import types
 
+from transak_drift.config.monitoring_window import WindowCalendar
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
-from transak_drift_tests.servers.clients import monitored_config, rows
+from transak_drift_tests.servers.clients import csv_dataset, monitored_config, rows
+from transak_drift_tests.servers.grpc_server import RefusedError
 from transak_drift_tests.vertex.conftest import CONFIG, TARGET, WINDOW, Cloud, described
 from transak_drift_tests.windows import day_window
 
 
 def of_bigquery(table: str, **columnized: str) -> dict[str, Any]:
     return {"columnized_dataset": {"bigquery_source": {"table_uri": table}, **columnized}}
+
+
+def of_query(query: str) -> dict[str, Any]:
+    return {"columnized_dataset": {"bigquery_source": {"query": query}}}
 
 
 MAY_1 = {"start_time": "2026-05-01T00:00:00Z", "end_time": "2026-05-02T00:00:00Z"}
@@ -52,33 +59,105 @@ def test_each_place_of_predictions_becomes_the_target_dataset(
     assert described(dataset) == expected
 
 
-def test_the_newest_finished_batch_prediction_is_the_target_dataset(cloud: Cloud) -> None:
+MONTH = WindowCalendar("month").parse("2026-05")
+MONTHLY = "SELECT type FROM `af-finanzen.t.p`\nWHERE month = {yyyymm} -- ok"
+IN_ZURICH = {"start_time": "2026-04-30T22:00:00Z", "end_time": "2026-05-31T22:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("vertex", "changes", "expected"),
+    [
+        (
+            {"prediction_query": MONTHLY, "prediction_dataset": None},
+            {},
+            of_query("SELECT type FROM `af-finanzen.t.p`\nWHERE month = 202605 -- ok"),
+        ),
+        (
+            {"prediction_dataset": TABLE},
+            {"date_column": "month", "date_column_format": "yyyymm"},
+            of_query("SELECT * FROM `af-finanzen.transak.predictions` WHERE `month` = 202605"),
+        ),
+        (
+            {"prediction_dataset": TABLE},
+            {"time_zone": "Europe/Zurich"},
+            {**of_bigquery(TABLE, timestamp_field="date"), "time_interval": IN_ZURICH},
+        ),
+        ({"prediction_dataset": TABLE + "_{yyyymm}"}, {}, of_bigquery(f"{TABLE}_202605")),
+    ],
+)
+def test_a_months_data_are_asked_for_by_query_interval_or_address(
+    cloud: Cloud, vertex: dict[str, Any], changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
-    for number, state in enumerate(
-        ["JOB_STATE_SUCCEEDED", "JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_RUNNING"]
-    ):
-        cloud.batch_predictions.add("predictions-2026-05-01", f"gs://transak-i1/b{number}", state)
+    config = monitored_config(vertex=vertex, monitoring_window="month", **changes)
+    name = cloud.platform.start_monitoring_run(config, MONTH).job_name
+    assert name.rpartition("/")[2].startswith("month-202605-")
+    (request,) = cloud.requests("CreateModelMonitoringJob")
+    dataset = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
+    assert described(dataset) == expected
+
+
+def test_a_column_that_cannot_be_quoted_reaches_no_query(cloud: Cloud) -> None:
+    cloud.platform.apply_model_monitor(CONFIG)
+    for column in ("a` OR TRUE --", "a\\"):
+        config = monitored_config(vertex={"prediction_dataset": TABLE}, date_column=column)
+        with pytest.raises(PlatformError, match="date_column: .* is no name in BigQuery"):
+            cloud.platform.start_monitoring_run(config, WINDOW)
+    assert cloud.requests("CreateModelMonitoringJob") == []
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ({**csv_dataset(TARGET), "time_interval": {}}, "for BigQuery and endpoint logs only"),
+        ({**of_query("SELECT 1"), "time_interval": {}}, "needs timestamp_field"),
+        ({"columnized_dataset": {"bigquery_source": {}}}, "is no table, and there is no query"),
+    ],
+)
+def test_the_server_refuses_what_vertex_ai_does_not_take(
+    cloud: Cloud, target: dict[str, Any], told: str
+) -> None:
+    cloud.platform.apply_model_monitor(CONFIG)
+    (monitor,) = cloud.monitoring.monitors()
+    with pytest.raises(RefusedError, match=told):
+        cloud.monitoring.put_job(monitor.name, types.ModelMonitoringInput(target))
+
+
+def test_the_newest_batch_prediction_that_is_good_is_the_target_though_it_still_runs(
+    cloud: Cloud,
+) -> None:
+    cloud.platform.apply_model_monitor(CONFIG)
+    states = ["SUCCEEDED", "FAILED", "SUCCEEDED", "RUNNING", "FAILED", "CANCELLED", "EXPIRED"]
+    jobs = [
+        cloud.batch_predictions.add("predictions-2026-05-01", f"gs://transak-i1/b{n}", state)
+        for n, state in enumerate(f"JOB_STATE_{state}" for state in states)
+    ]
     cloud.batch_predictions.add("predictions-2026-05-02", "gs://transak-i1/other")
-    cloud.buckets.write_csv("gs://transak-i1/b1/part-0.csv", rows(50, 80))
+    cloud.buckets.write_csv("gs://transak-i1/b3/part-0.csv", rows(50, 80))
     config = monitored_config(
-        vertex={"prediction_dataset": "batchPredictionJobs/predictions-{date}"}
+        vertex={"prediction_dataset": "batchPredictionJobs/predictions-{first_day}"}
     )
     job_name = cloud.platform.start_monitoring_run(config, WINDOW).job_name
     (request,) = cloud.requests("CreateModelMonitoringJob")
     target = request.model_monitoring_job.model_monitoring_spec.objective_spec.target_dataset
-    assert target.batch_prediction_output.batch_prediction_job.endswith("batchPredictionJobs/7002")
+    assert target.batch_prediction_output.batch_prediction_job == jobs[3].name
+    assert cloud.platform.monitoring_result(config, job_name) is None
+    jobs[3].state = types.JobState.JOB_STATE_SUCCEEDED
     result = cloud.platform.monitoring_result(config, job_name)
     assert result is not None
     assert [feature.distance for feature in result.features] == [0.0, 0.0]
 
 
-def test_without_a_finished_batch_prediction_the_states_are_told(cloud: Cloud) -> None:
+def test_without_a_good_batch_prediction_the_reason_is_told(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p-{date}"})
-    with pytest.raises(PlatformError, match=r"'p-2026-05-01'.*there is none of that name"):
+    with pytest.raises(PlatformError, match=r"there is no .* named 'p-2026-05-01'"):
         cloud.platform.start_monitoring_run(config, WINDOW)
-    cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/x", "JOB_STATE_RUNNING")
-    with pytest.raises(PlatformError, match=r"those of that name are JOB_STATE_RUNNING"):
+    for state in ("JOB_STATE_CANCELLED", "JOB_STATE_FAILED"):
+        job = cloud.batch_predictions.add("p-2026-05-01", "gs://transak-i1/x", state)
+    job.error.message = "Out of quota."
+    told = r"newest of 2, .*7002, ended as JOB_STATE_FAILED: Out of quota\.; run the predictions"
+    with pytest.raises(PlatformError, match=told):
         cloud.platform.start_monitoring_run(config, WINDOW)
 
 

@@ -113,6 +113,8 @@ def test_the_job_carries_template_parameters_root_account_labels_and_no_caching(
         "team": "mlops",
         "transak-drift-monitor": "transak-i1-data-drift-monitor",
         "transak-drift-champion": "1",
+        "transak-drift-first-day": "2026-04-25",
+        "transak-drift-last-day": "2026-05-01",
         "transak-drift-run": "run-1",
     }
     spec = PipelineJob.to_dict(job)["pipeline_spec"]
