@@ -207,7 +207,8 @@ def _inspect_dataset(
         # Of a table with rows of all windows none are counted.
         found = platform.data(config).describe(DataSource(source.address), window)
     except PlatformError as error:
-        return missing(name, str(error), f"write the data, or correct vertex.{purpose}_*")
+        named = f"vertex.{key}" if query is None else f"vertex.{purpose}_query"
+        return missing(name, str(error), f"write the data, or correct {named}")
     rows = "" if found.rows is None else f", {found.rows} rows"
     return passed(name, f"{found.uri}{rows}")
 

@@ -19,6 +19,7 @@ from transak_drift.config.resource_names import subscription_name, topic_name
 from transak_drift.platform import PlatformError
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift_tests.cli.commands import call
+from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
 from transak_drift_tests.servers.clients import (
     apply_monitors,
     csv_dataset,
@@ -379,3 +380,63 @@ def test_what_cannot_be_checked_is_refused(
     monkeypatch.setenv(f"TRANSAK_DRIFT_{variable}", value)
     with pytest.raises(PlatformError, match=told):
         call("doctor")
+
+
+def test_bigquery_checks_the_queries_without_running_them(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "SELECT type FROM `{project}.transak.months` WHERE month = {{yyyymm}}"
+    baseline = "SELECT type FROM `af-finanzen.transak.months` WHERE month < {yyyymm}"
+
+    def configure(prediction_query: str) -> None:
+        vertex = {
+            **cloud.config.vertex.model_dump(),
+            "training_dataset": None,
+            "training_query": baseline,
+            "prediction_dataset": None,
+            "prediction_query": prediction_query,
+        }
+        cloud.configure(monitoring_window="month", vertex=vertex)
+
+    def monitored() -> tuple[str, str, str]:
+        _, checks = run_doctor()
+        assert checks["baseline dataset"]["state"] == "ok" or server.denied
+        found = checks["monitored dataset"]
+        return found["state"], found["detail"], found["fix"]
+
+    with LoopbackBigQuery(cloud.vertex.tables) as server:
+        key_file = tmp_path / "key.json"
+        server.write_key_file(key_file)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        for project in ("af-finanzen", "another"):
+            name = f"{project}.transak.months"
+            cloud.vertex.tables.insert(name, [{"type": "Card", "month": 202608}])
+        configure(query.format(project="af-finanzen"))
+        read = "the query would read 1024 bytes of af-finanzen.transak.months"
+        assert monitored() == ("ok", read, "")
+        configure(query.format(project="af-finanzen").replace("SELECT type", "SELECT typ"))
+        state, detail, fix = monitored()
+        assert (state, "BigQuery refuses" in detail, "typ" in detail) == ("missing", True, True)
+        assert "vertex.prediction_query" in fix
+
+        # What the agent of Vertex AI may read in another project is only known from there.
+        configure(query.format(project="another"))
+        state, _, fix = monitored()
+        assert state == "unknown"
+        agent = MONITORING_AGENT.partition(":")[2]
+        assert fix.startswith("grant roles/bigquery.dataViewer on another.transak to ")
+        assert fix.endswith(agent)
+        server.readers["another.transak"] = [agent]
+        assert monitored()[0] == "ok"
+
+        server.denied = True
+        state, detail, _ = monitored()
+        assert state == "missing"
+        assert "lacks bigquery.jobs.create" in detail
+        assert "roles/bigquery.jobUser" in detail
+        cloud.apis.missing.add("bigquery.jobs.create")
+        _, checks = run_doctor()
+        assert "bigquery.jobs.create" in checks["IAM on Vertex AI"]["detail"]
+        assert "roles/bigquery.jobUser" in checks["IAM on Vertex AI"]["fix"]
+        assert server.queries == []

@@ -63,6 +63,18 @@ def test_dagster_and_a_repetition_find_the_run_that_was_started(
     assert len(monitored.monitoring.jobs()) == 1
 
 
+@pytest.mark.parametrize("day", ["2026-05", "2026-05-20"])
+def test_a_window_is_named_by_its_key_or_by_one_of_its_days(
+    monitored: LoopbackVertex, day: str
+) -> None:
+    vertex = {"prediction_dataset": "batchPredictionJobs/predictions-{date:%Y-%m}"}
+    config = monitored_config(monitoring_window="month", vertex=vertex)
+    outcome = _run(config.model_dump_json(exclude_defaults=True), day)
+    assert outcome["state"] == "started"
+    assert outcome["monitoring_job"].rpartition("/")[2].startswith("month-202605-")
+    assert len(monitored.monitoring.jobs()) == 1
+
+
 def test_without_a_model_the_step_succeeds_and_says_so(vertex: LoopbackVertex) -> None:
     outcome = _run()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 Error = duckdb.Error
 
@@ -28,13 +29,12 @@ class Tables:
         self._database.execute(f'CREATE OR REPLACE TABLE "{name}" AS {select}')
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows of texts and whole numbers, to a new table if there is none."""
-        columns = {key: "BIGINT" if isinstance(v, int) else "VARCHAR" for key, v in rows[0].items()}
-        definition = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-        self._database.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({definition})')
-        places = ", ".join("?" * len(columns))
-        values = [[row[column] for column in columns] for row in rows]
-        self._database.executemany(f'INSERT INTO "{name}" VALUES ({places})', values)
+        """Append rows to a table, which is made if there is none."""
+        self._database.register("new_rows", pa.Table.from_pylist([*rows]))
+        self._database.execute(
+            f'CREATE TABLE IF NOT EXISTS "{name}" AS SELECT * FROM new_rows LIMIT 0'
+        )
+        self._database.execute(f'INSERT INTO "{name}" SELECT * FROM new_rows')
 
     def rows(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Execute a query; returns the names of its columns, and its rows."""

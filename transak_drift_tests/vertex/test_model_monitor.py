@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import grpc
 import pytest
+from google.cloud.aiplatform_v1.types import PipelineJob
 from google.cloud.aiplatform_v1beta1 import types
 
 from transak_drift.platform import Change, PlatformError
 from transak_drift.vertex.monitors import version_monitor_id
+from transak_drift_tests.servers.api_rules import PARENT
 from transak_drift_tests.servers.clients import csv_dataset, monitored_config
 from transak_drift_tests.servers.grpc_server import Fault
 from transak_drift_tests.vertex.conftest import (
     BASELINE,
     CONFIG,
     MODEL,
+    MODEL_NAME,
     TARGET,
     WINDOW,
     Cloud,
@@ -336,3 +340,41 @@ def test_what_only_vertex_needs_is_asked_for(cloud: Cloud) -> None:
         cloud.platform.apply_model_monitor(monitored_config(vertex={"training_dataset": None}))
     with pytest.raises(PlatformError, match=r'"feature_types": \{"amount": "numerical"\}'):
         cloud.platform.apply_model_monitor(monitored_config(drift_thresholds={"amount": 0.3}))
+
+
+def test_a_baseline_by_query_has_the_version_and_the_days_that_it_was_trained_on(
+    cloud: Cloud,
+) -> None:
+    query = "SELECT '{model_version}' WHERE '{first_day}' < '{last_day}' AND month = {yyyymm}"
+    config = monitored_config(
+        monitoring_window="month",
+        vertex={"training_dataset": None, "training_query": query, "prediction_dataset": None},
+    )
+
+    def baseline() -> str:
+        cloud.platform.apply_model_monitor(config)
+        (monitor,) = cloud.monitoring.monitors()
+        dataset = monitor.training_dataset
+        assert not dataset.columnized_dataset.timestamp_field
+        return dataset.columnized_dataset.bigquery_source.query
+
+    # Of a version that was uploaded by hand, the months that were over then.
+    uploaded = cloud.platform.ensure_registered_model(config)
+    assert uploaded.version == "1"
+    ended = config.windows.newest_ended(datetime.now(UTC))
+    first_day = ended.last_day - timedelta(days=config.maximum_training_days - 1)
+    month = f"{ended.first_day:%Y%m}"
+    assert baseline() == (
+        f"SELECT '1' WHERE '{first_day}' < '{ended.last_day}' AND month = {month}"
+    )
+    calls = len(cloud.requests("UpdateModelMonitor"))
+    baseline()
+    assert len(cloud.requests("UpdateModelMonitor")) == calls
+
+    # Of one that a drift has trained, the days that its training was given, or has used of them.
+    labels = {"transak-drift-first-day": "2026-03-01", "transak-drift-last-day": "2026-05-31"}
+    job = cloud.pipelines.add_job(f"{PARENT}/pipelineJobs/train-1", PipelineJob(labels=labels))
+    for version, used, first in (("2", 0, "2026-03-01"), ("3", 31, "2026-05-01")):
+        metrics = {"training days": used}
+        cloud.models.upload(MODEL_NAME, parent_model=MODEL, pipeline_job=job.name, metrics=metrics)
+        assert baseline() == f"SELECT '{version}' WHERE '{first}' < '2026-05-31' AND month = 202605"

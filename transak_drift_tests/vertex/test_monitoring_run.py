@@ -101,7 +101,7 @@ def test_a_column_that_cannot_be_quoted_reaches_no_query(cloud: Cloud) -> None:
     cloud.platform.apply_model_monitor(CONFIG)
     for column in ("a` OR TRUE --", "a\\"):
         config = monitored_config(vertex={"prediction_dataset": TABLE}, date_column=column)
-        with pytest.raises(PlatformError, match="date_column: .* is no name in BigQuery"):
+        with pytest.raises(PlatformError, match=r"date_column: .* is no name in BigQuery"):
             cloud.platform.start_monitoring_run(config, WINDOW)
     assert cloud.requests("CreateModelMonitoringJob") == []
 
