@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from transak_drift_tests.cloud_function.function_server import FunctionServer, f
 from transak_drift_tests.servers.api_rules import PARENT
 from transak_drift_tests.servers.clients import apply_monitors, csv_dataset, monitored_config
 from transak_drift_tests.servers.server import LoopbackVertex
-from transak_drift_tests.trigger.drift_messages import MAY_1, drift_event
+from transak_drift_tests.trigger.drift_messages import drift_event
 
 MODEL_NAME = "transak-i1-train-model"
 SECOND_MODEL_NAME = "transak-i2-train-model"
@@ -77,11 +76,10 @@ class Deployment:
             for row in range(100)
         ]
         self.vertex.buckets.write_csv(uri, rows)
-        interval = {"start_time": MAY_1, "end_time": MAY_1 + timedelta(days=1)}
         job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
         self.vertex.monitoring.put_job(
             f"{PARENT}/modelMonitors/{config.model_monitor_id}",
-            {**csv_dataset(uri), "time_interval": interval},
+            csv_dataset(uri),
             job_id=job_id,
         )
         return drift_event(job_id, distances, monitor=config.model_monitor_id)
