@@ -9,12 +9,14 @@ from __future__ import annotations
 import heapq
 import math
 import re
+from calendar import SATURDAY
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from pydantic import BaseModel
 
+from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -23,9 +25,10 @@ from transak_drift.drift.feature_statistics import (
     NumericalStatistics,
 )
 
-MAX_SHOWN_VALUES = 3
-# Of the earlier windows, so many at least and at most say what is usual.
-MIN_EARLIER_WINDOWS, MAX_EARLIER_WINDOWS = 3, 12
+MAX_SHOWN_VALUES, MAX_VALUE_LENGTH = 3, 60
+MAX_SHOWN_FEATURES = 10
+# What is usual, so many earlier windows say: of the last so many, so many with rows at least.
+MAX_EARLIER_WINDOWS, MIN_EARLIER_WINDOWS = 12, 3
 # An excess that is more probable than this where nothing has changed is no fault of the data.
 _MAX_CHANCE = 1e-3
 # Standard deviations by which a number of rows is beyond the chance of rare bookings.
@@ -122,10 +125,14 @@ def measure_feature(
         expected_missing_share=baseline.missing / baseline_rows if baseline_rows else None,
         unseen_share=unseen / rows if is_known and unseen is not None else None,
         expected_unseen_share=expected if is_known and unseen is not None else None,
-        unseen_values=tuple(values) if is_known else (),
+        unseen_values=tuple(map(_shortened, values)) if is_known else (),
         type_change=_type_change(baseline, target) if present and baseline.present else "",
         note=note,
     )
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= MAX_VALUE_LENGTH else f"{value[: MAX_VALUE_LENGTH - 1]}…"
 
 
 def _outside(baseline: NumericalStatistics, target: NumericalStatistics) -> float:
@@ -200,12 +207,24 @@ def by_chance(count: float, rows: float, expected: float) -> bool:
     return rows * divergence < -math.log(_MAX_CHANCE)
 
 
-def usual_rows(earlier: Sequence[int]) -> float | None:
-    """Return the median of the rows of earlier windows, the newest last; None of fewer than 3.
+def comparable_windows(calendar: WindowCalendar, window: Window) -> list[Window]:
+    """Return the 12 windows before one, newest first; weekdays before a weekday, and so on."""
+    found: list[Window] = []
+    is_day, is_weekend = window.length == "day", _is_weekend(window)
+    while len(found) < MAX_EARLIER_WINDOWS:
+        window = calendar.before(window)
+        if not is_day or _is_weekend(window) == is_weekend:
+            found.append(window)
+    return found
 
-    Windows without rows do not count.
-    """
-    counted = sorted([rows for rows in earlier if rows][-MAX_EARLIER_WINDOWS:])
+
+def _is_weekend(window: Window) -> bool:
+    return window.first_day.weekday() >= SATURDAY
+
+
+def usual_rows(earlier: Sequence[int]) -> float | None:
+    """Return the median of the rows of earlier windows; None of fewer than 3 that have any."""
+    counted = sorted(rows for rows in earlier if rows)
     if (number := len(counted)) < MIN_EARLIER_WINDOWS:
         return None
     return (counted[(number - 1) // 2] + counted[number // 2]) / 2
@@ -252,7 +271,7 @@ def judge_quality(
         else:
             faults, passing = _share_faults(check, limits, features, rows, baseline_rows)
             fix = "look at the columns of the window's data, for example at how they are exported"
-        faulty = f"{'; '.join(faults)}. {fix[:1].upper()}{fix[1:]}; {_NOTHING_RETRAINS}"
+        faulty = f"{_joined(faults)}. {fix[:1].upper()}{fix[1:]}; {_NOTHING_RETRAINS}"
         verdicts.append(QualityVerdict(check, not faults, faulty if faults else passing))
     return verdicts
 
@@ -303,4 +322,10 @@ def _share_faults(
             values = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
             values = values if check == "unseen_values" else ""
             faults.append(f"{text}{values}, allowed is an excess of {limit:.1%}")
-    return faults, "; ".join(remarks) or "nothing to compare"
+    return faults, _joined(remarks) or "nothing to compare"
+
+
+def _joined(texts: Sequence[str]) -> str:
+    more = len(texts) - MAX_SHOWN_FEATURES
+    shown = "; ".join(texts[:MAX_SHOWN_FEATURES])
+    return f"{shown}; and {more} more" if more > 0 else shown

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
+from transak_drift.drift.data_quality import QualityVerdict
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.sanitize import sanitize_line
@@ -28,14 +29,18 @@ _METRIC_NAMES = {
 }
 
 
-def drift_report_page(result: MonitoringResult) -> str:
-    """Write the report of a monitoring run; its texts may hold anything."""
+def drift_report_page(result: MonitoringResult, verdicts: Sequence[QualityVerdict] = ()) -> str:
+    """Write the report of a monitoring run, and of the quality of its data.
+
+    Its texts may hold anything.
+    """
     return _render(
         "report_page.html.j2",
         result=result,
         drifted=", ".join(sanitize_line(feature.feature) for feature in result.drifted),
         without_data=[item for item in result.features if item.distance is None],
         metric_names=_METRIC_NAMES,
+        faults=[item for item in verdicts if not item.passed],
         charts={feature.feature: _inline(feature_chart(feature)) for feature in result.features},
     )
 

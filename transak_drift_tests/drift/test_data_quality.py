@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_window import WindowCalendar
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import (
     FeatureQuality,
     by_chance,
+    comparable_windows,
     judge_quality,
     measure_feature,
     measure_quality,
@@ -176,8 +178,7 @@ def test_what_is_no_change_of_type(before, after) -> None:
 def test_rows_are_compared_with_those_of_the_windows_before() -> None:
     assert usual_rows([5_000, 0, 5_100]) is None
     assert usual_rows([5_000, 0, 5_100, 4_000]) == 5_000.0
-    # The last twelve count.
-    assert usual_rows([1] * 50 + [300] * 12) == 300.0
+    assert usual_rows([1, 300, 500, 700]) == 400.0
     for rows, is_usual in ((300, True), (101, True), (899, True), (99, False), (901, False)):
         assert ("row_count" not in warnings(rows=rows, usual=300.0)) is is_usual
     assert warnings(rows=99, usual=300.0)["row_count"] == (
@@ -188,6 +189,29 @@ def test_rows_are_compared_with_those_of_the_windows_before() -> None:
     assert not warnings(rows=1, usual=6.0)
     assert not warnings(rows=0, usual=300.0)
     assert not warnings(rows=300, usual=None)
+
+
+def test_a_window_is_compared_with_the_twelve_before_of_its_kind() -> None:
+    days = WindowCalendar()
+    friday, saturday = days.parse("2026-08-28"), days.parse("2026-08-29")
+    weekdays = [window.first_day for window in comparable_windows(days, friday)]
+    assert [str(day) for day in (weekdays[0], weekdays[-1])] == ["2026-08-27", "2026-08-12"]
+    assert {day.weekday() for day in weekdays} == {0, 1, 2, 3, 4}
+    weekend = [window.key for window in comparable_windows(days, saturday)]
+    assert weekend[:3] == ["2026-08-23", "2026-08-22", "2026-08-16"]
+    months = WindowCalendar("month")
+    before = comparable_windows(months, months.parse("2026-08"))
+    assert [window.key for window in (before[0], before[-1])] == ["2026-07", "2025-08"]
+    assert len(weekdays) == len(weekend) == len(before) == 12
+
+
+def test_many_features_and_long_values_are_shortened() -> None:
+    before, after = categorical({"a": 1_000}), categorical({"x" * 500: 500, "a": 500})
+    found = [measure_feature(f"feature {n}", before, after) for n in range(12)]
+    assert found[0].unseen_values == ("x" * 59 + "…",)
+    text = warnings(*found)["unseen_values"]
+    assert "feature 9:" in text and "feature 10:" not in text
+    assert "; and 2 more. Look at the columns" in text
 
 
 def test_a_cut_histogram_warns_of_no_unseen_value_and_says_so() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
+from transak_drift.config.sections import DataQuality
+from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
 from transak_drift_tests.windows import day_window
 
@@ -77,6 +79,29 @@ DRIFTED = result_of(
     alerts=(f"above the threshold: {HOSTILE}",),
 )
 QUIET = result_of(TYPE)
+UNSOUND = DRIFTED.model_copy(
+    update={
+        "quality": (
+            FeatureQuality(
+                feature=HOSTILE,
+                missing_share=0.3,
+                expected_missing_share=0.02,
+                unseen_share=0.41,
+                expected_unseen_share=0.398,
+                unseen_values=(LONG, HOSTILE),
+            ),
+            FeatureQuality(
+                feature=LONG,
+                missing_share=0.0,
+                expected_missing_share=0.0,
+                type_change="stored as text in the baseline, as number in the window",
+                note="unseen values are not known: " + LONG,
+            ),
+        ),
+        "usual_rows": 50_000.0,
+    }
+)
+UNSOUND_VERDICTS = judge_quality(DataQuality(), UNSOUND.quality, 5_000, 140_000, 50_000.0)
 FIRST = date(2026, 3, 1)
 
 

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transak_drift.config.sections import DataQuality
+from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.reports.charts import feature_chart, history_picture, result_picture
 from transak_drift.reports.links import asset_partition_page, console_page
@@ -28,6 +30,8 @@ from transak_drift_tests.reports.report_results import (
     LONG,
     QUIET,
     TYPE,
+    UNSOUND,
+    UNSOUND_VERDICTS,
     description,
     history_of,
     result_of,
@@ -113,6 +117,23 @@ def test_text_of_transactions_is_shown_and_never_obeyed() -> None:
     kinds = page.values("class")
     assert kinds.count("drifted") == 1 + len(DRIFTED.features[0].contributors)
     assert kinds.count("now") == 1 + len(TYPE.contributors)
+
+
+def test_the_page_tells_the_quality_of_the_data_and_what_to_do() -> None:
+    page = Page(drift_report_page(UNSOUND, UNSOUND_VERDICTS))
+    assert "Data quality: look at missing values, row count, column types" in page.text
+    assert f"{HOSTILE}: 30.0% of values missing, 2.0% in the baseline, allowed is" in page.text
+    assert "5,000 rows, 50,000 are usual (allowed is a factor of 3). Look whether" in page.text
+    assert f"{HOSTILE} 30.0% (2.0%) 41.0% (39.8%)" in page.text
+    # What is not known is a dash.
+    assert "as number in the windowunseen values are not known:" in page.text
+    assert " 0.0% (0.0%) –" in page.text
+    assert "script" not in page.found
+    sound = judge_quality(DataQuality(), UNSOUND.quality[:0], 5_000, 140_000, 5_000.0)
+    assert "Data quality" not in Page(drift_report_page(QUIET, sound)).text
+    quality = (FeatureQuality(feature="type", missing_share=0.0, expected_missing_share=0.0),)
+    healthy = QUIET.model_copy(update={"quality": quality})
+    assert "Data quality: ok" in Page(drift_report_page(healthy, sound)).text
 
 
 def test_the_bars_are_as_long_as_the_shares() -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from transak_drift.reports.charts import WIDTH
 from transak_drift.reports.pages import drift_history_page, drift_report_page
-from transak_drift_tests.reports.report_results import DRIFTED, FEATURES, HISTORY, HOSTILE
+from transak_drift_tests.reports.report_results import (
+    FEATURES,
+    HISTORY,
+    HOSTILE,
+    UNSOUND,
+    UNSOUND_VERDICTS,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -21,7 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
 
 PAGES = {
-    "Drift report of 2026-03-04": drift_report_page(DRIFTED),
+    "Drift report of 2026-03-04": drift_report_page(UNSOUND, UNSOUND_VERDICTS),
     "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
 }
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
