@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.contenders.measurement import CATEGORICAL, FEATURES, NUMERICAL, run_contender
+from transak_drift.drift.data_quality import measure_quality
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics, FeatureKind
 from transak_drift.local.dataset_statistics import load_statistics, scan_statistics
@@ -21,7 +22,8 @@ def stored_statistics(file: Path) -> Path:
 
 
 def distances(baseline: DatasetStatistics, target: DatasetStatistics) -> dict[str, float]:
-    """Return the distance of each feature."""
+    """Return the distance of each feature; the quality of the data is measured beside them."""
+    measure_quality(baseline, target)
     found = compare_features(baseline, target, dict.fromkeys(FEATURES, 1.0))
     return {item.feature: item.distance or 0.0 for item in found}
 

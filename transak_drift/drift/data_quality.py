@@ -109,9 +109,11 @@ def measure_feature(
                 f"{len(baseline.counts) - 1:,} most frequent values"
             )
         else:
-            new = target.counts.keys() - baseline.counts.keys() - {other_values}
-            unseen = sum(map(target.counts.__getitem__, new))
-            values = heapq.nsmallest(MAX_SHOWN_VALUES, new, lambda it: (-target.counts[it], it))
+            before, counts = baseline.counts, target.counts.items()
+            new = [(-count, value) for value, count in counts if value not in before]
+            new = [item for item in new if item[1] != other_values] if other_values else new
+            unseen = -sum(count for count, _ in new)
+            values = [value for _, value in heapq.nsmallest(MAX_SHOWN_VALUES, new)]
             expected = list(baseline.counts.values()).count(1) / max(baseline_rows, 1)
     elif isinstance(baseline, NumericalStatistics) and isinstance(target, NumericalStatistics):
         unseen = _outside(baseline, target)

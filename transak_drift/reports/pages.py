@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.data_quality import QualityVerdict
+from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.sanitize import sanitize_line

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic.alias_generators import to_camel
 
+from transak_drift.drift.data_quality import FeatureQuality, measure_feature
 from transak_drift.drift.drift_statistics import top_contributors
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -59,9 +60,12 @@ class _Dataset(_Message):
     features: list[_Dataset] = []
 
     @property
+    def feature(self) -> _Dataset:
+        return self.features[0] if self.features else self
+
+    @property
     def statistics(self) -> _Statistics:
-        feature = self.features[0] if self.features else self
-        return feature.string_stats or feature.num_stats or _Statistics()
+        return self.feature.string_stats or self.feature.num_stats or _Statistics()
 
 
 def row_count(distribution: Any) -> int | None:
@@ -84,6 +88,17 @@ def contributors(baseline: Any, target: Any) -> tuple[Contributor, ...]:
     return tuple(item for item in found if item.value != _OTHER_VALUES)
 
 
+def feature_quality(feature: str, baseline: Any, target: Any) -> FeatureQuality | None:
+    """Measure the quality of a feature by two reported distributions; None where one tells none."""
+    try:
+        before, after = _feature_statistics(baseline), _feature_statistics(target)
+    except ValueError:
+        return None
+    if before is None or after is None or row_count(baseline) is None:
+        return None
+    return measure_feature(feature, before, after, _OTHER_VALUES)
+
+
 def _parsed(distribution: Any) -> _Dataset:
     try:
         return _Dataset.model_validate(distribution)
@@ -93,15 +108,24 @@ def _parsed(distribution: Any) -> _Dataset:
 
 def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
     statistics = _parsed(distribution).statistics
+    common, rows = statistics.common_stats, row_count(distribution)
+    missing = common.num_missing
     if statistics.rank_histogram is not None:
         buckets = statistics.rank_histogram.buckets
         counts = {bucket.label: int(bucket.sample_count) for bucket in buckets}
-        rest = (statistics.common_stats.num_non_missing or 0) - sum(counts.values())
-        return CategoricalStatistics(counts | ({_OTHER_VALUES: rest} if rest > 0 else {}))
+        rest = (common.num_non_missing or 0) - sum(counts.values())
+        counts |= {_OTHER_VALUES: rest} if rest > 0 else {}
+        return CategoricalStatistics(counts, missing)
+    if missing and missing == rows:
+        # An empty column has no histogram, and as a rule is one of texts.
+        is_number = _parsed(distribution).feature.num_stats is not None
+        empty = NumericalStatistics((), (), missing=missing)
+        return empty if is_number else CategoricalStatistics({}, missing)
     standard = (item.buckets for item in statistics.histograms if item.type in ("STANDARD", 0))
     buckets = next(standard, [])
     lows = [bucket.low_value for bucket in buckets]
     highs = [bucket.high_value for bucket in buckets]
     if not buckets or lows[1:] != highs[:-1]:
         return None
-    return NumericalStatistics((*lows, highs[-1]), tuple(bucket.sample_count for bucket in buckets))
+    counts = tuple(bucket.sample_count for bucket in buckets)
+    return NumericalStatistics((*lows, highs[-1]), counts, missing=missing)

@@ -24,11 +24,12 @@ from google.type import interval_pb2
 from transak_drift.config.monitoring_config import MonitoringConfig, Objective
 from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.resource_names import parse_monitoring_job_name
+from transak_drift.drift.data_quality import FeatureQuality
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.feature_distribution import contributors, row_count
+from transak_drift.vertex.feature_distribution import contributors, feature_quality, row_count
 from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.monitor_spec import NUMERICAL_METRIC, describe_input
 from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
@@ -316,6 +317,12 @@ class _JobReading:
         if self.objective == "prediction":
             return objective.prediction_output_drift_spec
         return objective.feature_drift_spec
+
+    def _quality(self) -> Iterator[FeatureQuality]:
+        for feature, point in sorted(self._points.items()):
+            sides = _distribution(point.baseline_stats), _distribution(point.current_stats)
+            if (found := feature_quality(feature, *sides)) is not None:
+                yield found
 
     def _feature_drift(self, feature: str) -> FeatureDrift:
         point, alert = self.points.get(feature, _Point()), self.alerts.get(feature, _Anomaly())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
+from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
 from transak_drift_tests.windows import day_window
 
