@@ -14,6 +14,12 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.defs import keys
+from transak_drift.defs.data_quality_checks import (
+    compared_with,
+    quality_check_specs,
+    quality_evaluations,
+    with_usual_rows,
+)
 from transak_drift.defs.keys import Kinds, ModelNames, check_names
 from transak_drift.defs.metadata import as_failure, newest_materialization, table
 from transak_drift.defs.platform_resource import PlatformResource
@@ -97,7 +103,10 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         specs=[spec.replace_attributes(skippable=True) for spec in specs],
         partitions_def=partitions,
         can_subset=True,
-        check_specs=_check_specs(config, partitions),
+        check_specs=[
+            *_check_specs(config, partitions),
+            *quality_check_specs(config, partitions),
+        ],
         backfill_policy=dg.BackfillPolicy.multi_run(keys.MAX_WINDOWS_PER_RUN),
     )
     def monitored_windows(
@@ -204,8 +213,10 @@ def _monitor(
         context.log.info(
             f"{partition}: " + ", ".join(feature.summary() for feature in result.features)
         )
+        result = with_usual_rows(context.instance, config, result)
         yield materialized(keys.DRIFT_REPORT, report_metadata(config, resource, result))
         yield from check_evaluations(config, result.features, partition)
+        yield from quality_evaluations(config, result)
 
 
 def _reason(error: Exception) -> str:
@@ -251,9 +262,14 @@ def _evaluate_recorded(
     """
     history = read_drift_history(context.instance, ModelNames.of(config))
     selected = {key.name for key in context.selected_asset_check_keys}
+    rows = {it.window.key: it.result.target_rows or 0 for it in history.windows}
     for recorded in history.windows:
         result = recorded.result.judged(config.retrain_policy, config.drift_thresholds)
-        for evaluation in check_evaluations(config, result.features, recorded.window.key):
+        result = compared_with(config, result, rows)
+        for evaluation in (
+            *check_evaluations(config, result.features, recorded.window.key),
+            *quality_evaluations(config, result),
+        ):
             if evaluation.check_name in selected:
                 yield evaluation
     context.log.info(f"{len(history.windows)} window(s) with a report were evaluated again")

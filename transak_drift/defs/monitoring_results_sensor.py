@@ -15,6 +15,7 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import monitoring_job_name
+from transak_drift.defs.data_quality_checks import quality_evaluations, with_usual_rows
 from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.keys import (
     DRIFT_EVENT,
@@ -165,11 +166,13 @@ class _Tick:
         newest = newest_materialization(self.instance, asset, partition)
         recorded = newest and newest.metadata.get(JOB_NAME_METADATA)
         if not recorded or str(recorded.value).rpartition("/")[2] != key.rpartition("/")[2]:
+            result = with_usual_rows(self.instance, self.config, result)
             metadata = report_metadata(self.config, self.platform, result)
             self.events.append(
                 dg.AssetMaterialization(asset, partition=partition, metadata=metadata)
             )
             self.checks.extend(check_evaluations(self.config, result.features, partition))
+            self.checks.extend(quality_evaluations(self.config, result))
 
     def _record_failure(self, key: str, reason: str, window: Window | None = None) -> None:
         partition = (window or self.config.windows.of_moment(self.jobs.pending[key])).key

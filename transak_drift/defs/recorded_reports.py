@@ -16,6 +16,11 @@ from pydantic import ValidationError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.defs import keys
+from transak_drift.defs.data_quality_checks import (
+    ROWS_METADATA,
+    quality_metadata,
+    quality_verdicts,
+)
 from transak_drift.defs.keys import ModelNames, check_names
 from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
@@ -44,6 +49,7 @@ def report_metadata(
 
     Each distance is a number of its own, so that Dagster draws it over time.
     """
+    document = drift_report_page(result, quality_verdicts(config, result))
     columns = ("feature", "metric", "distance", "by_chance", "threshold", "verdict")
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
@@ -58,9 +64,10 @@ def report_metadata(
         keys.JOB_NAME_METADATA: result.job_name,
         "baseline": result.baseline_name,
         "baseline rows": result.baseline_rows,
-        "target rows": result.target_rows,
+        ROWS_METADATA: result.target_rows,
+        **quality_metadata(config, result),
         **({"method": result.method} if result.method else {}),
-        **page_metadata(lambda: platform.store_report(config, result, drift_report_page(result))),
+        **page_metadata(lambda: platform.store_report(config, result, document)),
     }
     pages = {f"{item.feature} in the console": item.feature for item in result.features}
     for label, feature in {"model monitor": None, **pages}.items():

@@ -256,6 +256,7 @@ def _read_result(
         baseline_rows=_rows(point.baseline_stats for point in points),
         target_rows=_rows(point.current_stats for point in points),
         features=tuple(item for reading in readings for item in reading.features()),
+        quality=tuple(item for reading in readings for item in reading.quality()),
         method=_METHOD,
         alerts=(*alerts, note) if note else tuple(alerts),
         window_start=window_start,
@@ -318,8 +319,9 @@ class _JobReading:
             return objective.prediction_output_drift_spec
         return objective.feature_drift_spec
 
-    def _quality(self) -> Iterator[FeatureQuality]:
-        for feature, point in sorted(self._points.items()):
+    def quality(self) -> Iterator[FeatureQuality]:
+        """Return the quality of the data, as far as their statistics are reported."""
+        for feature, point in sorted(self.points.items()):
             sides = _distribution(point.baseline_stats), _distribution(point.current_stats)
             if (found := feature_quality(feature, *sides)) is not None:
                 yield found

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from transak_drift.config.sections import DataQuality
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
@@ -96,7 +97,7 @@ def test_a_day_without_bookings_passes_its_checks_once_the_configuration_is_appl
     report = metadata(sunday, NAMES.asset(DRIFT_REPORT))
     assert (report["verdict"], report["target rows"]) == ("no bookings in this window", 0)
     checks = sunday.get_asset_check_evaluations()
-    assert [check.passed for check in checks] == [True, True]
+    assert [check.passed for check in checks] == [True] * 6
     assert "no bookings" in str(checks[0].description)
 
 
@@ -126,9 +127,12 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert report["type distance"] > report["type threshold"] == 0.3
     assert report["picture"].startswith("![")
     checks = {check.check_name: check for check in drifted.get_asset_check_evaluations()}
-    assert list(checks) == ["description_drift", "type_drift"]
-    for check in checks.values():
-        assert (check.passed, check.partition) == (False, str(DRIFT_DAY))
+    quality = ["missing_values", "unseen_values", "row_count", "column_types"]
+    assert list(checks) == ["description_drift", "type_drift", *quality]
+    # The booking type that drifts in is one that the baseline lacks.
+    wrong = {"description_drift", "type_drift", "unseen_values"}
+    for name, check in checks.items():
+        assert (check.passed, check.partition) == (name not in wrong, str(DRIFT_DAY))
         assert check.severity == dg.AssetCheckSeverity.WARN
     assert "drift message" not in metadata(quiet, NAMES.asset(MONITORING_RUN))
 
@@ -169,9 +173,14 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
         return {(check.partition, check.check_name, check.passed) for check in found}
 
     days = (START, DRIFT_DAY)
-    assert evaluated() == {(str(day), name, day == START) for day in days for name in checks}
-    tolerated = evaluated(drift_thresholds={"type": 0.99})
-    assert tolerated == {(str(day), "type_drift", True) for day in days}
+    assert evaluated() == {
+        (str(day), name, day == START or name not in wrong) for day in days for name in checks
+    }
+    limits = DataQuality(maximum_unseen_share=0.9)
+    tolerated = evaluated(drift_thresholds={"type": 0.99}, data_quality=limits)
+    assert tolerated == {
+        (str(day), name, True) for day in days for name in ("type_drift", *quality)
+    }
 
     after = project.run("daily_monitoring", DRIFT_DAY + timedelta(days=1))
     assert metadata(after, NAMES.asset(DRIFT_REPORT))["verdict"] == "no drift"
