@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from transak_drift.config.errors import ConfigError, ConfigFault, faults_from_pydantic
 from transak_drift.config.model_configs import load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import WindowLength
 from transak_drift.config.sections import NotificationChannel, PubSubId
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
 
     transactions: str | None = None
     """Your own Parquet or CSV; takes the place of `transactions` in the config."""
+
+    monitoring_window: WindowLength | None = None
+    """day, week or month; takes the place of `monitoring_window` in the config."""
 
     rows_per_day: Annotated[int, Field(ge=100, le=100_000_000)] = 5_000
     """Generated transactions a day."""
@@ -111,12 +115,18 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
     """Password of the login at the mail server."""
 
+    @property
+    def config_overrides(self) -> dict[str, Any]:
+        """What takes the place of keys of every configuration."""
+        length = self.monitoring_window
+        return {} if length is None else {"monitoring_window": length}
+
     def load_configs(self) -> tuple[MonitoringConfig, ...]:
         """Read the configurations of all models, as the environment changes them.
 
         A ConfigError lists every fault.
         """
-        configs = load_configs(self.config)
+        configs = load_configs(self.config, self.config_overrides)
         unsent = "would never be sent: with TRANSAK_DRIFT_TRIGGER=cloud_function Dagster hears none"
         fix = "remove it, and set user_emails and notification_channels, which Vertex AI notifies"
         faults = [

@@ -44,8 +44,9 @@ config = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 @config.command("check")
 def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """Read the configuration of each model, and the data that it names; status 2 with a fault."""
-    named = path or load_settings().config
-    configs = load_configs(named)
+    settings = load_settings()
+    named = path or settings.config
+    configs = load_configs(named, settings.config_overrides)
     data = [_check_data(config) for config in configs]
     if as_json:
         documents = [config.model_dump(mode="json") for config in configs]

@@ -10,6 +10,8 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from transak_drift.config.errors import MISSING, ConfigError, ConfigFault
 from transak_drift.config.monitoring_config import MonitoringConfig, load_config
@@ -18,11 +20,14 @@ MODELS_FOLDER = "monitoring_configs"
 FIRST_MODEL_FILE = "monitoring_config.json"
 
 
-def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
+def load_configs(
+    path: Path, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[MonitoringConfig, ...]:
     """Read the configurations of all monitored models, the named file's first, then by file name.
 
-    A file of a folder gives its name as `asset_prefix` where it sets none, unless it is called
-    `monitoring_config.json`. A ConfigError lists every fault of every file.
+    The overrides take the place of what the files set. A file of a folder gives its name as
+    `asset_prefix` where it sets none, unless it is called `monitoring_config.json`. A ConfigError
+    lists every fault of every file.
     """
     files = config_files(path)
     if not files:
@@ -35,7 +40,7 @@ def load_configs(path: Path) -> tuple[MonitoringConfig, ...]:
         named = file == path or file.name == FIRST_MODEL_FILE
         prefix = None if named else re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
         try:
-            models[file] = load_config(file, prefix)
+            models[file] = load_config(file, prefix, overrides)
         except ConfigError as error:
             errors.append(error)
     if len(errors) == 1:

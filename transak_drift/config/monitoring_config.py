@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -24,6 +25,7 @@ from transak_drift.config.errors import (
     faults_from_pydantic,
 )
 from transak_drift.config.monitoring_window import WindowCalendar, WindowLength
+from transak_drift.config.schedule import MonitoringSchedule
 from transak_drift.config.sections import (
     CalendarDay,
     CsvFormat,
@@ -202,6 +204,9 @@ class MonitoringConfig(Section):
     """Time zone in which days begin at midnight: a name of the IANA database such as
     Europe/Zurich."""
 
+    schedule: MonitoringSchedule = Field(default_factory=MonitoringSchedule)
+    """When Dagster monitors the windows that have ended."""
+
     retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy, validate_default=True)
     """When real drift may start a training."""
 
@@ -350,12 +355,18 @@ class MonitoringConfig(Section):
         return self.feature_types.get(feature, default)
 
 
-def parse_config(text: str, source: str, asset_prefix: str | None = None) -> MonitoringConfig:
+def parse_config(
+    text: str,
+    source: str,
+    asset_prefix: str | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> MonitoringConfig:
     """Read a configuration from JSON text, with an asset prefix where the text sets none.
 
-    A ConfigError lists every fault with its path, value and fix; `source` names the text in it.
+    The overrides take the place of what the text sets. A ConfigError lists every fault with its
+    path, value and fix; `source` names the text in it.
     """
-    document = _read_object(text, source)
+    document = {**_read_object(text, source), **overrides}
     if isinstance(document.get("$schema"), str):
         del document["$schema"]
     config, faults = None, []
@@ -388,10 +399,14 @@ def _read_object(text: str, source: str) -> dict[str, Any]:
     raise ConfigError(source, [ConfigFault("(file)", MISSING, problem, fix)])
 
 
-def load_config(path: Path, asset_prefix: str | None = None) -> MonitoringConfig:
+def load_config(
+    path: Path,
+    asset_prefix: str | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> MonitoringConfig:
     """Read a configuration file, as `parse_config`."""
     try:
-        return parse_config(path.read_text(encoding="utf-8"), str(path), asset_prefix)
+        return parse_config(path.read_text(encoding="utf-8"), str(path), asset_prefix, overrides)
     except UnicodeDecodeError as error:
         problem, fix = f"is not UTF-8 at byte {error.start}", "save it as UTF-8"
     except OSError as error:

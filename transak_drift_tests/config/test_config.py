@@ -114,6 +114,7 @@ def test_every_key_can_be_set() -> None:
         "maximum_training_minutes": 90,
         "monitoring_window": "month",
         "time_zone": "Europe/Zurich",
+        "schedule": {"cron": "30 6,18 * * mon-fri", "time_zone": "UTC"},
         "start_date": "2025-02-28",
         "empty_windows": "allowed",
         "data_quality": {
@@ -229,6 +230,7 @@ WRONG = [
     ("start_date", 1_767_225_600, "is not a day"),
     ("transactions", "", "is empty"),
     ("$schema", 5, "is an unknown key"),
+    ("schedule.hour", 3, "is an unknown key"),
     ("feature_types.type", "text", "is not 'categorical' or"),
     ("default_drift_thresholds.categorical", 0, "is not greater than 0"),
     ("default_drift_thresholds.text", 0.3, "is an unknown key"),

@@ -10,6 +10,7 @@ import pytest
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.model_configs import config_files, load_configs
+from transak_drift.settings import load_settings
 from transak_drift_tests.config.configurations import document
 
 TOPIC = "ps-transak-i1-train-trigger"
@@ -133,3 +134,27 @@ def test_models_share_the_whole_queue_or_only_its_dead_letters(
     write(tmp_path / "i1.json")
     write(tmp_path / "i2.json", **OTHER | changes)
     assert len(load_configs(tmp_path)) == 2
+
+
+def test_the_environment_sets_the_window_of_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write(tmp_path / "first.json", time_zone="Europe/Zurich")
+    write(tmp_path / "monitoring_configs" / "second.json", **OTHER, monitoring_window="week")
+    monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(first))
+    found = [config.windows.length for config in load_settings().load_configs()]
+    assert found == ["day", "week"]
+
+    monkeypatch.setenv("TRANSAK_DRIFT_MONITORING_WINDOW", "month")
+    configs = load_settings().load_configs()
+    assert {config.windows.length for config in configs} == {"month"}
+    # With what follows from it.
+    assert {config.maximum_training_days for config in configs} == {184}
+
+    monkeypatch.setenv("TRANSAK_DRIFT_MONITORING_WINDOW", "year")
+    with pytest.raises(ConfigError, match="TRANSAK_DRIFT_MONITORING_WINDOW"):
+        load_settings()
+    monkeypatch.setenv("TRANSAK_DRIFT_MONITORING_WINDOW", "week")
+    write(first, monitoring_window="month", date_column_format="yyyymm")
+    with pytest.raises(ConfigError, match="tells months, but monitoring_window is week"):
+        load_settings().load_configs()
