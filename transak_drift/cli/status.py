@@ -15,7 +15,7 @@ import typer
 
 from transak_drift.cli import output
 from transak_drift.cli.output import JsonOption, ModelOption
-from transak_drift.config.data_source import BATCH_PREDICTION, DataSource, names_window
+from transak_drift.config.data_source import BATCH_PREDICTION, BIGQUERY, DataSource, names_window
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import platform_resource, trigger_queue_resource
 from transak_drift.defs.drift_event_log import catch_up
@@ -135,9 +135,11 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     from transak_drift.vertex.inspection import inspect_vertex
 
     permissions = list(inspection.VERTEX_PERMISSIONS)
-    if (config.vertex.prediction_dataset or "").startswith(BATCH_PREDICTION):
+    address = config.vertex.prediction_dataset or ""
+    if address.startswith(BATCH_PREDICTION):
         permissions += inspection.BATCH_PREDICTION_PERMISSIONS
-    if config.vertex.prediction_query or config.vertex.training_query:
+    is_counted = address.startswith(BIGQUERY) and not names_window(address)
+    if is_counted or config.vertex.prediction_query or config.vertex.training_query:
         permissions += inspection.QUERY_PERMISSIONS
     if settings.cancel_training_with_run:
         permissions += inspection.CANCEL_PERMISSIONS

@@ -1,4 +1,4 @@
-"""Pipeline: a day's predictions, and as its last step the start of their monitoring."""
+"""Pipeline: a window's predictions, and as its last step the start of their monitoring."""
 
 # KFP reads the annotations as objects and copies a component's source into it: no
 # `from __future__ import annotations` here, and every import that a component needs within it.
@@ -15,14 +15,14 @@ def run_monitoring(
     day: str,
     batch_prediction_job: dsl.Input[dsl.Artifact],
 ) -> NamedTuple("StartedMonitoring", [("state", str), ("monitoring_job", str), ("message", str)]):  # ty: ignore[invalid-type-form]
-    """Start the monitoring run of a day's predictions, and wait for nothing.
+    """Start the monitoring run of a window's predictions, and wait for nothing.
 
     Whatever goes wrong in it, it succeeds: predictions that are there never count as failed because
     their monitoring could not be started. It says so in its outputs and, as a warning, in its log.
 
     Args:
         monitoring_config: text of the monitoring configuration.
-        day: the day whose transactions were predicted, YYYY-MM-DD.
+        day: the window whose transactions were predicted: its key, or one of its days.
         batch_prediction_job: the prediction step's BatchPredictionJob.
 
     Returns:
@@ -56,7 +56,7 @@ run_monitoring_op = component_with_source(
 
 @dsl.pipeline(
     name="pipeline-predict",
-    description="Predicts a day's transactions, then starts the monitoring of their drift.",
+    description="Predicts a window's transactions, then starts the monitoring of their drift.",
 )
 def pipeline_predict(
     monitoring_config: str,
@@ -76,8 +76,8 @@ def pipeline_predict(
         project: Google Cloud project id.
         location: region, e.g. europe-west6.
         model: resource name of the model, projects/*/locations/*/models/*.
-        day: the day, YYYY-MM-DD.
-        source_table: the day's transactions, bq://project.dataset.table.
+        day: the window's key, YYYY-MM-DD, or YYYY-MM of a month; the job's name has it.
+        source_table: the window's transactions, bq://project.dataset.table.
         destination: where the predictions go, bq://project.dataset.
         machine_type: Compute Engine machine type.
         replicas: machines.

@@ -269,7 +269,8 @@ def _refusal(
             fix = "check project_id, location and the names in the configuration, and that the API"
             return f"{resource} was not found: {fix} is enabled. Google said: {text}"
         case exceptions.BadRequest() if permission.startswith("bigquery."):
-            return f"BigQuery refuses {resource[:300]}: {text}; correct the query or the column"
+            fix = "correct the query, or date_column and date_column_format of the table"
+            return f"BigQuery refuses {resource[:300]}: {text}; {fix}"
         case exceptions.Unauthenticated():
             return f"the credentials were refused for {resource}; {_LOGIN}. Google said: {text}"
     return f"{permission} on {resource} failed: {type(error).__name__}: {text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from markdown_it import MarkdownIt
 from transak_drift.cloud_function.drift_message_handler import NOT_SETTLED, UNEXPECTED_EVENT
 from transak_drift.trigger.message import RejectionReason
 from transak_drift_tests.cli.commands import call
+from transak_drift_tests.config.configurations import configuration
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -91,6 +93,14 @@ def test_the_commands_of_a_page_run_in_order(
             f"{document}:{number} ended with {done.returncode}:\n{commands}\n"
             f"{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}"
         )
+
+
+def test_the_examples_of_a_configuration_are_right() -> None:
+    tokens = MarkdownIt("commonmark").parse((REPOSITORY / "docs/configuration.md").read_text())
+    examples = [token.content for token in tokens if token.info == "json"]
+    assert examples
+    for example in examples:
+        configuration(**json.loads(f"{{{example}}}"))
 
 
 def test_most_pages_have_commands_that_run() -> None:
