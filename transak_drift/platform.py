@@ -21,6 +21,10 @@ class TemporaryPlatformError(PlatformError):
     """The platform did not answer in time; the same may work later."""
 
 
+class NoDataError(PlatformError):
+    """A window has no data: they are late, or there are none."""
+
+
 class MonitoringRunFailedError(PlatformError):
     """A monitoring run ended without a result; the message says why."""
 
@@ -80,7 +84,10 @@ class AppliedModelMonitor:
 
 @dataclass(frozen=True, slots=True)
 class StartedMonitoringRun:
-    """A ModelMonitoringJob that was started, and the drift message that this call published."""
+    """A ModelMonitoringJob that was started, and the drift message that this call published.
+
+    Without a name none was started, as the window is one without rows.
+    """
 
     job_name: str
     message_id: str | None = None

@@ -21,7 +21,7 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.drift.monitoring_result import MonitoringResult
-from transak_drift.platform import Dataset, PlatformError
+from transak_drift.platform import Dataset, NoDataError, PlatformError
 from transak_drift.reports import links
 from transak_drift.settings import Settings
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transak_drift.vertex.connection import VertexConnection
     from transak_drift.vertex.platform import VertexPlatform
 
+_OR_ALLOW = 'write them first, or set "empty_windows": "allowed" where there may be none'
 _LOG_LOOK_BACK = timedelta(days=7)
 _CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 _CALL_SECONDS = 30.0
@@ -67,7 +68,8 @@ class GcpPlatformResource(PlatformResource):
     def store_report(
         self, config: MonitoringConfig, result: MonitoringResult, page: str
     ) -> str | None:
-        job_id = parse_monitoring_job_name(result.job_name)[3]
+        # A window without rows has no job.
+        job_id = parse_monitoring_job_name(result.job_name)[3] if result.job_name else "empty"
         return self._store(config, f"{result.window.key}-{job_id}.html", page)
 
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
@@ -151,15 +153,16 @@ class GcpData:
     def describe(self, source: DataSource, window: Window) -> Dataset:
         """Find a window's data, with the rows where counting them needs no scan of files.
 
-        A `PlatformError` tells that there are none of that window, or why they cannot be read.
+        A `NoDataError` tells that there are none of that window, another `PlatformError` why they
+        cannot be read.
         """
         rows = None
         if source.query or source.address.startswith(BIGQUERY):
             rows = self._count_rows(source)
             if rows == 0:
-                raise PlatformError(f"{source} has no rows of {window}; write them first")
+                raise NoDataError(f"{source} has no rows of {window}; {_OR_ALLOW}")
         elif not self._has_object(source.address):
-            raise PlatformError(f"{source} matches no object; write the data of {window} first")
+            raise NoDataError(f"{source} matches no object of {window}; {_OR_ALLOW}")
         return Dataset(str(source), rows)
 
     def check_query(self, query: str) -> CheckedQuery:

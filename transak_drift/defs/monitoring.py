@@ -28,6 +28,7 @@ from transak_drift.defs.recorded_reports import (
     read_drift_history,
     report_metadata,
 )
+from transak_drift.drift.monitoring_result import empty_result
 from transak_drift.platform import AppliedModelMonitor, Dataset, PlatformError
 
 WindowEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
@@ -206,7 +207,9 @@ def _monitor(
         yield materialized(keys.MONITORING_RUN, started)
     if names.asset(keys.DRIFT_REPORT) in selected:
         job_name = _started_job(context.instance, names, partition)
-        result = platform.monitoring_result(config, job_name)
+        result = empty_result(config, window)
+        if job_name:
+            result = platform.monitoring_result(config, job_name)
         if result is None:
             context.log.info(f"{job_name} runs; the report of {window} follows when it ends")
             return

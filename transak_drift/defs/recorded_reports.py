@@ -71,6 +71,8 @@ def report_metadata(
     }
     pages = {f"{item.feature} in the console": item.feature for item in result.features}
     for label, feature in {"model monitor": None, **pages}.items():
+        if not result.job_name:
+            break
         if page := platform.console_page(config, result.job_name, feature):
             metadata[label] = dg.MetadataValue.url(page)
     if result.alerts:

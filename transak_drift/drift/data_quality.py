@@ -259,11 +259,11 @@ def judge_quality(
     """
     verdicts = []
     for check in quality_checks(limits):
-        if check == "row_count":
+        if rows == 0:
+            faults, passing, fix = [], "no rows to look at", ""
+        elif check == "row_count":
             faults, passing = _row_faults(limits.row_count_factor, rows, usual)
             fix = "look whether the window's data are complete or there twice"
-        elif rows == 0:
-            faults, passing, fix = [], "no rows to look at", ""
         elif not features:
             faults, passing, fix = [], "not measured when the report was recorded", ""
         elif check == "column_types":
@@ -292,8 +292,8 @@ def _row_faults(
     is_beyond = rows * factor < usual or rows > usual * factor
     # Independent bookings are Poisson distributed.
     is_chance = abs(rows - usual) <= _ROW_DEVIATIONS * math.sqrt(usual)
-    if rows == 0 or not is_beyond or is_chance:
-        return [], "no rows to look at" if rows == 0 else found
+    if not is_beyond or is_chance:
+        return [], found
     return [f"{found} (allowed is a factor of {factor:g})"], found
 
 

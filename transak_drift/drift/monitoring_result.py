@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, model_validator
 
-from transak_drift.config.monitoring_config import Objective, RetrainPolicy
+from transak_drift.config.monitoring_config import MonitoringConfig, Objective, RetrainPolicy
 from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.drift.data_quality import FeatureQuality
 
@@ -56,6 +56,31 @@ def _at_most_one(distance: float) -> float:
 
 
 Distance = Annotated[float, AfterValidator(_at_most_one)]
+
+
+def empty_result(config: MonitoringConfig, window: Window) -> MonitoringResult:
+    """Return the result of a window without rows, for which no monitoring job was started."""
+    features = [
+        FeatureDrift(
+            feature=column,
+            metric="jensen_shannon_divergence"
+            if config.feature_type(column) == "numerical"
+            else config.categorical_metric,
+            distance=None,
+            threshold=threshold,
+            note=NO_BOOKINGS,
+            objective=config.objective(column),
+        )
+        for column, threshold in config.thresholds.items()
+    ]
+    return MonitoringResult(
+        job_name="",
+        window=window,
+        baseline_name="no baseline, as there is nothing to compare",
+        baseline_rows=None,
+        target_rows=0,
+        features=tuple(features),
+    )
 
 
 class FeatureDrift(BaseModel, extra="forbid", frozen=True):

@@ -56,6 +56,7 @@ class FileTransactions:
     date_column: str = "date"
     csv_format: CsvFormat = field(default_factory=CsvFormat)
     calendar: WindowCalendar = field(default_factory=WindowCalendar)
+    allows_empty: bool = False
 
     def windows(self) -> list[Window]:
         """Return the windows that have transactions, ascending."""
@@ -78,7 +79,8 @@ class FileTransactions:
         """Write a window's transactions to a Parquet file, which appears whole or not at all.
 
         Returned are its rows; 0 of a window without bookings, such as a Sunday. A DatasetError
-        tells that the data begin after the window, or end before it, if it is not a weekend.
+        tells that the data begin after the window, or end before it, if it is not a weekend and
+        no window may be empty.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
             found = find_days(self.location)
@@ -87,7 +89,8 @@ class FileTransactions:
             files = [file for day in window.days for file in found.files.get(day, ())]
             if files:
                 return self._write(reader, files, temporary, None)
-            _require_arrived(window, min(found.files, default=None), max(found.files, default=None))
+            if not self.allows_empty:
+                _require_arrived(window, min(found.files), max(found.files))
             columns = dict.fromkeys(self.required_columns, pa.array([], pa.string()))
             pq.write_table(pa.table(columns), temporary)
             return 0
@@ -128,7 +131,7 @@ class FileTransactions:
             ).fetchall()
             if dateless:
                 self._raise_for_no_day(reader, files)
-            if not rows:
+            if not rows and not self.allows_empty:
                 _require_arrived(window, first, last)
             query = f"SELECT * EXCLUDE ({_DAY}) FROM ({query}) WHERE {of_window}"
         return reader.write_rows(query, files, destination)
@@ -214,7 +217,7 @@ def _require_arrived(window: Window, first: date | None, last: date | None) -> N
         f"has no transactions of {window} ({extent})",
         f"add that {window.length}'s transactions, or choose one that is there; a "
         f"{'weekday' if window.length == 'day' else window.length} without bookings passes once a "
-        f"later {window.length} is there",
+        f'later {window.length} is there, or with "empty_windows": "allowed"',
     )
 
 
@@ -241,6 +244,7 @@ def own_transactions(config: MonitoringConfig) -> FileTransactions:
         required_columns=tuple(config.drift_thresholds),
         csv_format=config.csv,
         calendar=config.windows,
+        allows_empty=config.empty_windows == "allowed",
     )
 
 

@@ -17,6 +17,7 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import (
     AppliedModelMonitor,
     Dataset,
+    NoDataError,
     Overview,
     PlatformError,
     PredictedDataset,
@@ -67,7 +68,12 @@ class VertexPlatform(VertexMonitoringJobs):
         source = prediction_source(config, window)
         if source.address.startswith(BATCH_PREDICTION):
             return Dataset(find_batch_prediction_job(self.connection, source.address), rows=None)
-        return self.find_data(source, window)
+        try:
+            return self.find_data(source, window)
+        except NoDataError:
+            if config.empty_windows != "allowed":
+                raise
+            return Dataset(str(source), rows=0)
 
     def ensure_registered_model(self, config: MonitoringConfig) -> RegisteredModel:
         """See `DriftPlatform`; a missing model is an error, since nothing here could train it."""
@@ -92,7 +98,13 @@ class VertexPlatform(VertexMonitoringJobs):
     def start_monitoring_run(
         self, config: MonitoringConfig, window: Window
     ) -> StartedMonitoringRun:
-        """See `DriftPlatform`; returns within seconds, while the job runs."""
+        """See `DriftPlatform`; returns within seconds, while the job runs.
+
+        Vertex AI has no job for a window without rows, where such are allowed.
+        """
+        is_allowed = config.empty_windows == "allowed"
+        if is_allowed and self.land_transactions(config, window).rows == 0:
+            return StartedMonitoringRun("")
         return monitors.start_monitoring_run(self.connection, config, window)
 
     def train(
