@@ -115,7 +115,7 @@ def test_objects_are_found_by_name_and_by_wildcard_and_what_is_missing_is_named(
         address = f"{predictions}/{found}"
         assert DATA.describe(DataSource(address), WINDOW) == Dataset(address, None)
     for address, told in {
-        f"{predictions}/2026-05-03/*.csv": "matches no object of 2026-05-01; write them first, or set",
+        f"{predictions}/2026-05-03/*.csv": "matches no object of 2026-05-01; write them",
         f"{predictions}/2026-05-01/part-2.csv": "matches no object",
         "gs://nobody/x.csv": "gs://nobody was not found",
     }.items():
