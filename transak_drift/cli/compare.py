@@ -25,10 +25,14 @@ def compare(
     from transak_drift.local.file_transactions import monitored_kinds
 
     config = load_settings().load_config(model)
-    before = scan_statistics([baseline], monitored_kinds(config), csv_format=config.csv)
+    before = scan_statistics(
+        [baseline], monitored_kinds(config), csv_format=config.csv, is_baseline=True
+    )
     kinds = {name: item.kind for name, item in before.features.items()}
     now = scan_statistics([target], kinds, csv_format=config.csv)
-    features = compare_features(before, now, config.drift_thresholds)
+    metric, policy = config.categorical_metric, config.retrain_policy
+    compared = compare_features(before, now, config.drift_thresholds, categorical_metric=metric)
+    features = [item.judged(item.threshold, now.rows, policy) for item in compared]
     if as_json:
         found = [{**item.model_dump(mode="json"), "drifted": item.drifted} for item in features]
         print_json({"baseline_rows": before.rows, "target_rows": now.rows, "features": found})
@@ -38,8 +42,9 @@ def compare(
                 "feature": item.feature,
                 "metric": item.metric,
                 "distance": None if item.distance is None else f"{item.distance:.6f}",
+                "by chance": None if item.by_chance is None else f"{item.by_chance:.6f}",
                 "threshold": item.threshold,
-                "verdict": item.note or ("DRIFT" if item.drifted else "ok"),
+                "verdict": item.note or item.dismissed or ("DRIFT" if item.drifted else "ok"),
             }
             for item in features
         ]

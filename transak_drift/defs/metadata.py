@@ -37,8 +37,8 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
         "monitoring job": event.monitoring_job_id,
         "window end": dg.MetadataValue.timestamp(event.window_end),
         "features": table(
-            ("feature", "distance", "threshold"),
-            [(item.feature, item.distance, item.threshold) for item in event.features],
+            ("feature", "distance", "by_chance", "threshold"),
+            [(it.feature, it.distance, it.by_chance, it.threshold) for it in event.features],
         ),
     }
 

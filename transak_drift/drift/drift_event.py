@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, BaseModel
 
-from transak_drift.drift.monitoring_result import comparison
+from transak_drift.drift.monitoring_result import FeatureDrift, comparison
 
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
@@ -14,6 +14,16 @@ class DriftedFeature(BaseModel, extra="forbid", frozen=True):
     distance: float
     threshold: float
     by_chance: float | None = None
+
+    @classmethod
+    def of(cls, found: FeatureDrift) -> DriftedFeature:
+        """Take what is recorded of a feature that has a distance; rounding may put it above 1."""
+        return cls(
+            feature=found.feature,
+            distance=min(found.distance or 0.0, 1.0),
+            threshold=found.threshold,
+            by_chance=found.by_chance,
+        )
 
 
 class DriftEvent(BaseModel, extra="forbid", frozen=True):

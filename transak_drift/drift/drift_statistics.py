@@ -73,7 +73,7 @@ def _compare(
     before, after = baseline.features[feature], target.features[feature]
     is_categorical = before.kind == FeatureKind.CATEGORICAL
     metric = categorical_metric if is_categorical else "jensen_shannon_divergence"
-    note, distance, contributors = "", None, ()
+    note, distance, by_chance, contributors = "", None, None, ()
     if not target.rows:
         note = NO_BOOKINGS
     elif not before.present:
@@ -91,6 +91,10 @@ def _compare(
             distance = jensen_shannon_divergence(_all_shares(before, after))
         else:
             distance = abs(contributors[0].change) if contributors else 0.0
+        # numpy takes a while to import, and the Cloud Function starts without it.
+        from transak_drift.drift.chance import distance_by_chance
+
+        by_chance = distance_by_chance(before, int(after.present), metric)
     return FeatureDrift(
         feature=feature,
         metric=metric,
@@ -98,6 +102,7 @@ def _compare(
         threshold=threshold,
         contributors=contributors,
         note=note,
+        by_chance=by_chance,
     )
 
 

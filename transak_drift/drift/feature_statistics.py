@@ -52,7 +52,8 @@ class NumericalStatistics:
     The edges of the buckets ascend; they are the value twice where all finite values are equal, and
     empty without a finite value. The last bucket includes its upper edge, the others do not. Counts
     need not be whole, since sketches estimate. A NaN is present, unlike a null, which is missing.
-    `stored_as` is as in `CategoricalStatistics`.
+    `quantiles` are all finite values, or `chance.QUANTILES`, where they are known, in order; they
+    are no part of a comparison. `stored_as` is as in `CategoricalStatistics`.
 
     Raises:
         ValueError: edges and counts do not go together, or a count is negative.
@@ -65,6 +66,7 @@ class NumericalStatistics:
     nan: NonNegativeInt = 0
     missing: NonNegativeInt = 0
     stored_as: str = field(default="", compare=False)
+    quantiles: tuple[FiniteFloat, ...] = field(default=(), compare=False)
     kind: Literal[FeatureKind.NUMERICAL] = FeatureKind.NUMERICAL
 
     def __post_init__(self) -> None:

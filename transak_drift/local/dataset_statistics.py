@@ -27,6 +27,7 @@ import numpy as np
 
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.canonical_text import canonical_counts
+from transak_drift.drift.chance import MAX_KEPT_NUMBERS, QUANTILES
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -39,12 +40,16 @@ from transak_drift.local.column_checks import decide_kind, raise_for_number
 from transak_drift.local.dataset_files import DatasetError, find_files
 from transak_drift.local.tabular_files import Column, TabularFiles, open_reader
 
+# Of more values, all of which are taken into memory, quantiles are estimated.
+_MAX_SORTED = 1_000_000
+
 
 def scan_statistics(
     sources: Sequence[Path | str],
     features: Mapping[str, FeatureKind | None],
     *,
     csv_format: CsvFormat | None = None,
+    is_baseline: bool = False,
 ) -> DatasetStatistics:
     """Compute the statistics of a dataset, in the order of its features.
 
@@ -52,7 +57,8 @@ def scan_statistics(
     patterns; formats and orders of columns may be mixed. A feature of kind None is measured as its
     column decides, see `column_checks.decide_kind`. Categories are counted by their canonical text;
     the buckets of a numerical feature are those of numpy.histogram(values, bins=10) over its finite
-    values as 64-bit floats.
+    values as 64-bit floats. Of a baseline the quantiles are kept as well, so that the distance by
+    chance can be computed.
 
     Raises:
         DatasetError: a source is missing or unreadable, lacks a column, or has a cell that is no
@@ -71,9 +77,11 @@ def scan_statistics(
             stored = sorted({column.stored_as for _, column in columns} - {""})
             # A cursor of its own, as columns are read in several threads.
             with reader.connection.cursor() as connection:
-                is_numerical = kinds[name] is FeatureKind.NUMERICAL
-                compute = _numerical_statistics if is_numerical else _categorical_statistics
-                return replace(compute(connection, columns), stored_as=" and ".join(stored))
+                if kinds[name] is FeatureKind.NUMERICAL:
+                    found = _numerical_statistics(connection, columns, is_baseline)
+                else:
+                    found = _categorical_statistics(connection, columns)
+                return replace(found, stored_as=" and ".join(stored))
 
         try:
             # While one column's groups are turned into Python's, another column is read.
@@ -111,7 +119,9 @@ def _categorical_statistics(
 
 
 def _numerical_statistics(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[TabularFiles, Column]]
+    connection: duckdb.DuckDBPyConnection,
+    columns: Sequence[tuple[TabularFiles, Column]],
+    is_baseline: bool,
 ) -> NumericalStatistics:
     if not columns:
         return NumericalStatistics((), ())
@@ -143,7 +153,24 @@ def _numerical_statistics(
         positive_infinities=above,
         nan=present - finite - below - above,
         missing=rows - present,
+        quantiles=_quantiles(connection, source, finite) if is_baseline else (),
     )
+
+
+def _quantiles(
+    connection: duckdb.DuckDBPyConnection, source: str, finite: int
+) -> tuple[float, ...]:
+    """Return all finite values, or the quantiles that windows are drawn from, the least first."""
+    if finite > _MAX_SORTED:
+        ((found,),) = connection.execute(
+            f"SELECT approx_quantile(finite, {list(QUANTILES)}::FLOAT[]) FROM {source}"
+        ).fetchall()
+        return tuple(sorted(found))
+    query = f"SELECT finite FROM {source} WHERE finite IS NOT NULL ORDER BY finite"
+    numbers = connection.execute(query).fetchnumpy()["finite"]
+    if finite > MAX_KEPT_NUMBERS:
+        numbers = numbers[(np.array(QUANTILES) * finite).astype(int)]
+    return tuple(numbers.tolist())
 
 
 def equal_width_edges(minimum: float, maximum: float) -> tuple[float, ...]:
@@ -175,7 +202,9 @@ def baseline_statistics(
     They are computed from the files of `find_rows` where none are stored, where the file is
     damaged, or where another feature, declared kind or form of CSV was configured.
     """
-    configuration = json.dumps({"features": features, "csv": csv_format.model_dump()})
+    configuration = json.dumps(
+        {"features": features, "csv": csv_format.model_dump(), "quantiles": len(QUANTILES)}
+    )
     try:
         found = path.stat()
         stored, statistics = _read_once(path, found.st_ino, found.st_mtime_ns, found.st_size)
@@ -184,7 +213,7 @@ def baseline_statistics(
     except (OSError, EOFError, zlib.error, ValueError):
         # Damaged or missing: the rows are kept, so that nothing is lost.
         pass
-    statistics = scan_statistics(find_rows(), features, csv_format=csv_format)
+    statistics = scan_statistics(find_rows(), features, csv_format=csv_format, is_baseline=True)
     save_statistics(path, statistics, configuration)
     return statistics
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_config import MonitoringConfig, RetrainPolicy
 from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import (
     model_monitor_name,
@@ -54,6 +54,7 @@ from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
 _METHOD = "exact, from every row"
 _MAX_RESULTS = 14
+_ANY_DISTANCE = RetrainPolicy(minimum_target_rows=1, beyond_chance=False)
 _TEST_JOB = "test-of-the-trigger-"
 _TEST_DRIFT_SHARE = 0.8
 
@@ -171,11 +172,11 @@ class LocalPlatform:
             settings = replace(self.generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
             with replace_file(file) as temporary:
                 pq.write_table(generate_window(window, settings), temporary)
-            job, event = _measure(state, job_id, window, file, baseline)
-            if event is not None:
+            job, _ = _measure(state, job_id, window, file, baseline)
+            assert job.result is not None
+            if job.result.drifted:
                 _store_result(state, job)
                 return job
-            assert job.result is not None
             found += [item.summary() for item in job.result.features]
         file.unlink()
         raise PlatformError(
@@ -292,7 +293,8 @@ def _measure(
     config = state.config
     kinds = {name: item.kind for name, item in baseline.statistics.features.items()}
     target = scan_statistics([target_file], kinds, csv_format=config.csv)
-    features = compare_features(baseline.statistics, target, config.drift_thresholds)
+    metric, thresholds = config.categorical_metric, config.drift_thresholds
+    features = compare_features(baseline.statistics, target, thresholds, categorical_metric=metric)
     project = config.project_number or config.project_id
     name = monitoring_job_name(project, config.location, config.model_monitor_id, job_id)
     start, end = config.windows.bounds(window)
@@ -307,9 +309,11 @@ def _measure(
         method=_METHOD,
         window_start=start,
         window_end=end,
-    )
+    ).judged(config.retrain_policy)
     job = MonitoringJob(name, config.model_monitor_id, job_id, JobState.SUCCEEDED, result=result)
-    return job, drift_event_of(job, result, config)
+    # As Vertex AI, it alerts of every distance above its threshold: the policy is the trigger's.
+    alerts = config.model_copy(update={"retrain_policy": _ANY_DISTANCE})
+    return job, drift_event_of(job, result, alerts)
 
 
 def _store_result(state: StateDirectory, job: MonitoringJob) -> None:

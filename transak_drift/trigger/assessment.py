@@ -15,7 +15,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import NamedJob
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
-from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
 from transak_drift.trigger.message import (
     Notice,
@@ -163,8 +163,8 @@ class Assessor:
 def drift_event_of(
     job: MonitoringJob, result: MonitoringResult, config: MonitoringConfig
 ) -> DriftEvent | None:
-    """Make the drift event of a finished job, or None where no feature is above its threshold."""
-    drifted = tuple(f for f in _monitored_features(result, config) if f.distance > f.threshold)
+    """Make the drift event of a finished job, or None where no feature drifted."""
+    drifted = [item for item in _monitored(result, config) if item.drifted]
     if not drifted:
         return None
     window_start, window_end = result.interval
@@ -173,7 +173,7 @@ def drift_event_of(
         location=config.location,
         model_monitor_id=job.model_monitor_id,
         monitoring_job_id=job.monitoring_job_id,
-        features=drifted,
+        features=tuple(DriftedFeature.of(item) for item in drifted),
         window_start=window_start,
         window_end=window_end,
     )
@@ -210,27 +210,26 @@ def _judge(
         return _rejected(rejection, job.detail, config, named)
     if fault := window_fault(job.result, config, now):
         return _rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault, config, named)
-    features = _monitored_features(job.result, config)
+    monitored = _monitored(job.result, config)
     event = drift_event_of(job, job.result, config)
     if event is not None:
         verdict, reason = Verdict.DRIFT, event.summary()
     else:
-        shown = ", ".join(f"{item.feature} {item.distance:.4f}" for item in features)
+        shown = ", ".join(item.summary() for item in monitored)
         verdict = Verdict.NOT_DRIFT
-        reason = f"no monitored feature is above its threshold ({shown or 'none has a distance'})"
+        reason = f"no monitored feature drifted ({shown or 'none has a distance'})"
+    features = tuple(DriftedFeature.of(item) for item in monitored)
     return Assessment(verdict, reason, config, named, features=features, event=event)
 
 
-def _monitored_features(
-    result: MonitoringResult, config: MonitoringConfig
-) -> tuple[DriftedFeature, ...]:
-    return tuple(
-        # Rounding may put a distance above 1.
-        DriftedFeature(feature=item.feature, distance=min(item.distance, 1.0), threshold=threshold)
-        for item in result.features
-        if item.distance is not None
-        and (threshold := config.drift_thresholds.get(item.feature)) is not None
-    )
+def _monitored(result: MonitoringResult, config: MonitoringConfig) -> list[FeatureDrift]:
+    """Return the monitored features that have a distance, judged by the configuration."""
+    judged = result.judged(config.retrain_policy, config.drift_thresholds).features
+    return [
+        item
+        for item in judged
+        if item.distance is not None and item.feature in config.drift_thresholds
+    ]
 
 
 def _foreign(job: NamedJob, own: Collection[OwnMonitors]) -> Assessment:

@@ -21,6 +21,8 @@ from transak_drift.drift.feature_statistics import (
 from transak_drift.drift.monitoring_result import Contributor
 
 _OTHER_VALUES = "(other values)"
+_MAX_OTHER_VALUES = 10_000
+_MAX_ROWS = 2**53
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -97,6 +99,31 @@ def feature_quality(feature: str, baseline: Any, target: Any) -> FeatureQuality 
     if before is None or after is None or row_count(baseline) is None:
         return None
     return measure_feature(feature, before, after, _OTHER_VALUES)
+
+
+def by_chance(baseline: Any, target: Any, metric: str) -> float | None:
+    """Compute the distance by chance from the reported distributions, where they tell enough."""
+    try:
+        before, after = _feature_statistics(baseline), _feature_statistics(target)
+        if (
+            before is None
+            or after is None
+            or not all(0 < item.present < _MAX_ROWS for item in (before, after))
+        ):
+            return None
+        # numpy takes a while to import, and the Cloud Function starts without it.
+        from transak_drift.drift.chance import distance_by_chance
+
+        if isinstance(before, CategoricalStatistics) and _OTHER_VALUES in before.counts:
+            # Many rare values.
+            counts = dict(before.counts)
+            others = counts.pop(_OTHER_VALUES)
+            number = min(others, _MAX_OTHER_VALUES)
+            rare = {f"{_OTHER_VALUES} {place}": others // number for place in range(number)}
+            before = CategoricalStatistics(counts | rare)
+        return distance_by_chance(before, max(round(after.present), 1), metric)
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def _parsed(distribution: Any) -> _Dataset:

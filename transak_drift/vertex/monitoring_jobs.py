@@ -29,7 +29,12 @@ from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJo
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
 from transak_drift.platform import MonitoringRunFailedError, PlatformError
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift.vertex.feature_distribution import contributors, feature_quality, row_count
+from transak_drift.vertex.feature_distribution import (
+    by_chance,
+    contributors,
+    feature_quality,
+    row_count,
+)
 from transak_drift.vertex.model_lookup import find_model
 from transak_drift.vertex.monitor_spec import NUMERICAL_METRIC, describe_input
 from transak_drift.vertex.monitors import FAILED, id_of, monitors_of
@@ -261,7 +266,7 @@ def _read_result(
         alerts=(*alerts, note) if note else tuple(alerts),
         window_start=window_start,
         window_end=window_end,
-    )
+    ).judged(config.retrain_policy)
 
 
 @dataclass(frozen=True)
@@ -348,17 +353,18 @@ class _JobReading:
         threshold = next(found, None)
         if threshold is None:
             note = note or "neither the job nor its monitor has a threshold"
+        before, now = _distribution(point.baseline_stats), _distribution(point.current_stats)
+        default = NUMERICAL_METRIC if is_numerical else self.config.categorical_metric
+        metric = point.algorithm or default
         return FeatureDrift(
             feature=feature,
-            metric=point.algorithm
-            or (NUMERICAL_METRIC if is_numerical else self.config.categorical_metric),
+            metric=metric,
             distance=distance,
             threshold=1.0 if threshold is None else threshold,
-            contributors=contributors(
-                _distribution(point.baseline_stats), _distribution(point.current_stats)
-            ),
+            contributors=contributors(before, now),
             note=note,
             objective=self.objective,
+            by_chance=by_chance(before, now, metric),
         )
 
     def _thresholds(

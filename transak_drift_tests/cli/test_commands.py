@@ -38,6 +38,9 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
     distances = {f["feature"]: f["distance"] for f in said["features"]}
     assert distances == {"description": 0.25, "type": 0.0}
     now.write_text("description,type\nC,x\nC,x\nB,y\n")
+    result = call("compare", str(before), str(now))
+    assert result.exit_code == 0 and "too few rows" in result.stdout
+    now.write_text("description,type\n" + "C,x\nC,x\nB,y\n" * 7)
     assert call("compare", str(before), str(now)).exit_code == 1
     now.write_text("text,type\nC,x\n")
     with pytest.raises(PlatformError, match="description"):

@@ -92,7 +92,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         vertex.models.upload(config.model_name)
         known, new = ({"type": kind, "description": kind} for kind in ("known", "new"))
         vertex.buckets.write_csv("gs://transak-i1/training/1.csv", [known])
-        vertex.buckets.write_csv(TARGET, [known, new])
+        vertex.buckets.write_csv(TARGET, [known, new] * 10)
         channels = {"notification_channels": (CHANNEL,)}
         apply_monitors(vertex.endpoint, config.model_copy(update=channels))
         cloud.put_job("job-1")

@@ -108,7 +108,7 @@ def test_the_jobs_own_conditions_go_before_the_monitors(cloud: Cloud) -> None:
     name = put(cloud, tabular_objective={"feature_drift_spec": drift})
     result = result_of(cloud, name)
     assert {f.feature: f.threshold for f in result.features} == {"description": 0.45, "type": 0.0}
-    assert [feature.feature for feature in result.drifted] == ["type"]
+    assert [f.feature for f in result.features if f.is_above_threshold] == ["type"]
 
 
 def test_without_statistics_features_and_thresholds_are_the_monitors(cloud: Cloud) -> None:
