@@ -139,12 +139,18 @@ class Settings(BaseSettings):
             fix = "set `transactions` in the configuration of the model that they belong to"
             variable = "TRANSAK_DRIFT_TRANSACTIONS"
             faults.append(ConfigFault(variable, self.transactions, problem, fix))
+        completed = []
+        for config in configs:
+            try:
+                completed.append(self._completed(config))
+            except ConfigError as error:
+                faults += error.faults
         if faults:
             raise ConfigError("the configuration", faults)
-        return tuple(map(self._completed, configs))
+        return tuple(completed)
 
     def _completed(self, config: MonitoringConfig) -> MonitoringConfig:
-        """Add what the environment says to a configuration."""
+        """Add what the environment and the user's own data say to a configuration."""
         changes: dict[str, Any] = {}
         channel = self.trigger_channels.get(config.trigger_topic)
         if channel is not None and channel not in config.notification_channels:
@@ -152,10 +158,17 @@ class Settings(BaseSettings):
         if self.transactions is not None:
             changes["transactions"] = self.transactions
         config = config.model_copy(update=changes)
-        own_data = self.platform == "local" and config.transactions is not None
-        if not own_data or "start_date" in config.model_fields_set:
+        if self.platform == "gcp" or config.transactions is None:
             return config
-        return config.model_copy(update={"start_date": _first_day(config)})
+        # DuckDB takes a moment to import; only the user's own data need it this early.
+        from transak_drift.local.dataset_files import DatasetError
+        from transak_drift.local.file_transactions import complete_config
+
+        try:
+            return complete_config(config)
+        except DatasetError as error:
+            fault = ConfigFault("transactions", config.transactions, error.problem, error.fix)
+            raise ConfigError("the configuration", [fault]) from None
 
     def load_config(self, model_name: str | None = None) -> MonitoringConfig:
         """Read the configuration of the model of that name or prefix, or of the only model."""
@@ -181,20 +194,3 @@ def load_settings() -> Settings:
             name = f"{ENVIRONMENT_PREFIX}{item['loc'][0]}".upper()
             faults.append(replace(fault, path=name, value=os.environ.get(name, fault.value)))
         raise ConfigError("the environment", faults) from None
-
-
-def _first_day(config: MonitoringConfig) -> date:
-    """Return the first day of the user's own transactions."""
-    # DuckDB takes a moment to import; only the user's own data need it this early.
-    from transak_drift.local.dataset_files import DatasetError
-    from transak_drift.local.file_transactions import own_transactions
-
-    problem, fix = "has no rows", "add transactions"
-    try:
-        windows = own_transactions(config).windows()
-        if windows:
-            return windows[0].first_day
-    except DatasetError as error:
-        problem, fix = error.problem, error.fix
-    fault = ConfigFault("transactions", config.transactions, problem, fix)
-    raise ConfigError("the configuration", [fault])

@@ -35,10 +35,16 @@ _KNOWN = {
     "prediction_query": _OF_WINDOW,
     "training_dataset": ("model_version",),
     "training_query": (*_OF_WINDOW, "model_version"),
+    "transactions": ("date", *_OF_WINDOW),
 }
+_FORMS = {"yyyymm": "%Y%m", **dict.fromkeys(("date", "first_day", "last_day"), "%Y-%m-%d")}
 # What the codes of a form of {date} name ("strftime() and strptime() Format Codes").
 _DAY_CODES = frozenset("deDFjxcaAuws")
-_OF_LENGTH = {"day": _DAY_CODES, "week": frozenset("VW"), "month": frozenset("mbBh")}
+_OF_LENGTH: dict[WindowLength, frozenset[str]] = {
+    "day": _DAY_CODES,
+    "week": frozenset("VW"),
+    "month": frozenset("mbBh"),
+}
 _RIGHT_FORM = {"day": "{date}", "week": "{first_day} or {date:%G-W%V}", "month": "{date:%Y-%m}"}
 
 
@@ -95,6 +101,29 @@ def fill_placeholders(text: str, window: Window, model_version: str = "") -> str
 def names_window(text: str) -> bool:
     """Whether an address or query has a placeholder of the window."""
     return any(match["name"] in ("date", *_OF_WINDOW) for match in _PLACEHOLDER.finditer(text))
+
+
+def window_forms(text: str) -> list[tuple[str, str]]:
+    """Return each placeholder of the window in a path, with the form of strftime that fills it."""
+    return [
+        (match[0], (match["form"] or _FORMS[match["name"]]).replace("%F", "%Y-%m-%d"))
+        for match in _PLACEHOLDER.finditer(text)
+        if match["name"] in _FORMS
+    ]
+
+
+def length_of_files(path: str, monitored: WindowLength) -> WindowLength | None:
+    """Return what a path with placeholders is of, where windows of a length are monitored."""
+    forms = window_forms(path)
+    if any(placeholder in ("{first_day}", "{last_day}") for placeholder, _ in forms):
+        return monitored
+    codes = set(re.findall(r"%[-_0^#]?([A-Za-z])", " ".join(form for _, form in forms)))
+    return next((length for length, of in _OF_LENGTH.items() if codes & of), None)
+
+
+def path_faults(path: str) -> list[tuple[str, str]]:
+    """Return what is wrong with the placeholders of a path of transactions, each with its fix."""
+    return list(_faults_of("transactions", path))
 
 
 def data_source_faults(document: Mapping[str, Any]) -> list[ConfigFault]:

@@ -10,7 +10,8 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -37,22 +38,39 @@ def convert_csv(
 
     An empty cell is null. A file of 0 bytes, which has no header, gives None.
     """
+    with _open_rows(path, csv_format, names) as rows:
+        if not (header := _header(rows)):
+            return None
+        columns = [(f"column{i}", pa.string()) for i in range(len(header))]
+        schema = pa.schema([*columns, (LINE, pa.int64())])
+        with pq.ParquetWriter(destination, schema) as writer:
+            while batch := list(islice(rows, _ROWS_IN_MEMORY)):
+                *cells, lines = zip(*batch, strict=True)
+                texts = [[cell or None for cell in column] for column in cells]
+                writer.write_table(pa.table([*texts, lines], schema=schema))
+        return header
+
+
+def read_header(path: Path, csv_format: CsvFormat, names: Sequence[str]) -> list[str]:
+    """Return the names in a CSV's header, none of a file of 0 bytes."""
+    with _open_rows(path, csv_format, names) as rows:
+        return _header(rows)
+
+
+def _header(rows: Iterator[tuple[Any, ...]]) -> list[str]:
+    return list(next(rows, ()))[:-1]
+
+
+@contextmanager
+def _open_rows(
+    path: Path, csv_format: CsvFormat, names: Sequence[str]
+) -> Generator[Iterator[tuple[Any, ...]]]:
+    """Read a file as `_rows`; what cannot be read becomes a DatasetError."""
     try:
         with _open(path, csv_format) as file:
             start = file.read(_START_CHARACTERS)
-            if not start:
-                return None
             file.seek(0)
-            rows = _rows(path, file, csv_format.separator or _separator(start, names))
-            *header, _ = next(rows)
-            columns = [(f"column{i}", pa.string()) for i in range(len(header))]
-            schema = pa.schema([*columns, (LINE, pa.int64())])
-            with pq.ParquetWriter(destination, schema) as writer:
-                while batch := list(islice(rows, _ROWS_IN_MEMORY)):
-                    *cells, lines = zip(*batch, strict=True)
-                    texts = [[cell or None for cell in column] for column in cells]
-                    writer.write_table(pa.table([*texts, lines], schema=schema))
-            return header
+            yield _rows(path, file, csv_format.separator or _separator(start, names))
     except UnicodeError:
         raise _encoding_error(path, csv_format) from None
     except (OSError, EOFError, zlib.error) as error:

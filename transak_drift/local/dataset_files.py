@@ -1,25 +1,42 @@
-"""The Parquet and CSV files that make up a dataset, or the days of one."""
+"""The Parquet and CSV files that make up a dataset, or the windows of one."""
 
 from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
+from transak_drift.config.data_source import (
+    fill_placeholders,
+    length_of_files,
+    path_faults,
+    window_forms,
+)
+from transak_drift.config.monitoring_window import Window, WindowCalendar, WindowLength
 from transak_drift.platform import PlatformError
 
 _KNOWN = ".parquet, .csv or .csv.gz"
-_DATE = "{date}"
 _BASELINE = "baseline"
-_ISO_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
-_ANY_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+# By what stands before the = in the name of a directory; files have nothing before it.
+_LENGTHS: dict[str, tuple[WindowLength, ...]] = {
+    "": ("day", "week", "month"),
+    "DATE": ("day",),
+    "WEEK": ("week",),
+    "MONTH": ("month",),
+}
 _LAYOUTS = (
-    "name a Parquet or CSV file with a date column, a path with {date} (one file for each day), "
-    "or a directory with files YYYY-MM-DD.parquet, YYYY-MM-DD.csv or date=YYYY-MM-DD/*.parquet"
+    "name a Parquet or CSV file with a date column; a path with {date}, {date:%G-W%V} or {yyyymm}, "
+    "one file for each day, week or month; or a directory with files that are named by them, such "
+    "as 2026-08-27.csv, 2026-W35.csv, 2026-08.parquet or month=202608/*.parquet"
 )
+# What stands for a code of strftime ("strftime() and strptime() Format Codes").
+_CODE = r"%[-_0^#]?([A-Za-z])"
+_CODE_PATTERNS = {"Y": r"\d{4}", "G": r"\d{4}", **dict.fromkeys("mdyV", r"\d{1,2}")}
+_WILDCARD = r"(\*\*/|\*+|\?|\[!?[^]]+\])"
 
 
 class DatasetError(PlatformError):
@@ -32,11 +49,30 @@ class DatasetError(PlatformError):
 
 
 @dataclass(frozen=True, slots=True)
-class DailyFiles:
-    """Data that are split by day: each day's files, and those of a baseline beside them."""
+class TransactionFiles:
+    """Files of transactions: each window's own, ascending, or such whose date column tells it.
 
-    files: dict[date, tuple[Path, ...]]
+    The former are all of one length, perhaps shorter than the windows that are monitored. A
+    baseline may lie beside them.
+    """
+
+    by_window: dict[Window, tuple[Path, ...]]
+    dated: tuple[Path, ...] = ()
     baseline: tuple[Path, ...] | None = None
+
+    @property
+    def length(self) -> WindowLength | None:
+        """What each file is of; None where a date column tells it."""
+        return next((window.length for window in self.by_window), None)
+
+    def within(self, window: Window) -> list[Path]:
+        """Return the files of a window, and of those that are part of it."""
+        return [
+            file
+            for part, files in self.by_window.items()
+            if window.first_day <= part.first_day <= part.last_day <= window.last_day
+            for file in files
+        ]
 
 
 def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
@@ -48,23 +84,26 @@ def find_files(sources: Iterable[Path | str]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for source in sources for path in _files_of(str(source))))
 
 
-def find_days(location: str) -> DailyFiles | tuple[Path, ...]:
-    """Find the files of transactions by day, or else those in which a date column gives the day.
+def find_transactions(location: str, length: WindowLength) -> TransactionFiles:
+    """Find the files of transactions whose windows of a length are monitored.
 
-    The location is a path with `{date}`, a directory of days, or a file or glob.
+    The location is a path with placeholders of the window, as `vertex.prediction_dataset` has them,
+    a directory, or a file or glob.
     """
     text = _local(location)
-    if _DATE in text:
-        parts = text.split(_DATE)
+    if not Path(text).exists():
+        for problem, fix in path_faults(text):
+            raise DatasetError(problem, fix)
+    if window_forms(text):
         # A name may contain characters that a glob would interpret: what exists goes first.
-        exact = _files_by_pattern([glob.escape(part) for part in parts])
-        days = _files_by_pattern(parts) | exact
-        if not days:
+        exact = _files_by_pattern(glob.escape(text), length)
+        found = _files_by_pattern(text, length) | exact
+        if not found:
             raise DatasetError(f"no file matches {location}", _LAYOUTS)
-        return DailyFiles(dict(sorted(days.items())))
+        return TransactionFiles(dict(sorted(found.items())))
     if Path(text).is_dir():
         return _files_by_name(Path(text))
-    return _files_of(text, missing_fix=_LAYOUTS)
+    return TransactionFiles({}, _files_of(text, missing_fix=_LAYOUTS))
 
 
 def _local(location: str) -> str:
@@ -124,43 +163,97 @@ def _require_known_suffix(path: Path) -> None:
         )
 
 
-def _files_by_pattern(parts: Sequence[str]) -> dict[date, tuple[Path, ...]]:
-    """Find the files of each day; a glob pattern is the parts with the day between them."""
-    found = {}
-    paths = _glob(_ANY_DATE.join(parts))
-    for text in {text for path in paths for text in _ISO_DATE.findall(str(path))}:
-        files = tuple(path for path in _glob(text.join(parts)) if path.is_file())
+def _files_by_pattern(pattern: str, length: WindowLength) -> dict[Window, tuple[Path, ...]]:
+    """Find the files of each window; the pattern is a glob with placeholders."""
+    all_files, as_regex, codes, rest = "", "", [], pattern
+    for placeholder, form in window_forms(pattern):
+        literal, _, rest = rest.partition(placeholder)
+        # Literals and codes in turn.
+        pieces = re.split(_CODE, form)
+        codes += pieces[1::2]
+        all_files += literal + "*".join(pieces[::2])
+        patterns = [f"({_CODE_PATTERNS.get(code, '.+?')})" for code in pieces[1::2]]
+        pieces[::2], pieces[1::2] = map(re.escape, pieces[::2]), patterns
+        as_regex += _regex_of_glob(literal) + "".join(pieces)
+    as_regex += _regex_of_glob(rest)
+    if (length_of_file := length_of_files(pattern, length)) is None or not {*"YyG"} & {*codes}:
+        raise DatasetError("its placeholders name no day, week or month with its year", _LAYOUTS)
+    calendar = WindowCalendar(length_of_file)
+    found: dict[Window, tuple[Path, ...]] = {}
+    for path in _glob(all_files + rest):
+        match = re.fullmatch(as_regex, str(path))
+        # Of a code that is there twice the first counts.
+        values = list(zip(codes, match.groups(), strict=True)) if match else []
+        day = _day_of(dict(reversed(values)))
+        if day is None or (window := calendar.of_day(day)) in found:
+            continue
+        files = [file for file in _glob(fill_placeholders(pattern, window)) if file.is_file()]
         for file in files:
             _require_known_suffix(file)
-        if files and (day := _as_date(text)):
-            found[day] = files
+        # A path that names the window twice, and differently, is none of its files.
+        if path in files:
+            found[window] = tuple(files)
     return found
 
 
-def _as_date(text: str) -> date | None:
+def _day_of(values: dict[str, str]) -> date | None:
+    """Return the day that codes of strftime name, of a week or month its first; or None."""
+    if "V" in values:
+        values = {"u": "1", **values}
     try:
-        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+        text, form = " ".join(values.values()), " ".join(f"%{code}" for code in values)
+        return datetime.strptime(text, form).date()
     except ValueError:
         return None
 
 
-def _files_by_name(directory: Path) -> DailyFiles:
+def _regex_of_glob(pattern: str) -> str:
+    known = {"**/": "(?:.*/)?", "?": "[^/]"}
+    parts = [re.escape(part) for part in re.split(_WILDCARD, pattern)]
+    for index, wildcard in enumerate(re.findall(_WILDCARD, pattern)):
+        inner = wildcard[1:-1].replace("\\", r"\\").replace("[", r"\[")
+        of_class = f"[{re.sub('^!', '^', inner)}]"
+        parts[2 * index + 1] = of_class if "[" in wildcard else known.get(wildcard, ".*")
+    return "".join(parts)
+
+
+def _files_by_name(directory: Path) -> TransactionFiles:
     named: list[tuple[str, tuple[Path, ...]]] = [
         (re.sub(r"\.(parquet|csv|csv\.gz)$", "", path.name.casefold()), (path,))
         for path in _data_in(directory, "*")
     ]
-    named += [
-        (path.name.removeprefix("date="), tuple(_data_in(path, "*")))
-        for path in sorted(directory.glob("date=*"))
-    ]
-    found: dict[str, tuple[Path, ...]] = {}
+    named += [(path.name, tuple(_data_in(path, "*"))) for path in sorted(directory.glob("*=*"))]
+    found: dict[Window, tuple[Path, ...]] = {}
+    baseline: tuple[Path, ...] | None = None
     for name, files in named:
-        if files and (name == _BASELINE or _as_date(name)):
-            if name in found:
-                problem = f"{directory} has {name} twice: {found[name][0]} and {files[0]}"
-                raise DatasetError(problem, "keep one of them")
-            found[name] = files
-    baseline = found.pop(_BASELINE, None)
-    if not found:
-        raise DatasetError(f"{directory} has no file named by a day", _LAYOUTS)
-    return DailyFiles({date.fromisoformat(day): found[day] for day in sorted(found)}, baseline)
+        window, former = _window_of(name), baseline
+        if window is not None and files:
+            former, found[window] = found.get(window), files
+        elif name == _BASELINE:
+            baseline = files
+        else:
+            continue
+        if former is not None:
+            what = window or _BASELINE
+            problem = f"{directory} has {what} twice: {former[0]} and {files[0]}"
+            raise DatasetError(problem, "keep one of them")
+    examples = {window.length: str(files[0]) for window, files in found.items()}
+    if len(examples) > 1:
+        problem = f"{directory} has files of several lengths: {' and '.join(examples.values())}"
+        raise DatasetError(problem, "keep those of days, weeks and months in different directories")
+    if found:
+        return TransactionFiles(dict(sorted(found.items())), baseline=baseline)
+    dated = [file for file in _data_in(directory, "**/*") if file not in (baseline or ())]
+    if not dated:
+        raise DatasetError(f"{directory} has no file named by a day, week or month", _LAYOUTS)
+    return TransactionFiles({}, tuple(file.resolve() for file in dated), baseline)
+
+
+def _window_of(name: str) -> Window | None:
+    """Return the window that a file or directory is named by, such as 2026-08 or month=202608."""
+    key, _, text = name.upper().rpartition("=")
+    text = re.sub(r"^(\d{4})(\d{2})$", r"\1-\2", text)
+    for length in _LENGTHS.get(key, ()):
+        with suppress(ValueError):
+            return WindowCalendar(length).parse(text)
+    return None

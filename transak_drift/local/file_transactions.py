@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_config import DateColumnFormat, MonitoringConfig
 from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.column_checks import raise_for_value
-from transak_drift.local.dataset_files import DailyFiles, DatasetError, find_days
+from transak_drift.local.dataset_files import DatasetError, TransactionFiles, find_transactions
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.tabular_files import (
     Column,
@@ -31,8 +32,13 @@ from transak_drift.local.tabular_files import (
 )
 
 _ISO_8601 = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?\s*"
+_WITH_OFFSET = r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}\S*?(Z|z| UTC|[+-]\d{2}(:?\d{2})?)\s*"
+_YYYYMM = r"[1-9]\d{3}(0[1-9]|1[0-2])(\.0+)?"
 # A name that no column of the user's has.
 _DAY = '"transak_drift day of the row"'
+_BY_MONTH = 'set "date_column_format": "yyyymm" and monitoring_window to month'
+# Of transactions as they are recorded by month.
+_MONTH_COLUMN = "month"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,14 @@ class FileTransactions:
 
     The location is one of:
 
-    - a path with `{date}`: one file for each day, e.g. `/data/{date}.csv`;
-    - a directory with files `YYYY-MM-DD.parquet`, `.csv` or `.csv.gz`, or directories
-      `date=YYYY-MM-DD` of such files; `baseline.parquet`, `.csv` or `.csv.gz` may lie beside them;
-    - a file or glob with a date column (DATE, TIMESTAMP or text): rows are chosen by the day that
-      stands there; a TIMESTAMP WITH TIME ZONE is taken in UTC.
+    - a path with placeholders: one file for each day, week or month, such as `/data/{date}.csv` or
+      `/data/{date:%Y/%m}.parquet`;
+    - a directory with files named by days, weeks or months: `2026-08-27.parquet`, `2026-W35.csv`,
+      `2026-08.csv.gz`, or directories of such files, `date=2026-08-27`, `week=2026-W35`,
+      `month=202608`; `baseline.parquet`, `.csv` or `.csv.gz` may lie beside them;
+    - a file, a glob or a directory of other files with a date column: rows are chosen by the day
+      that stands there (DATE, TIMESTAMP or text), or by the month as a whole number such as 202608.
+      A time with a time zone or offset is of the day that it is in the calendar's time zone.
 
     Every file must have the required columns. Each value is kept as it stands in its file, those of
     CSV as text. What cannot be read as the location says is a DatasetError.
@@ -56,24 +65,23 @@ class FileTransactions:
     date_column: str = "date"
     csv_format: CsvFormat = field(default_factory=CsvFormat)
     calendar: WindowCalendar = field(default_factory=WindowCalendar)
+    date_column_format: DateColumnFormat = "date"
     allows_empty: bool = False
 
     def windows(self) -> list[Window]:
         """Return the windows that have transactions, ascending."""
-        return sorted({self.calendar.of_day(day) for day in self.days()})
-
-    def days(self) -> list[date]:
-        """Return the days that have transactions, ascending."""
         with self._reader() as reader:
-            found = find_days(self.location)
-            if isinstance(found, DailyFiles):
-                return list(found.files)
-            files, query = self._rows(reader, found, with_day=True)
-            days = f"SELECT DISTINCT {_DAY} FROM ({query}) ORDER BY 1 NULLS FIRST"
-            found_days = [day for (day,) in reader.connection.execute(days).fetchall()]
-            if None in found_days:
-                self._raise_for_no_day(reader, files)
-            return found_days
+            found = self._find()
+            days = [window.first_day for window in found.by_window] or self._days(reader, found)
+            return sorted({self.calendar.of_day(day) for day in days})
+
+    def _days(self, reader: DatasetReader, found: TransactionFiles) -> list[date]:
+        files, query = self._rows(reader, found.dated, with_day=True)
+        query = f"SELECT DISTINCT {_DAY} FROM ({query}) ORDER BY 1 NULLS FIRST"
+        days = [day for (day,) in reader.connection.execute(query).fetchall()]
+        if None in days:
+            self._raise_for_no_day(reader, files)
+        return days
 
     def write_window(self, window: Window, destination: Path) -> int:
         """Write a window's transactions to a Parquet file, which appears whole or not at all.
@@ -83,14 +91,14 @@ class FileTransactions:
         no window may be empty.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
-            found = find_days(self.location)
-            if not isinstance(found, DailyFiles):
-                return self._write(reader, found, temporary, window)
-            files = [file for day in window.days for file in found.files.get(day, ())]
-            if files:
+            found = self._find()
+            if not found.by_window:
+                return self._write(reader, found.dated, temporary, window)
+            if files := found.within(window):
                 return self._write(reader, files, temporary, None)
             if not self.allows_empty:
-                _require_arrived(window, min(found.files), max(found.files))
+                parts = [*found.by_window]
+                _require_arrived(window, parts[0].first_day, parts[-1].last_day)
             columns = dict.fromkeys(self.required_columns, pa.array([], pa.string()))
             pq.write_table(pa.table(columns), temporary)
             return 0
@@ -98,8 +106,8 @@ class FileTransactions:
     def write_baseline(self, destination: Path) -> int | None:
         """Write the directory's own baseline as `write_window` does; None where it has none."""
         with self._reader() as reader:
-            found = find_days(self.location)
-            if not isinstance(found, DailyFiles) or found.baseline is None:
+            found = self._find()
+            if found.baseline is None:
                 return None
             with replace_file(destination) as temporary:
                 rows = self._write(reader, found.baseline, temporary, None)
@@ -107,6 +115,19 @@ class FileTransactions:
                     problem = f"{found.baseline[0]} has no rows"
                     raise DatasetError(problem, "fill it, or remove it to go without")
                 return rows
+
+    def _find(self) -> TransactionFiles:
+        """Find the files, which must be of the calendar's windows or of parts of them."""
+        length = self.calendar.length
+        found = find_transactions(self.location, length)
+        if found.length in (None, "day", length):
+            return found
+        window, files = next(iter(found.by_window.items()))
+        raise DatasetError(
+            f"{files[0]} is of a whole {window.length}, but monitoring_window is {length}",
+            f"set monitoring_window to {window.length}, or, if a date column tells the days, name "
+            f"the files by a glob such as {files[0].parent / '*'}{files[0].suffix}",
+        )
 
     @contextmanager
     def _reader(self) -> Generator[DatasetReader]:
@@ -155,20 +176,26 @@ class FileTransactions:
         return files, " UNION ALL BY NAME ".join(queries)
 
     def _require_days(self, files: TabularFiles) -> None:
+        by_month = self.date_column_format == "yyyymm"
+        what = "month" if by_month else "day"
         column = next((item for item in files.columns if item.name == self.date_column), None)
         if column is None:
             raise DatasetError(
-                f"{files.paths[0]} has no column {self.date_column!r} with the day",
-                "name the column (date_column), or split the data by day: a path with {date}, or "
-                "a directory with files YYYY-MM-DD.parquet or .csv; to compare two files as they "
-                "are: transak-drift compare BASELINE TARGET",
+                f"{files.paths[0]} has no column {self.date_column!r} with the {what}",
+                "name the column (date_column), or split the data by window: a path with {date} or "
+                "{yyyymm}, or a directory with files such as 2026-08-27.parquet or 2026-08.csv; to "
+                "compare two files as they are: transak-drift compare BASELINE TARGET",
             )
-        if not column.is_text and not column.type_id.startswith(("date", "timestamp")):
+        is_day = column.type_id.startswith(("date", "timestamp"))
+        if not column.is_text and not (column.is_number if by_month else is_day):
+            fix = "store it as DATE, TIMESTAMP or text YYYY-MM-DD, or name another column "
+            fix += f"(date_column); of months such as 202608 {_BY_MONTH}"
+            if by_month:
+                fix = 'remove "date_column_format": "yyyymm", or name another column (date_column)'
             raise DatasetError(
                 f"{files.paths[0]} has the column {column.name!r} of type {column.type_name}, "
-                "which is no day",
-                "store it as DATE, TIMESTAMP or text YYYY-MM-DD, or name another column "
-                "(date_column)",
+                f"which is no {what}",
+                fix,
             )
 
     def _raise_for_no_day(self, reader: DatasetReader, files: Sequence[TabularFiles]) -> None:
@@ -177,29 +204,49 @@ class FileTransactions:
         def no_day(column: Column) -> str:
             return f"({self._day(column)}) IS NULL"
 
-        fix = "write days as YYYY-MM-DD in every row, or set their form in CSV, such as "
-        fix += '"csv": {"date_format": "%d.%m.%Y"} for 20.11.2026'
+        problem, fix = "which is no day", "write days as YYYY-MM-DD in every row, or set their form"
+        fix += ' in CSV, such as "csv": {"date_format": "%d.%m.%Y"} for 20.11.2026; of months such '
+        fix += f"as 202608 {_BY_MONTH}"
         if form := self.csv_format.date_format:
             fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
+        if self.date_column_format == "yyyymm":
+            problem, fix = (
+                "which is no month",
+                "write months as YYYYMM, such as 202608, in every row",
+            )
         for group in files:
-            raise_for_value(reader, group, self.date_column, no_day, "which is no day", fix)
+            raise_for_value(reader, group, self.date_column, no_day, problem, fix)
 
     def _day(self, column: Column) -> str:
-        """Return the SQL of a row's day, DATE, or null where the value is no day."""
-        if column.is_text and column.is_untyped and self.csv_format.date_format:
-            form = sql_text(self.csv_format.date_format)
-            return f"CAST(try_strptime(trim({column.reference}), {form}) AS DATE)"
+        """Return the SQL of a row's day, DATE, or null where the value is no day.
+
+        Of a month it is the first.
+        """
+        moment, text = column.reference, f"trim({column.reference})"
+        if self.date_column_format == "yyyymm":
+            month = f"trim(CAST({moment} AS VARCHAR))"
+            is_month = f"regexp_full_match({month}, '{_YYYYMM}')"
+            return f"CASE WHEN {is_month} THEN CAST(strptime({month}[:6], '%Y%m') AS DATE) END"
+        if column.is_text and column.is_untyped and (form := self.csv_format.date_format):
+            parsed = f"try_strptime({text}, {sql_text(form)})"
+            return self._local_day(parsed) if "%z" in form else f"CAST({parsed} AS DATE)"
         if column.is_text:
+            with_offset = self._local_day(f"TRY_CAST(upper({text}) AS TIMESTAMPTZ)")
             return (
-                f"CASE WHEN regexp_full_match({column.reference}, '{_ISO_8601}')"
-                f" THEN TRY_CAST(left(trim({column.reference}), 10) AS DATE) END"
+                f"CASE WHEN regexp_full_match({moment}, '{_WITH_OFFSET}') THEN {with_offset} "
+                f"WHEN regexp_full_match({moment}, '{_ISO_8601}') "
+                f"THEN TRY_CAST({text}[:10] AS DATE) END"
             )
-        moment = column.reference
+        zoned = "tz" in column.type_id or "zone" in column.type_id
         if column.type_id not in ("date", "timestamp"):
             # Nanoseconds with a time zone have no isfinite; microseconds are enough for a day.
-            zoned = "tz" in column.type_id or "zone" in column.type_id
-            moment = f"CAST({moment} AS TIMESTAMP{' WITH TIME ZONE' if zoned else ''})"
-        return f"CASE WHEN isfinite({moment}) THEN CAST({moment} AS DATE) END"
+            moment = f"CAST({moment} AS TIMESTAMP{'TZ' if zoned else ''})"
+        day = self._local_day(moment) if zoned else f"CAST({moment} AS DATE)"
+        return f"CASE WHEN isfinite({moment}) THEN {day} END"
+
+    def _local_day(self, moment: str) -> str:
+        """Return the SQL of the day on which a TIMESTAMP WITH TIME ZONE is in the time zone."""
+        return f"CAST(timezone({sql_text(self.calendar.time_zone)}, {moment}) AS DATE)"
 
 
 def _require_arrived(window: Window, first: date | None, last: date | None) -> None:
@@ -244,8 +291,39 @@ def own_transactions(config: MonitoringConfig) -> FileTransactions:
         required_columns=tuple(config.drift_thresholds),
         csv_format=config.csv,
         calendar=config.windows,
+        date_column_format=config.date_column_format,
         allows_empty=config.empty_windows == "allowed",
     )
+
+
+def complete_config(config: MonitoringConfig) -> MonitoringConfig:
+    """Return the configuration with what it does not set and its `transactions` tell.
+
+    Files named by week or month are monitored by it, and so is a column `month`, with numbers such
+    as 202608, where there is no date column. The first day is that of the data. A DatasetError
+    tells what does not go together, or cannot be read.
+    """
+    assert config.transactions is not None
+    given, changes = config.model_fields_set, dict[str, Any]()
+    found = find_transactions(config.transactions, config.monitoring_window)
+    if found.length is not None and "monitoring_window" not in given:
+        changes["monitoring_window"] = found.length
+    by_month = {"date_column": _MONTH_COLUMN, "date_column_format": "yyyymm"}
+    may_be_month = config.monitoring_window == "month" or "monitoring_window" not in given
+    if found.dated and may_be_month and not given & by_month.keys():
+        with open_reader(config.csv) as reader:
+            names = reader.column_names(found.dated[0], tuple(config.drift_thresholds))
+        is_taken = config.date_column in names or config.label_column == _MONTH_COLUMN
+        if _MONTH_COLUMN in names and not is_taken:
+            changes |= by_month | {"monitoring_window": "month"}
+    # Validated again, as the defaults of other keys depend on these.
+    config = config.model_validate(config.model_dump(exclude_unset=True) | changes)
+    if "start_date" in given:
+        return config
+    windows = own_transactions(config).windows()
+    if not windows:
+        raise DatasetError("has no rows", "add transactions")
+    return config.model_copy(update={"start_date": windows[0].first_day})
 
 
 def check_transactions(config: MonitoringConfig) -> str:
@@ -253,6 +331,7 @@ def check_transactions(config: MonitoringConfig) -> str:
 
     Returned is what there is, for people; a DatasetError says what cannot be read or measured.
     """
+    config = complete_config(config)
     source = own_transactions(config)
     windows = source.windows()
     if not windows:
@@ -264,7 +343,9 @@ def check_transactions(config: MonitoringConfig) -> str:
         found = scan_statistics([sample], monitored_kinds(config), csv_format=config.csv)
     kinds = ", ".join(f"{name} {item.kind}" for name, item in found.features.items())
     first, last = windows[0], windows[-1]
-    return f"{len(windows)} {first.length}(s), {first.key} to {last.key}; {kinds}"
+    empty = len(config.windows.between(first, last)) - len(windows)
+    gaps = f" ({empty} between them without transactions)" if empty else ""
+    return f"{len(windows)} {first.length}(s), {first.key} to {last.key}{gaps}; {kinds}"
 
 
 def monitored_kinds(config: MonitoringConfig) -> dict[str, FeatureKind | None]:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
-from transak_drift.local.csv_files import convert_csv
+from transak_drift.local.csv_files import convert_csv, read_header
 from transak_drift.local.dataset_files import DatasetError
 
 _METADATA_KEY = "transak_drift"
@@ -202,6 +202,13 @@ class DatasetReader:
             for name in names:
                 group.column(name)
         return files
+
+    def column_names(self, path: Path, names: Sequence[str]) -> list[str]:
+        """Return the names of a file's columns; some that it may have tell how it is separated."""
+        self.opened.append(path)
+        if path.suffix.lower() == ".parquet":
+            return [column.name for column in self._parquet_columns(path)]
+        return read_header(path, self.csv_format, names)
 
     def _parquet_columns(self, path: Path) -> tuple[Column, ...]:
         try:

@@ -41,6 +41,10 @@ def written(
     return result
 
 
+def days_of(source: FileTransactions) -> list[date]:
+    return [window.first_day for window in source.windows()]
+
+
 def write_parquet(path: Path, **columns: Sequence[Any] | pa.Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
@@ -58,14 +62,14 @@ def test_one_file_for_each_day_by_a_placeholder(tmp_path: Path) -> None:
     for day, text in (("2026-01-01", "a,1"), ("2026-01-02", "b,2"), ("2026-13-45", "c,3")):
         (tmp_path / f"bank-{day}.csv").write_text(f"{HEADER}{text}\n")
     source = FileTransactions(str(tmp_path / "bank-{date}.csv"))
-    assert source.days() == [date(2026, 1, 1), DAY]
+    assert days_of(source) == [date(2026, 1, 1), DAY]
     assert written(source, DAY, tmp_path) == [{"description": "b", "type": "2"}]
     # It may repeat, and stand beside a glob.
     for part in "ab":
         path = tmp_path / "2026-01-02" / f"part-{part}-2026-01-02.parquet"
         write_parquet(path, description=[part], type=["x"])
     source = FileTransactions(str(tmp_path / "{date}" / "part-*-{date}.parquet"))
-    assert source.days() == [DAY]
+    assert days_of(source) == [DAY]
     assert [row["description"] for row in written(source, DAY, tmp_path)] == ["a", "b"]
 
 
@@ -80,7 +84,7 @@ def test_names_that_look_like_globs_are_taken_as_they_are(tmp_path: Path) -> Non
         (directory / "all?.csv", "b"),
     ):
         source = FileTransactions(str(location))
-        assert source.days() == [DAY]
+        assert days_of(source) == [DAY]
         assert written(source, DAY, tmp_path)[0]["description"] == expected
 
 
@@ -97,7 +101,7 @@ def test_a_directory_of_days_with_its_baseline(tmp_path: Path) -> None:
     (data / "README.txt").write_text("not transactions")
     source = FileTransactions(str(data))
     days = [date(2026, 1, n) for n in (1, 2, 3, 4)]
-    assert source.days() == days
+    assert days_of(source) == days
     texts = ["".join(row["description"] for row in written(source, d, tmp_path)) for d in days]
     assert texts == ["p", "c", "z", "hi"]
     assert source.write_baseline(tmp_path / "baseline.parquet") == 2
@@ -132,7 +136,7 @@ def test_rows_are_chosen_by_the_day_in_their_date_column(tmp_path: Path, dates: 
     columns = {"description": ["a", "b", "c"], "type": ["1", "2", "3"]}
     write_parquet(tmp_path / "all.parquet", booked=dates, **columns)
     source = FileTransactions(str(tmp_path / "all.parquet"), date_column="booked")
-    assert source.days() == [date(2026, 1, 1), DAY]
+    assert days_of(source) == [date(2026, 1, 1), DAY]
     assert [row["description"] for row in written(source, DAY, tmp_path)] == ["b", "c"]
     kept = pq.read_table(tmp_path / "out" / "day.parquet").column("booked")
     assert kept.to_pylist() == dates.to_pylist()[1:]
@@ -191,7 +195,7 @@ def test_every_row_of_a_file_comes_out_on_its_day_unchanged(
         source = FileTransactions(str(tmp_path / name))
         found = [
             (date.fromisoformat(str(row["date"])), row["description"], row["type"])
-            for day in source.days()
+            for day in days_of(source)
             for row in written(source, day, tmp_path)
         ]
         assert found == sorted(expected, key=lambda row: row[0])
@@ -225,7 +229,7 @@ def test_a_row_without_a_day_is_refused_not_lost(tmp_path: Path) -> None:
         message = error_of(tmp_path / "all.csv", tmp_path)
         assert f"{tmp_path / 'all.csv'}, line 3: column 'date' holds {cell or None!r}" in message
         with pytest.raises(DatasetError) as caught:
-            FileTransactions(str(tmp_path / "all.csv")).days()
+            FileTransactions(str(tmp_path / "all.csv")).windows()
         assert str(caught.value) == message
 
 
@@ -279,7 +283,7 @@ def test_a_day_without_rows_is_a_day_without_bookings(tmp_path: Path) -> None:
 def test_places_that_are_no_transactions_and_days_in_two_files_are_refused(
     tmp_path: Path,
 ) -> None:
-    assert "has no file named by a day" in error_of(tmp_path, tmp_path)
+    assert "has no file named by a day, week or month" in error_of(tmp_path, tmp_path)
     assert "no file matches" in error_of(tmp_path / "{date}.csv", tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     assert "neither Parquet nor CSV" in error_of(tmp_path / "notes.txt", tmp_path)
@@ -298,7 +302,7 @@ def test_days_in_the_form_that_the_configuration_gives(tmp_path: Path) -> None:
         )
     csv_format = CsvFormat(date_format="%d.%m.%Y")
     source = FileTransactions(str(tmp_path / "all.csv"), csv_format=csv_format)
-    assert source.days() == [date(2026, 11, 20), date(2026, 12, 1)]
+    assert days_of(source) == [date(2026, 11, 20), date(2026, 12, 1)]
     assert [row["description"] for row in written(source, date(2026, 12, 1), tmp_path)] == ["b"]
 
 
