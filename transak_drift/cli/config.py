@@ -46,7 +46,7 @@ def check(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """Read the configuration of each model, and the data that it names; status 2 with a fault."""
     settings = load_settings()
     named = path or settings.config
-    configs = load_configs(named, settings.config_overrides)
+    configs = settings.model_copy(update={"config": named}).load_configs()
     data = [_check_data(config) for config in configs]
     if as_json:
         documents = [config.model_dump(mode="json") for config in configs]
