@@ -22,6 +22,7 @@ from transak_drift.defs.data_quality_checks import (
 )
 from transak_drift.defs.keys import Kinds, ModelNames, check_names
 from transak_drift.defs.metadata import as_failure, newest_materialization, table
+from transak_drift.defs.monitoring_schedule import build_monitoring_schedule
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import (
     check_evaluations,
@@ -154,18 +155,10 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         selection=[names.asset(keys.REGISTERED_MODEL), names.asset(keys.MODEL_MONITOR)],
         description="Finds the registered model and applies the monitoring configuration.",
     )
-    # Each window once it is over, at 03:00.
-    schedule = dg.build_schedule_from_partitioned_job(
-        window_job,
-        name=f"{keys.window_job(config)}_schedule",
-        hour_of_day=3,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Monitors each {config.monitoring_window} that has ended.",
-    )
     return dg.Definitions(
         assets=[model_monitor, monitored_windows, drift_event],
         jobs=[window_job, prepare_job],
-        schedules=[schedule],
+        schedules=[build_monitoring_schedule(config)],
     )
 
 
