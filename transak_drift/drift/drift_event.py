@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, BaseModel
 
+from transak_drift.config.monitoring_config import Objective
 from transak_drift.drift.monitoring_result import FeatureDrift, comparison
 
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
-    """A feature with its distance, in [0, 1], the configured threshold, and chance's distance."""
+    """A feature, or a column of predictions, with its distance, in [0, 1], and its threshold.
+
+    `by_chance` is the distance that chance alone may have.
+    """
 
     feature: str
     distance: float
     threshold: float
     by_chance: float | None = None
+    objective: Objective = "feature"
 
     @classmethod
     def of(cls, found: FeatureDrift) -> DriftedFeature:
@@ -23,14 +28,15 @@ class DriftedFeature(BaseModel, extra="forbid", frozen=True):
             distance=min(found.distance or 0.0, 1.0),
             threshold=found.threshold,
             by_chance=found.by_chance,
+            objective=found.objective,
         )
 
 
 class DriftEvent(BaseModel, extra="forbid", frozen=True):
     """The drift that one monitoring job found, as the platform tells it.
 
-    The features, at least one, are those above their threshold. The window is that of the target
-    dataset, in UTC: its end is exclusive, its start may be unknown.
+    The features, at least one, are those that drifted and may train. The window is that of the
+    target dataset, in UTC: its end is exclusive, its start may be unknown.
     """
 
     project: str

@@ -185,10 +185,14 @@ def equal_width_edges(minimum: float, maximum: float) -> tuple[float, ...]:
 
 
 class Baseline(NamedTuple):
-    """The data that days are compared with, named by the model version that learned from them."""
+    """The data that windows are compared with, named by the model version that learned from them.
+
+    The predictions, where they are monitored, are those of that version on its own data.
+    """
 
     name: str
     statistics: DatasetStatistics
+    predictions: DatasetStatistics | None = None
 
 
 def baseline_statistics(
@@ -205,6 +209,17 @@ def baseline_statistics(
     configuration = json.dumps(
         {"features": features, "csv": csv_format.model_dump(), "quantiles": len(QUANTILES)}
     )
+
+    def scan() -> DatasetStatistics:
+        return scan_statistics(find_rows(), features, csv_format=csv_format, is_baseline=True)
+
+    return stored_statistics(path, configuration, scan)
+
+
+def stored_statistics(
+    path: Path, configuration: str, compute: Callable[[], DatasetStatistics]
+) -> DatasetStatistics:
+    """Return the statistics of a file, computed where it is of another configuration or damaged."""
     try:
         found = path.stat()
         stored, statistics = _read_once(path, found.st_ino, found.st_mtime_ns, found.st_size)
@@ -213,7 +228,7 @@ def baseline_statistics(
     except (OSError, EOFError, zlib.error, ValueError):
         # Damaged or missing: the rows are kept, so that nothing is lost.
         pass
-    statistics = scan_statistics(find_rows(), features, csv_format=csv_format, is_baseline=True)
+    statistics = compute()
     save_statistics(path, statistics, configuration)
     return statistics
 

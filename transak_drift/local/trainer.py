@@ -6,6 +6,7 @@ same rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,11 @@ from sklearn.preprocessing import OneHotEncoder
 
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.canonical_text import canonical_text
-from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.drift.feature_statistics import (
+    CategoricalStatistics,
+    DatasetStatistics,
+    FeatureKind,
+)
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
 from transak_drift.training.promotion import Evaluation, decide_promotion
@@ -94,6 +99,16 @@ def predict(pipeline: Pipeline, file: Path) -> pa.Table:
     return pa.table(
         [pipeline.classes_[best].tolist(), probabilities.max(axis=1)], schema=_PREDICTION_SCHEMA
     )
+
+
+def predicted_statistics(
+    pipeline: Pipeline, files: Sequence[Path], column: str
+) -> DatasetStatistics:
+    """Count the labels that a model predicts for the rows of Parquet files, as a column's."""
+    counts: Counter[str] = Counter()
+    for file in files:
+        counts.update(predict(pipeline, file).column("predicted_category").to_pylist())
+    return DatasetStatistics(counts.total(), {column: CategoricalStatistics(dict(counts))})
 
 
 def read_training_rows(

@@ -94,7 +94,7 @@ class NotificationTexts:
         stage, result, reason = _TOLD[record.kind]
         lines = [
             (
-                f"feature {item.feature}",
+                f"{item.objective} {item.feature}",
                 f"distance {item.distance:.4f}, threshold {item.threshold:g}"
                 + ("" if item.by_chance is None else f", by chance {item.by_chance:.4f}"),
             )

@@ -24,8 +24,8 @@ MAX_WINDOWS = 90
 MAX_EPISODES = 12
 
 _METRIC_NAMES = {
-    "l_infinity": "categorical: L-infinity distance",
-    "jensen_shannon_divergence": "numerical: Jensen–Shannon divergence",
+    "l_infinity": "L-infinity distance",
+    "jensen_shannon_divergence": "Jensen–Shannon divergence",
 }
 
 

@@ -57,9 +57,11 @@ def drift_message(event: DriftEvent, shape: MessageShape, now: datetime) -> dict
 def anomaly_log_entry(event: DriftEvent, *, receive_time: datetime) -> dict[str, Any]:
     """Write the log entry that tells of a drift event, with the payload of v1."""
     start = {} if event.window_start is None else {"startTime": _rfc3339(event.window_start)}
+    of_features = any(item.objective == "feature" for item in event.features)
     payload: dict[str, Any] = {
         "@type": f"{_TYPE}ModelMonitoringAnomaliesLogEntry",
-        "anomalyObjective": "RAW_FEATURE_DRIFT",
+        # The name for predictions is ours, after that of their objective in the API.
+        "anomalyObjective": "RAW_FEATURE_DRIFT" if of_features else "PREDICTION_OUTPUT_DRIFT",
         "modelMonitor": model_monitor_name(event.project, event.location, event.model_monitor_id),
         "modelMonitoringJob": _job_name(event),
         **start,

@@ -79,10 +79,10 @@ def test_the_page_tells_what_the_run_found() -> None:
     assert "Drift in description" in page.text
     assert "5,000 rows of the day against training data of model v1 with 140,000 rows" in page.text
     assert DRIFTED.job_name in page.text
-    assert "description: drift categorical: L-infinity distance 0.3100, threshold 0.3" in page.text
-    assert "type: ok categorical: L-infinity distance 0.0400, threshold 0.3" in page.text
+    assert "description: drift L-infinity distance 0.3100, threshold 0.3" in page.text
+    assert "type: ok L-infinity distance 0.0400, threshold 0.3" in page.text
     assert "Distances: exact, from every row." in page.text
-    assert "amount: no data numerical: Jensen–Shannon divergence –, threshold 0.2" in page.text
+    assert "amount: no data Jensen–Shannon divergence –, threshold 0.2" in page.text
     assert AMOUNT.note in page.text
     assert "card payment 42.0% 46.0% +4.0%" in page.text
     assert LONG in page.text
