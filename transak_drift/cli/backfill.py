@@ -317,7 +317,7 @@ def _document(
                 "summary": history.summary(feature),
                 "episodes": [_episode(episode) for episode in history.episodes(feature)],
             }
-            for feature in (config.drift_thresholds if history.windows else ())
+            for feature in (config.thresholds if history.windows else ())
         ],
     }
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_table
-from transak_drift.drift.drift_statistics import compare_features
+from transak_drift.cli.output import JsonOption, ModelOption, print_json, print_note, print_table
+from transak_drift.drift.drift_statistics import compare_features, compare_predictions
+from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.settings import load_settings
 
 
@@ -21,17 +22,24 @@ def compare(
 
     Status 1 where a feature drifts, or has no distance since a dataset has no value of it.
     """
-    from transak_drift.local.dataset_statistics import scan_statistics
+    from transak_drift.local.dataset_statistics import has_column, scan_statistics
     from transak_drift.local.file_transactions import monitored_kinds
 
     config = load_settings().load_config(model)
-    before = scan_statistics(
-        [baseline], monitored_kinds(config), csv_format=config.csv, is_baseline=True
-    )
+    kinds, prediction = monitored_kinds(config), config.prediction_drift
+    metric, sources = config.categorical_metric, (baseline, target)
+    if prediction and not all(has_column(it, prediction.column, config.csv) for it in sources):
+        print_note(f"predictions are not compared: both need a column {prediction.column!r}")
+        prediction = None
+    if prediction:
+        kinds[prediction.column] = FeatureKind.CATEGORICAL
+    before = scan_statistics([baseline], kinds, csv_format=config.csv, is_baseline=True)
     kinds = {name: item.kind for name, item in before.features.items()}
     now = scan_statistics([target], kinds, csv_format=config.csv)
-    metric, policy = config.categorical_metric, config.retrain_policy
-    compared = compare_features(before, now, config.drift_thresholds, categorical_metric=metric)
+    thresholds, policy = config.drift_thresholds, config.retrain_policy
+    compared = compare_features(before, now, thresholds, categorical_metric=metric)
+    if prediction:
+        compared = (*compared, compare_predictions(before, now, prediction, metric))
     features = [item.judged(item.threshold, now.rows, policy) for item in compared]
     if as_json:
         found = [{**item.model_dump(mode="json"), "drifted": item.drifted} for item in features]

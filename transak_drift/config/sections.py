@@ -74,6 +74,8 @@ _PREDICTIONS = rf"^({_TABLE}|{_FILES}|batchPredictionJobs/[^/\x00-\x1f]+)$"
 _ARTIFACT_REGISTRY = r"https://[a-z0-9-]+-kfp\.pkg\.dev/[^\s]+"
 _TEMPLATE = rf"^({_BUCKET}/[^\s]+|{_ARTIFACT_REGISTRY}|[^:\x00-\x1f]+\.(ya?ml|json))$"
 
+PREDICTION_COLUMN = "predicted_category"
+
 GcsDirectory = Annotated[str, Field(pattern=rf"^{_BUCKET}(/[^\s]*)?$")]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 LabelKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -124,7 +126,7 @@ class DefaultDriftThresholds(Section):
 class PredictionDrift(Section):
     """Drift of what the model answers: the distribution of its predicted label."""
 
-    column: FeatureName = "predicted_category"
+    column: FeatureName = PREDICTION_COLUMN
     """Column with the predicted label. The local platform writes it; on gcp the training dataset
     needs it as well as the predictions."""
 

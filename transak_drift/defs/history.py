@@ -49,7 +49,7 @@ def history_definitions(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         history = read_drift_history(context.instance, names)
-        context.log.info("; ".join(map(history.summary, config.drift_thresholds)))
+        context.log.info("; ".join(map(history.summary, config.thresholds)))
         return dg.MaterializeResult(metadata=_metadata(config, platform, history))
 
     job = dg.define_asset_job(
@@ -95,7 +95,7 @@ def history_read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:
 def _metadata(
     config: MonitoringConfig, platform: PlatformResource, history: DriftHistory
 ) -> dict[str, Any]:
-    features = list(config.drift_thresholds)
+    features = list(config.thresholds)
     page = drift_history_page(config.model_name, history, features)
     episodes = [
         (

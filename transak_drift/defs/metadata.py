@@ -37,8 +37,8 @@ def event_metadata(event: DriftEvent) -> dict[str, Any]:
         "monitoring job": event.monitoring_job_id,
         "window end": dg.MetadataValue.timestamp(event.window_end),
         "features": table(
-            ("feature", "distance", "by_chance", "threshold"),
-            [(it.feature, it.distance, it.by_chance, it.threshold) for it in event.features],
+            (columns := ("feature", "objective", "distance", "by_chance", "threshold")),
+            [tuple(getattr(item, name) for name in columns) for item in event.features],
         ),
     }
 

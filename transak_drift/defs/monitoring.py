@@ -234,7 +234,7 @@ def _partitions(config: MonitoringConfig) -> dg.TimeWindowPartitionsDefinition:
 def _check_specs(
     config: MonitoringConfig, partitions: dg.TimeWindowPartitionsDefinition
 ) -> list[dg.AssetCheckSpec]:
-    names = check_names(config.drift_thresholds)
+    names = check_names(config.thresholds)
     with warnings.catch_warnings():
         # Partitioned, so that a later quiet window does not hide one that drifted.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -242,10 +242,11 @@ def _check_specs(
             dg.AssetCheckSpec(
                 name=names[feature],
                 asset=ModelNames.of(config).asset(keys.DRIFT_REPORT),
-                description=f"The distance of {feature} is at most {threshold:g}.",
+                description=f"The distance of the {config.objective(feature)} {feature} is at most "
+                f"{threshold:g}.",
                 partitions_def=partitions,
             )
-            for feature, threshold in config.drift_thresholds.items()
+            for feature, threshold in config.thresholds.items()
         ]
 
 
@@ -260,7 +261,7 @@ def _evaluate_recorded(
     selected = {key.name for key in context.selected_asset_check_keys}
     rows = {it.window.key: it.result.target_rows or 0 for it in history.windows}
     for recorded in history.windows:
-        result = recorded.result.judged(config.retrain_policy, config.drift_thresholds)
+        result = recorded.result.judged(config.retrain_policy, config.thresholds)
         result = compared_with(config, result, rows)
         for evaluation in (
             *check_evaluations(config, result.features, recorded.window.key),
@@ -291,7 +292,7 @@ def _monitor_metadata(config: MonitoringConfig, applied: AppliedModelMonitor) ->
                 for change in applied.changes
             ],
         ),
-        "thresholds": table(("feature", "threshold"), list(config.drift_thresholds.items())),
+        "thresholds": table(("feature", "threshold"), list(config.thresholds.items())),
         "log anomalies": config.log_anomalies,
         "notification channels": len(config.notification_channels),
         "mailed addresses": len(config.user_emails),

@@ -27,7 +27,6 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
-from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
@@ -151,16 +150,19 @@ class _Tick:
             is_waiting = found.verdict == Verdict.WAITING
             reason = f"awaited no longer: {'the job did not end' if is_waiting else reason}"
         if found.verdict in (Verdict.DRIFT, Verdict.NOT_DRIFT) and job and job.result:
-            self._record(key, job.result, found.event)
+            self._record(key, job.result, found)
         else:
             self._record_failure(key, reason[:500], job.window if job else None)
         self.jobs.finish(key)
         return True
 
-    def _record(self, key: str, result: MonitoringResult, event: DriftEvent | None) -> None:
-        if self.triggers and event is not None and not self.jobs.inbox.knows(key):
-            drift, detail = OutcomeKind.DRIFT, event.summary()
-            record = TriggerRecord(kind=drift, key=key, detail=detail, at=self._now, event=event)
+    def _record(self, key: str, result: MonitoringResult, found: Assessment) -> None:
+        # Also where it trains nothing: the reason is recorded as that of a message would be.
+        is_above = any(item.distance > item.threshold for item in found.features)
+        if self.triggers and is_above and not self.jobs.inbox.knows(key):
+            event, at = found.event, self._now
+            kind = OutcomeKind.NOT_DRIFT if event is None else OutcomeKind.DRIFT
+            record = TriggerRecord(kind=kind, key=key, detail=found.reason, at=at, event=event)
             write_records(self.instance, self._names.asset(DRIFT_EVENT), [record])
         partition, asset = result.window.key, self._names.asset(DRIFT_REPORT)
         newest = newest_materialization(self.instance, asset, partition)
@@ -197,5 +199,5 @@ class _Tick:
                 metadata={JOB_NAME_METADATA: name},
                 partition=partition,
             )
-            for check in check_names(self.config.drift_thresholds).values()
+            for check in check_names(self.config.thresholds).values()
         )

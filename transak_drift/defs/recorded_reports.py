@@ -28,9 +28,11 @@ from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedW
 from transak_drift.drift.monitoring_result import (
     NO_BASELINE,
     NO_BOOKINGS,
+    NO_MODEL,
     FeatureDrift,
     MonitoringResult,
     comparison,
+    does_not_train,
 )
 from transak_drift.reports.charts import result_picture
 from transak_drift.reports.pages import drift_report_page
@@ -50,7 +52,7 @@ def report_metadata(
     Each distance is a number of its own, so that Dagster draws it over time.
     """
     document = drift_report_page(result, quality_verdicts(config, result))
-    columns = ("feature", "metric", "distance", "by_chance", "threshold", "verdict")
+    columns = ("feature", "objective", "metric", "distance", "by_chance", "threshold", "verdict")
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
         "features": table(
@@ -69,7 +71,12 @@ def report_metadata(
         **({"method": result.method} if result.method else {}),
         **page_metadata(lambda: platform.store_report(config, result, document)),
     }
-    pages = {f"{item.feature} in the console": item.feature for item in result.features}
+    pages = {
+        f"{item.feature} in the console": item.feature
+        for item in result.features
+        # Where the console shows predictions is documented nowhere.
+        if item.objective == "feature"
+    }
     for label, feature in {"model monitor": None, **pages}.items():
         if not result.job_name:
             break
@@ -105,10 +112,10 @@ def check_evaluations(
     """Evaluate the checks of a window: passed where the distance is at most the threshold.
 
     Drift is a warning, since the trigger handles it, and so is an empty baseline; a feature without
-    data is an error, since a person has to see to it. A window without bookings passes. A
-    feature no longer monitored has no check.
+    data is an error, since a person has to see to it. A window without bookings passes, and so do
+    predictions where there is no model. A feature no longer monitored has no check.
     """
-    names = check_names(config.drift_thresholds)
+    names = check_names(config.thresholds)
     for feature in features:
         if feature.feature not in names:
             continue
@@ -117,6 +124,8 @@ def check_evaluations(
         passed = not feature.drifted
         if feature.note == NO_BOOKINGS:
             description = f"{NO_BOOKINGS}: nothing to compare"
+        elif feature.note.startswith(NO_MODEL):
+            description = feature.note
         elif feature.note.startswith(NO_BASELINE):
             # Of no window's making: it stands until a person changes the baseline.
             passed, description = False, feature.note
@@ -130,7 +139,9 @@ def check_evaluations(
             if feature.by_chance is not None:
                 metadata["by chance"] = round(feature.by_chance, SHOWN_DIGITS)
             follows = "nothing to do"
-            if feature.drifted:
+            if feature.drifted and feature.objective not in config.retrain_policy.objectives:
+                follows = does_not_train(feature.objective)
+            elif feature.drifted:
                 follows = "the trigger decides on a training, see the asset drift_event"
             elif feature.is_above_threshold:
                 follows = f"no drift, {feature.dismissed}"

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise, repeat
 
 from transak_drift.config.monitoring_config import CategoricalMetric
+from transak_drift.config.sections import PredictionDrift
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -26,6 +27,7 @@ from transak_drift.drift.feature_statistics import (
 from transak_drift.drift.monitoring_result import (
     NO_BASELINE,
     NO_BOOKINGS,
+    NO_MODEL,
     Contributor,
     FeatureDrift,
 )
@@ -60,6 +62,37 @@ def compare_features(
     return tuple(
         _compare(feature, threshold, baseline, target, categorical_metric)
         for feature, threshold in thresholds.items()
+    )
+
+
+def compare_predictions(
+    baseline: DatasetStatistics | None,
+    target: DatasetStatistics,
+    prediction: PredictionDrift,
+    metric: CategoricalMetric,
+) -> FeatureDrift:
+    """Compare what a model predicts for a dataset with what it predicts for its baseline.
+
+    The baseline's predictions are None where there is no model, and the target has the column only
+    where one has predicted it: without either there is no distance, and the note says why.
+    """
+    column, threshold = prediction.column, prediction.threshold
+    if baseline is not None and column in target.features:
+        thresholds = {column: threshold}
+        [found] = compare_features(baseline, target, thresholds, categorical_metric=metric)
+        return found.model_copy(update={"objective": "prediction"})
+    note = f"{NO_MODEL}, so that there are no predictions to compare"
+    if not target.rows:
+        note = NO_BOOKINGS
+    elif baseline is not None:
+        note = f"no column {column!r} in the predictions: materialize predictions again"
+    return FeatureDrift(
+        feature=column,
+        metric=metric,
+        distance=None,
+        threshold=threshold,
+        note=note,
+        objective="prediction",
     )
 
 

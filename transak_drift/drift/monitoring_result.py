@@ -34,6 +34,11 @@ def comparison(distance: float, threshold: float, digits: int = 4) -> str:
     return f"{distance:.{digits}f} > {threshold:g}"
 
 
+def does_not_train(objective: Objective) -> str:
+    """Say why drift of an objective alone trains nothing."""
+    return f"{objective} drift alone does not train: retrain_policy.objectives"
+
+
 class Contributor(BaseModel, extra="forbid", frozen=True):
     """One value of a categorical feature, or one bucket of a numerical one.
 

@@ -99,6 +99,13 @@ def scan_statistics(
         ) from error
 
 
+def has_column(source: Path | str, name: str, csv_format: CsvFormat) -> bool:
+    """Tell whether every file of a dataset has a column."""
+    with open_reader(csv_format) as reader:
+        files = reader.open_files(find_files([source]), [])
+        return all(name in {column.name for column in group.columns} for group in files)
+
+
 def _categorical_statistics(
     connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[TabularFiles, Column]]
 ) -> CategoricalStatistics:

@@ -23,7 +23,8 @@ from transak_drift.config.resource_names import (
 )
 from transak_drift.drift.data_quality import measure_quality
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.drift.drift_statistics import compare_features
+from transak_drift.drift.drift_statistics import compare_features, compare_predictions
+from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import replace_file, write_text
@@ -54,7 +55,9 @@ from transak_drift.trigger.sink_filter import lets_through, sink_filter
 
 _METHOD = "exact, from every row"
 _MAX_RESULTS = 14
-_ANY_DISTANCE = RetrainPolicy(minimum_target_rows=1, beyond_chance=False)
+_ANY_DISTANCE = RetrainPolicy(
+    minimum_target_rows=1, beyond_chance=False, objectives=("feature", "prediction")
+)
 _TEST_JOB = "test-of-the-trigger-"
 _TEST_DRIFT_SHARE = 0.8
 
@@ -99,11 +102,14 @@ class LocalPlatform:
         file = StateDirectory(self.root, config).model_monitor
         name = model_monitor_name(config.project_id, config.location, config.model_monitor_id)
         thresholds, kinds = config.drift_thresholds, config.feature_types
+        of = config.prediction_drift
         desired = {
             "displayName": config.monitoring_job_display_name,
             "model": config.model_name,
             **{f"featureThresholds.{feature}": value for feature, value in thresholds.items()},
             **{f"featureTypes.{feature}": kind for feature, kind in kinds.items()},
+            **({f"predictionThresholds.{of.column}": of.threshold} if of else {}),
+            "categoricalMetric": config.categorical_metric,
             "notification.enableCloudLogging": config.log_anomalies,
             "notification.channels": list(config.notification_channels),
             "notification.userEmails": list(config.user_emails),
@@ -163,7 +169,8 @@ class LocalPlatform:
         first model is trained where none is.
         """
         self.ensure_registered_model(config)
-        baseline, state = self._training(config).baseline(), StateDirectory(self.root, config)
+        training, state = self._training(config), StateDirectory(self.root, config)
+        baseline = training.baseline()
         job_id = f"{_TEST_JOB}{uuid.uuid4().hex[:16]}"
         file = state.drifted_window(job_id)
         found: list[str] = []
@@ -172,9 +179,11 @@ class LocalPlatform:
             settings = replace(self.generator, drift_from=drift_from, drift_share=_TEST_DRIFT_SHARE)
             with replace_file(file) as temporary:
                 pq.write_table(generate_window(window, settings), temporary)
+            if config.prediction_drift is not None:
+                training.predict_file(file, file)
             job, _ = _measure(state, job_id, window, file, baseline)
             assert job.result is not None
-            if job.result.drifted:
+            if drift_event_of(job, job.result, config) is not None:
                 _store_result(state, job)
                 return job
             found += [item.summary() for item in job.result.features]
@@ -292,9 +301,15 @@ def _measure(
 ) -> tuple[MonitoringJob, DriftEvent | None]:
     config = state.config
     kinds = {name: item.kind for name, item in baseline.statistics.features.items()}
+    prediction = config.prediction_drift
+    if prediction is not None and prediction.column in pq.read_schema(target_file).names:
+        kinds[prediction.column] = FeatureKind.CATEGORICAL
     target = scan_statistics([target_file], kinds, csv_format=config.csv)
     metric, thresholds = config.categorical_metric, config.drift_thresholds
     features = compare_features(baseline.statistics, target, thresholds, categorical_metric=metric)
+    if prediction is not None:
+        found = compare_predictions(baseline.predictions, target, prediction, metric)
+        features = (*features, found)
     project = config.project_number or config.project_id
     name = monitoring_job_name(project, config.location, config.model_monitor_id, job_id)
     start, end = config.windows.bounds(window)

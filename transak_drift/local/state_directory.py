@@ -51,6 +51,10 @@ class StateDirectory:
         """Statistics of the data that a version learned from; they go with the registry."""
         return self.registry / f"{version}.statistics"
 
+    def baseline_predictions(self, version: str) -> Path:
+        """Statistics of what a version predicts for the data that it learned from."""
+        return self.registry / f"{version}.predictions"
+
     def monitoring_result(self, job_id: str) -> Path:
         return self.model / "monitoring_jobs" / f"{job_id}.json"
 

@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from transak_drift.config.sections import CsvFormat
+from transak_drift.config.sections import PREDICTION_COLUMN, CsvFormat
 from transak_drift.drift.canonical_text import canonical_text
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
@@ -37,9 +37,6 @@ FEATURE_COLUMNS = ("description", "type")
 _MAX_ROWS = 60_000
 _MIN_ROWS = 50
 _HELD_OUT_FRACTION = 0.2
-_PREDICTION_SCHEMA = pa.schema(
-    [pa.field("predicted_category", pa.string()), pa.field("probability", pa.float64())]
-)
 
 # Rows of canonical texts, "" where missing; those of a training have their label as last column.
 Texts = npt.NDArray[np.object_]
@@ -87,18 +84,20 @@ def train_classifier(
     )
 
 
-def predict(pipeline: Pipeline, file: Path) -> pa.Table:
-    """Return `predicted_category` and its `probability` for each row with description and type."""
+def predict(pipeline: Pipeline, file: Path, column: str = PREDICTION_COLUMN) -> pa.Table:
+    """Return the predicted category as a column, and its `probability`, for each row of a file.
+
+    The rows have description and type.
+    """
+    schema = pa.schema([pa.field(column, pa.string()), pa.field("probability", pa.float64())])
     with open_reader(CsvFormat()) as reader:
         [rows] = reader.open_files([file], FEATURE_COLUMNS)
         features = _read_texts(reader, rows, FEATURE_COLUMNS)
     if not len(features):
-        return _PREDICTION_SCHEMA.empty_table()
+        return schema.empty_table()
     probabilities = pipeline.predict_proba(features)
     best = probabilities.argmax(axis=1)
-    return pa.table(
-        [pipeline.classes_[best].tolist(), probabilities.max(axis=1)], schema=_PREDICTION_SCHEMA
-    )
+    return pa.table([pipeline.classes_[best].tolist(), probabilities.max(axis=1)], schema=schema)
 
 
 def predicted_statistics(
@@ -107,7 +106,7 @@ def predicted_statistics(
     """Count the labels that a model predicts for the rows of Parquet files, as a column's."""
     counts: Counter[str] = Counter()
     for file in files:
-        counts.update(predict(pipeline, file).column("predicted_category").to_pylist())
+        counts.update(predict(pipeline, file).column(PREDICTION_COLUMN).to_pylist())
     return DatasetStatistics(counts.total(), {column: CategoricalStatistics(dict(counts))})
 
 

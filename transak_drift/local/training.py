@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from transak_drift.config.monitoring_window import Window, WindowCalendar
+from transak_drift.config.sections import PREDICTION_COLUMN
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.atomic_file import replace_file
-from transak_drift.local.dataset_statistics import Baseline, baseline_statistics, scan_statistics
+from transak_drift.local.dataset_statistics import (
+    Baseline,
+    baseline_statistics,
+    scan_statistics,
+    stored_statistics,
+)
 from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
@@ -149,6 +156,10 @@ class LocalTraining:
             raise PlatformError(
                 f"no transactions of {window}; materialize transactions of that partition first"
             )
+        return self.predict_file(source, target)
+
+    def predict_file(self, source: Path, target: Path) -> PredictedDataset:
+        """Write a file's rows with their predictions to another, or in its place."""
         table = pq.read_table(source)
         champion = self.registry.champion()
         counts: Counter[str] = Counter()
@@ -156,12 +167,13 @@ class LocalTraining:
         if champion is not None and table.num_rows:
             from transak_drift.local.trainer import predict
 
-            predicted = predict(self.registry.load(champion), source)
-            counts.update(predicted.column("predicted_category").to_pylist())
+            column = self._prediction_column
+            predicted = predict(self.registry.load(champion), source, column)
+            counts.update(predicted.column(column).to_pylist())
             kept = [name for name in table.column_names if name not in predicted.column_names]
             table = table.select(kept)
-            for name, column in zip(predicted.column_names, predicted.columns, strict=True):
-                table = table.append_column(name, column)
+            for name, values in zip(predicted.column_names, predicted.columns, strict=True):
+                table = table.append_column(name, values)
         with replace_file(target) as temporary:
             pq.write_table(table, temporary)
         return PredictedDataset(
@@ -174,7 +186,8 @@ class LocalTraining:
         """Return what windows are compared with at present.
 
         Its statistics are computed from the files that the champion learned from, and kept until
-        another feature, kind or form of CSV is configured. Without a champion (no model could be
+        another feature, kind or form of CSV is configured, and so are those of its predictions for
+        them. Without a champion (no model could be
         trained) they are those of the first baseline's files.
         """
         champion = self.registry.champion()
@@ -185,7 +198,27 @@ class LocalTraining:
             self.state.config.csv,
             lambda: self._baseline_files(champion),
         )
-        return Baseline(name, statistics)
+        if champion is None or self.state.config.prediction_drift is None:
+            return Baseline(name, statistics)
+        csv_format = self.state.config.csv.model_dump()
+        predictions = stored_statistics(
+            self.state.baseline_predictions(name),
+            json.dumps({"predictions": self._prediction_column, "csv": csv_format}),
+            lambda: self._predicted_statistics(champion, self._baseline_files(champion)),
+        )
+        return Baseline(name, statistics, predictions)
+
+    @property
+    def _prediction_column(self) -> str:
+        prediction = self.state.config.prediction_drift
+        return PREDICTION_COLUMN if prediction is None else prediction.column
+
+    def _predicted_statistics(
+        self, champion: ModelVersion, files: Sequence[Path]
+    ) -> DatasetStatistics:
+        from transak_drift.local.trainer import predicted_statistics
+
+        return predicted_statistics(self.registry.load(champion), files, self._prediction_column)
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
@@ -213,11 +246,25 @@ class LocalTraining:
         features = self.baseline().statistics.features
         kinds = {name: found.kind for name, found in features.items()}
 
+        config, champion = self.state.config, None
+        if "prediction" in config.retrain_policy.objectives:
+            champion = self.registry.champion()
+
         def statistics_of(window: Window) -> DatasetStatistics:
-            return scan_statistics([self._file(window)], kinds, csv_format=self.state.config.csv)
+            file = self._file(window)
+            found = scan_statistics([file], kinds, csv_format=config.csv)
+            if champion is None or not found.rows:
+                return found
+            predicted = self._predicted_statistics(champion, [file])
+            return DatasetStatistics(found.rows, found.features | predicted.features)
 
         return select_training_windows(
-            candidates[-1], candidates, statistics_of, self.state.config.drift_thresholds, max_days
+            candidates[-1],
+            candidates,
+            statistics_of,
+            config.thresholds if champion else config.drift_thresholds,
+            max_days,
+            config.categorical_metric,
         )
 
     def _windows(self, until: Window, at_most: int) -> list[Window]:

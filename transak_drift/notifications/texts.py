@@ -115,6 +115,7 @@ class NotificationTexts:
             links += [
                 (f"{item.feature[:60]} on Vertex AI", console_page(job, project, item.feature))
                 for item in event.features[:MAX_FEATURE_PAGES]
+                if item.objective == "feature"
             ]
         links += self._in_dagster("Training run", run_id and _run_page(run_id))
         return self._about_event(record.key, stage, window.when, result, lines, links)

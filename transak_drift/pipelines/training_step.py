@@ -20,7 +20,7 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds, own_transactions
-from transak_drift.local.trainer import Challenger, train_classifier
+from transak_drift.local.trainer import Challenger, predicted_statistics, train_classifier
 from transak_drift.training.training_window import select_training_windows
 
 # The name that Vertex AI's own scikit-learn serving images look for.
@@ -53,6 +53,12 @@ def train_challenger(
         )
     champion = _load_champion(champion_directory) if champion_directory else None
     kinds = monitored_kinds(config)
+    # By column, where drift of predictions may have led here.
+    of_predictions = {
+        name: threshold
+        for name, threshold in config.thresholds.items()
+        if config.objective(name) == "prediction" in config.retrain_policy.objectives
+    }
     with TemporaryDirectory() as directory:
 
         def file_of(window: Window) -> Path:
@@ -62,14 +68,23 @@ def train_challenger(
             return path
 
         def statistics_of(window: Window) -> DatasetStatistics:
-            found = scan_statistics([file_of(window)], kinds, csv_format=config.csv)
+            file = file_of(window)
+            found = scan_statistics([file], kinds, csv_format=config.csv)
             # The event's window is scanned first, and decides how a feature is measured in others.
             kinds.update({name: item.kind for name, item in found.features.items()})
-            return found
+            if not of_predictions or champion is None or not found.rows:
+                return found
+            predicted = predicted_statistics(champion, [file], *of_predictions)
+            return DatasetStatistics(found.rows, found.features | predicted.features)
 
         max_days = (drifted.last_day - first_day).days + 1
         windows = select_training_windows(
-            drifted, candidates, statistics_of, config.drift_thresholds, max_days
+            drifted,
+            candidates,
+            statistics_of,
+            config.drift_thresholds | (of_predictions if champion is not None else {}),
+            max_days,
+            config.categorical_metric,
         )
         files = [file_of(window) for window in windows]
         return train_classifier(files, config.label_column, seed, champion), windows

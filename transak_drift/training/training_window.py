@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
+from transak_drift.config.monitoring_config import CategoricalMetric
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
@@ -16,6 +17,7 @@ def select_training_windows(
     statistics_of: Callable[[Window], DatasetStatistics],
     thresholds: Mapping[str, float],
     max_days: int,
+    categorical_metric: CategoricalMetric = "l_infinity",
 ) -> list[Window]:
     """Select the longest unbroken run of like windows that ends at the drift event's.
 
@@ -41,7 +43,9 @@ def select_training_windows(
         statistics = statistics_of(window)
         if statistics.rows == 0:
             continue
-        found = compare_features(event, statistics, thresholds)
+        found = compare_features(
+            event, statistics, thresholds, categorical_metric=categorical_metric
+        )
         if any(feature.drifted or feature.distance is None for feature in found):
             break
         run.append(window)

@@ -15,7 +15,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import NamedJob
 from transak_drift.drift.drift_event import DriftedFeature, DriftEvent, drift_event_key
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob, OwnMonitors
-from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult
+from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, does_not_train
 from transak_drift.platform import MonitoringJobs, PlatformError, TemporaryPlatformError
 from transak_drift.trigger.message import (
     Notice,
@@ -163,8 +163,10 @@ class Assessor:
 def drift_event_of(
     job: MonitoringJob, result: MonitoringResult, config: MonitoringConfig
 ) -> DriftEvent | None:
-    """Make the drift event of a finished job, or None where no feature drifted."""
-    drifted = [item for item in _monitored(result, config) if item.drifted]
+    """Make the drift event of a finished job, or None where nothing drifted that may train."""
+    may_train = config.retrain_policy.objectives
+    monitored = _monitored(result, config)
+    drifted = [item for item in monitored if item.drifted and item.objective in may_train]
     if not drifted:
         return None
     window_start, window_end = result.interval
@@ -212,23 +214,27 @@ def _judge(
         return _rejected(RejectionReason.WINDOW_OUT_OF_RANGE, fault, config, named)
     monitored = _monitored(job.result, config)
     event = drift_event_of(job, job.result, config)
+    shown = ", ".join(item.summary() for item in monitored) or "none has a distance"
+    verdict = Verdict.NOT_DRIFT
     if event is not None:
         verdict, reason = Verdict.DRIFT, event.summary()
+    elif drifted := [item for item in monitored if item.drifted]:
+        reason = f"{does_not_train(drifted[0].objective)} ({shown})"
     else:
-        shown = ", ".join(item.summary() for item in monitored)
-        verdict = Verdict.NOT_DRIFT
-        reason = f"no monitored feature drifted ({shown or 'none has a distance'})"
+        reason = f"no monitored feature drifted ({shown})"
     features = tuple(DriftedFeature.of(item) for item in monitored)
     return Assessment(verdict, reason, config, named, features=features, event=event)
 
 
 def _monitored(result: MonitoringResult, config: MonitoringConfig) -> list[FeatureDrift]:
-    """Return the monitored features that have a distance, judged by the configuration."""
-    judged = result.judged(config.retrain_policy, config.drift_thresholds).features
+    """Return what is monitored and has a distance, judged by the configuration."""
+    thresholds = config.thresholds
     return [
         item
-        for item in judged
-        if item.distance is not None and item.feature in config.drift_thresholds
+        for item in result.judged(config.retrain_policy, thresholds).features
+        if item.distance is not None
+        and item.feature in thresholds
+        and item.objective == config.objective(item.feature)
     ]
 
 
