@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transak_drift.config.data_source import fill_placeholders, names_window
+from transak_drift.config.data_source import (
+    data_source_faults,
+    fill_placeholders,
+    names_window,
+)
 from transak_drift.config.errors import ConfigError, ConfigFault
 from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift_tests.config.configurations import configuration, faults_after
@@ -122,6 +126,26 @@ def test_what_does_not_go_together_is_named(
     assert {fault.path for fault in found} == {f"vertex.{key}"}
     assert any(problem in fault.problem and fix in fault.fix for fault in found), found
     assert all(fault.value == text for fault in found)
+
+
+@given(
+    st.sampled_from(["prediction_dataset", "prediction_query", "training_query"]),
+    st.sampled_from(["day", "week", "month"]),
+    st.lists(
+        st.sampled_from(
+            ["{first_day}", "{yyyymm}", "{date}", "{date:%Y}", "{", "}", "--", "'", "`"]
+        )
+        | st.text(max_size=5)
+    ),
+)
+def test_whatever_is_written_is_taken_or_refused_with_a_fix(
+    key: str, window: str, parts: list[str]
+) -> None:
+    document = {"monitoring_window": window, "vertex": {key: f"SELECT {''.join(parts)}"}}
+    for fault in data_source_faults(document):
+        assert fault.path == f"vertex.{key}"
+        assert fault.problem
+        assert fault.fix
 
 
 @pytest.mark.parametrize("window", ["day", "week"])

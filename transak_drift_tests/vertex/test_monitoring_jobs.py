@@ -141,6 +141,7 @@ def test_a_distance_that_is_none_is_noted(cloud: Cloud, has_statistics: bool) ->
         assert (feature.note == "") == (feature.distance is not None)
 
 
+NO_DAYS = {"prediction_dataset": None}
 MAY_1, MAY_3 = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 3, tzinfo=UTC)
 SCHEDULED = datetime(2026, 5, 3, 6, tzinfo=UTC)
 
@@ -184,6 +185,19 @@ def test_the_window_is_the_most_certain_one(
     cloud.tables.insert("af-finanzen.transak.predictions", moments)
     result = result_of(cloud, put(cloud, target=target, **options))
     assert (result.window, result.interval) == (day_window(day), window)
+
+
+def test_the_month_of_a_query_is_the_one_in_our_id(cloud: Cloud) -> None:
+    cloud.tables.insert("af-finanzen.transak.months", rows(50, 80))
+    query = "SELECT * FROM `af-finanzen.transak.months`"
+    target = {"columnized_dataset": {"bigquery_source": {"query": query}}}
+    name = put(cloud, target=target, job_id="month-202604-0123456789ab")
+    config = monitored_config(monitoring_window="month", time_zone="Europe/Zurich", vertex=NO_DAYS)
+    result = cloud.platform.read_monitoring_job(config, *name.split("/")[5::2]).result
+    assert result is not None
+    assert (result.window.key, result.target_rows) == ("2026-04", 100)
+    april = datetime(2026, 3, 31, 22, tzinfo=UTC), datetime(2026, 4, 30, 22, tzinfo=UTC)
+    assert result.interval == april
 
 
 def test_without_any_time_the_window_ends_with_the_jobs_creation(cloud: Cloud) -> None:
