@@ -18,6 +18,7 @@ from transak_drift.config.monitoring_window import WindowLength
 from transak_drift.config.sections import NotificationChannel, PubSubId
 
 ENVIRONMENT_PREFIX = "TRANSAK_DRIFT_"
+MIN_ROWS_PER_DAY = 100
 
 
 class Settings(BaseSettings):
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     monitoring_window: WindowLength | None = None
     """day, week or month; takes the place of `monitoring_window` in the config."""
 
-    rows_per_day: Annotated[int, Field(ge=100, le=100_000_000)] = 5_000
+    rows_per_day: Annotated[int, Field(ge=MIN_ROWS_PER_DAY, le=100_000_000)] = 5_000
     """Generated transactions a day."""
 
     seed: NonNegativeInt = 7

@@ -7,11 +7,11 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
 import typer
@@ -25,31 +25,40 @@ from transak_drift.cli.dagster_home import (
     write_workspace,
 )
 from transak_drift.cli.model_jobs import CommandFailedError, ModelJobs
-from transak_drift.config.monitoring_window import Window
+from transak_drift.config.errors import ConfigError, ConfigFault
+from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window, WindowLength
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.drift.drift_event import drift_event_key
-from transak_drift.settings import load_settings
+from transak_drift.settings import MIN_ROWS_PER_DAY, Settings, load_settings
 
 QUIET_WINDOWS = 4
 RECOVERY_WINDOWS = 2
 _RETRAIN_SECONDS = 150
 _POLL_SECONDS = 0.5
+_DAYS = {"week": 7, "month": 30}
 _MARKER = "made-by-transak-drift-demo"
 
 
-def demo(as_json: output.JsonOption = False) -> None:
+def demo(
+    window: Annotated[
+        WindowLength | None,
+        typer.Option(help="What is monitored as one; by default as configured."),
+    ] = None,
+    as_json: output.JsonOption = False,
+) -> None:
     """Run the loop end to end on the local platform; status 0 only if each step happened."""
-    home = _fresh_directory(load_settings().home / "demo")
-    count = QUIET_WINDOWS + 1 + RECOVERY_WINDOWS
-    calendar = load_settings().load_config().windows
-    windows = [calendar.newest_ended(datetime.now(UTC))]
-    while len(windows) < count:
-        windows.insert(0, calendar.before(windows[0]))
-    os.environ |= {
+    if window is not None:
+        os.environ["TRANSAK_DRIFT_MONITORING_WINDOW"] = window
+    settings = load_settings()
+    windows = _demo_windows(settings.load_configs()[0])
+    home = _fresh_directory(settings.home / "demo")
+    own = _own_settings(settings, windows[0].length)
+    os.environ |= own | {
         "TRANSAK_DRIFT_PLATFORM": "local",
         "TRANSAK_DRIFT_HOME": str(home),
         "TRANSAK_DRIFT_DRIFT_FROM": str(windows[QUIET_WINDOWS].first_day),
@@ -78,7 +87,35 @@ def demo(as_json: output.JsonOption = False) -> None:
         output.print_line(f"  model version {versions}: {report['promotion_reason']}")
         output.console.print("[bold green]the loop is closed: every step really happened[/]")
         output.print_line("look at it with", style="dim")
-        output.print_line(dev_command(home))
+        output.print_line(dev_command(home, own))
+
+
+def _demo_windows(config: MonitoringConfig) -> list[Window]:
+    """Return the newest windows that have ended, as many as the demo monitors."""
+    calendar = config.windows
+    windows = [calendar.newest_ended(datetime.now(UTC))]
+    while len(windows) < QUIET_WINDOWS + 1 + RECOVERY_WINDOWS:
+        windows.insert(0, calendar.before(windows[0]))
+    if windows[0].first_day < config.start_date:
+        problem = f"is after {windows[0].first_day}, with which the demo begins"
+        fault = ConfigFault("start_date", config.start_date, problem, "set an earlier day")
+        raise ConfigError("the configuration", [fault])
+    return windows
+
+
+def _own_settings(settings: Settings, length: WindowLength) -> dict[str, str]:
+    """Return what the processes of the demo need to know to monitor windows of a length.
+
+    A longer window has about the rows of a day, if not fewer than can be, and so takes no more
+    time.
+    """
+    own: dict[str, str] = {}
+    if settings.monitoring_window is not None or length != "day":
+        own["TRANSAK_DRIFT_MONITORING_WINDOW"] = length
+    if length != "day":
+        rows = max(MIN_ROWS_PER_DAY, settings.rows_per_day // _DAYS[length])
+        own["TRANSAK_DRIFT_ROWS_PER_DAY"] = str(rows)
+    return own
 
 
 def _fresh_directory(directory: Path) -> Path:
@@ -93,11 +130,16 @@ def _fresh_directory(directory: Path) -> Path:
     return directory
 
 
-def dev_command(home: Path) -> str:
+def dev_command(home: Path, own_settings: Mapping[str, str]) -> str:
     """Return a command line that shows what the demo made, also where nothing is on the PATH."""
     program = shlex.quote(str(Path(sys.executable).with_name("transak-drift")))
-    quoted = shlex.quote(str(home))
-    return f"TRANSAK_DRIFT_HOME={quoted} DAGSTER_HOME={quoted}/dagster_home {program} dev"
+    settings = {
+        "TRANSAK_DRIFT_HOME": str(home),
+        "DAGSTER_HOME": str(home / "dagster_home"),
+        **own_settings,
+    }
+    words = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+    return " ".join([*words, program, "dev"])
 
 
 def _row(report: dict[str, Any], item: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -160,7 +161,8 @@ def test_the_version() -> None:
 
 
 def test_what_the_demo_ends_with_can_be_pasted(tmp_path: Path) -> None:
-    command = dev_command(tmp_path / "it's a home")
+    command = dev_command(tmp_path / "it's a home", {"TRANSAK_DRIFT_MONITORING_WINDOW": "month"})
+    assert " TRANSAK_DRIFT_MONITORING_WINDOW=month " in command
     shown = subprocess.run(
         ["sh", "-c", f"{command} --help"], capture_output=True, text=True, check=False
     )
@@ -173,6 +175,14 @@ def test_each_command_has_help(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_the_demo_begins_after_the_first_day(project: Path) -> None:
+    text = json.dumps(config_document(start_date=str(datetime.now(UTC).date())))
+    (project / "monitoring_config.json").write_text(text)
+    with pytest.raises(ConfigError, match="with which the demo begins; fix: set an earlier day"):
+        call("demo")
+    assert not (project / "state").exists()
 
 
 def test_the_demo_leaves_a_directory_alone_that_it_did_not_make(project: Path) -> None:

@@ -9,17 +9,20 @@ import pytest
 from transak_drift_tests.cli.commands import document
 
 
+@pytest.mark.parametrize("options", [(), ("--window", "month")], ids=["day", "month"])
 def test_the_demo_closes_the_loop_and_tells_what_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     # What the demo sets itself is set here as well, so that the next test has it no more.
     for name in ("TRANSAK_DRIFT_PLATFORM", "TRANSAK_DRIFT_DRIFT_FROM", "DAGSTER_HOME"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS", "")
+    monkeypatch.setenv("TRANSAK_DRIFT_MONITORING_WINDOW", "")
     monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", "400")
-    report = document("demo")
+    report = document("demo", *options)
     windows, drifted_key = report["windows"], report["drift_window"]
+    assert len(drifted_key) == (len("2026-08") if options else len("2026-08-27"))
     assert [item["window"] for item in windows if item["drifted"]] == [drifted_key]
     [drifted] = [item for item in windows if item["drifted"]]
     assert {feature["feature"] for feature in drifted["features"]} == {"description", "type"}
