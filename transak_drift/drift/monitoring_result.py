@@ -121,6 +121,8 @@ class FeatureDrift(BaseModel, extra="forbid", frozen=True):
     @property
     def verdict(self) -> str:
         """`drift`, `ok`, why it was dismissed, `no bookings` of an empty window, or `no data`."""
+        if self.note.startswith(NO_MODEL):
+            return "no model"
         if self.distance is None:
             return "no bookings" if self.note == NO_BOOKINGS else "no data"
         if self.is_above_threshold:

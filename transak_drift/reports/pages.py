@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from transak_drift.drift.data_quality import QualityVerdict
 from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
-from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.drift.monitoring_result import NO_MODEL, MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.sanitize import sanitize_line
 
@@ -38,7 +38,11 @@ def drift_report_page(result: MonitoringResult, verdicts: Sequence[QualityVerdic
         "report_page.html.j2",
         result=result,
         drifted=", ".join(sanitize_line(feature.feature) for feature in result.drifted),
-        without_data=[item for item in result.features if item.distance is None],
+        without_data=[
+            item
+            for item in result.features
+            if item.distance is None and not item.note.startswith(NO_MODEL)
+        ],
         metric_names=_METRIC_NAMES,
         faults=[item for item in verdicts if not item.passed],
         charts={feature.feature: _inline(feature_chart(feature)) for feature in result.features},

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from scipy.spatial.distance import jensenshannon
 
 from transak_drift.cli.demo import dev_command
 from transak_drift.cli.main import COMMANDS, main
@@ -48,6 +49,30 @@ def test_compare_tells_the_distances_and_ends_with_1_where_one_drifts(
         call("compare", str(before), str(now))
     with pytest.raises(PlatformError, match="is an address, not a path"):
         call("compare", str(before), "gs://b/now.csv")
+
+
+def test_compare_compares_predictions_where_both_have_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_document(
+        prediction_drift={"threshold": 0.3}, categorical_metric="jensen_shannon_divergence"
+    )
+    (project / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("TRANSAK_DRIFT_CONFIG", str(project / "config.json"))
+    header = "description,type,predicted_category"
+    for name, food in (("before", 20), ("now", 0)):
+        rows = ["A,x,food"] * food + ["A,x,travel"] * (40 - food)
+        (project / f"{name}.csv").write_text("\n".join([header, *rows]))
+    result = call("compare", "before.csv", "now.csv", "--json")
+    assert result.exit_code == 1
+    (*_, found) = json.loads(result.stdout)["features"]
+    expected = jensenshannon([0.5, 0.5], [0.0, 1.0], base=2) ** 2
+    assert (found["feature"], found["objective"]) == ("predicted_category", "prediction")
+    assert found["distance"] == pytest.approx(expected, abs=1e-9)
+    (project / "now.csv").write_text("description,type\n" + "A,x\n" * 40)
+    result = call("compare", "before.csv", "now.csv")
+    assert (result.exit_code, "predicted_category" in result.stdout) == (0, False)
+    assert "both need a column 'predicted_category'" in result.stderr
 
 
 def test_compare_ends_with_1_where_a_dataset_has_no_value(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
 from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
+from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME as MESSAGES
@@ -30,6 +33,7 @@ from transak_drift.pubsub.connection import connect
 from transak_drift.pubsub.trigger_queue import TriggerQueue
 from transak_drift.settings import load_settings
 from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift_tests.cloud_function.function_server import pubsub_event
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.defs.sensor_ticks import QUIET_RUN, SensorTicks
 from transak_drift_tests.end_to_end.gcp_loop import GcpLoop
@@ -203,6 +207,19 @@ def test_on_the_local_platform(
         assert predictions_of(later).distance == pytest.approx(0.0, abs=1e-9)
 
 
+def test_predictions_alone_are_monitored_and_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = {"drift_thresholds": {}, "retrain_policy": PREDICTIONS}
+    with ExitStack() as stack:
+        loop = LocalLoop(tmp_path, monkeypatch, stack, **alone)
+        assert loop.run(PREPARE_JOB).success
+        result = loop.report(SHIFTED)
+        assert [item.objective for item in result.features] == ["prediction"]
+        assert (result.verdict, len(loop.tick())) == ("drift in predicted_category", 1)
+        assert loop.report(SHIFTED + timedelta(days=1)).verdict == "no drift"
+
+
 def test_without_a_model_there_is_nothing_to_compare_and_nothing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,13 +255,29 @@ class GcpPredictions(GcpLoop):
         return self.vertex.pipelines.jobs()
 
 
+def deliver_to_function(
+    loop: GcpLoop, key: str, capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """Give the Cloud Function's handler a message that names a job; returns its log entry."""
+    ids = tuple(key.split("/"))
+    name = monitoring_job_name(loop.config.project_id, loop.config.location, *ids)
+    handler = DriftMessageHandler([(loop.config, loop.platform.connect(loop.config))], loop.queue)
+    capsys.readouterr()
+    handler.handle(pubsub_event(json.dumps(name).encode()))
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
 @pytest.mark.parametrize(
     ("policy", "by_message"),
     [({}, True), ({}, False), (BOTH, True)],
     ids=["features by message", "features by polling", "both"],
 )
 def test_on_vertex_ai(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: dict[str, Any], by_message: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    policy: dict[str, Any],
+    by_message: bool,
 ) -> None:
     with ExitStack() as stack:
         config = configuration(
@@ -261,12 +294,22 @@ def test_on_vertex_ai(
         assert report["predicted_category distance"] == pytest.approx(0.4)
         states = check_states(loop.instance, str(DRIFT_DAY))
         assert [state for state, _ in states.values()] == ["passed", "passed", "WARN"]
+        if policy:
+            # The Cloud Function is first, and the sensor takes its training over.
+            entry = deliver_to_function(loop, key, capsys)
+            assert (entry["outcome"], entry["features"]) == (
+                "launched",
+                {"predicted_category": pytest.approx(0.4)},
+            )
         trained = [*loop.tick_messages(), *loop.tick_messages()]
         loop.results.tick()
         assert loop.tick_messages() == []
         assert loop.queue.list_dead_letters(10) == []
         if not policy:
             assert (trained, loop.jobs()) == ([], [])
+            entry = deliver_to_function(loop, key, capsys)
+            assert entry["outcome"] == "not_drift"
+            assert REASON in entry["message"]
             assert REASON in states[PREDICTION_CHECK][1]
             reasons = {record.detail for record in loop.records(OutcomeKind.NOT_DRIFT)}
             assert len(reasons) == 1

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.drift.monitoring_result import NO_MODEL, FeatureDrift
 from transak_drift.reports.charts import feature_chart, history_picture, result_picture
 from transak_drift.reports.links import asset_partition_page, console_page
 from transak_drift.reports.pages import MAX_WINDOWS, drift_history_page, drift_report_page
@@ -86,6 +87,24 @@ def test_the_page_tells_what_the_run_found() -> None:
     assert AMOUNT.note in page.text
     assert "card payment 42.0% 46.0% +4.0%" in page.text
     assert LONG in page.text
+
+
+def test_predictions_are_told_from_features() -> None:
+    prediction = FeatureDrift(
+        feature="predicted_category",
+        metric="jensen_shannon_divergence",
+        distance=0.4,
+        threshold=0.3,
+        objective="prediction",
+    )
+    text = Page(drift_report_page(result_of(TYPE, prediction))).text
+    assert "Drift in predicted_category" in text
+    assert "predictions, predicted_category: drift Jensen–Shannon divergence 0.4000" in text
+    note = {"distance": None, "note": f"{NO_MODEL}, so that there are no predictions to compare"}
+    without = prediction.model_copy(update=note)
+    text = Page(drift_report_page(result_of(TYPE, without))).text
+    assert "No drift" in text
+    assert "predictions, predicted_category: no model" in text
 
 
 @pytest.mark.parametrize(
