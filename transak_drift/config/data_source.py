@@ -189,7 +189,8 @@ def _window_faults(key: str, text: str, length: WindowLength | None) -> Iterator
     if not names_window(text):
         fix = f"add {_RIGHT_FORM[length or 'day']}"
         if key == "prediction_query":
-            fix = "write {first_day} and {last_day}, or {yyyymm}, into its WHERE"
+            month = ", or {yyyymm}," if length == "month" else ""
+            fix = f"write {{first_day}} and {{last_day}}{month} into its WHERE"
             yield "names no window, so that it would compare the same rows for ever", fix
         elif text.startswith(CLOUD_STORAGE):
             problem = "names no window, and Vertex AI chooses rows by their time in BigQuery only"
