@@ -219,6 +219,10 @@ class MonitoringConfig(Section):
     maximum_training_minutes: Annotated[PositiveCount, Field(le=43_200)] = 360
     """Minutes after which a training run counts as failed."""
 
+    expected_training_interval_days: Annotated[PositiveCount, Field(le=3_660)] | None = None
+    """Days after which people are notified, once an interval, that Dagster ran no training; by
+    default nobody is."""
+
     message_grace_minutes: Annotated[PositiveCount, Field(le=10_080)] = 60
     """Minutes after which drift that was read from the platform, but of which no message came,
     makes a check fail."""

@@ -1,4 +1,4 @@
-"""Sensor: people are notified of each drift event, and of what became of it.
+"""Sensor: people are notified of drift events, of what became of them, and of what is overdue.
 
 It only reads what the trigger recorded and how trainings ended, so that it holds up no training.
 Each channel is at its own place: one that is out of order is tried again at the next tick and
@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_records
+from transak_drift.defs.freshness import overdue_reports, overdue_training
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import failure_message
 from transak_drift.drift.drift_event import DriftEvent
@@ -80,6 +81,8 @@ class ChannelState(BaseModel):
     seen: int | None = None
     # Trainings that ended before are dealt with, UTC; None before the first tick.
     ended_until: datetime | None = None
+    # Reports and trainings that came to be due until then are dealt with, UTC.
+    overdue_until: datetime | None = None
     # Digests of the notifications that were sent, oldest first, and when the newest were, UTC.
     told: list[str] = Field(default_factory=list)
     sent_at: list[datetime] = Field(default_factory=list)
@@ -132,7 +135,8 @@ def build_drift_notification_sensor(
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            f"Notifies people of each drift event of {config.model_name}, and of what became of it."
+            f"Notifies people of drift events of {config.model_name}, of what became of them, and "
+            "of reports and trainings that are overdue."
         ),
     )
     def drift_notification_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -142,7 +146,7 @@ def build_drift_notification_sensor(
             name: before.channels.get(name, ChannelState()).model_copy(deep=True)
             for name in channels
         }
-        tick = _Tick(context, names, texts, bounds or NotificationBounds())
+        tick = _Tick(context, config, texts, bounds or NotificationBounds())
         summaries = [
             f"{name}: {tick.notify(send, states[name])}" for name, send in channels.items()
         ]
@@ -168,12 +172,13 @@ class _Tick:
     def __init__(
         self,
         context: dg.SensorEvaluationContext,
-        names: ModelNames,
+        config: MonitoringConfig,
         texts: NotificationTexts,
         bounds: NotificationBounds,
     ) -> None:
         self._log, self._instance = context.log, context.instance
-        self._names, self._texts, self._bounds = names, texts, bounds
+        self._config, self._texts, self._bounds = config, texts, bounds
+        self._names = ModelNames.of(config)
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + _MAX_SECONDS
 
@@ -184,11 +189,13 @@ class _Tick:
         state.pause = None
         try:
             seen, decisions = self._decisions(state)
-            pending = [*decisions, *self._ended_trainings(state)]
+            overdue, overdue_until = self._overdue(state)
+            pending = [*decisions, *self._ended_trainings(state), *overdue]
             summary, is_complete = self._send(send, state, pending)
             # Only past what is sent; until then it is read again.
             if is_complete:
                 state.seen = seen
+                state.overdue_until = overdue_until
                 if pending or state.ended_until is None:
                     state.ended_until = self._now
             return summary
@@ -232,6 +239,24 @@ class _Tick:
             self._texts.decision(record, event, run_ids.get(record.key))
             for record, event in new.values()
         ]
+
+    def _overdue(self, state: ChannelState) -> tuple[list[Notification], datetime]:
+        """Return what came to be overdue since the channel's place, and the place after it.
+
+        The place is the last moment at which anything came to be due, not the present one: as long
+        as nothing does, the cursor stays as it is.
+        """
+        since = state.overdue_until or self._now - self._bounds.look_back
+        reports, until = overdue_reports(self._instance, self._config, since, self._now)
+        found = [
+            self._texts.overdue_report(item.window, item.due, is_started=item.is_started)
+            for item in reports
+        ]
+        training = overdue_training(self._instance, self._config, since, self._now)
+        if training is not None:
+            until = max(until, training.due)
+            found.append(self._texts.overdue_training(training.last, training.intervals))
+        return [item for item in found if not state.was_sent(item.identity)], until
 
     def _ended_trainings(self, state: ChannelState) -> list[Notification]:
         chosen = dg.RunsFilter(

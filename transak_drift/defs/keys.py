@@ -30,6 +30,7 @@ MONITORING_GROUP = "monitoring"
 TRAINING_GROUP = "training"
 
 PREPARE_JOB = "prepare_monitoring"
+APPLY_JOB = "apply_model_monitor"
 RETRAIN_JOB = "retrain"
 DRIFT_HISTORY_JOB = "refresh_drift_history"
 # The operation of the retrain job, which its run configuration names.

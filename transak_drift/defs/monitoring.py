@@ -20,9 +20,10 @@ from transak_drift.defs.data_quality_checks import (
     quality_evaluations,
     with_usual_rows,
 )
+from transak_drift.defs.freshness import monitor_freshness, report_freshness
 from transak_drift.defs.keys import Kinds, ModelNames, check_names
 from transak_drift.defs.metadata import as_failure, newest_materialization, table
-from transak_drift.defs.monitoring_schedule import build_monitoring_schedule
+from transak_drift.defs.monitoring_schedule import build_apply_schedule, build_monitoring_schedule
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import (
     check_evaluations,
@@ -44,6 +45,7 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
 
     @dg.asset(
         key=names.asset(keys.MODEL_MONITOR),
+        freshness_policy=monitor_freshness(),
         deps=[names.asset(keys.REGISTERED_MODEL)],
         **monitoring,
         description=(
@@ -90,6 +92,7 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         dg.AssetSpec(
             names.asset(keys.DRIFT_REPORT),
             deps=[names.asset(keys.MONITORING_RUN)],
+            freshness_policy=report_freshness(config),
             **monitoring,
             description=(
                 "Distance, threshold and verdict of each feature, and which values changed most. "
@@ -155,10 +158,15 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         selection=[names.asset(keys.REGISTERED_MODEL), names.asset(keys.MODEL_MONITOR)],
         description="Finds the registered model and applies the monitoring configuration.",
     )
+    apply_job = dg.define_asset_job(
+        names.name(keys.APPLY_JOB),
+        selection=[model_monitor],
+        description="Applies the monitoring configuration again.",
+    )
     return dg.Definitions(
         assets=[model_monitor, monitored_windows, drift_event],
-        jobs=[window_job, prepare_job],
-        schedules=[build_monitoring_schedule(config)],
+        jobs=[window_job, prepare_job, apply_job],
+        schedules=[build_monitoring_schedule(config), build_apply_schedule(config)],
     )
 
 

@@ -1,4 +1,4 @@
-"""The schedule that monitors each window once, after its end."""
+"""The schedules: of the windows, each once after its end, and of the configuration."""
 
 from collections.abc import Set
 from datetime import UTC, datetime
@@ -14,7 +14,16 @@ from dagster._core.storage.tags import (
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
-from transak_drift.defs.keys import MONITORING_RUN, ModelNames, window_job
+from transak_drift.defs.freshness import APPLY_CRON
+from transak_drift.defs.keys import (
+    APPLY_JOB,
+    MODEL_MONITOR,
+    MONITORING_RUN,
+    PREPARE_JOB,
+    ModelNames,
+    window_job,
+)
+from transak_drift.defs.metadata import newest_materialization
 
 # Of those that ended while no daemon ran; older ones are left to a backfill.
 MAX_WINDOWS_PER_TICK = 31
@@ -95,3 +104,30 @@ def _requested(instance: dg.DagsterInstance, schedule: str, now: datetime) -> se
         for run in runs
         if run.tags.get(SCHEDULED_EXECUTION_TIME_TAG) != at
     }
+
+
+def build_apply_schedule(config: MonitoringConfig) -> dg.ScheduleDefinition:
+    """Build the schedule that applies a model's configuration again, once it was applied."""
+    names = ModelNames.of(config)
+
+    @dg.schedule(
+        job_name=names.name(APPLY_JOB),
+        name=names.name("model_monitor_schedule"),
+        cron_schedule=APPLY_CRON,
+        execution_timezone=config.time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=(
+            "Applies the monitoring configuration each night, once it was applied: a change of the "
+            "file takes effect, and a monitor that cannot be reached shows."
+        ),
+    )
+    def model_monitor_schedule(
+        context: dg.ScheduleEvaluationContext,
+    ) -> dg.RunRequest | dg.SkipReason:
+        monitor = names.asset(MODEL_MONITOR)
+        # A test may evaluate a schedule without an instance.
+        if context.instance_ref and newest_materialization(context.instance, monitor) is None:
+            return dg.SkipReason(f"nothing is applied yet: run {names.name(PREPARE_JOB)}")
+        return dg.RunRequest()
+
+    return model_monitor_schedule

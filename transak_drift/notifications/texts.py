@@ -3,6 +3,8 @@
 An event is reported at most twice: when it is decided (a training is requested, or held and why),
 and when it is settled (its training ended, or a later baseline superseded it). What lies between,
 such as the release of a held event, is left out: the second notification has what came of it.
+
+Beside events, a window without a report and an interval without a training are reported once.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from email.utils import format_datetime
 from urllib.parse import quote
 
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.config.sections import EmailNotification
 from transak_drift.drift.drift_event import DriftEvent
@@ -144,6 +147,56 @@ class NotificationTexts:
         suffix = "" if version is None else f": version {version}"
         lines = [("reason", reason)]
         return self._about_event(event_key, "settled", when, result, lines, pages, suffix)
+
+    def overdue_report(self, window: Window, due: datetime, *, is_started: bool) -> Notification:
+        """Report that a window has no drift report in time."""
+        job = self.config.monitoring_window
+        fix = (
+            f"look whether Dagster's daemon runs and the schedule of this {job} is on, and at the "
+            "failed runs; transak-drift backfill monitors what was missed"
+        )
+        if is_started:
+            fix = "its run was started and has no result: look at its monitoring job and its events"
+        return self._about_monitoring(
+            f"overdue/{self.config.model_monitor_id}/{window.key}",
+            f"No drift report of {_name(self.config)} on {window}",
+            "no report in time",
+            [("expected by", f"{due:%Y-%m-%d %H:%M} UTC"), ("what to do", fix)],
+            self._in_dagster("Drift report", asset_partition_page(self.drift_report, window.key)),
+        )
+
+    def overdue_training(self, last: datetime, intervals: int) -> Notification:
+        """Report that an expected interval has passed without a training."""
+        days = intervals * (self.config.expected_training_interval_days or 0)
+        fix = (
+            "look at the drift reports and whether the trigger works (transak-drift status); "
+            "materialize trained_model to train now, or raise expected_training_interval_days"
+        )
+        path = "/".join(quote(part, safe="") for part in self.drift_report)
+        return self._about_monitoring(
+            f"untrained/{self.config.model_monitor_id}/{last.isoformat()}/{intervals}",
+            f"No training of {_name(self.config)} for {days} days",
+            "no training in time",
+            [("the last was", f"{last:%Y-%m-%d %H:%M} UTC"), ("what to do", fix)],
+            self._in_dagster("Drift reports", f"/assets/{path}"),
+        )
+
+    def _about_monitoring(
+        self,
+        identity: str,
+        headline: str,
+        result: str,
+        lines: Sequence[tuple[str, str]],
+        links: Sequence[tuple[str, str]],
+    ) -> Notification:
+        return Notification(
+            identity=identity,
+            answers=None,
+            headline=sanitize_line(headline, 2 * MAX_TEXT_LENGTH),
+            result=result,
+            lines=_sanitize(lines),
+            links=tuple(links),
+        )
 
     def digest(self, notifications: Sequence[Notification]) -> Notification:
         """Join too many notifications: their number, how many said what, and the first of them."""

@@ -78,6 +78,7 @@ def test_every_key_can_be_set() -> None:
         "model_alias": "v2-Candidate-1",
         "further_model_monitor_ids": ["monitor-2", "4611686018427387904"],
         "message_grace_minutes": 10_080,
+        "expected_training_interval_days": 90,
         "user_emails": ["a.b@example.com", "jürg@bank.example.ch"],
         "feature_types": {"type": "categorical", "Betrag in CHF": "numerical"},
         "drift_thresholds": {"type": 1, "Betrag in CHF": 1e-9},

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import StepMaterializationData
 from pydantic import SecretStr
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.config.monitoring_window import Window
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs.drift_event_log import write_records
 from transak_drift.defs.drift_message_sensor import run_request
@@ -26,7 +28,14 @@ from transak_drift.defs.drift_notification_sensor import (
     Pause,
     build_drift_notification_sensor,
 )
-from transak_drift.defs.keys import DRIFT_EVENT, DRIFT_EVENT_TAG, ModelNames
+from transak_drift.defs.keys import (
+    DRIFT_EVENT,
+    DRIFT_EVENT_TAG,
+    DRIFT_REPORT,
+    MONITORING_RUN,
+    TRAINED_MODEL,
+    ModelNames,
+)
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.notifications.channels import RefusedNotificationError
 from transak_drift.notifications.texts import Notification
@@ -339,3 +348,86 @@ def test_notifications_that_would_never_be_sent_are_refused(tmp_path: Path) -> N
     assert Settings(config=file).load_configs()[0].notifications == SLACK.notifications
     with pytest.raises(ConfigError, match=r"notifications.*cloud_function.*fix: remove it"):
         Settings(config=file, trigger="cloud_function").load_configs()
+
+
+def past_windows(days: int) -> list[Window]:
+    """Return the last days that are over, and those that will be soon, oldest first."""
+    windows, now = BOTH.windows, datetime.now(UTC)
+    first = windows.of_moment(now - timedelta(days=days))
+    return windows.between(first, windows.of_moment(now + timedelta(days=1)))
+
+
+def record_reports(world: World, windows: Sequence[Window]) -> None:
+    for window in windows:
+        report = ModelNames().asset(DRIFT_REPORT)
+        event = dg.AssetMaterialization(report, partition=window.key)
+        world.instance.report_runless_asset_event(event)
+
+
+def test_a_window_without_a_report_is_told_once_with_what_to_do(world: World) -> None:
+    first, second, *later = past_windows(6)
+    bounds = NotificationBounds(look_back=timedelta(days=30))
+    assert world.tick(bounds=bounds) == "slack: nothing new; email: nothing new"
+    world.cursor = None
+    record_reports(world, [first, *later])
+    # Slack is away: it hears of it later, and nobody twice.
+    world.slack.answers.append(Answer(503))
+    assert world.tick(bounds=bounds).endswith("email: 1 of 1 sent")
+    for _ in range(2):
+        world.tick(bounds=bounds)
+    expected = [f"No drift report of transak-i1-train-model on {second.key}"]
+    assert world.slack_headlines() == world.subjects() == expected
+    [text] = world.slack.texts(CHANNEL)
+    assert "transak-drift backfill monitors what was missed" in text
+    assert f"partition={second.key}" in text
+    # What is told is the place in the cursor, which stays as long as nothing comes to be due.
+    before = world.cursor
+    assert world.tick() == "slack: nothing new; email: nothing new"
+    assert world.cursor == before
+
+
+def test_a_window_whose_run_was_started_is_told_where_to_look(world: World) -> None:
+    first, second, *later = past_windows(6)
+    record_reports(world, [first, *later])
+    run = dg.AssetMaterialization(ModelNames().asset(MONITORING_RUN), partition=second.key)
+    world.instance.report_runless_asset_event(run)
+    world.tick(SLACK, NotificationBounds(look_back=timedelta(days=30)))
+    [text] = world.slack.texts(CHANNEL)
+    assert "its run was started and has no result" in text
+
+
+def test_what_is_long_past_when_the_sensor_begins_is_not_told(world: World) -> None:
+    first, _, *later = past_windows(9)
+    record_reports(world, [first, *later])
+    assert world.tick() == "slack: nothing new; email: nothing new"
+
+
+def test_no_training_for_the_expected_interval_is_told_once(world: World) -> None:
+    config = SLACK.model_copy(update={"expected_training_interval_days": 30})
+    trained = ModelNames().asset(TRAINED_MODEL)
+    # As of 40 days ago, in Dagster's own storage.
+    entry = materialization_of(trained, datetime.now(UTC) - timedelta(days=40))
+    world.instance.store_event(entry)
+    bounds = NotificationBounds(look_back=timedelta(days=30))
+    for _ in range(3):
+        world.tick(config, bounds)
+    assert world.slack_headlines() == ["No training of transak-i1-train-model for 30 days"]
+    [text] = world.slack.texts(CHANNEL)
+    assert "raise expected_training_interval_days" in text
+
+
+def materialization_of(key: dg.AssetKey, at: datetime) -> dg.EventLogEntry:
+    """Return the log entry of a materialization at a time."""
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        job_name="retrain",
+        event_specific_data=StepMaterializationData(dg.AssetMaterialization(key), []),
+    )
+    return dg.EventLogEntry(
+        error_info=None,
+        level="debug",
+        user_message="",
+        run_id="run-of-long-ago",
+        timestamp=at.timestamp(),
+        dagster_event=event,
+    )

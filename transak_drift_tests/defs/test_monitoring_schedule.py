@@ -14,7 +14,7 @@ from dagster._utils.schedules import cron_string_iterator
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
-from transak_drift.defs.keys import MONITORING_RUN, ModelNames
+from transak_drift.defs.keys import MONITORING_RUN, ModelNames, window_job
 from transak_drift.defs.monitoring_schedule import MAX_WINDOWS_PER_TICK
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import configuration
@@ -34,7 +34,7 @@ class Scheduler:
         self.instance = instance
         self.config = config
         self.repository = build_definitions(Settings(), [config]).get_repository_def()
-        [self.schedule] = self.repository.schedule_defs
+        self.schedule = self.repository.get_schedule_def(f"{window_job(config)}_schedule")
         self.said = ""
 
     def evaluate(self, at: datetime) -> list[dg.RunRequest]:
@@ -137,7 +137,7 @@ def test_without_an_instance_the_newest_window_is_requested() -> None:
     with dg.build_schedule_context(
         repository_def=repository, scheduled_execution_time=at
     ) as context:
-        [schedule] = repository.schedule_defs
+        schedule = repository.get_schedule_def("weekly_monitoring_schedule")
         [request] = schedule.evaluate_tick(context).run_requests or []
     assert request.partition_key == "2026-08-24"
 
