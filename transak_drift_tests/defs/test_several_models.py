@@ -51,7 +51,8 @@ def test_each_file_gives_assets_jobs_checks_schedule_and_monitor(tmp_path: Path)
     jobs = {job.name for job in repository.get_all_jobs()}
     assert {f"{model}retrain" for model in models} <= jobs
     schedules = {schedule.name for schedule in repository.schedule_defs}
-    assert schedules == {f"{model}daily_monitoring_schedule" for model in models}
+    each = ("daily_monitoring_schedule", "model_monitor_schedule")
+    assert schedules == {f"{model}{name}" for model in models for name in each}
     checks = {check.to_user_string() for check in repository.asset_graph.asset_check_keys}
     assert "cards/drift_report:description_drift" in checks
 
