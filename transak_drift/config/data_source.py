@@ -195,9 +195,6 @@ def _window_faults(key: str, text: str, length: WindowLength | None) -> Iterator
         elif text.startswith(CLOUD_STORAGE):
             problem = "names no window, and Vertex AI chooses rows by their time in BigQuery only"
             yield problem, f"{fix} to the path, or name a BigQuery table"
-        elif text.startswith(BATCH_PREDICTION):
-            problem = "names no window, so that every window would be given the newest job"
-            yield problem, f"{fix} to the display name, here and where the job is started"
         return
     dates = [match for match in _PLACEHOLDER.finditer(text) if match["name"] == "date"]
     if not dates or length is None:

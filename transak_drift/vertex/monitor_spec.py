@@ -209,19 +209,32 @@ def target_dataset_input(
         source = prediction_source(config, window)
         if not source.address.startswith(BATCH_PREDICTION):
             return _columnized(source)
-        batch_prediction_job = find_batch_prediction_job(connection, source.address)
+        batch_prediction_job = find_batch_prediction_job(connection, config, source.address, window)
     output = {"batch_prediction_job": batch_prediction_job}
     return types.ModelMonitoringInput(batch_prediction_output=output)
 
 
-def find_batch_prediction_job(connection: VertexConnection, address: str) -> str:
+def find_batch_prediction_job(
+    connection: VertexConnection, config: MonitoringConfig, address: str, window: Window
+) -> str:
     """Return the name of the newest job of `batchPredictionJobs/<display name>` that is good.
 
-    It may still run, since the monitoring job waits for it.
+    It may still run, since the monitoring job waits for it. Where all windows have the same display
+    name, it is one that was created before the following window had ended.
     """
     display_name = address.removeprefix(BATCH_PREDICTION)
     jobs = connection.list_named(connection.jobs.list_batch_prediction_jobs, display_name)
     good = [job for job in jobs if job.state not in _FAILED]
+    if good and config.vertex.prediction_dataset == address:
+        _, latest = config.windows.bounds(config.windows.after(window))
+        good = [job for job in good if job.create_time < latest]
+        if not good:
+            raise PlatformError(
+                f"each batch prediction job named {display_name!r} was created after "
+                f"{latest:%Y-%m-%d %H:%M} UTC, so that none is of {window}; tell windows apart in "
+                "the display name, here and where the job is started, as with {first_day} in "
+                "vertex.prediction_dataset"
+            )
     if good:
         return max(good, key=lambda job: job.create_time).name
     where = f"batch prediction job named {display_name!r} in {connection.parent}"

@@ -67,7 +67,8 @@ class VertexPlatform(VertexMonitoringJobs):
         """See `DriftPlatform`; the transactions arrive by other means, here they are found."""
         source = prediction_source(config, window)
         if source.address.startswith(BATCH_PREDICTION):
-            return Dataset(find_batch_prediction_job(self.connection, source.address), rows=None)
+            job = find_batch_prediction_job(self.connection, config, source.address, window)
+            return Dataset(job, rows=None)
         try:
             return self.find_data(source, window)
         except NoDataError:

@@ -73,6 +73,7 @@ def test_a_text_without_a_known_placeholder_is_never_changed(text: str, day: dat
         ("month", {"prediction_dataset": TABLE + "_{yyyymm}"}),
         ("month", {"prediction_dataset": "gs://transak-i1/{date:%Y}/{date:%m}.csv"}),
         ("month", {"prediction_dataset": "batchPredictionJobs/predictions-{date:%Y-%m}"}),
+        ("month", {"prediction_dataset": "batchPredictionJobs/predictions"}),
         ("week", {"prediction_dataset": "gs://transak-i1/{date:%G-W%V}/*.csv"}),
         ("week", {"prediction_dataset": "gs://transak-i1/{first_day}.csv"}),
         ("day", {"prediction_dataset": "gs://transak-i1/{date:%Y}/{date:%m}/{date:%d}.csv"}),
@@ -115,7 +116,6 @@ def test_what_goes_together_is_taken(window: str, vertex: dict[str, Any]) -> Non
         ("day", "prediction_dataset", TABLE + "_{date:%Y%m}", "not name the day", "{date}"),
         ("week", "prediction_dataset", TABLE + "_{yyyymm}", "no whole month", "to month"),
         ("month", "prediction_dataset", "gs://transak-i1/all.csv", "in BigQuery only", "table"),
-        ("day", "prediction_dataset", "batchPredictionJobs/mine", "the newest job", "{date}"),
         ("day", "prediction_dataset", "gs://transak-i1/{date}{.csv", "its partner", "{date}"),
     ],
 )

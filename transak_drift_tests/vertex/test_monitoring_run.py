@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -159,6 +159,19 @@ def test_without_a_good_batch_prediction_the_reason_is_told(cloud: Cloud) -> Non
     told = r"newest of 2, .*7002, ended as JOB_STATE_FAILED: Out of quota\.; run the predictions"
     with pytest.raises(PlatformError, match=told):
         cloud.platform.start_monitoring_run(config, WINDOW)
+
+
+def test_of_a_name_that_all_windows_have_no_later_batch_prediction_is_taken(cloud: Cloud) -> None:
+    cloud.platform.apply_model_monitor(CONFIG)
+    config = monitored_config(vertex={"prediction_dataset": "batchPredictionJobs/p"})
+    after = day_window(WINDOW.first_day + timedelta(days=1))
+    first, second = [cloud.batch_predictions.add("p", "gs://transak-i1/x") for _ in range(2)]
+    first.create_time = datetime(2026, 5, 2, 6, tzinfo=UTC)
+    second.create_time = datetime(2026, 5, 3, 6, tzinfo=UTC)
+    found = [cloud.platform.predict(config, window).dataset.uri for window in (WINDOW, after)]
+    assert found == [first.name, second.name]
+    with pytest.raises(PlatformError, match=r"none is of 2026-04-30; tell windows apart"):
+        cloud.platform.predict(config, day_window(date(2026, 4, 30)))
 
 
 def test_the_same_day_started_again_is_the_same_job(cloud: Cloud) -> None:
