@@ -25,23 +25,28 @@ if TYPE_CHECKING:
 class ModelVersion(BaseModel, frozen=True):
     """A version of the model: what it learned from, and how it compared with the champion.
 
-    The training days are the first and the last day of its files.
+    The training days are the first and the last day of its files. Of data without labels it has no
+    classifier, and is a baseline alone.
     """
 
     number: int
     created: datetime
-    sha256: str
+    sha256: str | None
     drift_event_key: str | None
     run_id: str
     files: tuple[str, ...]
     training_days: tuple[date, date]
     rows: int
     seed: int
-    metrics: Evaluation
+    metrics: Evaluation | None
     champion_before: int | None
     champion_metrics: Evaluation | None
     promoted: bool
     reason: str
+
+    @property
+    def has_classifier(self) -> bool:
+        return self.sha256 is not None
 
 
 class ModelRegistry:
@@ -67,21 +72,23 @@ class ModelRegistry:
         with FileLock(self.directory / "training.lock"):
             yield
 
-    def register(self, pipeline: Pipeline, **values: Any) -> ModelVersion:
+    def register(self, pipeline: Pipeline | None, **values: Any) -> ModelVersion:
         """Make a trained model a version, given the other fields of `ModelVersion`.
 
         The caller holds `training_lock`, so that no number is given twice.
         """
         file = io.BytesIO()
-        joblib.dump(pipeline, file, compress=1)
+        if pipeline is not None:
+            joblib.dump(pipeline, file, compress=1)
         version = ModelVersion(
             number=max((item.number for item in self.versions()), default=0) + 1,
             created=datetime.now(UTC),
-            sha256=hashlib.sha256(file.getbuffer()).hexdigest(),
+            sha256=hashlib.sha256(file.getbuffer()).hexdigest() if pipeline is not None else None,
             **values,
         )
-        with replace_file(self._model(version)) as temporary:
-            temporary.write_bytes(file.getbuffer())
+        if version.has_classifier:
+            with replace_file(self._model(version)) as temporary:
+                temporary.write_bytes(file.getbuffer())
         write_text(self.directory / f"{version.number}.json", version.model_dump_json(indent=2))
         return version
 
@@ -98,6 +105,11 @@ class ModelRegistry:
     def champion(self) -> ModelVersion | None:
         """Return the version in use, or None before the first promotion."""
         return next((item for item in reversed(self.versions()) if item.promoted), None)
+
+    def classifier(self) -> ModelVersion | None:
+        """Return the version in use if it can predict."""
+        champion = self.champion()
+        return champion if champion is not None and champion.has_classifier else None
 
     def load(self, version: ModelVersion) -> Pipeline:
         """Load a version's model; unpickling runs code, so only what was registered is read."""

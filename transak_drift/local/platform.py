@@ -81,11 +81,8 @@ class LocalPlatform:
         training = self._training(config)
         before = training.registry.champion()
         model = before or training.train_first_version()
-        if model is None:
-            detail = (
-                f"the transactions have no column {config.label_column!r} to learn from: they are "
-                "monitored without predictions; name the label with label_column"
-            )
+        if model is None or model.metrics is None:
+            detail = f"{training.no_labels()}: the transactions are monitored without predictions"
             return RegisteredModel(None, created=False, trained_until=None, detail=detail)
         created = before is None
         first, last = model.training_days
@@ -267,7 +264,7 @@ class LocalPlatform:
                     "champion": "yes" if version == champion else "",
                     "trained on": "{} to {}".format(*version.training_days),
                     "rows": version.rows,
-                    "macro F1": round(version.metrics.macro_f1, 4),
+                    "macro F1": round(version.metrics.macro_f1, 4) if version.metrics else "",
                     "drift event": version.drift_event_key or "",
                 }
                 for version in reversed(registry.versions())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -72,8 +73,7 @@ class LocalTraining:
         can learn from them.
         """
         files = self._first_baseline()
-        label_column = self.state.config.label_column
-        if not all(label_column in pq.read_schema(file).names for file in files.values()):
+        if not self._have_labels(files.values()):
             return None
         self.train_version(files, _FIRST_TRAINING, "")
         return self.registry.champion()
@@ -82,7 +82,7 @@ class LocalTraining:
         """Train a challenger once for a drift event, and promote it if it is not worse.
 
         Asked again for the same drift event, nothing is trained: the version that was trained for
-        it is adopted.
+        it is adopted. Where no data have a label, their windows become the baseline all the same.
         """
         version = self.registry.version_for_drift_event(request.drift_event_key)
         adopted = version is not None
@@ -104,7 +104,7 @@ class LocalTraining:
             promoted=version.promoted,
             adopted=adopted,
             reason=version.reason,
-            metrics=version.metrics.metrics(),
+            metrics=version.metrics.metrics() if version.metrics else {},
             champion_metrics=version.champion_metrics.metrics() if version.champion_metrics else {},
             training_rows=version.rows,
             training_days=version.training_days,
@@ -124,30 +124,58 @@ class LocalTraining:
             existing = registry.version_for_drift_event(drift_event_key)
             if existing is not None:
                 return existing, True
+            windows = sorted(training_files)
+            files = [training_files[window] for window in windows]
+            champion, classifier = registry.champion(), registry.classifier()
+            values: dict[str, Any] = {
+                "drift_event_key": drift_event_key,
+                "run_id": run_id,
+                "files": [str(file) for file in files],
+                "training_days": (windows[0].first_day, windows[-1].last_day),
+                "seed": self.seed,
+                "champion_before": champion.number if champion else None,
+            }
+            if classifier is None and not self._have_labels(files):
+                version = registry.register(
+                    None,
+                    **values,
+                    rows=sum(pq.read_metadata(file).num_rows for file in files),
+                    metrics=None,
+                    champion_metrics=None,
+                    promoted=True,
+                    reason=f"{self.no_labels()}; what drifted is the new baseline",
+                )
+                return version, False
             # Here and below: scikit-learn takes seconds to import, and a sensor does not wait.
             from transak_drift.local.trainer import train_classifier
 
-            windows = sorted(training_files)
-            files = [training_files[window] for window in windows]
-            champion = registry.champion()
             challenger = train_classifier(
-                files, config.label_column, self.seed, registry.load(champion) if champion else None
+                files,
+                config.label_column,
+                self.seed,
+                registry.load(classifier) if classifier else None,
             )
             version = registry.register(
                 challenger.pipeline,
-                drift_event_key=drift_event_key,
-                run_id=run_id,
-                files=[str(file) for file in files],
-                training_days=(windows[0].first_day, windows[-1].last_day),
+                **values,
                 rows=challenger.rows_in_window,
-                seed=self.seed,
                 metrics=challenger.evaluation,
-                champion_before=champion.number if champion else None,
                 champion_metrics=challenger.champion,
                 promoted=challenger.promoted,
                 reason=challenger.reason,
             )
             return version, False
+
+    def _have_labels(self, files: Iterable[Path]) -> bool:
+        label_column = self.state.config.label_column
+        return all(label_column in pq.read_schema(file).names for file in files)
+
+    def no_labels(self) -> str:
+        """Say why there is no classifier."""
+        return (
+            f"no classifier was trained, as the transactions have no column "
+            f"{self.state.config.label_column!r} to learn from (label_column names it)"
+        )
 
     def predict(self, window: Window) -> PredictedDataset:
         """Predict a window's categories; without a champion the transactions pass as they are."""
@@ -161,7 +189,7 @@ class LocalTraining:
     def predict_file(self, source: Path, target: Path) -> PredictedDataset:
         """Write a file's rows with their predictions to another, or in its place."""
         table = pq.read_table(source)
-        champion = self.registry.champion()
+        champion = self.registry.classifier()
         counts: Counter[str] = Counter()
         # A window without bookings has nothing to predict, nor always the columns to predict from.
         if champion is not None and table.num_rows:
@@ -187,8 +215,7 @@ class LocalTraining:
 
         Its statistics are computed from the files that the champion learned from, and kept until
         another feature, kind or form of CSV is configured, and so are those of its predictions for
-        them. Without a champion (no model could be
-        trained) they are those of the first baseline's files.
+        them. Without a champion they are those of the first baseline's files.
         """
         champion = self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
@@ -198,7 +225,11 @@ class LocalTraining:
             self.state.config.csv,
             lambda: self._baseline_files(champion),
         )
-        if champion is None or self.state.config.prediction_drift is None:
+        if (
+            champion is None
+            or not champion.has_classifier
+            or not self.state.config.prediction_drift
+        ):
             return Baseline(name, statistics)
         csv_format = self.state.config.csv.model_dump()
         predictions = stored_statistics(
@@ -248,7 +279,7 @@ class LocalTraining:
 
         config, champion = self.state.config, None
         if "prediction" in config.retrain_policy.objectives:
-            champion = self.registry.champion()
+            champion = self.registry.classifier()
 
         def statistics_of(window: Window) -> DatasetStatistics:
             file = self._file(window)

@@ -81,6 +81,7 @@ def day_file(path: Path, labels: list[Any], text: str = "word") -> Path:
 
 def test_a_model_learns_the_categories(trainings: Trainings) -> None:
     first = trainings.first
+    assert first.metrics is not None
     assert min(first.metrics.accuracy, first.metrics.macro_f1) > 0.9
     assert first.metrics.log_loss < 0.5
     assert first.metrics.rows == pytest.approx(0.2 * 4 * ROWS, rel=0.03)
@@ -94,7 +95,7 @@ def test_a_model_learns_the_categories(trainings: Trainings) -> None:
 
 def test_drift_leads_to_a_better_champion_once(trainings: Trainings) -> None:
     second, registry = trainings.second, trainings.training.registry
-    assert second.champion_metrics is not None
+    assert second.metrics is not None and second.champion_metrics is not None
     assert second.metrics.macro_f1 > second.champion_metrics.macro_f1 + 0.1
     assert second.champion_before == 1
     assert (second.run_id, second.files) == ("f01", (str(trainings.drifted),))
@@ -227,7 +228,7 @@ def test_a_worse_challenger_is_kept_but_not_promoted(trainings: Trainings, tmp_p
     # The champion has learned from this day too, and from three others.
     day, file = max(trainings.quiet.items())
     version, _ = training.train_version({day: file}, "monitor/2", "f03")
-    assert version.champion_metrics is not None
+    assert version.metrics is not None and version.champion_metrics is not None
     assert version.metrics.macro_f1 < version.champion_metrics.macro_f1
     assert not version.promoted
     assert "worse on held-out recent data" in version.reason
