@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.platform import PlatformError
@@ -43,6 +43,12 @@ class ModelVersion(BaseModel, frozen=True):
     champion_metrics: Evaluation | None
     promoted: bool
     reason: str
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> ModelVersion:
+        if (self.sha256 is None) != (self.metrics is None):
+            raise ValueError("a model is there without its metrics, or they without it")
+        return self
 
     @property
     def has_classifier(self) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,6 +29,9 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.local.atomic_file import replace_file
 
 SYNTHETIC_METADATA_KEY = b"transak_drift.synthetic"
+# Description, type, amount, currency and category.
+Row = tuple[str, str, float, str, str]
+
 _COLUMNS = {
     "transaction_id": pa.string(),
     "date": pa.date32(),
@@ -76,15 +80,19 @@ def generate_day(day: date, settings: GeneratorSettings) -> pa.Table:
     weights = [booking["weight"] * _share(booking["category"], day) for booking in _bookings()]
     rows, day_of_id = [], f"{day:%Y%m%d}"
     bookings = base.choices(_bookings(), weights, k=settings.rows_per_day)
-    for number, booking in enumerate(bookings, 1):
+    for booking in bookings:
         row = _draw_row(base, booking)
         if drifts and drift.random() < settings.drift_share:
-            row |= _move_to_new_scheme(drift, booking["category"])
+            row = _move_to_new_scheme(drift, booking["category"], row)
         if labels.random() < MISLABELLED_SHARE:
-            row["category"] = labels.choice(categories)
-        row["transaction_id"], row["date"] = f"{day_of_id}-{number:07}", day
+            row = (*row[:-1], labels.choice(categories))
         rows.append(row)
-    return pa.Table.from_pylist(rows, TRANSACTION_SCHEMA)
+    ids = [f"{day_of_id}-{number:07}" for number in range(1, len(rows) + 1)]
+    columns = [ids, [day] * len(rows), *zip(*rows, strict=True)]
+    return pa.table(
+        [pa.array(values, type_) for values, type_ in zip(columns, _COLUMNS.values(), strict=True)],
+        schema=TRANSACTION_SCHEMA,
+    )
 
 
 def generate_window(window: Window, settings: GeneratorSettings) -> pa.Table:
@@ -98,7 +106,10 @@ def catalogue() -> Mapping[str, Any]:
     file = Path(__file__).with_name("transaction_catalogue.json")
     found = json.loads(file.read_text(encoding="utf-8"))
     default = found["category_defaults"]
-    found["categories"] = [default | category for category in found["categories"]]
+    found["categories"] = [
+        default | category | {"log_median": math.log(category["median_amount"])}
+        for category in found["categories"]
+    ]
     return found
 
 
@@ -128,8 +139,9 @@ def _bookings() -> list[dict[str, Any]]:
 
 @cache
 def _towns(country: str) -> tuple[list[str], list[float]]:
+    """Return the towns of a country, and their weights summed up."""
     towns = catalogue()["countries"][country]["towns"]
-    return list(towns), list(towns.values())
+    return list(towns), list(accumulate(towns.values()))
 
 
 def _share(category: Mapping[str, Any], day: date) -> float:
@@ -146,20 +158,21 @@ def _share(category: Mapping[str, Any], day: date) -> float:
     return share
 
 
-def _draw_row(random: Random, booking: Mapping[str, Any]) -> dict[str, Any]:
+def _draw_row(random: Random, booking: Mapping[str, Any]) -> Row:
     category = booking["category"]
     town = reference = ""
     if booking["in_town"]:
-        town = " " + random.choices(*_towns(booking["country"]))[0]
+        towns, summed_weights = _towns(booking["country"])
+        town = " " + random.choices(towns, cum_weights=summed_weights)[0]
     if random.random() < booking["reference_share"]:
         reference = _reference(random, booking["reference"])
-    return {
-        "description": booking["name"] + town + reference,
-        "type": booking["type"],
-        "amount": _amount(random, category, in_banknotes=booking["type"] == _WITHDRAWAL),
-        "currency": booking["currency"],
-        "category": category["name"],
-    }
+    return (
+        booking["name"] + town + reference,
+        booking["type"],
+        _amount(random, category, in_banknotes=booking["type"] == _WITHDRAWAL),
+        booking["currency"],
+        category["name"],
+    )
 
 
 def _reference(random: Random, kind: str) -> str:
@@ -176,32 +189,34 @@ def _reference(random: Random, kind: str) -> str:
 
 def _amount(random: Random, category: Mapping[str, Any], *, in_banknotes: bool = False) -> float:
     """Draw a log-normal amount; cash machines give whole banknotes."""
-    amount = random.lognormvariate(math.log(category["median_amount"]), category["sigma"])
+    amount = random.lognormvariate(category["log_median"], category["sigma"])
     amount = max(amount, _MIN_AMOUNT)
     if in_banknotes:
         amount = max(round(amount / _BANKNOTE), 1) * _BANKNOTE
     return round(amount if category["credit"] else -amount, 2)
 
 
-def _move_to_new_scheme(random: Random, category: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is different of a row that moves."""
+def _move_to_new_scheme(random: Random, category: Mapping[str, Any], row: Row) -> Row:
     scheme = catalogue()["new_payment_scheme"]
+    booking_type = scheme["booking_type"]
     if random.random() < scheme["collective_share"]:
-        [collective] = [
-            item
-            for item in catalogue()["categories"]
-            if item["name"] == scheme["collective_category"]
-        ]
-        return {
-            "description": scheme["collective_description"],
-            "type": scheme["booking_type"],
-            "amount": _amount(random, collective),
-            "currency": scheme["collective_currency"],
-            "category": collective["name"],
-        }
+        collective = _collective_category()
+        return (
+            scheme["collective_description"],
+            booking_type,
+            _amount(random, collective),
+            scheme["collective_currency"],
+            collective["name"],
+        )
     code, partner = category["merchant_category_code"], random.choice(scheme["partners"])
-    description = f"{scheme['prefix']} MCC{code} via {partner}"
-    return {"description": description, "type": scheme["booking_type"]}
+    return (f"{scheme['prefix']} MCC{code} via {partner}", booking_type, *row[2:])
+
+
+@cache
+def _collective_category() -> Mapping[str, Any]:
+    name = catalogue()["new_payment_scheme"]["collective_category"]
+    [found] = [category for category in catalogue()["categories"] if category["name"] == name]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
