@@ -108,7 +108,8 @@ def main(
         write_transactions(baseline, BASELINE_ROWS, seed=1)
         write_transactions(small, 1_000, seed=2)
         for file in (baseline, small):
-            save_statistics(stored_statistics(file), scan_statistics([file], KINDS))
+            scanned = scan_statistics([file], KINDS, is_baseline=True)
+            save_statistics(stored_statistics(file), scanned)
         for count in rows or [1_000_000, 10_000_000, 100_000_000]:
             target = directory / "target.parquet"
             write_transactions(target, count, seed=3, drift=0.1)

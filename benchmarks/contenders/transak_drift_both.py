@@ -11,7 +11,9 @@ from transak_drift.local.dataset_statistics import scan_statistics
 
 def compare(baseline: Path, target: Path) -> dict[str, float]:
     """Scan both files and compare them."""
-    return distances(scan_statistics([baseline], KINDS), scan_statistics([target], KINDS))
+    return distances(
+        scan_statistics([baseline], KINDS, is_baseline=True), scan_statistics([target], KINDS)
+    )
 
 
 if __name__ == "__main__":

@@ -88,6 +88,8 @@ def report_metadata(
         metadata[f"{feature.feature} threshold"] = feature.threshold
         if feature.distance is not None:
             metadata[f"{feature.feature} distance"] = round(feature.distance, SHOWN_DIGITS)
+        if feature.by_chance is not None:
+            metadata[f"{feature.feature} by chance"] = round(feature.by_chance, SHOWN_DIGITS)
         metadata[f"{feature.feature} contributors"] = table(
             ("value", "before", "now", "change"),
             [

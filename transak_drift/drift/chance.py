@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -55,13 +55,12 @@ def distance_by_chance(baseline: FeatureStatistics, values: int, metric: str = "
     if isinstance(baseline, NumericalStatistics):
         # Quantiles are no part of a comparison, so that the cache needs them beside.
         return _divergence_of_numbers(baseline, baseline.quantiles, values)
-    counts = [count for count in baseline.counts.values() if count]
     if metric == "jensen_shannon_divergence":
-        return divergence_by_chance(counts, values)
-    return l_infinity_by_chance(counts, values)
+        return divergence_by_chance([count for count in baseline.counts.values() if count], values)
+    return l_infinity_by_chance(baseline.counts.values(), values)
 
 
-def l_infinity_by_chance(counts: Sequence[int], values: int) -> float:
+def l_infinity_by_chance(counts: Iterable[int], values: int) -> float:
     """Return the 95 % quantile of the L-infinity distance of a multinomial sample.
 
     Up to 10,000 values it is exact. Multinomial counts are independent Poisson counts of which the
@@ -80,12 +79,13 @@ def l_infinity_by_chance(counts: Sequence[int], values: int) -> float:
         values: size of the sample.
     """
     # Equal counts have equal bounds.
-    groups = Counter(count for count in counts if count)
+    groups = Counter(counts)
+    del groups[0]
     if values > MAX_EXACT_VALUES:
         return _normal_quantile(groups, values)
     found = np.array(sorted(groups))
     number = np.array([groups[count] for count in found])
-    shares = found / sum(counts)
+    shares = found / (found @ number)
     low, high = 0.0, 1.0
     while high - low > _TOLERANCE:
         middle = (low + high) / 2
@@ -103,16 +103,18 @@ def l_infinity_by_chance(counts: Sequence[int], values: int) -> float:
 
 def _normal_quantile(groups: Counter[int], values: int) -> float:
     total = sum(count * number for count, number in groups.items())
-    # Spreads times the square root of two, as the error function wants them.
+    # Times the square root of two, as the error function wants them.
     spreads = [
-        (math.sqrt(2 * share * (1 - share) / values), number)
-        for share, number in ((count / total, number) for count, number in groups.items())
-        if share < 1
+        (math.sqrt(2 * count / total * (1 - count / total) / values), number)
+        for count, number in groups.items()
     ]
+    greatest, _ = max(spreads)
+    # A value whose share spreads far less than another's is never the one that decides.
+    spreads = [(spread, number) for spread, number in spreads if spread > greatest / 5]
     if groups.total() == 2:
         # Both changes are the same one.
-        spreads = [(spreads[0][0], 1)]
-    low, high = 0.0, 10 * max(spreads, default=(0.0, 0))[0]
+        spreads = [(greatest, 1)]
+    low, high = 0.0, 10 * greatest
     while high - low > _TOLERANCE:
         middle = (low + high) / 2
         within = math.prod(math.erf(middle / spread) ** number for spread, number in spreads)
@@ -232,7 +234,7 @@ def _divergence_of_many_numbers(
     """
     finite = values * math.fsum(baseline.counts) / baseline.present
     # Evenly spread points take the place of draws.
-    step = np.arange(1, 1_000)[:, None]
+    step = np.arange(1, 500)[:, None]
     least, greatest, rank = (step * root % 1 for root in (2**0.5, 3**0.5, 5**0.5))
     first = ((1 - least ** (1 / finite)) * len(numbers)).astype(int)
     last = (greatest ** (1 / finite) * len(numbers)).astype(int).clip(max=len(numbers) - 1)
@@ -242,9 +244,9 @@ def _divergence_of_many_numbers(
     below[:, -1:] = last + 1 - first
     found = _divergences(baseline, low, high, below * (finite / values / (last + 1 - first)))
     freedom = sum(count > 0 for count in baseline.counts) - 1 or 1
-    normal = np.array([[NormalDist().inv_cdf(item)] for item in rank[:, 0]])
+    normal = np.array(list(map(NormalDist().inv_cdf, rank[:, 0].tolist())))
     cube = 1 - 2 / (9 * freedom) + normal * math.sqrt(2 / (9 * freedom))
-    return _quantile(found + (freedom * cube**3 / (8 * values * math.log(2)))[:, 0])
+    return _quantile(found + freedom * cube**3 / (8 * values * math.log(2)))
 
 
 def _draws(size: int) -> int:

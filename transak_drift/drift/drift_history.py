@@ -18,11 +18,13 @@ class WindowDistance:
     window: Window
     distance: float | None
     threshold: float
+    is_dismissed: bool = False
 
     @property
     def drifted(self) -> bool:
-        """Whether the distance is above the threshold."""
-        return self.distance is not None and self.distance > self.threshold
+        """Whether the distance is above the threshold, and that is not dismissed."""
+        is_above = self.distance is not None and self.distance > self.threshold
+        return is_above and not self.is_dismissed
 
     def __str__(self) -> str:
         return comparison(self.distance or 0.0, self.threshold, digits=2)
@@ -30,10 +32,10 @@ class WindowDistance:
 
 @dataclass(frozen=True, slots=True)
 class DriftEpisode:
-    """Successive windows above the threshold; windows without data do not end an episode.
+    """Successive windows with drift; windows without data do not end an episode.
 
     The peak is the window with the greatest distance, the first of several. An episode is ongoing
-    as long as no later window is at or below the threshold.
+    as long as no later window is without drift.
     """
 
     onset: WindowDistance
@@ -104,7 +106,7 @@ class DriftHistory:
     def distances(self, feature: str) -> list[WindowDistance]:
         """Return the distance of a feature in each window that has a report about it."""
         return [
-            WindowDistance(recorded.window, found.distance, found.threshold)
+            WindowDistance(recorded.window, found.distance, found.threshold, bool(found.dismissed))
             for recorded in self.windows
             if (found := recorded.feature(feature)) is not None
         ]

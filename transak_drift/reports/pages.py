@@ -88,10 +88,12 @@ def _window_view(recorded: RecordedWindow, features: Sequence[str]) -> dict[str,
     cells = []
     for found in map(recorded.feature, features):
         if found is None or found.distance is None:
-            cells.append(("absent", "–"))
+            cells.append(("absent", "–", ""))
         else:
-            why = f" {found.verdict}" if found.dismissed else ""
-            cells.append(("drift" if found.drifted else "ok", f"{found.distance:.4f}{why}"))
+            chance = "" if found.by_chance is None else f"chance {found.by_chance:.4f}"
+            note = found.verdict if found.dismissed else chance
+            kind = "drift" if found.drifted else "ok"
+            cells.append((kind, f"{found.distance:.4f}", note))
     page = recorded.page
     if page is not None and not page.startswith("https://"):
         page = quote(PurePath(page).name)

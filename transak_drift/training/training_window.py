@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
-from transak_drift.config.monitoring_config import CategoricalMetric
+from transak_drift.config.monitoring_config import CategoricalMetric, RetrainPolicy
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import DatasetStatistics
@@ -22,9 +22,9 @@ def select_training_windows(
     """Select the longest unbroken run of like windows that ends at the drift event's.
 
     The run goes back through the available windows and ends before the first that drifts against
-    the event's, so it is one window long after an abrupt change and reaches `max_days` in quiet
-    times. A window without transactions, such as a holiday, is passed over; one without values of
-    a feature differs.
+    the event's beyond chance, so it is one window long after an abrupt change and reaches
+    `max_days` in quiet times. A window without transactions, such as a holiday, is passed over; one
+    without values of a feature differs.
 
     The candidates are the windows that have data, in any order. The statistics of a window are
     asked for at most once, newest first. The run spans at most `max_days` calendar days, at least
@@ -46,7 +46,9 @@ def select_training_windows(
         found = compare_features(
             event, statistics, thresholds, categorical_metric=categorical_metric
         )
-        if any(feature.drifted or feature.distance is None for feature in found):
+        # Few rows differ from others by chance.
+        judged = [feature.judged(feature.threshold, None, RetrainPolicy()) for feature in found]
+        if any(feature.drifted or feature.distance is None for feature in judged):
             break
         run.append(window)
     return run[::-1]
