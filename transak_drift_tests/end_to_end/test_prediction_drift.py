@@ -25,6 +25,7 @@ from transak_drift.defs.keys import (
     RETRAIN_JOB,
     TRAINED_MODEL,
     ModelNames,
+    check_names,
 )
 from transak_drift.defs.monitoring_results_sensor import PollBounds, build_monitoring_results_sensor
 from transak_drift.drift.monitoring_result import MonitoringResult
@@ -218,6 +219,18 @@ def test_predictions_alone_are_monitored_and_train(
         assert [item.objective for item in result.features] == ["prediction"]
         assert (result.verdict, len(loop.tick())) == ("drift in predicted_category", 1)
         assert loop.report(SHIFTED + timedelta(days=1)).verdict == "no drift"
+
+
+def test_the_check_of_predictions_takes_no_features_name() -> None:
+    config = configuration(
+        drift_thresholds={"my label": 0.3, "type": 0.3},
+        prediction_drift={"column": "my-label", "threshold": 0.3},
+    )
+    assert check_names(config.thresholds) == {
+        "my label": "my_label_drift",
+        "type": "type_drift",
+        "my-label": "my_label_drift_2",
+    }
 
 
 def test_without_a_model_there_is_nothing_to_compare_and_nothing_fails(

@@ -93,6 +93,29 @@ def test_the_component_trains_on_the_days_since_the_drift(
     assert mean(found == label for found, label in zip(predicted, labels, strict=True)) > 0.8
 
 
+@pytest.mark.parametrize(
+    ("policy", "windows"), [({}, 4), ({"objectives": ["feature", "prediction"]}, 1)]
+)
+def test_where_predictions_may_train_windows_of_other_answers_are_left_out(
+    tmp_path: Path, policy: dict[str, Any], windows: int
+) -> None:
+    last_day = FIRST_DAY + timedelta(days=3)
+    for day in _days(FIRST_DAY, last_day):
+        food = 180 if day == last_day else 100
+        rows = ["Migros Bern,card,food"] * food + ["SBB Ticket,card,travel"] * (200 - food)
+        path = tmp_path / "days" / f"{day}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(["description,type,category", *rows]))
+    config = configuration(
+        drift_thresholds={"type": 0.3}, prediction_drift={"threshold": 0.3}, retrain_policy=policy
+    )
+    step = partial(train, config=config, transactions=str(tmp_path / "days"))
+    champion, _ = step(last_day=FIRST_DAY)
+    save_model(champion, str(tmp_path / "champion"))
+    _, found = step(last_day=last_day, champion_directory=str(tmp_path / "champion"))
+    assert (len(found), found[-1]) == (windows, day_window(last_day))
+
+
 def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_default(
     transactions: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,19 @@ def test_days_without_bookings_end_no_regime_and_days_without_values_do() -> Non
     assert selected(found) == days_before(2, 0)
 
 
+def test_windows_are_alike_by_the_configured_metric() -> None:
+    shares = {0: {"a": 50, "b": 50}, 1: {"a": 85, "b": 15}}
+
+    def statistics_of(window: Window) -> DatasetStatistics:
+        return DatasetStatistics(100, {"type": CategoricalStatistics(shares[age_of(window)])})
+
+    arguments = (EVENT, days_before(1, 0), statistics_of, {"type": 0.3}, 28)
+    # The greatest change is 0.35, the divergence 0.11.
+    assert select_training_windows(*arguments) == [EVENT]
+    by_divergence = select_training_windows(*arguments, "jensen_shannon_divergence")
+    assert by_divergence == days_before(1, 0)
+
+
 ages = st.integers(min_value=-5, max_value=60)
 
 

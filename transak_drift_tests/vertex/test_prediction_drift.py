@@ -69,6 +69,7 @@ def test_the_monitor_and_its_jobs_ask_for_output_drift(cloud: Cloud) -> None:
         "type": ("feature", 0.0, 0.3, False),
         "predicted_category": ("prediction", pytest.approx(0.4), 0.2, True),
     }
+    assert {item.feature for item in result.quality} == {"description", "type"}
     top = result.features[-1].contributors[0]
     assert (top.value, top.baseline_share, top.target_share) == ("food", 0.5, 0.9)
     assert [alert.partition(":")[0] for alert in result.alerts] == ["predicted_category"]
