@@ -278,7 +278,8 @@ class MonitoringConfig(Section):
             fix = "add it, or a default of its kind (default_drift_thresholds), or remove the type"
             raise fault(problem, fix, names=without)
         prediction = known.get("prediction_drift")
-        if prediction is not None and prediction.column in resolved:
+        names = {name.casefold() for name in resolved}
+        if prediction is not None and prediction.column.casefold() in names:
             problem = "names {column}, which is the column of prediction_drift"
             fix = "monitor it as one of the two: remove it, or prediction_drift"
             raise fault(problem, fix, column=prediction.column)

@@ -198,10 +198,14 @@ class LocalTraining:
             column = self._prediction_column
             predicted = predict(self.registry.load(champion), source, column)
             counts.update(predicted.column(column).to_pylist())
-            kept = [name for name in table.column_names if name not in predicted.column_names]
+            # A feature of one's own stays; DuckDB takes names that differ by case for the same.
+            features = {name.casefold() for name in self.state.config.drift_thresholds}
+            added = [name for name in predicted.column_names if name.casefold() not in features]
+            replaced = {name.casefold() for name in added}
+            kept = [name for name in table.column_names if name.casefold() not in replaced]
             table = table.select(kept)
-            for name, values in zip(predicted.column_names, predicted.columns, strict=True):
-                table = table.append_column(name, values)
+            for name in added:
+                table = table.append_column(name, predicted.column(name))
         with replace_file(target) as temporary:
             pq.write_table(table, temporary)
         return PredictedDataset(

@@ -432,7 +432,7 @@ def test_predictions_alone_can_be_monitored_and_never_stand_for_a_feature() -> N
     assert config.thresholds == {"predicted_category": 0.3}
     faults = faults_after(drift_thresholds={}, prediction_drift=prediction)
     assert "no feature is monitored" in faults["retrain_policy"].problem
-    (fault,) = faults_after(prediction_drift={"column": "type", "threshold": 0.3}).values()
+    (fault,) = faults_after(prediction_drift={"column": "Type", "threshold": 0.3}).values()
     assert (fault.path, "is the column of prediction_drift" in fault.problem) == (
         "drift_thresholds",
         True,

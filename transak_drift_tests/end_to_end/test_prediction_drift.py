@@ -176,6 +176,7 @@ def test_on_the_local_platform(
         found = predictions_of(result)
         assert (found.feature, found.metric) == ("predicted_category", "l_infinity")
         assert found.distance == pytest.approx(0.4, abs=1e-9)
+        assert 0 < found.by_chance < 0.1
         assert [(c.value, c.baseline_share, c.target_share) for c in found.contributors] == [
             ("food", 0.5, 0.9),
             ("travel", 0.5, pytest.approx(0.1)),

@@ -127,6 +127,25 @@ def test_one_file_with_dates_and_labels_trains_and_is_monitored(
     assert result.baseline_name == "training data of model 1"
 
 
+def test_a_feature_named_as_what_a_model_predicts_stays_the_users(tmp_path: Path) -> None:
+    baseline, target = own_rows(1), own_rows(2)
+    for rows in (baseline, target):
+        rows["category"] = np.where(rows.description.fillna("").str.len() > 5, "shop", "other")
+        rows["Probability"] = rows.amount
+        rows["PREDICTED_category"] = "of another model"
+    config = own_config(
+        in_files(tmp_path, baseline, target),
+        drift_thresholds={"Probability": 0.2},
+        prediction_drift={"threshold": 0.3},
+    )
+    result, _ = monitor(tmp_path, config, FIRST_DAY)
+    of_feature, of_prediction = result.features
+    assert distances(result)["Probability"] == compared(config, baseline, target)["Probability"]
+    assert (of_feature.objective, of_prediction.objective) == ("feature", "prediction")
+    assert {item.value for item in of_prediction.contributors} <= {"shop", "other"}
+    assert of_prediction.distance is not None
+
+
 def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path: Path) -> None:
     target = own_rows(2, rows=60).astype({"amount": object})
     target.loc[7:8, "amount"] = ["kaputt", "12.-"]

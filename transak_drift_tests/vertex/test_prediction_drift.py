@@ -70,6 +70,7 @@ def test_the_monitor_and_its_jobs_ask_for_output_drift(cloud: Cloud) -> None:
         "predicted_category": ("prediction", pytest.approx(0.4), 0.2, True),
     }
     assert {item.feature for item in result.quality} == {"description", "type"}
+    assert 0 < (result.features[-1].by_chance or 0) < 0.2
     top = result.features[-1].contributors[0]
     assert (top.value, top.baseline_share, top.target_share) == ("food", 0.5, 0.9)
     assert [alert.partition(":")[0] for alert in result.alerts] == ["predicted_category"]
