@@ -28,6 +28,7 @@ from transak_drift.defs.history import history_read_until
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
+from transak_drift.defs.recorded_windows import require_same_windows
 from transak_drift.drift.drift_history import DriftEpisode, DriftHistory
 from transak_drift.settings import load_settings
 
@@ -86,6 +87,7 @@ def backfill(
     )
     names = ModelNames.of(config)
     with dg.DagsterInstance.from_config(str(dagster_home(settings.home))) as instance:
+        require_same_windows(instance, config)
         chosen = windows_to_monitor(
             instance, names, asked, again=again, results_follow=settings.platform == "gcp"
         )

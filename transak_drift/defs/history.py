@@ -8,9 +8,10 @@ import dagster as dg
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames
-from transak_drift.defs.metadata import newest_materialization, page_metadata, table
+from transak_drift.defs.metadata import as_failure, newest_materialization, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
+from transak_drift.defs.recorded_windows import require_same_windows
 from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.reports.charts import history_picture
 from transak_drift.reports.pages import drift_history_page
@@ -48,6 +49,8 @@ def history_definitions(
     def drift_history(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
+        with as_failure():
+            require_same_windows(context.instance, config)
         history = read_drift_history(context.instance, names)
         context.log.info("; ".join(map(history.summary, config.thresholds)))
         return dg.MaterializeResult(metadata=_metadata(config, platform, history))

@@ -30,6 +30,11 @@ from transak_drift.defs.recorded_reports import (
     read_drift_history,
     report_metadata,
 )
+from transak_drift.defs.recorded_windows import (
+    WINDOWS_METADATA,
+    describe_windows,
+    require_same_windows,
+)
 from transak_drift.drift.monitoring_result import empty_result
 from transak_drift.platform import AppliedModelMonitor, Dataset, PlatformError
 
@@ -117,6 +122,8 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
     def monitored_windows(
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> Iterator[WindowEvent]:
+        with as_failure():
+            require_same_windows(context.instance, config)
         if not context.selected_asset_keys:
             yield from _evaluate_recorded(context, config)
             return
@@ -202,7 +209,10 @@ def _monitor(
         yield materialized(keys.PREDICTIONS, metadata)
     if names.asset(keys.MONITORING_RUN) in selected:
         run = platform.start_monitoring_run(config, window)
-        started = {keys.JOB_NAME_METADATA: run.job_name}
+        started = {
+            keys.JOB_NAME_METADATA: run.job_name,
+            WINDOWS_METADATA: describe_windows(config.windows),
+        }
         if run.message_id is not None:
             started[keys.MESSAGE_METADATA] = run.message_id
         yield materialized(keys.MONITORING_RUN, started)

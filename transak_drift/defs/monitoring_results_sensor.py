@@ -27,6 +27,7 @@ from transak_drift.defs.keys import (
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import check_evaluations, report_metadata, storable
+from transak_drift.defs.recorded_windows import require_same_windows
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import MonitoringJobs, PlatformError
 from transak_drift.trigger.assessment import Assessment, Assessor, Verdict
@@ -113,6 +114,8 @@ class _Tick:
         if not catch_up(self.instance, key, self.jobs.inbox, self._deadline):
             return "reading the event log; the rest follows at the next tick"
         self._list(platform)
+        if self.jobs.pending:
+            require_same_windows(self.instance, self.config)
         assessor = Assessor([(self.config, platform)], self._now)
         awaited, ended = list(self.jobs.pending)[: self.bounds.reads], 0
         for job_key in awaited:

@@ -24,6 +24,7 @@ from transak_drift.defs.data_quality_checks import (
 from transak_drift.defs.keys import ModelNames, check_names
 from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
+from transak_drift.defs.recorded_windows import WINDOWS_METADATA, describe_windows
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import (
     NO_BASELINE,
@@ -64,6 +65,7 @@ def report_metadata(
         ),
         "picture": dg.MetadataValue.md(result_picture(result)),
         keys.JOB_NAME_METADATA: result.job_name,
+        WINDOWS_METADATA: describe_windows(config.windows),
         "baseline": result.baseline_name,
         "baseline rows": result.baseline_rows,
         ROWS_METADATA: result.target_rows,

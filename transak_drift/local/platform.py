@@ -139,7 +139,9 @@ class LocalPlatform:
                 f"no predictions of {window}; materialize predictions of that partition first"
             )
         baseline = self._training(config).baseline()
-        job_id = f"{window.key.replace('-', '')}-baseline-{baseline.name}"
+        # A drift event of the week is another than one of its Monday.
+        length = "" if window.length == "day" else f"{window.length}-"
+        job_id = f"{length}{window.key.replace('-', '')}-baseline-{baseline.name}"
         job, event = _measure(state, job_id, window, target, baseline)
         _store_result(state, job)
         if event is None or not config.log_anomalies:

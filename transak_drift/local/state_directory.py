@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.monitoring_window import Window
+from transak_drift.config.monitoring_window import Window, WindowCalendar, WindowLength
+
+_DIRECTORIES: dict[WindowLength, str] = {"day": "date", "week": "week", "month": "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,28 @@ class StateDirectory:
         """The log of anomalies, one LogEntry a line: what Cloud Logging is on gcp."""
         return self.model / "model_monitoring_anomaly.jsonl"
 
+    @property
+    def _windows(self) -> Path:
+        """Where data by window lie: apart for each division of time, since keys may look alike."""
+        calendar = self.config.windows
+        if calendar == WindowCalendar():
+            return self.model
+        return self.model / f"{calendar.length}s_of_{calendar.time_zone.replace('/', '_')}"
+
     def transactions(self, window: Window) -> Path:
-        return self.model / "transactions" / _directory(window) / "transactions.parquet"
+        return self._windows / "transactions" / _directory(window) / "transactions.parquet"
 
     def window_of(self, transactions: Path) -> Window:
         """Return the window that a file of transactions is of."""
-        return self.config.windows.parse(transactions.parent.name.partition("=")[2])
+        name, _, key = transactions.parent.name.partition("=")
+        return next(
+            WindowCalendar(length).parse(key)
+            for length, directory in _DIRECTORIES.items()
+            if directory == name
+        )
 
     def predictions(self, window: Window) -> Path:
-        return self.model / "predictions" / _directory(window) / "predictions.parquet"
+        return self._windows / "predictions" / _directory(window) / "predictions.parquet"
 
     def drifted_window(self, job_id: str) -> Path:
         """Generated transactions of a monitoring job that tests the trigger."""
@@ -56,16 +71,16 @@ class StateDirectory:
         return self.registry / f"{version}.predictions"
 
     def monitoring_result(self, job_id: str) -> Path:
-        return self.model / "monitoring_jobs" / f"{job_id}.json"
+        return self._windows / "monitoring_jobs" / f"{job_id}.json"
 
     def monitoring_report(self, job_id: str) -> Path:
-        return self.model / "monitoring_jobs" / f"{job_id}.html"
+        return self._windows / "monitoring_jobs" / f"{job_id}.html"
 
     @property
     def drift_history(self) -> Path:
         """Lies beside the reports, as it links to them."""
-        return self.model / "monitoring_jobs" / "drift_history.html"
+        return self._windows / "monitoring_jobs" / "drift_history.html"
 
 
 def _directory(window: Window) -> str:
-    return f"{'date' if window.length == 'day' else window.length}={window.key}"
+    return f"{_DIRECTORIES[window.length]}={window.key}"

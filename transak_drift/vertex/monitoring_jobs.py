@@ -65,7 +65,14 @@ class VertexMonitoringJobs:
                 list_jobs, parent=self.connection.name("modelMonitors", monitor_id)
             )
         ]
-        return sorted((job for job in found if job.created >= since), key=lambda job: job.created)
+        return sorted(
+            (
+                job
+                for job in found
+                if job.created >= since and _is_of(job.monitoring_job_id, config.windows)
+            ),
+            key=lambda job: job.created,
+        )
 
     def read_monitoring_job(
         self, config: MonitoringConfig, model_monitor_id: str, monitoring_job_id: str
@@ -128,6 +135,12 @@ class VertexMonitoringJobs:
                 row[feature.feature] = round(feature.distance, 6)
         verdict = "drift" if job.result.drifted else "ok"
         return {**row, "window": job.result.window.key, "verdict": verdict}
+
+
+def _is_of(job_id: str, windows: WindowCalendar) -> bool:
+    """Return whether a job may be of these windows: false of ours from when others were set."""
+    window = monitored_window(job_id)
+    return window is None or window.length == windows.length
 
 
 def monitored_window(job_name: str) -> Window | None:

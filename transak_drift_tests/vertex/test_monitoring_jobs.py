@@ -278,6 +278,16 @@ def test_every_job_of_every_monitor_is_listed_oldest_first(cloud: Cloud) -> None
     assert {job.has_ended for job in listed} == {False}
 
 
+def test_jobs_from_when_other_windows_were_set_are_not_listed(cloud: Cloud) -> None:
+    digest = "0123456789ab"
+    ids = [f"day-20260824-{digest}", f"week-20260824-{digest}", f"month-202608-{digest}-2", "run-7"]
+    for job_id in ids:
+        put(cloud, job_id=job_id)
+    config = CONFIG.model_copy(update={"monitoring_window": "month"})
+    listed = cloud.platform.list_monitoring_jobs(config, LONG_AGO)
+    assert [job.monitoring_job_id for job in listed] == ids[2:]
+
+
 def test_only_the_configured_project_and_location_are_called(cloud: Cloud) -> None:
     config = monitored_config(project_number=None)
     name = put(cloud)
