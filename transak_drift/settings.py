@@ -135,6 +135,13 @@ class Settings(BaseSettings):
             for config in configs
             if config.notifications is not None and self.trigger == "cloud_function"
         ]
+        unasked = "keeps no event waiting: TRANSAK_DRIFT_TRIGGER=cloud_function remembers none"
+        automatic = "write automatic, or let Dagster's sensor be the trigger"
+        faults += [
+            ConfigFault("retrain_policy.approval", "manual", unasked, automatic)
+            for config in configs
+            if config.retrain_policy.approval == "manual" and self.trigger == "cloud_function"
+        ]
         if self.transactions is not None and len(configs) > 1:
             problem = "would be the transactions of each of several models"
             fix = "set `transactions` in the configuration of the model that they belong to"

@@ -9,6 +9,7 @@ The function keeps no state, which bounds what it honours:
 - what cannot be settled now (the monitoring job has not ended, Vertex AI does not answer, a right
   is missing) raises, so that Eventarc delivers the message again;
 - without a message it never starts: only Dagster finds jobs by itself;
+- with manual approval nothing trains: an approval is kept in Dagster's event log;
 - `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage: only the sensor
   honours them, and only the sensor looks at a held event again.
 """
@@ -136,6 +137,11 @@ class DriftMessageHandler:
             "features": {item.feature: item.distance for item in event.features},
         }
         hold = hold_back(len(event.features), config.retrain_policy, TrainingHistory(), _now())
+        if config.retrain_policy.approval == "manual":
+            hold = (
+                "retrain_policy.approval is manual, and this function remembers no approval; use "
+                "Dagster's sensor as the trigger, or write automatic and replay the message"
+            )
         if hold is not None:
             _log(pushed, "held", hold, "WARNING", **fields)
             return

@@ -99,6 +99,14 @@ class RetrainPolicy(Section):
     """Count a distance as drift only if it is also beyond what 5 % of windows of as many rows,
     drawn from the baseline itself, exceed by chance."""
 
+    approval: Literal["automatic", "manual"] = "automatic"
+    """With manual a drift event trains only once a person has approved it, by
+    `transak-drift approve` or the job decide_drift_event."""
+
+    approval_reminder_days: Annotated[PositiveCount, Field(le=365)] | None = 3
+    """Days after which people are reminded of drift events that await approval, again and again;
+    null reminds nobody."""
+
 
 class MonitoringConfig(Section):
     """Configuration of the monitoring and retraining of one model.

@@ -32,8 +32,8 @@ from transak_drift.reports import links
 from transak_drift.trigger.assessment import Assessor
 from transak_drift.trigger.decision import TrainingHistory, decide
 from transak_drift.trigger.inbox import (
+    HELD_BACK,
     Inbox,
-    OutcomeKind,
     TriggerRecord,
     read_cursor,
     records_of_former_cursor,
@@ -201,7 +201,7 @@ class _Tick:
             steps, requests = decide(inbox, config.retrain_policy, history, self._now, request)
             self._write(config.model_monitor_id, steps)
             kinds = Counter(step.kind for step in steps)
-            kinds[OutcomeKind.HELD] = sum(x.kind == OutcomeKind.HELD for x, _ in inbox.undecided())
+            kinds |= Counter(x.kind for x, _ in inbox.undecided() if x.kind in HELD_BACK)
             self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
         self.checks += way_checks(inbox, config, self.platform, self._now)
         return requests
@@ -259,14 +259,15 @@ def training_history(
     for run in instance.get_runs(dg.RunsFilter(tags={keys.DRIFT_EVENT_TAG: event_keys})):
         runs[run.tags[keys.DRIFT_EVENT_TAG]] |= run.status != dg.DagsterRunStatus.NOT_STARTED
 
-    def trained_until(asset: str) -> datetime | None:
-        newest = newest_materialization(instance, names.asset(asset))
-        return recorded_time(newest, keys.TRAINED_UNTIL_METADATA)
+    baseline = newest_materialization(instance, names.asset(keys.BASELINE_DATASET))
+    trained = instance.get_latest_materialization_event(names.asset(keys.TRAINED_MODEL))
+    evaluated = trained.asset_materialization if trained else None
 
     return TrainingHistory(
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
-        baseline_until=trained_until(keys.BASELINE_DATASET),
-        evaluated_until=trained_until(keys.TRAINED_MODEL),
+        baseline_until=recorded_time(baseline, keys.TRAINED_UNTIL_METADATA),
+        evaluated_until=recorded_time(evaluated, keys.TRAINED_UNTIL_METADATA),
+        evaluated_at=datetime.fromtimestamp(trained.timestamp, UTC) if trained else None,
         runs=runs,
     )

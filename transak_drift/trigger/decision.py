@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
+from transak_drift.trigger.inbox import HELD_BACK, Inbox, OutcomeKind, TriggerRecord
 
 Request = TypeVar("Request")
+
+Gate = Callable[[TriggerRecord, DriftEvent], tuple[OutcomeKind, str] | None]
+"""Says what an open event, with its newest step, waits for and why, or None to let it pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class TrainingHistory:
     # End of the data of the baseline, and of the newest finished training, promoted or not.
     baseline_until: datetime | None = None
     evaluated_until: datetime | None = None
+    # When the newest training finished.
+    evaluated_at: datetime | None = None
     # By drift event whether its training run, which is created, was handed over to run.
     runs: Mapping[str, bool] = field(default_factory=dict)
 
@@ -34,17 +39,21 @@ def decide(
     history: TrainingHistory,
     now: datetime,
     request: Callable[[DriftEvent], Request],
+    gates: Sequence[Gate] = (),
 ) -> tuple[list[TriggerRecord], list[Request]]:
     """Return what is recorded of every open drift event of a model, then the trainings requested.
 
     Held events come first, the newest window first, whose training answers the older ones as well;
-    then new events. A request whose run is not there yet is made again. An event that raises, also
-    in `request`, has a step `failed` with its error, and the others go on.
+    then new events. With manual approval an event waits until a person has approved it; what passes
+    is asked by the gates, in order, and then held by the rest of the policy. A request whose run is
+    not there yet is made again. An event that raises, also in `request` or a gate, has a step
+    `failed` with its error, and the others go on.
     """
     undecided, runs = inbox.undecided(), history.runs
-    held = [pair for pair in undecided if pair[0].kind == OutcomeKind.HELD]
+    held = [pair for pair in undecided if pair[0].kind in HELD_BACK]
     held.sort(key=lambda pair: pair[1].window_end, reverse=True)
-    others = [pair for pair in undecided if pair[0].kind != OutcomeKind.HELD]
+    others = [pair for pair in undecided if pair[0].kind not in HELD_BACK]
+    is_manual = policy.approval == "manual"
     requested = {event.key for item, event in others if item.kind == OutcomeKind.TRAINING_REQUESTED}
     if unseen := requested - runs.keys():
         history = replace(history, in_flight=history.in_flight + len(unseen), last_start=now)
@@ -57,8 +66,17 @@ def decide(
         if item.kind == OutcomeKind.TRAINING_REQUESTED or event.key in runs:
             # Its own run must not hold it back.
             return OutcomeKind.TRAINING_REQUESTED, event.summary()
-        if item.kind == OutcomeKind.HELD and (answer := answered_by(event.window_end, history)):
+        waited = item.kind in HELD_BACK and (not is_manual or has_trained_since(item.at, history))
+        if waited and (answer := answered_by(event.window_end, history)):
             return OutcomeKind.SUPERSEDED, answer
+        if few := too_few_features(len(event.features), policy):
+            # Nobody is asked about what may not train anyway.
+            return OutcomeKind.HELD, few
+        if is_manual and not item.by:
+            return OutcomeKind.AWAITING_APPROVAL, event.summary()
+        for gate in gates:
+            if (waits := gate(item, event)) is not None:
+                return waits
         if reason := hold_back(len(event.features), policy, history, now):
             return OutcomeKind.HELD, reason
         return OutcomeKind.TRAINING_REQUESTED, event.summary()
@@ -74,7 +92,7 @@ def decide(
         is_known_error = kind == OutcomeKind.FAILED and detail == item.detail
         if kind != item.kind and not is_known_error:
             step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
-            steps.append(step)
+            steps.append(step.model_copy(update={"by": item.by}))
     return steps, requests
 
 
@@ -82,8 +100,8 @@ def hold_back(
     drifted_features: int, policy: RetrainPolicy, history: TrainingHistory, now: datetime
 ) -> str | None:
     """Say why a real drift event is held back, or None when its training may start."""
-    if drifted_features < (needed := policy.minimum_anomalous_features):
-        return f"{drifted_features} drifted feature(s), the policy asks for {needed}"
+    if few := too_few_features(drifted_features, policy):
+        return few
     if history.in_flight >= policy.maximum_trainings_in_flight:
         return f"{history.in_flight} training(s) in flight"
     cooldown = timedelta(minutes=policy.cooldown_minutes)
@@ -93,6 +111,22 @@ def hold_back(
         if now < end:
             return f"cooldown until {end:%Y-%m-%d %H:%M:%S} UTC"
     return None
+
+
+def too_few_features(drifted_features: int, policy: RetrainPolicy) -> str | None:
+    """Say that too few features drifted for a training, or None where there are enough."""
+    if drifted_features < (needed := policy.minimum_anomalous_features):
+        return f"{drifted_features} drifted feature(s), the policy asks for {needed}"
+    return None
+
+
+def has_trained_since(moment: datetime, history: TrainingHistory) -> bool:
+    """Whether a training has ended since an event began to wait.
+
+    What awaits a person is answered only by such a training: where the event was found after the
+    last one, it is the person who says whether its drift needs another.
+    """
+    return history.evaluated_at is not None and history.evaluated_at > moment
 
 
 def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:

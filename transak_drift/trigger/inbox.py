@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
@@ -26,6 +26,11 @@ class OutcomeKind(StrEnum):
 
     DRIFT = "drift"
     WAITING = "waiting"
+    AWAITING_APPROVAL = "awaiting approval"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    AWAITING_LABELS = "awaiting labels"
+    ESCALATED = "escalated"
     HELD = "held"
     TRAINING_REQUESTED = "training requested"
     TRAINING_STARTED = "training started"
@@ -36,6 +41,18 @@ class OutcomeKind(StrEnum):
     NOTICE = "notice"
     FAILED = "failed"
     DEFERRED = "deferred"
+
+
+# An event of which this is the newest step may train later, unless a training answers it before.
+HELD_BACK = frozenset(
+    {
+        OutcomeKind.AWAITING_APPROVAL,
+        OutcomeKind.APPROVED,
+        OutcomeKind.AWAITING_LABELS,
+        OutcomeKind.ESCALATED,
+        OutcomeKind.HELD,
+    }
+)
 
 
 class KeptMessage(BaseModel):
@@ -61,8 +78,10 @@ class TriggerRecord(BaseModel, frozen=True):
     event: DriftEvent | None = None
     # Where its job has not ended.
     message: KeptMessage | None = None
-    # Why a message was rejected.
+    # Why a message was rejected, or a person decided so.
     reason: str = ""
+    # Who approved or declined the event; of an open event, and of its further steps, who approved.
+    by: str = ""
 
 
 class Inbox(BaseModel):
@@ -72,8 +91,8 @@ class Inbox(BaseModel):
     read_until: int = 0
     # What is unanswered, or waits for its job: as first recorded, with its present kind and error.
     open: dict[str, TriggerRecord] = Field(default_factory=dict)
-    # Keys of trained or superseded events, of which a late message changes nothing. Of older ones
-    # only the training run is known.
+    # Keys of trained, superseded or declined events, of which a late message changes nothing. Of
+    # older ones only the training run is known.
     answered: list[str] = Field(default_factory=list)
     # When drift was read that no message has named.
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
@@ -114,18 +133,44 @@ class Inbox(BaseModel):
                     self.unannounced[key] = record.at
                     if len(self.unannounced) > MAX_OPEN_EVENTS:
                         del self.unannounced[next(iter(self.unannounced))]
-            case OutcomeKind.HELD | OutcomeKind.TRAINING_REQUESTED if item is not None:
+            case OutcomeKind.AWAITING_APPROVAL if _is_undecided(item):
+                update = {"kind": record.kind, "detail": "", "at": record.at}
+                self.open[key] = item.model_copy(update=update)
+            case OutcomeKind.APPROVED if _may_be_held(item):
+                update = {"kind": record.kind, "detail": "", "by": item.by or record.by}
+                self.open[key] = item.model_copy(update=update)
+            case OutcomeKind.DECLINED if _is_undecided(item):
+                self._answer(key)
+            case OutcomeKind.HELD | OutcomeKind.AWAITING_LABELS | OutcomeKind.ESCALATED if (
+                _may_be_held(item)
+            ):
+                update = {"kind": record.kind, "detail": ""}
+                self.open[key] = item.model_copy(update=update)
+            case OutcomeKind.TRAINING_REQUESTED if item is not None:
                 update = {"kind": record.kind, "detail": ""}
                 self.open[key] = item.model_copy(update=update)
             case OutcomeKind.FAILED if item is not None:
                 self.open[key] = item.model_copy(update={"detail": record.detail})
             case OutcomeKind.TRAINING_STARTED | OutcomeKind.SUPERSEDED:
-                self.open.pop(key, None)
-                if key not in self.answered:
-                    self.answered = [*self.answered, key][-MAX_ANSWERED_EVENTS:]
+                self._answer(key)
             case OutcomeKind.NOT_DRIFT | OutcomeKind.DEAD_LETTERED | OutcomeKind.NOTICE:
                 if item is not None and item.event is None:
                     del self.open[key]
+
+    def _answer(self, key: str) -> None:
+        self.open.pop(key, None)
+        if key not in self.answered:
+            self.answered = [*self.answered, key][-MAX_ANSWERED_EVENTS:]
+
+
+def _may_be_held(item: TriggerRecord | None) -> TypeGuard[TriggerRecord]:
+    # What is requested stays so: a decision that comes later changes nothing.
+    return item is not None and item.kind != OutcomeKind.TRAINING_REQUESTED
+
+
+def _is_undecided(item: TriggerRecord | None) -> TypeGuard[TriggerRecord]:
+    # Of several decisions the first in the event log counts.
+    return _may_be_held(item) and item.event is not None and not item.by
 
 
 _CURSOR = TypeAdapter(dict[str, Inbox])

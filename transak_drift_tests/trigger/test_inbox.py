@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.trigger.inbox import (
+    HELD_BACK,
     MAX_ANSWERED_EVENTS,
     MAX_OPEN_EVENTS,
     Inbox,
@@ -19,13 +22,20 @@ from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_eve
 
 
 def record(
-    kind: OutcomeKind, job: str = "job-1", *, messages: int = 1, waits: bool = False
+    kind: OutcomeKind,
+    job: str = "job-1",
+    *,
+    messages: int = 1,
+    waits: bool = False,
+    at: datetime = MAY_1,
+    by: str = "anna",
 ) -> TriggerRecord:
     return TriggerRecord(
         kind=kind,
         key=f"{MONITOR}/{job}",
         detail="why",
-        at=MAY_1,
+        at=at,
+        by=by if kind in (OutcomeKind.APPROVED, OutcomeKind.DECLINED) else "",
         messages=messages,
         event=drift_event(job) if kind == OutcomeKind.DRIFT else None,
         message=KeptMessage(message_id="1", body="{}") if waits else None,
@@ -63,6 +73,23 @@ def test_a_job_waits_until_it_is_known_what_it_found() -> None:
     assert inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.NOT_DRIFT)).open
 
 
+def test_of_several_decisions_the_first_counts_and_none_after_the_request() -> None:
+    drift, asked = record(OutcomeKind.DRIFT), record(OutcomeKind.AWAITING_APPROVAL)
+    approved = record(OutcomeKind.APPROVED)
+    declined = record(OutcomeKind.DECLINED, by="ben")
+    both = inbox_of(drift, asked, approved, declined, record(OutcomeKind.HELD))
+    [(item, _)] = both.undecided()
+    assert (item.kind, item.by) == (OutcomeKind.HELD, "anna")
+    again = inbox_of(drift, asked, approved, record(OutcomeKind.APPROVED, by="ben"))
+    assert [item.by for item in again.open.values()] == ["anna"]
+    other = inbox_of(drift, asked, declined, approved)
+    assert not other.open
+    other.add([drift])
+    assert not other.open, "its message comes again"
+    late = inbox_of(drift, asked, record(OutcomeKind.TRAINING_REQUESTED), declined, approved)
+    assert [(x.kind, x.by) for x in late.open.values()] == [(OutcomeKind.TRAINING_REQUESTED, "")]
+
+
 def test_an_error_stays_with_its_event_until_a_step_succeeds() -> None:
     inbox = inbox_of(record(OutcomeKind.DRIFT), record(OutcomeKind.FAILED))
     assert [item.detail for item in inbox.open.values()] == ["why"]
@@ -87,13 +114,16 @@ _RECORDS = st.lists(
         st.sampled_from(["job-1", "job-2", "job-3"]),
         messages=st.integers(0, 2),
         waits=st.booleans(),
+        at=st.sampled_from([MAY_1, MAY_1 + timedelta(days=1)]),
+        by=st.sampled_from(["anna", "ben"]),
     ),
     max_size=20,
 )
 
 
 _DECISIONS = (
-    OutcomeKind.HELD,
+    *HELD_BACK,
+    OutcomeKind.DECLINED,
     OutcomeKind.TRAINING_REQUESTED,
     OutcomeKind.TRAINING_STARTED,
     OutcomeKind.SUPERSEDED,
