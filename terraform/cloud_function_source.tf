@@ -9,7 +9,7 @@ locals {
       "transak_drift/py.typed",
       "transak_drift/platform.py",
       "transak_drift/cloud_function/*.py",
-      "transak_drift/{config,drift,trigger}/*.{py,tftpl}",
+      "transak_drift/{config,drift,training,trigger}/*.{py,tftpl}",
       "transak_drift/google_cloud/*.py",
       "transak_drift/{pubsub,vertex}/*.py",
     ] : tolist(fileset(local.repository_root, pattern))

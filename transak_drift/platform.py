@@ -11,6 +11,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.training.promotion import Comparison
 
 
 class PlatformError(RuntimeError):
@@ -123,6 +124,7 @@ class TrainingResult:
         trained_until: end (exclusive) of those data, UTC.
         console_url: where a person sees the training, or None.
         warnings: what did not work though the training did, for people.
+        comparison: challenger and champion on held-out rows, where the training tells it.
     """
 
     version: str
@@ -138,6 +140,7 @@ class TrainingResult:
     trained_until: datetime
     console_url: str | None = None
     warnings: tuple[str, ...] = ()
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

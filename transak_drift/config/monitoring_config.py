@@ -39,6 +39,7 @@ from transak_drift.config.sections import (
     NotificationConfig,
     PositiveCount,
     PredictionDrift,
+    PromotionPolicy,
     PubSubId,
     Section,
     Threshold,
@@ -217,6 +218,9 @@ class MonitoringConfig(Section):
 
     retrain_policy: RetrainPolicy = Field(default_factory=RetrainPolicy, validate_default=True)
     """When real drift may start a training."""
+
+    promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
+    """What a challenger may lose against the champion and still replace it."""
 
     maximum_training_days: Annotated[PositiveCount, Field(le=3_660)] = _derived(
         "monitoring_window", lambda length: {"day": 28, "week": 56, "month": 184}[length]

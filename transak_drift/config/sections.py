@@ -213,6 +213,26 @@ class DataQuality(Section):
     column_types off."""
 
 
+_Loss = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False, strict=True)]
+
+
+class PromotionPolicy(Section):
+    """What a challenger may lose against the champion on held-out rows, and still replace it.
+
+    Both are judged on historical rows, from windows before the drift, and on recent ones, from the
+    window that drifted. A loss counts once the whole 95 % interval of it is greater than allowed.
+    """
+
+    maximum_loss: _Loss = 0.02
+    """By how much macro F1 may be lower, on either set, in [0, 1)."""
+
+    maximum_class_loss: _Loss = 0.1
+    """By how much the F1 of any one class may be lower, on either set, in [0, 1)."""
+
+    minimum_rows: PositiveCount = 10
+    """Held-out rows that a set, or a class in it, must have for a loss to count."""
+
+
 def _scalar(value: Any) -> Any:
     # Otherwise pydantic reports a wrong value once for each type that it is not.
     if isinstance(value, ParameterValue):

@@ -98,7 +98,8 @@ def training_assets(model: MonitoringConfig, kinds: Kinds) -> list[dg.AssetsDefi
                 **shared,
                 description=(
                     "A challenger trained on fresh data. It replaces the champion only if it is "
-                    "not worse on held-out recent data. Each drift event trains once."
+                    "not worse on held-out rows, recent and historical. Each drift event trains "
+                    "once."
                 ),
             ),
             dg.AssetSpec(

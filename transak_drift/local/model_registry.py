@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.platform import PlatformError
-from transak_drift.training.promotion import Evaluation
+from transak_drift.training.promotion import Comparison, Evaluation
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -43,6 +43,8 @@ class ModelVersion(BaseModel, frozen=True):
     champion_metrics: Evaluation | None
     promoted: bool
     reason: str
+    # None of a version that another version of transak_drift has trained, or without a classifier.
+    comparison: Comparison | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> ModelVersion:

@@ -30,7 +30,7 @@ from transak_drift.local.dataset_files import DatasetError
 _METADATA_KEY = "transak_drift"
 _TEXT = "varchar"
 _GROUPED = "[0-9]{1,3}([.][0-9]{3})+"
-_NESTED = {"list", "array", "struct", "map", "union"}
+NESTED_TYPES = {"list", "array", "struct", "map", "union"}
 # What files write for "no number"; in a numerical column it is missing, as an empty field is.
 _MISSING_NUMBERS = ("", "n/a", "na", "#n/a", "#na", "<na>", "null", "none", "nil", "-")
 
@@ -153,7 +153,7 @@ class TabularFiles:
         """Return the column of a feature, if its type can be measured in that way."""
         column = self.column(name)
         place = f"{self.source}: column {name!r} is of type {column.type_name}, which"
-        if column.type_id in _NESTED:
+        if column.type_id in NESTED_TYPES:
             problem = f"{place} holds several values in a row"
             raise DatasetError(problem, "write them to columns of their own")
         may_be_number = column.is_number or column.type_id in (_TEXT, "boolean", "null")

@@ -12,46 +12,70 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from transak_drift.config.sections import PREDICTION_COLUMN, CsvFormat
-from transak_drift.drift.canonical_text import canonical_text
-from transak_drift.drift.feature_statistics import (
-    CategoricalStatistics,
-    DatasetStatistics,
-    FeatureKind,
-)
+from transak_drift.config.sections import PREDICTION_COLUMN, CsvFormat, PromotionPolicy
+from transak_drift.drift.feature_statistics import CategoricalStatistics, DatasetStatistics
 from transak_drift.local.dataset_files import DatasetError
-from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
-from transak_drift.training.promotion import Evaluation, decide_promotion
+from transak_drift.local.evaluation import (
+    Texts,
+    evaluate_challenger,
+    is_held_out,
+    read_texts,
+    row_hashes,
+)
+from transak_drift.local.tabular_files import open_reader
+from transak_drift.training.promotion import Comparison, Evaluation
 
 FEATURE_COLUMNS = ("description", "type")
 
 _MAX_ROWS = 60_000
 _MIN_ROWS = 50
-_HELD_OUT_FRACTION = 0.2
-
-# Rows of canonical texts, "" where missing; those of a training have their label as last column.
-Texts = npt.NDArray[np.object_]
+_MAX_HELD_OUT = 20_000
+_HISTORY_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A newly trained classifier beside the champion, scored on the same held-out recent rows."""
+    """A newly trained classifier, and how it compared with the champion on held-out rows."""
 
     pipeline: Pipeline
-    evaluation: Evaluation
-    champion: Evaluation | None
-    promoted: bool
-    reason: str
+    comparison: Comparison
     rows_in_window: int
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The scores on held-out recent rows."""
+        return self.comparison.sets[0].challenger.scores
+
+    @property
+    def champion(self) -> Evaluation | None:
+        """The champion's scores on held-out recent rows."""
+        found = self.comparison.sets[0].champion
+        return found.scores if found is not None else None
+
+    @property
+    def promoted(self) -> bool:
+        return self.comparison.promoted
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(self.comparison.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Rows with a label: to train on, and held out of each file, oldest first; and all rows."""
+
+    training: Texts
+    held_out: Sequence[Texts]
+    rows: int
+    without_label: int
 
 
 def train_classifier(
@@ -59,28 +83,41 @@ def train_classifier(
     label_column: str,
     seed: int,
     champion: Pipeline | None = None,
+    *,
+    history_files: Sequence[Path] = (),
+    policy: PromotionPolicy | None = None,
 ) -> Challenger:
-    """Train a classifier and compare it with the champion on held-out recent rows.
+    """Train a classifier, and compare it with the champion on held-out rows.
 
     The model is a multinomial logistic regression over TF-IDF weights of the description's words
-    and word pairs and the one-hot booking type. The same files (Parquet, one for each day, oldest
-    first) and seed give the same sample, split and model. A label that the champion does not know
+    and word pairs and the one-hot booking type. The same files (Parquet, one for each window,
+    oldest first) and seed give the same sample and model. A label that the champion does not know
     counts as wrong. A DatasetError names the file, the column and a fix.
+
+    The history is of windows before the drift. It is learned from as well, up to twice as many rows
+    as those of the present: what was always there must not be forgotten for what is new. Recent are
+    the held-out rows of the newest file, or, without a champion, of all; historical are those of
+    the history, or where it has none, of the files before the newest.
     """
     if seed < 0:
         raise DatasetError(f"seed = {seed} is negative", "write 0 or more")
-    training, held_out, rows_in_window = read_training_rows(training_files, label_column, seed)
+    present = read_labelled_rows(training_files, label_column, seed)
+    _require_learnable(present, label_column)
+    at_most = min(_HISTORY_FACTOR * len(present.training), _MAX_ROWS)
+    history = read_labelled_rows(history_files, label_column, seed, at_most, is_history=True)
+    training = np.concatenate([history.training, present.training])
     pipeline = _new_pipeline().fit(training[:, :-1], training[:, -1])
-    evaluation = _evaluate(pipeline, held_out)
-    present = None if champion is None else _evaluate(champion, held_out)
-    promoted, reason = decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None)
+    recent, historical = np.concatenate(present.held_out), np.concatenate(history.held_out)
+    if champion is not None and len(present.held_out[-1]):
+        recent = present.held_out[-1]
+        if not len(historical):
+            historical = np.concatenate([historical, *present.held_out[:-1]])
     return Challenger(
         pipeline=pipeline,
-        evaluation=evaluation,
-        champion=present,
-        promoted=promoted,
-        reason=reason,
-        rows_in_window=rows_in_window,
+        comparison=evaluate_challenger(
+            pipeline, champion, recent, historical, policy or PromotionPolicy()
+        ),
+        rows_in_window=present.rows,
     )
 
 
@@ -92,7 +129,7 @@ def predict(pipeline: Pipeline, file: Path, column: str = PREDICTION_COLUMN) -> 
     schema = pa.schema([pa.field(column, pa.string()), pa.field("probability", pa.float64())])
     with open_reader(CsvFormat()) as reader:
         [rows] = reader.open_files([file], FEATURE_COLUMNS)
-        features = _read_texts(reader, rows, FEATURE_COLUMNS)
+        features = read_texts(reader, rows, FEATURE_COLUMNS)
     if not len(features):
         return schema.empty_table()
     probabilities = pipeline.predict_proba(features)
@@ -110,130 +147,76 @@ def predicted_statistics(
     return DatasetStatistics(counts.total(), {column: CategoricalStatistics(dict(counts))})
 
 
-def read_training_rows(
-    training_files: Sequence[Path], label_column: str, seed: int, max_rows: int = _MAX_ROWS
-) -> tuple[Texts, Texts, int]:
-    """Read the rows to train on, the recent rows held out, and the number of rows in the window.
+def read_labelled_rows(
+    paths: Sequence[Path],
+    label_column: str,
+    seed: int,
+    max_rows: int = _MAX_ROWS,
+    *,
+    is_history: bool = False,
+) -> LabelledRows:
+    """Read the rows to train on, and those that are held out, of Parquet files, oldest first.
 
-    Of a window with more than `max_rows` rows a seeded sample is read: the newest file gives as
-    many rows as it has, at most half of the sample, and the older ones the rest in proportion to
-    their size. A fifth of the rows is held out, in proportion to the labels; half of the newest
-    file's rows, or fewer if that is enough, and the rest from the older files, so that the
-    evaluation leans to recent data. One row of each label always stays in training.
+    No held-out row is trained on, see `row_hashes`. Of files with more than `max_rows` other rows a
+    seeded sample is read: the newest file gives as many as it has, at most half of the sample, and
+    the older ones the rest in proportion to their size. Of the held-out rows those with the least
+    hashes are read, of each file as many. Of a history no file is preferred, and one without the
+    label column is left out.
     """
     columns = [*FEATURE_COLUMNS, label_column]
     random = np.random.default_rng(seed)
-    days: list[Texts] = []
-    rows_read = 0
+    training = [np.empty((0, len(columns)), dtype=object)]
+    held_out = list(training)
+    without_label = rows = 0
     with open_reader(CsvFormat()) as reader:
-        files = [reader.open_files([path], columns)[0] for path in training_files]
-        row_counts = [reader.count_rows([day]) for day in files]
-        for day, rows, quota in zip(
-            files, row_counts, _row_quotas(row_counts, max_rows), strict=True
+        opened = [reader.open_files([path], FEATURE_COLUMNS)[0] for path in paths]
+        if is_history:
+            opened = [file for file in opened if label_column in {c.name for c in file.columns}]
+        hashes = [row_hashes(reader, file, label_column) for file in opened]
+        masks = [is_held_out(found) for found in hashes]
+        counts = [int(np.count_nonzero(~mask)) for mask in masks]
+        for file, found, mask, quota in zip(
+            opened, hashes, masks, _row_quotas(counts, max_rows, is_history), strict=True
         ):
-            chosen = np.sort(random.choice(rows, quota, replace=False))
-            texts = _read_texts(reader, day, columns, chosen)
-            rows_read += len(texts)
-            days.append(texts[texts[:, -1] != ""])
-    rows = np.concatenate(days)
-    _require_learnable(rows[:, -1], label_column, rows_read - len(rows))
-    held_out = _held_out(rows[:, -1], len(days[-1]), random)
-    return rows[~held_out], rows[held_out], sum(row_counts)
+            chosen = np.sort(random.choice(np.flatnonzero(~mask), quota, replace=False))
+            least = np.argsort(found, kind="stable")[: np.count_nonzero(mask)]
+            held = np.sort(least[: max(1, _MAX_HELD_OUT // len(opened))])
+            texts = read_texts(reader, file, columns, np.concatenate([chosen, held]))
+            has_label = texts[:, -1] != ""
+            is_training = np.arange(len(texts)) < len(chosen)
+            training.append(texts[is_training & has_label])
+            held_out.append(texts[~is_training & has_label])
+            without_label += int(np.count_nonzero(~has_label))
+            rows += len(found)
+    return LabelledRows(np.concatenate(training), held_out, rows, without_label)
 
 
-def _read_texts(
-    reader: DatasetReader,
-    files: TabularFiles,
-    names: Sequence[str],
-    chosen: npt.NDArray[np.int64] | None = None,
-) -> Texts:
-    """Read columns of any type; shape (rows, columns)."""
-    columns = [files.measured_column(name, FeatureKind.CATEGORICAL) for name in names]
-    query = ", ".join(column.as_text(column.reference) for column in columns)
-    table = reader.connection.sql(f"SELECT {query} FROM {files.relation()}").to_arrow_table()
-    if chosen is not None:
-        table = table.take(chosen)
-    texts = np.empty((table.num_rows, len(columns)), dtype=object)
-    for index, column in enumerate(table.columns):
-        canonical = {text: canonical_text(text) for text in column.unique().to_pylist() if text}
-        texts[:, index] = [canonical.get(text, "") for text in column.to_pylist()]
-    return texts
-
-
-def _row_quotas(row_counts: Sequence[int], max_rows: int) -> list[int]:
+def _row_quotas(row_counts: Sequence[int], max_rows: int, is_history: bool) -> list[int]:
     if sum(row_counts) <= max_rows:
         return list(row_counts)
+    if is_history:
+        return [max_rows * rows // sum(row_counts) for rows in row_counts]
     *older, newest = row_counts
     from_newest = min(newest, max(max_rows // 2, max_rows - sum(older)))
     remaining = max_rows - from_newest
     return [*(remaining * rows // sum(older) for rows in older), from_newest]
 
 
-def _require_learnable(labels: Texts, label_column: str, unlabelled_rows: int) -> None:
-    if len(labels) < _MIN_ROWS:
+def _require_learnable(found: LabelledRows, label_column: str) -> None:
+    rows = len(found.training) + sum(map(len, found.held_out))
+    if rows < _MIN_ROWS:
         raise DatasetError(
-            f"the training window has {len(labels)} rows with a label in {label_column!r} "
-            f"({unlabelled_rows} without); at least {_MIN_ROWS} are needed",
+            f"the training window has {rows} rows with a label in {label_column!r} "
+            f"({found.without_label} without); at least {_MIN_ROWS} are needed",
             "add days or labels",
         )
-    distinct = set(labels)
+    distinct = set(found.training[:, -1])
     if len(distinct) < 2:
+        only = f"only the label {distinct.pop()!r}" if distinct else "no label"
         raise DatasetError(
-            f"column {label_column!r} has only the label {distinct.pop()!r}; a classifier needs "
-            "two",
+            f"column {label_column!r} has {only} in the rows to train on; a classifier needs two",
             "name the column with the labels (label_column)",
         )
-
-
-def _held_out(
-    labels: Texts, newest_rows: int, random: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    newest, older = np.split(np.arange(len(labels))[::-1], [newest_rows])
-    wanted = _HELD_OUT_FRACTION * len(labels)
-    from_newest = min(newest_rows / 2, wanted)
-    from_older = min(len(older) / 2, wanted - from_newest)
-    held_out = np.zeros(len(labels), dtype=bool)
-    for part, count in ((newest, round(from_newest)), (older, round(from_older))):
-        # One row out of each so many, ordered by label: rare labels are held out in proportion too.
-        shuffled = random.permutation(part)
-        by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
-        places = (np.arange(count) + random.random()) * len(part) / max(count, 1)
-        held_out[by_label[places.astype(int)]] = True
-    for label in sorted({*labels} - {*labels[~held_out]}):
-        held_out[np.flatnonzero(labels == label)[0]] = False
-    if not held_out.any():
-        # Every label is rarer than one row in the share: the newest row of the commonest is held.
-        values, counts = np.unique(labels, return_counts=True)
-        held_out[np.flatnonzero(labels == values[np.argmax(counts)])[-1]] = True
-    return held_out
-
-
-def evaluate_probabilities(
-    labels: Texts, probabilities: npt.NDArray[np.float64], known_labels: Sequence[str]
-) -> Evaluation:
-    """Score predicted probabilities, of shape (rows, known labels), against the true labels.
-
-    Only labels that occur among the true ones count in the macro average, so that two models
-    with different label sets are compared over the same labels.
-    """
-    predicted = np.asarray(known_labels, dtype=object)[np.argmax(probabilities, axis=1)]
-    occurring = sorted({*labels})
-    macro_f1 = f1_score(labels, predicted, labels=occurring, average="macro", zero_division=0.0)
-    # A label that the model does not know has the probability 0.
-    every_label = sorted({*known_labels, *occurring})
-    of_every_label = np.zeros((len(labels), len(every_label)))
-    of_every_label[:, np.searchsorted(every_label, known_labels)] = probabilities
-    return Evaluation(
-        rows=len(labels),
-        accuracy=float(accuracy_score(labels, predicted)),
-        macro_f1=float(macro_f1),
-        log_loss=float(log_loss(labels, of_every_label, labels=every_label)),
-    )
-
-
-def _evaluate(pipeline: Pipeline, held_out: Texts) -> Evaluation:
-    probabilities = pipeline.predict_proba(held_out[:, :-1])
-    return evaluate_probabilities(held_out[:, -1], probabilities, list(pipeline.classes_))
 
 
 def _new_pipeline() -> Pipeline:

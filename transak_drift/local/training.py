@@ -37,6 +37,7 @@ from transak_drift.platform import (
 from transak_drift.training.training_window import select_training_windows
 
 _FIRST_BASELINE_WINDOWS = {"day": 28, "week": 8, "month": 6}
+_MAX_HISTORY_WINDOWS = 60
 _INITIAL_BASELINE = "initial"
 # Stands where later trainings have their drift event, so that two processes train it once.
 _FIRST_TRAINING = "first training"
@@ -79,7 +80,7 @@ class LocalTraining:
         return self.registry.champion()
 
     def train(self, request: TrainingRequest, progress: Callable[[str], None]) -> TrainingResult:
-        """Train a challenger once for a drift event, and promote it if it is not worse.
+        """Train a challenger once for a drift event, and promote it unless it is worse.
 
         Asked again for the same drift event, nothing is trained: the version that was trained for
         it is adopted. Where no data have a label, their windows become the baseline all the same.
@@ -106,6 +107,7 @@ class LocalTraining:
             reason=version.reason,
             metrics=version.metrics.metrics() if version.metrics else {},
             champion_metrics=version.champion_metrics.metrics() if version.champion_metrics else {},
+            comparison=version.comparison,
             training_rows=version.rows,
             training_days=version.training_days,
             trained_until=self._calendar.end_of(version.training_days[1]),
@@ -149,11 +151,14 @@ class LocalTraining:
             # Here and below: scikit-learn takes seconds to import, and a sensor does not wait.
             from transak_drift.local.trainer import train_classifier
 
+            history = self._history(windows[0]) if classifier else {}
             challenger = train_classifier(
                 files,
                 config.label_column,
                 self.seed,
                 registry.load(classifier) if classifier else None,
+                history_files=list(history.values()),
+                policy=config.promotion,
             )
             version = registry.register(
                 challenger.pipeline,
@@ -161,6 +166,7 @@ class LocalTraining:
                 rows=challenger.rows_in_window,
                 metrics=challenger.evaluation,
                 champion_metrics=challenger.champion,
+                comparison=challenger.comparison,
                 promoted=challenger.promoted,
                 reason=challenger.reason,
             )
@@ -301,6 +307,18 @@ class LocalTraining:
             max_days,
             config.categorical_metric,
         )
+
+    def _history(self, before: Window) -> dict[Window, Path]:
+        """Return the kept windows before a training's first, at most 60: the newest, ascending.
+
+        They are those of the first baseline, and what was monitored since.
+        """
+        kept = {item: file for item, file in self._first_baseline().items() if item < before}
+        for window in self._calendar.between(min(kept, default=before), before):
+            path = self.state.transactions(window)
+            if window < before and path.exists():
+                kept[window] = self._file(window)
+        return {window: kept[window] for window in sorted(kept)[-_MAX_HISTORY_WINDOWS:]}
 
     def _windows(self, until: Window, at_most: int) -> list[Window]:
         """Return the last windows up to one that may have transactions, ascending."""

@@ -31,13 +31,14 @@ def train_classifier(
     """Train a classifier on the windows of the present regime.
 
     The model's directory, `model_uri`, is compared with that of the present version,
-    `champion_uri`, which is empty where there is none. `version_aliases` has the monitored alias
-    where the challenger replaces it, and `description` says why it does or does not.
+    `champion_uri`, which is empty where there is none, on held-out rows of the window that drifted
+    and of the windows before. `version_aliases` has the monitored alias where the challenger is
+    blessed and replaces it, and `description` says why it does or does not.
     """
     from datetime import date
 
     from transak_drift.config.monitoring_config import parse_config
-    from transak_drift.pipelines.training_step import save_model, scores_of, train_challenger
+    from transak_drift.pipelines.training_step import metadata_of, save_model, train_challenger
 
     config = parse_config(monitoring_config, "monitoring_config")
     challenger, windows = train_challenger(
@@ -49,8 +50,7 @@ def train_classifier(
         seed,
     )
     save_model(challenger, model.path)
-    for name, value in scores_of(challenger, windows).items():
-        metrics.log_metric(name, value)
+    metrics.metadata.update(metadata_of(challenger, windows))
     aliases = [config.model_alias] if challenger.promoted else ["challenger"]
     return (model.uri, aliases, challenger.reason)
 

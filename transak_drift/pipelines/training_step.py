@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import joblib
 from sklearn.pipeline import Pipeline
@@ -21,10 +22,13 @@ from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds, own_transactions
 from transak_drift.local.trainer import Challenger, predicted_statistics, train_classifier
+from transak_drift.training.promotion import COMPARISON_METADATA
 from transak_drift.training.training_window import select_training_windows
 
 # The name that Vertex AI's own scikit-learn serving images look for.
 MODEL_FILE = "model.joblib"
+_MAX_HISTORY_WINDOWS = 60
+_MAX_METADATA_BYTES = 150_000
 
 
 def train_challenger(
@@ -87,7 +91,17 @@ def train_challenger(
             config.categorical_metric,
         )
         files = [file_of(window) for window in windows]
-        return train_classifier(files, config.label_column, seed, champion), windows
+        before = [window for window in source.windows() if window < windows[0]]
+        history = [] if champion is None else before[-_MAX_HISTORY_WINDOWS:]
+        challenger = train_classifier(
+            files,
+            config.label_column,
+            seed,
+            champion,
+            history_files=[file_of(window) for window in history],
+            policy=config.promotion,
+        )
+        return challenger, windows
 
 
 def save_model(challenger: Challenger, directory: str) -> None:
@@ -96,16 +110,26 @@ def save_model(challenger: Challenger, directory: str) -> None:
     joblib.dump(challenger.pipeline, Path(directory) / MODEL_FILE)
 
 
-def scores_of(challenger: Challenger, windows: Sequence[Window]) -> dict[str, float]:
-    """Return what the pipeline shows of a training, by the metric's name."""
-    scores = {
-        **challenger.evaluation.metrics(),
+def metadata_of(challenger: Challenger, windows: Sequence[Window]) -> dict[str, Any]:
+    """Return what the pipeline shows of a training: metrics by name, and the whole comparison.
+
+    A comparison that Vertex ML Metadata might refuse for its size is left out (`Artifact.metadata`:
+    at most 200 KB).
+    """
+    metadata: dict[str, Any] = {
         "training rows": float(challenger.rows_in_window),
         "training days": float((windows[-1].last_day - windows[0].first_day).days + 1),
     }
-    if challenger.champion is not None:
-        scores["macro F1 of the champion"] = challenger.champion.macro_f1
-    return scores
+    for found in challenger.comparison.sets:
+        prefix = "" if found.name == "recent" else f"{found.name} "
+        for model, suffix in ((found.challenger, ""), (found.champion, " of the champion")):
+            for name, value in model.scores.metrics().items() if model is not None else ():
+                if not suffix or name == "macro F1":
+                    metadata[f"{prefix}{name}{suffix}"] = value
+    text = challenger.comparison.model_dump_json()
+    if len(text.encode()) <= _MAX_METADATA_BYTES:
+        metadata[COMPARISON_METADATA] = text
+    return metadata
 
 
 def mounted_path(location: str) -> str:

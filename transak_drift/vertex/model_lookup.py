@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from google.cloud.aiplatform_v1.types import Model, ModelEvaluation, PipelineJob
+from pydantic import ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.platform import PlatformError
+from transak_drift.training.promotion import COMPARISON_METADATA, Comparison
 from transak_drift.vertex.connection import VertexConnection
 
 # Labels of a training's PipelineJob: the first and last day that it may learn from, and the metric
@@ -100,13 +102,25 @@ def trained_days(connection: VertexConnection, config: MonitoringConfig, version
 
 def pipeline_metrics(job: PipelineJob) -> dict[str, float]:
     """Read the numbers by name that a pipeline's steps logged as `system.Metrics`."""
-    metrics: dict[str, float] = {}
+    return numbers_of(_metrics_metadata(job))
+
+
+def pipeline_comparison(job: PipelineJob) -> Comparison | None:
+    """Read how a challenger compared with the champion; None where no step says it."""
+    try:
+        return Comparison.model_validate_json(str(_metrics_metadata(job)[COMPARISON_METADATA]))
+    except (KeyError, ValidationError):
+        return None
+
+
+def _metrics_metadata(job: PipelineJob) -> dict[str, object]:
+    metadata: dict[str, object] = {}
     for task in job.job_detail.task_details:
         for output in task.outputs.values():
             for artifact in output.artifacts:
                 if artifact.schema_title == "system.Metrics":
-                    metrics |= numbers_of(dict(artifact.metadata))
-    return metrics
+                    metadata |= dict(artifact.metadata)
+    return metadata
 
 
 def numbers_of(values: Mapping[str, object]) -> dict[str, float]:

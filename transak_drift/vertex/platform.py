@@ -33,6 +33,7 @@ from transak_drift.vertex.model_lookup import (
     find_model,
     list_versions,
     name_of_version,
+    pipeline_comparison,
     pipeline_metrics,
     read_metrics,
 )
@@ -219,6 +220,7 @@ class VertexPlatform(VertexMonitoringJobs):
             training_days=(first_day, last_day),
             trained_until=config.windows.end_of(last_day),
             console_url=self._page(job.name),
+            comparison=pipeline_comparison(job),
         )
 
     def _follow_model(

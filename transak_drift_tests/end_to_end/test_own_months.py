@@ -179,7 +179,7 @@ def test_months_from_one_setting_drift_train_and_are_quiet_again(
             assert (trained["drift event"], trained["promoted"]) == (key, True)
             assert trained["version"] == ("2" if has_labels else "1")
             if has_labels:
-                assert "not worse on held-out recent data" in trained["reason"]
+                assert "not worse on recent rows" in trained["reason"]
             else:
                 assert trained["reason"] == (
                     "no classifier was trained, as the transactions have no column 'category' to "

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from transak_drift.config.monitoring_window import Window
+from transak_drift.config.sections import PromotionPolicy
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.model_registry import ModelVersion
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.trainer import (
-    evaluate_probabilities,
     predict,
-    read_training_rows,
+    read_labelled_rows,
     train_classifier,
 )
 from transak_drift.local.training import LocalTraining
@@ -105,10 +105,14 @@ def test_drift_leads_to_a_better_champion_once(trainings: Trainings) -> None:
 
 
 def test_the_same_files_and_seed_give_the_same_model(trainings: Trainings) -> None:
-    again = train_classifier([trainings.drifted], "category", 0)
-    assert again.evaluation == trainings.second.metrics
-    stored = trainings.training.registry.load(trainings.second)
-    assert predict(again.pipeline, trainings.drifted).equals(predict(stored, trainings.drifted))
+    history = list(trainings.quiet.values())
+    one, other = (
+        train_classifier([trainings.drifted], "category", 0, history_files=history)
+        for _ in range(2)
+    )
+    assert one.comparison == other.comparison
+    predicted = [predict(item.pipeline, trainings.drifted) for item in (one, other)]
+    assert predicted[0].equals(predicted[1])
 
 
 def test_predictions_keep_the_rows_order_and_tell_their_probability(trainings: Trainings) -> None:
@@ -141,48 +145,28 @@ def test_missing_unknown_and_no_rows_are_predicted(trainings: Trainings, tmp_pat
             predict(pipeline, tmp_path / "a.parquet")
 
 
-def split(
-    files: list[Path], word: int = 0, seed: int = 0, **options: Any
-) -> tuple[Counter[str], Counter[str]]:
-    """Count a word of the descriptions in the training rows and in those held out."""
-    *parts, _ = read_training_rows(files, "category", seed, **options)
-    training, held_out = (Counter(text.split()[word] for text in part[:, 0]) for part in parts)
-    return training, held_out
-
-
-def test_held_out_rows_lean_to_the_newest_day_and_have_the_labels_in_proportion(
-    tmp_path: Path,
-) -> None:
-    labels = ["a", "b", "b", "b"] * 50
-    files = [day_file(tmp_path / f"{n}.parquet", labels, text=f"day{n}") for n in range(10)]
-    training, held_out = split(files)
-    assert (held_out.total(), held_out["day9"]) == (400, 100)
-    assert all(held_out[f"day{n}"] == pytest.approx(300 / 9, abs=25) for n in range(9))
-    assert all(training[f"day{n}"] + held_out[f"day{n}"] == 200 for n in range(10))
-    assert split(files, 1)[1]["a"] == pytest.approx(100, abs=2)
+def counted(rows: Any, word: int = 0) -> Counter[str]:
+    """Count a word of the descriptions in rows."""
+    return Counter(text.split()[word] for text in rows[:, 0])
 
 
 def test_a_large_window_is_sampled_with_the_newest_day_in_front(tmp_path: Path) -> None:
     files = [
         day_file(tmp_path / f"{n}.parquet", ["a", "b"] * 100, text=f"day{n}") for n in range(5)
     ]
-    training, held_out = split(files, max_rows=200)
-    sampled = training + held_out
-    assert sampled == Counter({"day4": 100} | {f"day{n}": 25 for n in range(4)})
-    assert [part.total() for part in split(files[:1])] == [160, 40]
-    assert sum(part.total() for part in split(files[:1], max_rows=100)) == 100
-
-
-def test_each_label_stays_in_training(tmp_path: Path) -> None:
-    labels = ["common"] * 100 + [f"rare{n}" for n in range(30)]
-    path = day_file(tmp_path / "0.parquet", labels)
-    for seed in range(5):
-        training, held_out = split([path], 1, seed=seed)
-        assert set(training) == set(labels)
-        assert set(held_out) == {"common"}
-    # No label occurs twice, and still something is held out.
-    path = day_file(tmp_path / "1.parquet", [f"rare{n}" for n in range(60)])
-    assert [part.total() for part in split([path])] == [59, 1]
+    every = read_labelled_rows(files, "category", 0)
+    sizes = counted(every.training)
+    sampled = read_labelled_rows(files, "category", 0, 200)
+    assert counted(sampled.training)["day4"] == 100
+    assert sampled.rows == every.rows == 1000
+    assert all(15 <= counted(sampled.training)[f"day{n}"] <= 35 for n in range(4))
+    # What is held out is the same, however many are trained on.
+    for few, all_ in zip(sampled.held_out, every.held_out, strict=True):
+        assert few.tolist() == all_.tolist()
+    history = read_labelled_rows(files, "category", 0, 200, is_history=True)
+    shares = {day: rows / sizes.total() for day, rows in sizes.items()}
+    found = counted(history.training)
+    assert all(found[day] == pytest.approx(200 * share, abs=1) for day, share in shares.items())
 
 
 def test_rows_without_a_label_are_left_out_and_others_learned_as_text(tmp_path: Path) -> None:
@@ -190,8 +174,10 @@ def test_rows_without_a_label_are_left_out_and_others_learned_as_text(tmp_path: 
     trained = train_classifier([path], "category", 0)
     assert trained.rows_in_window == 120
     assert list(trained.pipeline.classes_) == ["6011", "6513"]
-    training, held_out = split([path], 1)
-    assert training + held_out == Counter({"6011": 40, "6513": 40})
+    found = read_labelled_rows([path], "category", 0)
+    every = counted(found.training, 1) + counted(np.concatenate(found.held_out), 1)
+    assert every == Counter({"6011": 40, "6513": 40})
+    assert found.without_label == 40
 
 
 def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
@@ -213,25 +199,66 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     assert training.registry.versions() == []
 
 
-def test_a_label_that_the_model_does_not_know_counts_as_wrong() -> None:
-    labels = np.array(["a", "a", "new", "new"], dtype=object)
-    scores = evaluate_probabilities(labels, np.array([[1.0, 0.0]] * 4), ["a", "b"])
-    assert scores.accuracy == 0.5
-    assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
-    assert scores.log_loss == pytest.approx(-np.log(np.finfo(np.float64).eps) / 2)
+def shops(path: Path, **labels: tuple[str, int]) -> Path:
+    """Write rows with a shop in each description: of each its label, and how many."""
+    rows = [(shop, label) for shop, (label, count) in labels.items() for _ in range(count)]
+    columns = {
+        "transaction_id": [f"{path.stem}-{number}" for number in range(len(rows))],
+        "description": [shop for shop, _ in rows],
+        "type": ["card"] * len(rows),
+        "category": [label for _, label in rows],
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
 
 
-def test_a_worse_challenger_is_kept_but_not_promoted(trainings: Trainings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("history_rows", "champion_knows", "worse"),
+    [(100, "old", "historical"), (900, "new", "recent")],
+)
+def test_a_challenger_that_is_worse_on_old_or_on_new_rows_is_not_promoted(
+    tmp_path: Path, history_rows: int, champion_knows: str, worse: str
+) -> None:
+    # The same shops have other labels; what more rows say, the challenger says.
+    old = shops(tmp_path / "old.parquet", migros=("a", history_rows), coop=("b", history_rows))
+    new = shops(tmp_path / "new.parquet", migros=("b", 400), coop=("a", 400))
+    champion = train_classifier([old if champion_knows == "old" else new], "category", 0).pipeline
+    found = train_classifier([new], "category", 0, champion, history_files=[old])
+    assert not found.promoted
+    assert found.reason.startswith(f"worse on {worse} rows: macro F1 0.0000 against the champion's")
+    better = "historical" if worse == "recent" else "recent"
+    assert f"; not worse on {better} rows: macro F1 1.0000 against" in found.reason
+
+
+def test_one_class_traded_for_the_rest_is_blocked_by_name(tmp_path: Path) -> None:
+    quiet = {shop: (shop, 400) for shop in ("migros", "coop", "sbb")}
+    old = shops(tmp_path / "old.parquet", **quiet, pharmacy=("health", 60))
+    new = shops(tmp_path / "new.parquet", **quiet, kiosk=("sbb", 900), pharmacy=("coop", 300))
+    champion = train_classifier([old], "category", 0).pipeline
+    policy = PromotionPolicy(maximum_loss=0.9)
+    found = train_classifier([new], "category", 0, champion, history_files=[old], policy=policy)
+    assert found.comparison.sets[0].difference is not None
+    assert found.comparison.sets[0].difference.low > 0
+    assert not found.promoted
+    assert found.reason.startswith(
+        "worse on historical rows of the class 'health': F1 0.0000 against 1.0000"
+    )
+
+
+def test_a_challenger_that_is_not_promoted_is_kept(trainings: Trainings, tmp_path: Path) -> None:
     training = local_training(tmp_path)
     shutil.copytree(trainings.training.registry.directory, training.state.registry)
     (training.state.registry / "2.json").unlink()
-    # The champion has learned from this day too, and from three others.
-    day, file = max(trainings.quiet.items())
-    version, _ = training.train_version({day: file}, "monitor/2", "f03")
-    assert version.metrics is not None and version.champion_metrics is not None
-    assert version.metrics.macro_f1 < version.champion_metrics.macro_f1
+    table = pq.read_table(trainings.drifted)
+    categories = table.column("category").to_pylist()
+    other = pa.array(categories[1:] + categories[:1])
+    file = tmp_path / "wrong_labels.parquet"
+    pq.write_table(table.set_column(table.column_names.index("category"), "category", other), file)
+    version, _ = training.train_version({day_window(DRIFT_DAY): file}, "monitor/2", "f03")
     assert not version.promoted
-    assert "worse on held-out recent data" in version.reason
+    assert "worse on historical rows" in version.reason
+    assert version.comparison is not None
+    assert version.comparison.reasons == tuple(version.reason.split("; "))
     assert training.registry.versions() == [trainings.first, version]
     assert training.registry.champion() == trainings.first
 

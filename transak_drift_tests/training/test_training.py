@@ -1,17 +1,15 @@
-"""The days that a training uses, and the rule by which its model is promoted."""
+"""The windows that a training uses."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.feature_statistics import CategoricalStatistics, DatasetStatistics
-from transak_drift.training.promotion import decide_promotion
 from transak_drift.training.training_window import select_training_windows
 from transak_drift_tests.windows import day_window
 
@@ -98,23 +96,3 @@ def test_the_run_is_the_longest_that_qualifies(
     # Statistics cost a scan: none twice, newest first, none beyond the first day that differs.
     assert asked == sorted(set(asked), reverse=True)
     assert len(asked) <= len(selected) + 1
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "promote", "reason"),
-    [
-        (0.0, None, True, "first model (macro F1 0.0000): there is no champion to beat"),
-        (0.9, 0.8, True, "not worse on held-out recent data: macro F1 0.9000 against the"),
-        (0.7, 0.7, True, "not worse"),
-        (0.1 + 0.2, 0.3, True, "not worse"),
-        (0.3, 0.1 + 0.2, True, "not worse"),
-        (0.7, 0.7001, False, "worse on held-out recent data: macro F1 0.7000 against the"),
-        (0.7, 0.8, False, "worse"),
-    ],
-)
-def test_a_challenger_is_promoted_if_it_is_not_worse(
-    challenger: float, champion: float | None, promote: bool, reason: str
-) -> None:
-    promoted, told = decide_promotion(challenger, champion)
-    assert promoted is promote
-    assert told.startswith(reason)

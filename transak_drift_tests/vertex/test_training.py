@@ -19,6 +19,12 @@ from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.platform import PlatformError, TrainingRequest, TrainingResult
+from transak_drift.training.promotion import (
+    Comparison,
+    EvaluatedModel,
+    Evaluation,
+    SetComparison,
+)
 from transak_drift.vertex.training_launch import (
     LaunchedTraining,
     launch_training,
@@ -39,6 +45,9 @@ from transak_drift_tests.vertex.conftest import (
 )
 
 TEMPLATE_TEXT = TEMPLATE.read_text()
+SCORES = Evaluation(rows=100, accuracy=0.93, macro_f1=0.91, log_loss=0.2)
+RECENT = SetComparison(name="recent", challenger=EvaluatedModel(scores=SCORES))
+COMPARISON = Comparison(sets=(RECENT,), promoted=True, reasons=("first model",))
 
 
 @pytest.fixture
@@ -58,6 +67,7 @@ def cloud(cloud: Cloud) -> Cloud:
             "macro F1 of the champion": 0.8,
             "training rows": 4_000.0,
             "training days": 3.0,
+            "comparison": COMPARISON.model_dump_json(),
         }
         artifact = types.Artifact(schema_title="system.Metrics", metadata=metrics)
         task = types.PipelineTaskDetail(
@@ -147,6 +157,7 @@ def test_the_outcome_is_the_version_that_the_job_uploaded(cloud: Cloud) -> None:
     assert result.reason == "macro F1 0.91 is not worse than the champion's 0.80"
     assert result.metrics == {"accuracy": 0.93, "macro F1": 0.91}
     assert result.champion_metrics == {"macro F1": 0.8}
+    assert result.comparison == COMPARISON
     assert result.training_rows == 4_000
     assert result.training_days == (date(2026, 4, 29), date(2026, 5, 1))
     assert result.trained_until == WINDOW_END
