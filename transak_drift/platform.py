@@ -144,6 +144,22 @@ class TrainingResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RestorableVersion:
+    """A version of the model that could predict again, and the one that predicts at present.
+
+    Its training rows are None where the platform does not say; the times are the ends (exclusive)
+    of the data that the two learned from, UTC.
+    """
+
+    version: str
+    training_days: tuple[date, date]
+    training_rows: int | None
+    trained_until: datetime
+    champion: str
+    champion_trained_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What there is of a monitored model, for people; rows are newest first and bounded."""
 
@@ -214,6 +230,20 @@ class DriftPlatform(MonitoringJobs, Protocol):
         progress: Callable[[str], None],
     ) -> TrainingResult:
         """Train once for a drift event; asked again, adopt what was trained."""
+        ...
+
+    def find_restorable(self, config: MonitoringConfig, version: str) -> RestorableVersion:
+        """Find a version and its training data, without changing anything.
+
+        A `PlatformError` says that there is no such version, or what of it is missing or damaged.
+        """
+        ...
+
+    def restore(self, config: MonitoringConfig, found: RestorableVersion) -> None:
+        """Let a version predict again; baseline and monitor follow. Repeated, it goes on.
+
+        A `PlatformError` says that a training or another rollback came between.
+        """
         ...
 
     def overview(self, config: MonitoringConfig) -> Overview:

@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "messages",
     "status": "status",
     "backfill": "backfill",
+    "rollback": "rollback",
     "doctor": "status",
     "notify-test": "status",
     "compare": "compare",

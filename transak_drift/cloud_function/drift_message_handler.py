@@ -10,8 +10,9 @@ The function keeps no state, which bounds what it honours:
   is missing) raises, so that Eventarc delivers the message again;
 - without a message it never starts: only Dagster finds jobs by itself;
 - with manual approval nothing trains: an approval is kept in Dagster's event log;
-- `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage: only the sensor
-  honours them, and only the sensor looks at a held event again.
+- `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage,
+  `maximum_trainings_per_drift` and what a rollback holds its event log: only the sensor honours
+  them, and only the sensor looks at a held event again.
 """
 
 from __future__ import annotations

@@ -85,6 +85,10 @@ class RetrainPolicy(Section):
     maximum_trainings_in_flight: Annotated[PositiveCount, Field(le=1_000)] = 1
     """Trainings that may be queued or running at once; further events are held."""
 
+    maximum_trainings_per_drift: Annotated[PositiveCount, Field(le=50)] = 3
+    """Trainings that may answer the same drift: that of the same features, until a window is
+    without it. Where it still stands, further events are escalated to a person."""
+
     minimum_anomalous_features: PositiveCount = 1
     """Features of one monitoring job that must drift before it trains. Of predictions that may
     train, their column counts as one."""

@@ -13,7 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -26,11 +26,13 @@ from transak_drift.defs.drift_event_log import catch_up, write_records
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.metadata import newest_materialization, recorded_time
 from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
+from transak_drift.defs.recorded_reports import quiet_windows
+from transak_drift.defs.rollbacks import IN_FLIGHT, newest_rollback
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import PlatformError
 from transak_drift.reports import links
 from transak_drift.trigger.assessment import Assessor
-from transak_drift.trigger.decision import TrainingHistory, decide
+from transak_drift.trigger.decision import TrainingHistory, decide, escalation
 from transak_drift.trigger.inbox import (
     HELD_BACK,
     Inbox,
@@ -42,10 +44,6 @@ from transak_drift.trigger.inbox import (
 from transak_drift.trigger.intake import counts, records_to_write, take_in
 
 SENSOR_NAME = "drift_message_sensor"
-_IN_FLIGHT = [
-    dg.DagsterRunStatus(status)
-    for status in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +192,15 @@ class _Tick:
     def _decide(self, config: MonitoringConfig) -> list[dg.RunRequest]:
         inbox = self.inboxes[config.model_monitor_id]
         requests: list[dg.RunRequest] = []
-        if undecided := inbox.undecided():
-            events = [event.key for _, event in undecided]
-            history = training_history(self._instance, keys.ModelNames.of(config), events)
+        if undecided := [event for _, event in inbox.undecided()]:
+            policy, names = config.retrain_policy, keys.ModelNames.of(config)
+            history = training_history(self._instance, names, [event.key for event in undecided])
+            trained = [*inbox.trained, *undecided]
+            if any(escalation(event, policy, history, trained) for event in undecided):
+                quiet = quiet_windows(self._instance, names)
+                history = replace(history, quiet=quiet)
             request = partial(run_request, config=config, platform=self.platform)
-            steps, requests = decide(inbox, config.retrain_policy, history, self._now, request)
+            steps, requests = decide(inbox, policy, history, self._now, request)
             self._write(config.model_monitor_id, steps)
             kinds = Counter(step.kind for step in steps)
             kinds |= Counter(x.kind for x, _ in inbox.undecided() if x.kind in HELD_BACK)
@@ -262,12 +264,18 @@ def training_history(
     baseline = newest_materialization(instance, names.asset(keys.BASELINE_DATASET))
     trained = instance.get_latest_materialization_event(names.asset(keys.TRAINED_MODEL))
     evaluated = trained.asset_materialization if trained else None
-
+    rollback = newest_rollback(instance, names)
+    if rollback is not None and trained is not None and trained.timestamp > rollback.at.timestamp():
+        rollback = None
+    if rollback is not None:
+        # What it has undone answers nothing.
+        evaluated = None
     return TrainingHistory(
-        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT)),
+        in_flight=instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=IN_FLIGHT)),
         last_start=newest[0].create_timestamp.astimezone(UTC) if newest else None,
         baseline_until=recorded_time(baseline, keys.TRAINED_UNTIL_METADATA),
         evaluated_until=recorded_time(evaluated, keys.TRAINED_UNTIL_METADATA),
         evaluated_at=datetime.fromtimestamp(trained.timestamp, UTC) if trained else None,
+        rollback=rollback,
         runs=runs,
     )

@@ -49,6 +49,8 @@ MESSAGE_METADATA = "drift message"
 PAGE_METADATA = "report page"
 TRAINED_UNTIL_METADATA = "trained until"
 LAST_DAY_METADATA = "last day"
+BASELINE_SINCE_METADATA = "baseline since"
+ROLLBACK_METADATA = "rollback"
 
 MAX_WINDOWS_PER_RUN = 7
 

@@ -25,6 +25,7 @@ from transak_drift.defs.keys import ModelNames, check_names
 from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_windows import WINDOWS_METADATA, describe_windows
+from transak_drift.defs.rollbacks import newest_rollback
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import (
     NO_BASELINE,
@@ -37,10 +38,12 @@ from transak_drift.drift.monitoring_result import (
 )
 from transak_drift.reports.charts import result_picture
 from transak_drift.reports.pages import drift_report_page
+from transak_drift.trigger.decision import QuietWindow
 
 _log = logging.getLogger(__name__)
 RESULT_METADATA = "result"
 
+_MAX_QUIET_WINDOWS = 60
 # A record holds the picture of its window: few at a time bound the memory.
 _RECORDS_PER_QUERY = 100
 
@@ -215,6 +218,32 @@ def read_drift_history(instance: dg.DagsterInstance, names: ModelNames) -> Drift
     )
 
 
+def quiet_windows(instance: dg.DagsterInstance, names: ModelNames) -> list[QuietWindow]:
+    """Return what did not drift in the newest reports; of a window reported twice the newer counts.
+
+    What was compared with a baseline that a rollback has undone says nothing of the present one.
+    """
+    found: dict[Window, QuietWindow] = {}
+    key, rollback = names.asset(keys.DRIFT_REPORT), newest_rollback(instance, names)
+    for record in instance.fetch_materializations(key, limit=_MAX_QUIET_WINDOWS).records:
+        report = (
+            recorded_window(record.asset_materialization) if record.asset_materialization else None
+        )
+        if report is None:
+            continue
+        _, end = report.result.interval
+        is_before = rollback is not None and record.timestamp < rollback.at.timestamp()
+        if rollback is not None and is_before and end > rollback.trained_until:
+            continue
+        quiet = frozenset(
+            (item.feature, item.objective)
+            for item in report.result.features
+            if item.distance is not None and not item.drifted
+        )
+        found.setdefault(report.window, QuietWindow(end, quiet))
+    return list(found.values())
+
+
 def recorded_window(materialization: dg.AssetMaterialization) -> RecordedWindow | None:
     """Read one report, a materialization of `drift_report`; None where another version wrote it."""
     result = materialization.metadata.get(RESULT_METADATA)
@@ -251,5 +280,8 @@ def _promotion(materialization: dg.AssetMaterialization) -> Promotion | None:
     version = materialization.metadata.get("model version")
     if last_day is None:
         return None
-    day = date.fromisoformat(str(last_day.value)) + timedelta(days=1)
-    return Promotion(day, str(version.value) if version else "")
+    name = str(version.value) if version else ""
+    # After a rollback the data are old, and the baseline is again theirs from that day on.
+    if since := materialization.metadata.get(keys.BASELINE_SINCE_METADATA):
+        return Promotion(date.fromisoformat(str(since.value)), f"{name} (rollback)")
+    return Promotion(date.fromisoformat(str(last_day.value)) + timedelta(days=1), name)

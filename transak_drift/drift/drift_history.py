@@ -84,8 +84,8 @@ class RecordedWindow:
 class Promotion:
     """A new baseline, made from the training data of a model version.
 
-    Its day is the first after those data. The time of the training itself says nothing where past
-    windows are monitored.
+    Its day is the first after those data, or that of a rollback. The time of the training itself
+    says nothing where past windows are monitored.
     """
 
     day: date

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError, model_validator
 
 from transak_drift.local.atomic_file import replace_file, write_text
@@ -57,11 +57,21 @@ class ModelVersion(BaseModel, frozen=True):
         return self.sha256 is not None
 
 
+class _Restored(BaseModel, frozen=True):
+    """A version that a person made champion when `newest` was the newest version."""
+
+    champion: int
+    newest: int
+    at: datetime
+
+
 class ModelRegistry:
     """The versions of one model in a directory: `1.model`, and `1.json` once it is whole.
 
     Safe for several processes and against a crash at any moment: a version is there, promoted or
-    not, when its document is. The champion is the last that was promoted.
+    not, when its document is. The champion is the last that was promoted, or the one that
+    `champion.json` names, until a later version is promoted: each changes with one file, so that
+    there is one champion at any moment.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -75,10 +85,23 @@ class ModelRegistry:
             )
 
     @contextmanager
-    def training_lock(self) -> Generator[None]:
-        """Hold the right to train and to register: while one process does, another waits here."""
-        with FileLock(self.directory / "training.lock"):
+    def training_lock(self, *, waits: bool = True) -> Generator[None]:
+        """Hold the right to train, to register and to restore, which one process has at a time.
+
+        While another has it, this waits, or else raises a `PlatformError`.
+        """
+        lock = FileLock(self.directory / "training.lock")
+        try:
+            lock.acquire(timeout=-1 if waits else 0)
+        except Timeout as error:
+            raise PlatformError(
+                "a training is in flight, whose version may become the champion; wait for its end "
+                "or cancel its run, and run this again"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def register(self, pipeline: Pipeline | None, **values: Any) -> ModelVersion:
         """Make a trained model a version, given the other fields of `ModelVersion`.
@@ -112,7 +135,44 @@ class ModelRegistry:
 
     def champion(self) -> ModelVersion | None:
         """Return the version in use, or None before the first promotion."""
-        return next((item for item in reversed(self.versions()) if item.promoted), None)
+        # Before the versions: one that is promoted meanwhile is champion after it.
+        restored = self._restored()
+        versions = self.versions()
+        since = 0 if restored is None else restored.newest
+        promoted = [item for item in versions if item.promoted and item.number > since]
+        if promoted or restored is None:
+            return promoted[-1] if promoted else None
+        for version in versions:
+            if version.number == restored.champion:
+                return version
+        raise PlatformError(
+            f"{self._champion} names version {restored.champion}, whose document is missing; fix: "
+            f"restore {restored.champion}.json from a copy"
+        )
+
+    def restore(self, version: ModelVersion) -> None:
+        """Make a version the champion, until a later one is promoted.
+
+        The caller holds `training_lock`, so that no version is registered meanwhile.
+        """
+        newest = max(item.number for item in self.versions())
+        restored = _Restored(champion=version.number, newest=newest, at=datetime.now(UTC))
+        write_text(self._champion, restored.model_dump_json(indent=2))
+
+    def _restored(self) -> _Restored | None:
+        try:
+            return _Restored.model_validate_json(self._champion.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise PlatformError(
+                f"{self._champion} does not name a version: {error.errors()[0]['msg']}; fix: "
+                "restore it from a copy, or remove it: the last promoted version then predicts"
+            ) from error
+
+    @property
+    def _champion(self) -> Path:
+        return self.directory / "champion.json"
 
     def classifier(self) -> ModelVersion | None:
         """Return the version in use if it can predict."""
@@ -121,14 +181,23 @@ class ModelRegistry:
 
     def load(self, version: ModelVersion) -> Pipeline:
         """Load a version's model; unpickling runs code, so only what was registered is read."""
-        model = self._model(version).read_bytes()
+        return joblib.load(io.BytesIO(self.read_model(version)))
+
+    def read_model(self, version: ModelVersion) -> bytes:
+        """Read a version's model as it was registered; a `PlatformError` says what is wrong."""
+        try:
+            model = self._model(version).read_bytes()
+        except FileNotFoundError as error:
+            raise PlatformError(
+                f"{self._model(version)} is missing; fix: restore the file from a copy"
+            ) from error
         found = hashlib.sha256(model).hexdigest()
         if found != version.sha256:
             raise PlatformError(
                 f"{self._model(version)} has SHA-256 {found}, registered was {version.sha256}; "
                 "fix: restore the file from a copy"
             )
-        return joblib.load(io.BytesIO(model))
+        return model
 
     def _model(self, version: ModelVersion) -> Path:
         return self.directory / f"{version.number}.model"

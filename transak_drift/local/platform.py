@@ -45,6 +45,7 @@ from transak_drift.platform import (
     PlatformError,
     PredictedDataset,
     RegisteredModel,
+    RestorableVersion,
     StartedMonitoringRun,
     TrainingRequest,
     TrainingResult,
@@ -248,6 +249,25 @@ class LocalPlatform:
         progress: Callable[[str], None],
     ) -> TrainingResult:
         return self._training(config).train(request, progress)
+
+    def find_restorable(self, config: MonitoringConfig, version: str) -> RestorableVersion:
+        training = self._training(config)
+        found, champion = training.find_restorable(version), training.registry.champion()
+        # One that was restored before is one that was promoted before.
+        assert champion is not None
+        return RestorableVersion(
+            version=version,
+            training_days=found.training_days,
+            training_rows=found.rows,
+            trained_until=config.windows.end_of(found.training_days[1]),
+            champion=str(champion.number),
+            champion_trained_until=config.windows.end_of(champion.training_days[1]),
+        )
+
+    def restore(self, config: MonitoringConfig, found: RestorableVersion) -> None:
+        """See `DriftPlatform`; baseline and predictions are those of the champion."""
+        training = self._training(config)
+        training.restore(training.find_restorable(found.version), found.champion)
 
     def overview(self, config: MonitoringConfig) -> Overview:
         registry = self._training(config).registry

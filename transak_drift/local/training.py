@@ -98,13 +98,16 @@ class LocalTraining:
         champion, before = self.registry.champion(), version.champion_before
         if champion is not None:
             self.baseline()
+        promoted, reason = version.promoted, version.reason
+        if promoted and champion is not None and champion.number != version.number:
+            promoted, reason = False, f"{reason}; version {champion.number} has replaced it since"
         return TrainingResult(
             version=str(version.number),
             champion_before=None if before is None else str(before),
             champion_after=str(champion.number) if champion else "none",
-            promoted=version.promoted,
+            promoted=promoted,
             adopted=adopted,
-            reason=version.reason,
+            reason=reason,
             metrics=version.metrics.metrics() if version.metrics else {},
             champion_metrics=version.champion_metrics.metrics() if version.champion_metrics else {},
             comparison=version.comparison,
@@ -220,14 +223,48 @@ class LocalTraining:
             dict(counts.most_common()),
         )
 
-    def baseline(self) -> Baseline:
-        """Return what windows are compared with at present.
+    def find_restorable(self, number: str) -> ModelVersion:
+        """Return a version whose model and baseline are whole."""
+        versions = self.registry.versions()
+        found = next((item for item in versions if str(item.number) == number), None)
+        if found is None:
+            there = ", ".join(str(item.number) for item in versions) or "none yet"
+            raise PlatformError(
+                f"{self.state.config.model_name} has no version {number!r}; its versions: {there}"
+            )
+        if found.has_classifier:
+            self.registry.read_model(found)
+        try:
+            self.baseline(found)
+        except (PlatformError, OSError) as error:
+            raise PlatformError(
+                f"the data that version {number} was trained on, its baseline, cannot be read: "
+                f"{error}"
+            ) from error
+        return found
+
+    def restore(self, version: ModelVersion, champion: str) -> None:
+        """Make a version the champion in place of the one that was found as such."""
+        with self.registry.training_lock(waits=False):
+            present = self.registry.champion()
+            if present is not None and present.number == version.number:
+                return
+            if present is None or str(present.number) != champion:
+                now = "none" if present is None else f"version {present.number}"
+                raise PlatformError(
+                    f"the champion was version {champion} and is {now} meanwhile; look at "
+                    "`transak-drift status`, and run this again if it is still right"
+                )
+            self.registry.restore(version)
+
+    def baseline(self, of: ModelVersion | None = None) -> Baseline:
+        """Return what windows are compared with at present, or the baseline of a version.
 
         Its statistics are computed from the files that the champion learned from, and kept until
         another feature, kind or form of CSV is configured, and so are those of its predictions for
         them. Without a champion they are those of the first baseline's files.
         """
-        champion = self.registry.champion()
+        champion = of or self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
         statistics = baseline_statistics(
             self.state.baseline(name),

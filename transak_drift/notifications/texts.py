@@ -3,6 +3,7 @@
 An event is reported at most twice: when it is decided (a training is requested, or held and why),
 and when it is settled (its training ended, or a later baseline superseded it). What lies between,
 such as the release of a held event, is left out: the second notification has what came of it.
+A drift that is escalated to a person is reported once besides, however many events it has.
 
 Beside events, a window without a report and an interval without a training are reported once.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -43,10 +44,18 @@ _CUT = "\n…"
 # By the steps of an event that are reported: how far the event is, what is being done, and the
 # name of the reason.
 _TOLD = {
+    OutcomeKind.ESCALATED: ("escalated", "a person has to decide", "escalated because"),
     OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
     OutcomeKind.HELD: ("decided", "the training is held", "held because"),
     OutcomeKind.SUPERSEDED: ("settled", "superseded, no training of its own", "superseded because"),
 }
+
+
+WHEN_ESCALATED = (
+    "look at the drift reports, and whether what is new has labels; then train: transak-drift "
+    "approve with the event, or the job retrain by hand. Another drift trains by itself; of this "
+    "one you are not told again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,12 @@ def settled_identity(event_key: str) -> str:
 
 
 def identity_of(record: TriggerRecord) -> str | None:
-    """The identity of the notification about a step of an event; None if there is none."""
+    """The identity of the notification about a step of an event; None if there is none.
+
+    All events that are escalated for the same reason, as those of one drift are, have one.
+    """
+    if record.kind == OutcomeKind.ESCALATED:
+        return f"escalated/{hashlib.sha256(record.detail.encode()).hexdigest()}"
     return f"{_TOLD[record.kind][0]}/{record.key}" if record.kind in _TOLD else None
 
 
@@ -107,6 +121,8 @@ class NotificationTexts:
             lines.append(("more features", str(len(event.features) - MAX_FEATURES)))
         if reason is not None:
             lines.append((reason, record.detail))
+        if record.kind == OutcomeKind.ESCALATED:
+            lines.append(("what to do", WHEN_ESCALATED))
         window = self.config.windows.ending_at(event.window_end)
         links = self._in_dagster(
             "Drift report", asset_partition_page(self.drift_report, window.key)
@@ -121,7 +137,8 @@ class NotificationTexts:
                 if item.objective == "feature"
             ]
         links += self._in_dagster("Training run", run_id and _run_page(run_id))
-        return self._about_event(record.key, stage, window.when, result, lines, links)
+        told = self._about_event(record.key, stage, window.when, result, lines, links)
+        return replace(told, identity=identity_of(record) or told.identity)
 
     def training_end(
         self,

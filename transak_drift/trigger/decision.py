@@ -9,12 +9,21 @@ from typing import TypeVar
 
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.training.rollback import Rollback
 from transak_drift.trigger.inbox import HELD_BACK, Inbox, OutcomeKind, TriggerRecord
 
 Request = TypeVar("Request")
 
 Gate = Callable[[TriggerRecord, DriftEvent], tuple[OutcomeKind, str] | None]
 """Says what an open event, with its newest step, waits for and why, or None to let it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietWindow:
+    """The end of a monitored window, and the features, by objective, that did not drift in it."""
+
+    end: datetime
+    features: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,10 @@ class TrainingHistory:
     evaluated_until: datetime | None = None
     # When the newest training finished.
     evaluated_at: datetime | None = None
+    # A rollback after which no training has ended, and the windows in which features were without
+    # drift from a baseline that is not undone.
+    rollback: Rollback | None = None
+    quiet: Sequence[QuietWindow] = ()
     # By drift event whether its training run, which is created, was handed over to run.
     runs: Mapping[str, bool] = field(default_factory=dict)
 
@@ -44,8 +57,9 @@ def decide(
     """Return what is recorded of every open drift event of a model, then the trainings requested.
 
     Held events come first, the newest window first, whose training answers the older ones as well;
-    then new events. With manual approval an event waits until a person has approved it; what passes
-    is asked by the gates, in order, and then held by the rest of the policy. A request whose run is
+    then new events. With manual approval an event waits until a person has approved it; without, it
+    is escalated where it must not train by itself. What passes is asked by the gates, in order, and
+    then held by the rest of the policy. A request whose run is
     not there yet is made again. An event that raises, also in `request` or a gate, has a step
     `failed` with its error, and the others go on.
     """
@@ -59,6 +73,7 @@ def decide(
         history = replace(history, in_flight=history.in_flight + len(unseen), last_start=now)
     steps: list[TriggerRecord] = []
     requests: list[Request] = []
+    trained = list(inbox.trained)
 
     def next_step(item: TriggerRecord, event: DriftEvent) -> tuple[OutcomeKind, str]:
         if runs.get(event.key):
@@ -74,6 +89,8 @@ def decide(
             return OutcomeKind.HELD, few
         if is_manual and not item.by:
             return OutcomeKind.AWAITING_APPROVAL, event.summary()
+        if not item.by and (reason := escalation(event, policy, history, trained)):
+            return OutcomeKind.ESCALATED, reason
         for gate in gates:
             if (waits := gate(item, event)) is not None:
                 return waits
@@ -89,6 +106,7 @@ def decide(
             kind, detail = OutcomeKind.FAILED, f"{type(error).__name__}: {error}"[:500]
         if kind == OutcomeKind.TRAINING_REQUESTED and event.key not in runs.keys() | unseen:
             history = replace(history, in_flight=history.in_flight + 1, last_start=now)
+            trained.append(event)
         is_known_error = kind == OutcomeKind.FAILED and detail == item.detail
         if kind != item.kind and not is_known_error:
             step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
@@ -118,6 +136,54 @@ def too_few_features(drifted_features: int, policy: RetrainPolicy) -> str | None
     if drifted_features < (needed := policy.minimum_anomalous_features):
         return f"{drifted_features} drifted feature(s), the policy asks for {needed}"
     return None
+
+
+def escalation(
+    event: DriftEvent,
+    policy: RetrainPolicy,
+    history: TrainingHistory,
+    trained: Sequence[DriftEvent],
+) -> str | None:
+    """Say why a drift event must not train by itself, given the events whose training was
+    requested, or None where it may.
+
+    The reason is the same for all events of one drift.
+    """
+    undone = history.rollback
+    if undone is not None and event.window_end <= undone.undone_until:
+        return f"{undone.summary()}; approve the event or run the job retrain, to train again"
+    same = same_drift(event, trained, history.quiet)
+    if len(same) < (maximum := policy.maximum_trainings_per_drift):
+        return None
+    drifted = ", ".join(item.feature for item in same[0].features)
+    return (
+        f"{maximum} trainings, the first for the window until {same[0].window_end:%Y-%m-%d %H:%M} "
+        f"UTC, have answered this drift of {drifted}, and it still stands: approve the event or "
+        "run the job retrain, to train once more (maximum_trainings_per_drift)"
+    )
+
+
+def same_drift(
+    event: DriftEvent, trained: Sequence[DriftEvent], quiet: Sequence[QuietWindow]
+) -> list[DriftEvent]:
+    """Return which of the trained events are of the same drift as an event, in their order.
+
+    All of its features drifted in them as well, and no window between the two was without drift of
+    them: so the trainings that have answered it did not end it.
+    """
+    features = _features_of(event)
+
+    def is_same(other: DriftEvent) -> bool:
+        first, last = sorted((other.window_end, event.window_end))
+        between = (window for window in quiet if first < window.end < last)
+        has_ended = any(features <= window.features for window in between)
+        return features <= _features_of(other) and not has_ended
+
+    return [other for other in trained if other.key != event.key and is_same(other)]
+
+
+def _features_of(event: DriftEvent) -> frozenset[tuple[str, str]]:
+    return frozenset((item.feature, item.objective) for item in event.features)
 
 
 def has_trained_since(moment: datetime, history: TrainingHistory) -> bool:

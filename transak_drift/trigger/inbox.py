@@ -18,6 +18,7 @@ from transak_drift.drift.drift_event import DriftEvent
 
 MAX_OPEN_EVENTS = 500
 MAX_ANSWERED_EVENTS = 500
+MAX_TRAINED_EVENTS = 50
 MAX_KEPT_BODY_BYTES = 4 * 1024
 
 
@@ -94,6 +95,8 @@ class Inbox(BaseModel):
     # Keys of trained, superseded or declined events, of which a late message changes nothing. Of
     # older ones only the training run is known.
     answered: list[str] = Field(default_factory=list)
+    # The newest events whose training was requested, in that order.
+    trained: list[DriftEvent] = Field(default_factory=list)
     # When drift was read that no message has named.
     unannounced: dict[str, AwareDatetime] = Field(default_factory=dict)
     # Whether it was said that messages do not arrive.
@@ -122,6 +125,9 @@ class Inbox(BaseModel):
         is_announced = record.messages > 0 or record.message is not None
         if is_announced:
             self.unannounced.pop(key, None)
+        trains = record.kind in (OutcomeKind.TRAINING_REQUESTED, OutcomeKind.TRAINING_STARTED)
+        if trains and record.event and key not in [event.key for event in self.trained]:
+            self.trained = [*self.trained, record.event][-MAX_TRAINED_EVENTS:]
         match record.kind:
             case OutcomeKind.DRIFT | OutcomeKind.WAITING if key not in self.answered:
                 if item is None or (item.event is None and record.event is not None):

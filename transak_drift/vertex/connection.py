@@ -44,6 +44,7 @@ _TEMPORARY = (
 # The permissions that do not have the name of their method.
 _PERMISSIONS = {
     "list_model_versions": "models.get",
+    "merge_version_aliases": "models.update",
     "search_model_monitoring_stats": "modelMonitors.searchModelMonitoringStats",
     "search_model_monitoring_alerts": "modelMonitors.searchModelMonitoringAlerts",
 }

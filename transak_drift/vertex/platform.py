@@ -22,6 +22,7 @@ from transak_drift.platform import (
     PlatformError,
     PredictedDataset,
     RegisteredModel,
+    RestorableVersion,
     StartedMonitoringRun,
     TemporaryPlatformError,
     TrainingRequest,
@@ -36,8 +37,13 @@ from transak_drift.vertex.model_lookup import (
     pipeline_comparison,
     pipeline_metrics,
     read_metrics,
+    trained_days,
 )
-from transak_drift.vertex.monitor_spec import find_batch_prediction_job, prediction_source
+from transak_drift.vertex.monitor_spec import (
+    find_batch_prediction_job,
+    prediction_source,
+    training_source,
+)
 from transak_drift.vertex.monitoring_jobs import VertexMonitoringJobs
 from transak_drift.vertex.training_launch import (
     CHAMPION_LABEL,
@@ -241,6 +247,53 @@ class VertexPlatform(VertexMonitoringJobs):
         for change in applied.changes:
             progress(f"model monitor: {change.path} {change.before} -> {change.after}")
         return ()
+
+    def find_restorable(self, config: MonitoringConfig, version: str) -> RestorableVersion:
+        """See `DriftPlatform`; training data are looked for where the model is monitored."""
+        champion = find_model(self.connection, config)
+        versions = list_versions(self.connection, champion)
+        found = next((item for item in versions if item.version_id == version), None)
+        if found is None:
+            there = ", ".join(item.version_id for item in reversed(versions))
+            raise PlatformError(f"{champion.name} has no version {version!r}; it has {there}")
+        days = trained_days(self.connection, config, found)
+        if self.own_monitors(config).monitor_ids:
+            try:
+                self.find_data(training_source(self.connection, config, found), days)
+            except PlatformError as error:
+                raise PlatformError(
+                    f"the data that version {version} was trained on, its baseline, cannot be "
+                    f"read: {error}"
+                ) from error
+        of_champion = trained_days(self.connection, config, champion)
+        return RestorableVersion(
+            version=version,
+            training_days=(days.first_day, days.last_day),
+            training_rows=None,
+            trained_until=config.windows.end_of(days.last_day),
+            champion=champion.version_id,
+            champion_trained_until=config.windows.end_of(of_champion.last_day),
+        )
+
+    def restore(self, config: MonitoringConfig, found: RestorableVersion) -> None:
+        """See `DriftPlatform`; the alias moves to the version, and so does the monitor."""
+        champion = find_model(self.connection, config)
+        if champion.version_id not in (found.version, found.champion):
+            raise PlatformError(
+                f"the alias {config.model_alias} was at version {found.champion} and is at version "
+                f"{champion.version_id} meanwhile; look at `transak-drift status`, and run this "
+                "again if it is still right"
+            )
+        if champion.version_id != found.version:
+            # An alias is at one version: given to another, it is taken from the former ("How to
+            # use model version aliases", Vertex AI documentation).
+            self.connection.call(
+                self.connection.models.merge_version_aliases,
+                name=f"{champion.name}@{found.version}",
+                version_aliases=[config.model_alias],
+            )
+        if self.own_monitors(config).monitor_ids:
+            self.apply_model_monitor(config)
 
     def overview(self, config: MonitoringConfig) -> Overview:
         model = find_model(self.connection, config)

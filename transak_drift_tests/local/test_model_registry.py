@@ -69,6 +69,45 @@ def test_numbers_grow_without_gaps_and_the_champion_is_the_last_promoted(tmp_pat
     assert registry.champion() == registry.versions()[3]
 
 
+def test_a_restored_version_is_the_champion_until_a_later_one_is_promoted(tmp_path: Path) -> None:
+    registry = ModelRegistry(tmp_path)
+    first, second = (register(registry, promoted=True) for _ in range(2))
+    with registry.training_lock():
+        registry.restore(first)
+        other = ModelRegistry(tmp_path).training_lock(waits=False)
+        with pytest.raises(PlatformError, match="a training is in flight"), other:
+            pass
+    assert ModelRegistry(tmp_path).champion() == first
+    register(registry)
+    assert registry.champion() == first
+    third = register(registry, promoted=True)
+    assert registry.champion() == third
+    registry.restore(second)
+    assert registry.champion() == second
+
+
+def test_a_crash_while_a_version_is_restored_leaves_one_champion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = ModelRegistry(tmp_path)
+    first, second = (register(registry, promoted=True) for _ in range(2))
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", die)
+        registry.restore(first)
+    assert registry.champion() == second
+    registry.restore(first)
+    (tmp_path / "1.json").rename(tmp_path / "gone")
+    with pytest.raises(PlatformError, match=r"champion\.json names version 1, .*restore 1\.json"):
+        registry.champion()
+    (tmp_path / "champion.json").write_text("{")
+    with pytest.raises(PlatformError, match=r"champion\.json does not name a version"):
+        registry.champion()
+
+
 class _Exploit:
     """Unpickling it writes a file."""
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from transak_drift.config.sections import EmailNotification
 from transak_drift.notifications.texts import (
     MAX_SLACK_LENGTH,
+    WHEN_ESCALATED,
     Notification,
     NotificationTexts,
     identity_of,
@@ -70,6 +71,20 @@ def training_end(
         report_page=REPORT,
         further_pages=pages if texts is EVERYWHERE else None,
     )
+
+
+def test_a_drift_that_is_escalated_is_told_once_however_many_events_it_has() -> None:
+    escalated = OutcomeKind.ESCALATED
+    first, second = (decision(escalated, job=job, texts=NOWHERE) for job in ("job-1", "job-2"))
+    assert "a person has to decide" in first.headline
+    assert first.lines[:3] == (
+        DRIFTED,
+        ("escalated because", "because"),
+        ("what to do", WHEN_ESCALATED),
+    )
+    assert first.identity == second.identity == identity_of(record(escalated))
+    other = decision(escalated, detail="rolled back", texts=NOWHERE)
+    assert other.identity != first.identity
 
 
 @pytest.mark.parametrize(

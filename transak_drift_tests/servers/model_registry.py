@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,9 @@ from google.cloud.aiplatform_v1 import types
 from google.cloud.aiplatform_v1beta1 import types as beta_types
 
 from transak_drift_tests.servers.api_rules import PARENT, canonical, display_name_of, page
-from transak_drift_tests.servers.grpc_server import Methods, not_found
+from transak_drift_tests.servers.grpc_server import Methods, invalid, not_found
+
+_ALIAS = re.compile("[a-z][a-zA-Z0-9-]{0,126}[a-z-0-9]")
 
 
 class ModelRegistry:
@@ -30,6 +33,7 @@ class ModelRegistry:
             "ListModels": self._list_models,
             "ListModelVersions": self._list_versions,
             "ListModelEvaluations": self._list_evaluations,
+            "MergeVersionAliases": self._merge_aliases,
         }
 
     def upload(
@@ -106,6 +110,26 @@ class ModelRegistry:
         if versions is None:
             raise not_found(request.name)
         return page(types.ListModelVersionsResponse, request, models=versions[::-1])
+
+    def _merge_aliases(self, request: Any) -> types.Model:
+        """Give a version aliases, which no other version then has, or, after a `-`, take them."""
+        name, _, version_id = request.name.partition("@")
+        versions = self._versions.get(self._key(name), [])
+        found = next((item for item in versions if item.version_id == version_id), None)
+        if found is None:
+            raise not_found(request.name)
+        for text in request.version_aliases:
+            alias = text.removeprefix("-")
+            if _ALIAS.fullmatch(alias) is None:
+                raise invalid(f"alias {alias!r} does not match {_ALIAS.pattern}")
+            if text.startswith("-") and alias == "default":
+                raise invalid("one version must have the alias default")
+            others = [found] if text.startswith("-") else versions
+            for item in others:
+                item.version_aliases = [one for one in item.version_aliases if one != alias]
+            if not text.startswith("-"):
+                found.version_aliases = [*found.version_aliases, alias]
+        return found
 
     def _list_evaluations(self, request: Any) -> types.ListModelEvaluationsResponse:
         name, _, version = request.parent.partition("@")

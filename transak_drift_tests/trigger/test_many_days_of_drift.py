@@ -29,7 +29,9 @@ DAYS = range(1, 31)
 def test_days_that_come_in_several_pulls_train_at_most_once_a_pull_and_once_more(
     order: list[int], cuts: set[int], ticks_of_a_training: int, promotes: bool
 ) -> None:
-    world, ages = TriggerWorld(configuration()), Counter[str]()
+    # Whether people are asked meanwhile is tested elsewhere.
+    policy = {"maximum_trainings_per_drift": 50}
+    world, ages = TriggerWorld(configuration(retrain_policy=policy)), Counter[str]()
     for day in DAYS:
         world.platform.put(f"job-{day}", {"type": 0.6}, MAY_1 + timedelta(days=day))
 

@@ -79,6 +79,7 @@ class TriggerMachine(RuleBasedStateMachine):
             "cooldown_minutes": cooldown,
             "maximum_trainings_in_flight": in_flight,
             "minimum_anomalous_features": 2,
+            "maximum_trainings_per_drift": 50,
         }
         config = configuration(
             drift_thresholds=dict.fromkeys(FEATURES, 0.3), retrain_policy=self.policy

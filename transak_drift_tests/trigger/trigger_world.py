@@ -20,8 +20,9 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.platform import TemporaryPlatformError
+from transak_drift.training.rollback import Rollback
 from transak_drift.trigger.assessment import Assessor, drift_event_of
-from transak_drift.trigger.decision import TrainingHistory, decide
+from transak_drift.trigger.decision import QuietWindow, TrainingHistory, decide
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor, write_cursor
 from transak_drift.trigger.intake import records_to_write, take_in
 from transak_drift.trigger.message import ReceivedMessage
@@ -176,6 +177,15 @@ class DaemonDied(Exception):  # noqa: N818 - a power cut is no error of the prog
     """The daemon was killed before its next durable write."""
 
 
+def quiet_window(job: MonitoringJob) -> QuietWindow:
+    """Return what a finished job found to be without drift."""
+    assert job.result is not None
+    assert job.result.window_end is not None
+    features = [item for item in job.result.features if not item.drifted]
+    quiet = frozenset((item.feature, item.objective) for item in features)
+    return QuietWindow(job.result.window_end, quiet)
+
+
 @dataclass
 class TriggerWorld:
     """Everything durable, and the one sensor that works on it."""
@@ -191,6 +201,9 @@ class TriggerWorld:
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     trained_until: datetime | None = None
     evaluated_until: datetime | None = None
+    rollback: Rollback | None = None
+    # Jobs whose report is recorded.
+    reported: set[str] = field(default_factory=set)
     fault: Fault = Fault()
     writes: Counter[Write] = field(default_factory=Counter)
     deaths: int = 0
@@ -217,6 +230,8 @@ class TriggerWorld:
             runs={key: run.launches > 0 for key, run in self.runs.items()},
             baseline_until=self.trained_until,
             evaluated_until=self.evaluated_until,
+            rollback=self.rollback,
+            quiet=[quiet_window(self.platform.jobs[job]) for job in sorted(self.reported)],
         )
 
     def poll(self, job_id: str) -> None:
