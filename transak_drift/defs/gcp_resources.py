@@ -75,6 +75,9 @@ class GcpPlatformResource(PlatformResource):
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
         return self._store(config, f"history-{config.model_monitor_id}.html", page)
 
+    def store_model(self, config: MonitoringConfig, version: str, page: str) -> str | None:
+        return self._store(config, f"model-{config.model_monitor_id}-{version}.html", page)
+
     def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
         """Read Cloud Logging; a log that cannot be read has no entry."""
         from transak_drift.google_cloud.inspection import newest_entries

@@ -89,6 +89,10 @@ class LocalPlatformResource(PlatformResource):
         """Keep the history in the directory of the reports."""
         return write_page(self._state(config).drift_history, page, "drift_history")
 
+    def store_model(self, config: MonitoringConfig, version: str, page: str) -> str:
+        """Keep a version's page beside its model."""
+        return write_page(self._state(config).model_page(version), page, "trained_model")
+
     def _state(self, config: MonitoringConfig) -> StateDirectory:
         from transak_drift.local.state_directory import StateDirectory
 

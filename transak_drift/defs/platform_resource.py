@@ -57,6 +57,10 @@ class PlatformResource(dg.ConfigurableResource, ABC):
     def store_history(self, config: MonitoringConfig, page: str) -> str | None:
         """Keep the drift history of a model beside its reports, and return where it is."""
 
+    @abstractmethod
+    def store_model(self, config: MonitoringConfig, version: str, page: str) -> str | None:
+        """Keep the page of a model's version, and return where it is."""
+
     def newest_anomaly_entry(self, config: MonitoringConfig) -> dict[str, Any] | None:
         """Return the newest entry that the model's monitors wrote to the log, if it can be read."""
         return None

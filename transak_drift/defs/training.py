@@ -13,10 +13,13 @@ from pydantic import Field
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames
-from transak_drift.defs.metadata import as_failure, table
+from transak_drift.defs.metadata import as_failure, page_metadata, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.platform import TrainingRequest, TrainingResult
 from transak_drift.reports.links import asset_partition_page
+from transak_drift.reports.model_charts import model_picture
+from transak_drift.reports.pages import model_page
+from transak_drift.training.promotion import Comparison
 
 MONITOR_CHECK = "monitor_follows_model"
 
@@ -134,7 +137,7 @@ def training_assets(model: MonitoringConfig, kinds: Kinds) -> list[dg.AssetsDefi
         context.log.info(result.reason)
         yield dg.MaterializeResult(
             names.asset(keys.TRAINED_MODEL),
-            metadata=_trained_metadata(model, result, request),
+            metadata=_trained_metadata(model, platform, result, request),
             check_results=[
                 dg.AssetCheckResult(
                     check_name=MONITOR_CHECK,
@@ -166,7 +169,10 @@ def _window_end(text: str) -> datetime:
 
 
 def _trained_metadata(
-    model: MonitoringConfig, result: TrainingResult, request: TrainingRequest
+    model: MonitoringConfig,
+    platform: PlatformResource,
+    result: TrainingResult,
+    request: TrainingRequest,
 ) -> dict[str, Any]:
     evaluation = [
         (name, value, result.champion_metrics.get(name)) for name, value in result.metrics.items()
@@ -183,7 +189,12 @@ def _trained_metadata(
         "training rows": result.training_rows,
         "evaluation": table(("metric", "challenger", "champion"), evaluation),
         **{name: float(value) for name, value in result.metrics.items()},
+        **page_metadata(
+            lambda: platform.store_model(model, result.version, _page(model, result, request))
+        ),
     }
+    if result.comparison is not None:
+        metadata |= _comparison_metadata(result.comparison)
     if result.warnings:
         metadata["warnings"] = "; ".join(result.warnings)
     if result.console_url:
@@ -192,6 +203,45 @@ def _trained_metadata(
         window, report = model.windows.ending_at(request.window_end), keys.DRIFT_REPORT
         page = asset_partition_page(ModelNames.of(model).asset(report).path, window.key)
         metadata["drift report"] = dg.MetadataValue.url(page)
+    return metadata
+
+
+def _page(model: MonitoringConfig, result: TrainingResult, request: TrainingRequest) -> str:
+    first, last = result.training_days
+    rows = "" if result.training_rows is None else f", {result.training_rows:,} rows"
+    return model_page(
+        model.model_name,
+        result.version,
+        result.comparison,
+        {
+            "trained on": f"{first} to {last}{rows}",
+            "for": request.drift_event_key or "no drift event: started by a person",
+        },
+        promoted=result.promoted,
+        reasons=result.comparison.reasons if result.comparison else [result.reason],
+        champion=result.champion_before,
+    )
+
+
+def _comparison_metadata(comparison: Comparison) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"picture": dg.MetadataValue.md(model_picture(comparison))}
+    for found in comparison.sets:
+        metadata[f"{found.name} rows"] = found.summary()
+        metadata[f"classes on {found.name} rows"] = table(
+            ("class", "rows", "precision", "recall", "F1", "champion's F1", "difference"),
+            [
+                (
+                    item.label,
+                    item.rows,
+                    item.challenger.precision,
+                    item.challenger.recall,
+                    item.challenger.f1,
+                    item.champion.f1 if item.champion else None,
+                    str(item.difference) if item.difference else None,
+                )
+                for item in found.classes
+            ],
+        )
     return metadata
 
 

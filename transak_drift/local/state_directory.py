@@ -70,6 +70,9 @@ class StateDirectory:
         """Statistics of what a version predicts for the data that it learned from."""
         return self.registry / f"{version}.predictions"
 
+    def model_page(self, version: str) -> Path:
+        return self.registry / f"{version}.html"
+
     def monitoring_result(self, job_id: str) -> Path:
         return self._windows / "monitoring_jobs" / f"{job_id}.json"
 

@@ -103,7 +103,7 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
 
 def result_picture(result: MonitoringResult) -> str:
     """Draw all features of a monitoring result in one picture, in Markdown for Dagster's UI."""
-    return _markdown(
+    return markdown_picture(
         "Distance of each feature and its top contributors",
         {f"{item.feature}: {item.verdict}": feature_chart(item) for item in result.features},
     )
@@ -112,12 +112,13 @@ def result_picture(result: MonitoringResult) -> str:
 def history_picture(history: DriftHistory, features: Sequence[str]) -> str:
     """Draw the history of all features in one picture, in Markdown for Dagster's UI."""
     charts = {feature: history_chart(history, feature) for feature in features}
-    picture = _markdown("Distance of each feature over time", charts)
+    picture = markdown_picture("Distance of each feature over time", charts)
     explained = f"{picture}\n\nThe line is the threshold; dotted: a new baseline."
     return explained if any(charts.values()) else picture
 
 
-def _markdown(description: str, charts: Mapping[str, Chart | None]) -> str:
+def markdown_picture(description: str, charts: Mapping[str, Chart | None]) -> str:
+    """Put charts below each other, with their titles, in Markdown for Dagster's UI."""
     placed, height = [], 0
     for title, chart in charts.items():
         if chart is not None:

@@ -7,7 +7,7 @@ inside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,9 @@ from transak_drift.drift.data_quality import QualityVerdict
 from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.monitoring_result import NO_MODEL, MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
+from transak_drift.reports.model_charts import calibration_chart, matrix_chart
 from transak_drift.reports.sanitize import sanitize_line
+from transak_drift.training.promotion import Comparison, SetComparison
 
 MAX_WINDOWS = 90
 MAX_EPISODES = 12
@@ -63,6 +65,53 @@ def drift_history_page(model_name: str, history: DriftHistory, features: Sequenc
         number_of_windows=f"{len(history.windows):,}",
         windows=[_window_view(item, features) for item in reversed(history.windows[-MAX_WINDOWS:])],
     )
+
+
+def model_page(
+    model_name: str,
+    version: str,
+    comparison: Comparison | None,
+    details: Mapping[str, str],
+    *,
+    promoted: bool,
+    reasons: Sequence[str],
+    champion: str | None,
+) -> str:
+    """Write what a version is, and how it compared with the champion; its texts may hold anything.
+
+    The details, by name, say what it was trained on and for. The champion is the version that it
+    was compared with.
+    """
+    return _render(
+        "model_page.html.j2",
+        model=model_name,
+        version=version,
+        promoted=promoted,
+        reasons=reasons,
+        champion=champion,
+        details=details,
+        sets=[_set_view(found) for found in comparison.sets] if comparison else [],
+    )
+
+
+def _set_view(found: SetComparison) -> dict[str, Any]:
+    former = found.champion.scores.metrics() if found.champion else {}
+    models = [("Challenger", found.challenger)]
+    if found.champion is not None:
+        models.append(("Champion", found.champion))
+    return {
+        "found": found,
+        "scores": [
+            (name, value, former.get(name))
+            for name, value in found.challenger.scores.metrics().items()
+            if name != "held-out rows"
+        ],
+        "models": [
+            (title, _inline(matrix_chart(model, found)), model.confusions)
+            for title, model in models
+        ],
+        "calibration": _inline(calibration_chart(found)),
+    }
 
 
 def _render(template: str, **values: Any) -> str:

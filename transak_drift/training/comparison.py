@@ -26,8 +26,8 @@ from transak_drift.training.promotion import (
 
 DRAWS = 1_000
 # A picture of a model has so much.
-MAX_MATRIX_LABELS = 20
-MAX_CONFUSIONS = 12
+MAX_MATRIX_LABELS = 15
+MAX_CONFUSIONS = 8
 _MAX_EXAMPLES = 2
 _MAX_TEXT = 120
 _BINS = 10

@@ -166,6 +166,11 @@ def test_a_drifted_day_is_reported_checked_and_published_and_retraining_ends_it(
     assert model["drift report"] == "/assets/drift_report?view=partitions&partition=2026-03-04"
     assert model["trained until"] == datetime(2026, 3, 5, tzinfo=UTC).timestamp()
     assert (same["version"], same["adopted"]) == ("2", True)
+    assert model["recent rows"].startswith("macro F1 0.")
+    assert model["historical rows"].startswith("macro F1 0.")
+    assert model["picture"].startswith("![Confusion matrices")
+    page = Path(model["report page"]).read_text(encoding="utf-8")
+    assert "Version <bdi>2</bdi> of" in page and "not worse on historical rows" in page
 
     # "Execute all" in the UI starts the checks alone, without a day.
     def evaluated(**changes: Any) -> set[tuple[str | None, str, bool]]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from transak_drift.config.sections import DataQuality
+import numpy as np
+
+from transak_drift.config.sections import DataQuality, PromotionPolicy
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
+from transak_drift.reports.pages import model_page
+from transak_drift.training.comparison import Predictions, compare_models
+from transak_drift.training.promotion import Comparison, SetComparison, SetName, judge_challenger
 from transak_drift_tests.windows import day_window
 
 JOB_NAME = (
@@ -126,3 +131,50 @@ HISTORY = history_of(
     },
     page="/state/monitoring_jobs/20260304-baseline-v1.html",
 )
+
+
+def set_of(
+    name: SetName, classes: int, rows: int, errors: tuple[float, float | None]
+) -> SetComparison:
+    """Return a comparison on random rows, with shares of errors of challenger and champion."""
+    random = np.random.default_rng(classes)
+    names = np.array(
+        [HOSTILE, LONG, "東京店", *(f"class {n}" for n in range(classes))], dtype=object
+    )
+    weights = 1 / np.arange(1, classes + 1)
+    true = random.choice(classes, rows, p=weights / weights.sum())
+    models = []
+    for share in errors:
+        wrong = random.random(rows) < (share or 0.0)
+        answers = np.where(wrong, random.integers(0, classes, rows), true)
+        probability = np.clip(random.normal(0.8, 0.15, rows), 0.05, 1.0)
+        models.append(Predictions(names[answers], probability, probability))
+    texts = np.array([HOSTILE, LONG, "MIGROS BASEL"] * rows, dtype=object)[:rows]
+    champion = None if errors[1] is None else models[1]
+    return compare_models(name, names[true], texts, models[0], champion)
+
+
+def page_of(comparison: Comparison | None, champion: str | None = "2", version: str = "3") -> str:
+    return model_page(
+        "transak-i1",
+        version,
+        comparison,
+        {"trained on": "2026-03-04 to 2026-03-04, 5,000 rows", "for": f"monitor/{HOSTILE}"},
+        promoted=comparison is None or comparison.promoted,
+        reasons=comparison.reasons if comparison else ["first model"],
+        champion=champion,
+    )
+
+
+def judged(*sets: SetComparison) -> Comparison:
+    return judge_challenger(sets, PromotionPolicy())
+
+
+FORGETFUL = judged(
+    set_of("recent", 12, 900, (0.03, 0.4)), set_of("historical", 12, 4_000, (0.2, 0.04))
+)
+MANY_CLASSES = judged(
+    set_of("recent", 70, 3_000, (0.1, 0.12)), set_of("historical", 70, 9_000, (0.1, 0.1))
+)
+FIRST_MODEL = judged(set_of("recent", 6, 300, (0.1, None)))
+NO_RECENT = judged(set_of("recent", 4, 0, (0.1, 0.1)), set_of("historical", 4, 80, (0.1, 0.1)))

@@ -13,10 +13,13 @@ from transak_drift.reports.charts import WIDTH
 from transak_drift.reports.pages import drift_history_page, drift_report_page
 from transak_drift_tests.reports.report_results import (
     FEATURES,
+    FORGETFUL,
     HISTORY,
     HOSTILE,
+    MANY_CLASSES,
     UNSOUND,
     UNSOUND_VERDICTS,
+    page_of,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +32,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the 
 PAGES = {
     "Drift report of 2026-03-04": drift_report_page(UNSOUND, UNSOUND_VERDICTS),
     "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
+    "Version 3 of transak-i1": page_of(FORGETFUL),
+    "Version 4 of transak-i1": page_of(MANY_CLASSES, version="4"),
 }
+# Two models on two sets, and the calibration on each.
+PICTURES = {title: 6 if title.startswith("Version") else 2 for title in PAGES}
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
 # WCAG 2.2, success criterion 1.4.3: contrast of text at least 4.5 to 1.
 LEAST_CONTRAST = 4.5
@@ -74,6 +81,10 @@ def browser() -> Iterator[Browser]:
         ("Drift report of 2026-03-04", "desktop", "dark"),
         ("Drift history of transak-i1", "phone", "dark"),
         ("Drift history of transak-i1", "desktop", "light"),
+        ("Version 3 of transak-i1", "phone", "dark"),
+        ("Version 3 of transak-i1", "desktop", "light"),
+        ("Version 4 of transak-i1", "phone", "light"),
+        ("Version 4 of transak-i1", "desktop", "dark"),
     ],
 )
 def test_the_page_fits_and_is_legible(
@@ -113,7 +124,7 @@ def test_the_page_fits_and_is_legible(
         getComputedStyle(svg.querySelector("text")).fill];
     })""")
     text = {"light": "rgb(28, 39, 51)", "dark": "rgb(228, 233, 239)"}[scheme]
-    assert len(pictures) == 2
+    assert len(pictures) == PICTURES[title]
     for shown_width, fits, color in pictures:
         assert shown_width >= 7 / 11 * WIDTH
         assert fits
