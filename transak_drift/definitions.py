@@ -11,6 +11,7 @@ import dagster as dg
 
 from transak_drift.config.errors import ConfigError
 from transak_drift.config.monitoring_config import MonitoringConfig
+from transak_drift.defs.approval import decision_job
 from transak_drift.defs.drift_message_sensor import build_drift_message_sensor
 from transak_drift.defs.drift_notification_sensor import build_drift_notification_sensor
 from transak_drift.defs.gcp_resources import gcp_platform_resource
@@ -59,12 +60,15 @@ def build_definitions(settings: Settings, configs: Sequence[MonitoringConfig]) -
     sensors = [build_run_health_sensor(interval, settings.heartbeat_seconds)]
     queues: dict[tuple[str, str], list[tuple[MonitoringConfig, dg.JobDefinition]]] = {}
     for config in configs:
-        jobs.append(retrain_job(config))
+        training = retrain_job(config)
+        jobs.append(training)
         sensors.append(build_monitoring_results_sensor(config, interval, triggers=by_message))
+        if by_message:
+            jobs.append(decision_job(config))
         if config.notifications is not None:
             sensors.append(build_drift_notification_sensor(config, settings))
         queue = (config.project_id, config.trigger_subscription)
-        queues.setdefault(queue, []).append((config, jobs[-1]))
+        queues.setdefault(queue, []).append((config, training))
     for sharing in queues.values() if by_message else ():
         models, trainings = zip(*sharing, strict=True)
         sensors.append(build_drift_message_sensor(models, trainings, interval))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -31,10 +32,12 @@ from transak_drift.config.monitoring_window import Window, WindowLength
 from transak_drift.config.resource_names import parse_monitoring_job_name
 from transak_drift.definitions import build_definitions, platform_resource
 from transak_drift.defs import keys
+from transak_drift.defs.approval import decide_event
 from transak_drift.defs.drift_event_log import read_records
 from transak_drift.defs.metadata import newest_materialization
 from transak_drift.drift.drift_event import drift_event_key
 from transak_drift.settings import MIN_ROWS_PER_DAY, Settings, load_settings
+from transak_drift.trigger.approval import Decision, UndecidableError
 
 QUIET_WINDOWS = 4
 RECOVERY_WINDOWS = 2
@@ -251,6 +254,19 @@ class _Loop:
         }
         return f"recorded, run {run.run_id[:8]}, version {before} -> {after}"
 
+    def _approve(self) -> None:
+        """Be the person whom the configuration asks for, once the drift event waits."""
+        why, by = "the demo goes on", "transak-drift demo"
+        with contextlib.suppress(UndecidableError):
+            decide_event(
+                self._instance,
+                [self._config],
+                self._report["drift_event"],
+                Decision.approve,
+                why,
+                by,
+            )
+
     def _finished_run(self) -> dg.DagsterRun:
         """Wait for the end of the one training that the drift event starts."""
         deadline = time.monotonic() + _RETRAIN_SECONDS
@@ -261,6 +277,8 @@ class _Loop:
                 raise CommandFailedError(f"{len(runs)} retrain runs for one drift event")
             if runs and runs[0].is_finished:
                 return runs[0]
+            if not runs and self._config.retrain_policy.approval == "manual":
+                self._approve()
             if (ended := self._services.ended()) is not None:
                 raise CommandFailedError(f"{ended}; see {self._log_file}")
             time.sleep(_POLL_SECONDS)

@@ -23,6 +23,8 @@ COMMANDS = {
     "publish-drift": "messages",
     "explain": "messages",
     "status": "status",
+    "approve": "approval",
+    "decline": "approval",
     "backfill": "backfill",
     "rollback": "rollback",
     "doctor": "status",

@@ -30,6 +30,7 @@ from transak_drift.notifications.channels import (
 from transak_drift.notifications.texts import trial_notification
 from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
+from transak_drift.trigger.approval import AWAIT_A_PERSON, NEWEST, Decision, decision_command
 from transak_drift.trigger.inbox import Inbox
 
 _MAX_DEAD_LETTERS = 1_000
@@ -70,7 +71,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
     home = Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster_home").resolve()
     if not (home / "dagster.yaml").exists():
         return []
-    inbox, deadline = Inbox(), time.monotonic() + _EVENT_LOG_SECONDS
+    inbox, deadline, now = Inbox(), time.monotonic() + _EVENT_LOG_SECONDS, datetime.now(UTC)
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             catch_up(instance, ModelNames.of(config).asset(DRIFT_EVENT), inbox, deadline)
@@ -83,11 +84,21 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
             "drift event": key,
             "state": str(item.kind),
             "since": f"{item.at:%Y-%m-%d %H:%M}",
+            "waits": _duration(now - item.at),
             "window end": item.event and f"{item.event.window_end:%Y-%m-%d %H:%M}",
             "error": item.detail,
         }
         for key, item in inbox.open.items()
     ]
+
+
+def _duration(waited: timedelta) -> str:
+    minutes = max(waited, timedelta(0)) // timedelta(minutes=1)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _print_status(document: Mapping[str, Any]) -> None:
@@ -96,7 +107,11 @@ def _print_status(document: Mapping[str, Any]) -> None:
     waiting = f"dead letters: {document['dead_letters']}"
     output.print_line(f"subscription: {document['subscription']}, {waiting}")
     if document["open_drift_events"] is not None:
-        output.print_table("Open drift events", document["open_drift_events"], "none")
+        events = document["open_drift_events"]
+        output.print_table("Open drift events", events, "none")
+        if any(event["state"] in AWAIT_A_PERSON for event in events):
+            commands = " or ".join(decision_command(choice, NEWEST) for choice in Decision)
+            output.print_line(f"a person decides, with {commands}")
     output.print_table("Model versions", document["model_versions"], "none yet")
     results = document["monitoring_results"]
     output.print_table("Monitoring results, newest first", results, "none yet")

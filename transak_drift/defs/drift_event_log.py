@@ -9,7 +9,10 @@ from typing import Any
 import dagster as dg
 from pydantic import ValidationError
 
+from transak_drift.defs.keys import DECISION_JOB, DECISION_OPERATION, ModelNames
 from transak_drift.defs.metadata import MAX_TABLE_ROWS, event_metadata, table
+from transak_drift.reports.links import decision_page
+from transak_drift.trigger.approval import Decision, decision_command
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 
 _RECORDS_METADATA = "records"
@@ -38,7 +41,7 @@ def write_records(
                     metadata={
                         "outcome": kind.value,
                         "messages": sum(record.messages for record in part),
-                        **_shown(part),
+                        **_shown(key, part),
                         _RECORDS_METADATA: [
                             record.model_dump(mode="json", exclude_defaults=True) for record in part
                         ],
@@ -59,6 +62,14 @@ def read_records(
     chosen = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after, after_timestamp=since)
     found = instance.fetch_observations(chosen, limit=limit, ascending=True).records
     return [(item.storage_id, list(_records_of(item))) for item in found]
+
+
+def read_all_records(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[TriggerRecord]:
+    """Read every record, oldest first."""
+    after = None
+    while found := read_records(instance, key, after=after):
+        after, _ = found[-1]
+        yield from (record for _, records in found for record in records)
 
 
 def catch_up(instance: dg.DagsterInstance, key: dg.AssetKey, inbox: Inbox, deadline: float) -> bool:
@@ -96,10 +107,18 @@ def _records_of(observed: dg.EventLogRecord) -> Iterator[TriggerRecord]:
             continue
 
 
-def _shown(records: Sequence[TriggerRecord]) -> dict[str, Any]:
+def _shown(key: dg.AssetKey, records: Sequence[TriggerRecord]) -> dict[str, Any]:
     if len(records) == 1:
         [record] = records
         known = event_metadata(record.event) if record.event else {"drift event": record.key}
+        if record.kind == OutcomeKind.AWAITING_APPROVAL:
+            names = ModelNames(*key.path[:-1])
+            ids = (names.name(DECISION_JOB), names.name(DECISION_OPERATION), record.key)
+            for choice in Decision:
+                known[choice.value] = dg.MetadataValue.url(decision_page(*ids, choice))
+            known["or by command"] = " | ".join(decision_command(it, record.key) for it in Decision)
+        elif record.by:
+            known |= {"decided by": record.by}
         return {"detail": record.detail, **known}
     ends = [record.event.window_end.isoformat() if record.event else "" for record in records]
     rows = [

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
-from transak_drift.defs.drift_event_log import read_records
+from transak_drift.defs.drift_event_log import catch_up, read_records
 from transak_drift.defs.freshness import overdue_reports, overdue_training
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import failure_message
@@ -33,12 +33,14 @@ from transak_drift.notifications.channels import (
 from transak_drift.notifications.texts import (
     Notification,
     NotificationTexts,
+    awaiting_identity,
     identity_of,
     settled_identity,
 )
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.settings import Settings
-from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
+from transak_drift.trigger.approval import awaiting_approval
+from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 
 SENSOR_NAME = "drift_notification_sensor"
 MAX_SENT = 4_000
@@ -86,6 +88,8 @@ class ChannelState(BaseModel):
     # Digests of the notifications that were sent, oldest first, and when the newest were, UTC.
     told: list[str] = Field(default_factory=list)
     sent_at: list[datetime] = Field(default_factory=list)
+    # When people were reminded of what awaits approval, UTC.
+    reminded_at: datetime | None = None
     pause: Pause | None = None
 
     def was_sent(self, identity: str) -> bool:
@@ -96,12 +100,16 @@ class ChannelState(BaseModel):
         digests = dict.fromkeys(_digest(item.identity) for item in notifications)
         self.told = [*(one for one in self.told if one not in digests), *digests][-MAX_SENT:]
         self.sent_at.append(now)
+        if any(item.is_reminder for item in notifications):
+            self.reminded_at = now
 
 
 class NotificationState(BaseModel, extra="forbid"):
     """The state of every channel by its name; the sensor's cursor."""
 
     channels: dict[str, ChannelState] = Field(default_factory=dict)
+    # What awaits approval, where people are reminded of it.
+    inbox: Inbox = Field(default_factory=Inbox)
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> NotificationState:
@@ -128,6 +136,8 @@ def build_drift_notification_sensor(
         drift_event=names.asset(keys.DRIFT_EVENT).path,
         dagster_url=settings.dagster_url,
         on_vertex=settings.platform == "gcp",
+        decision_job=names.name(keys.DECISION_JOB),
+        decision_operation=names.name(keys.DECISION_OPERATION),
     )
 
     @dg.sensor(
@@ -147,10 +157,13 @@ def build_drift_notification_sensor(
             for name in channels
         }
         tick = _Tick(context, config, texts, bounds or NotificationBounds())
+        inbox, policy = before.inbox.model_copy(deep=True), config.retrain_policy
+        if policy.approval == "manual" and policy.approval_reminder_days is not None:
+            tick.look_at_waiting(inbox)
         summaries = [
             f"{name}: {tick.notify(send, states[name])}" for name, send in channels.items()
         ]
-        after = NotificationState(channels=states)
+        after = NotificationState(channels=states, inbox=inbox)
         refusals = [
             f"{name}: {state.pause.reason}"
             for name, state in states.items()
@@ -181,6 +194,12 @@ class _Tick:
         self._names = ModelNames.of(config)
         self._now = datetime.now(UTC)
         self._deadline = time.monotonic() + _MAX_SECONDS
+        self._waiting: list[tuple[TriggerRecord, DriftEvent]] = []
+
+    def look_at_waiting(self, inbox: Inbox) -> None:
+        """Find what awaits approval, the newest window first."""
+        if catch_up(self._instance, self._names.asset(keys.DRIFT_EVENT), inbox, self._deadline):
+            self._waiting = awaiting_approval(inbox)
 
     def notify(self, send: Send, state: ChannelState) -> str:
         """Send on a channel what is new, and sum up what was done."""
@@ -190,7 +209,8 @@ class _Tick:
         try:
             seen, decisions = self._decisions(state)
             overdue, overdue_until = self._overdue(state)
-            pending = [*decisions, *self._ended_trainings(state), *overdue]
+            reminders = self._reminders(state)
+            pending = [*decisions, *self._ended_trainings(state), *reminders, *overdue]
             summary, is_complete = self._send(send, state, pending)
             # Only past what is sent; until then it is read again.
             if is_complete:
@@ -227,6 +247,9 @@ class _Tick:
         new: dict[str, tuple[TriggerRecord, DriftEvent]] = {}
         for record in (record for _, records in found for record in records):
             identity = identity_of(record)
+            if record.kind == OutcomeKind.APPROVED or identity is not None:
+                # Nobody is asked about what is decided in the meantime.
+                new.pop(awaiting_identity(record.key), None)
             if identity is not None and record.event and not state.was_sent(identity):
                 # A held event that is requested in the meantime is reported as it stands now.
                 new[identity] = (record, record.event)
@@ -257,6 +280,22 @@ class _Tick:
             until = max(until, training.due)
             found.append(self._texts.overdue_training(training.last, training.intervals))
         return [item for item in found if not state.was_sent(item.identity)], until
+
+    def _reminders(self, state: ChannelState) -> list[Notification]:
+        """Remind of what awaits approval, of one event for all, once in each interval."""
+        days = self._config.retrain_policy.approval_reminder_days
+        if not self._waiting or days is None:
+            return []
+        oldest = min((item for item, _ in self._waiting), key=lambda item: item.at)
+        since, interval = max(oldest.at, state.reminded_at or oldest.at), timedelta(days=days)
+        if self._now - since < interval:
+            return []
+        waited = self._now - oldest.at
+        _, newest = self._waiting[0]
+        found = self._texts.reminder(
+            newest, len(self._waiting), oldest, waited // interval, waited.days
+        )
+        return [] if state.was_sent(found.identity) else [found]
 
     def _ended_trainings(self, state: ChannelState) -> list[Notification]:
         chosen = dg.RunsFilter(

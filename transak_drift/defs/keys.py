@@ -32,9 +32,11 @@ TRAINING_GROUP = "training"
 PREPARE_JOB = "prepare_monitoring"
 APPLY_JOB = "apply_model_monitor"
 RETRAIN_JOB = "retrain"
+DECISION_JOB = "decide_drift_event"
 DRIFT_HISTORY_JOB = "refresh_drift_history"
 # The operation of the retrain job, which its run configuration names.
 TRAIN_OPERATION = "train"
+DECISION_OPERATION = "decide"
 MONITOR_OPERATION = "monitor_windows"
 
 DRIFT_EVENT_TAG = "transak_drift/drift_event"

@@ -151,8 +151,9 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         **names.grouped(keys.MONITORING_GROUP, {keys.MONITORING_GROUP: {"googlecloud", "pubsub"}}),
         description=(
             "Drift that a monitoring job found, as it arrives on the trigger subscription. Each "
-            "observation says what became of it: training requested, held (and why), superseded, "
-            "not drift, duplicate or dead-lettered (and why)."
+            "observation says what became of it: awaiting approval (and how to decide), approved "
+            "or declined (by whom and why), training requested, held (and why), superseded, not "
+            "drift, duplicate or dead-lettered (and why)."
         ),
     )
     window_job = dg.define_asset_job(

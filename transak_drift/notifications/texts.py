@@ -1,8 +1,9 @@
 """How people are notified of a drift event: the texts, in plain form, for Slack and for e-mail.
 
 An event is reported at most twice: when it is decided (a training is requested, or held and why),
-and when it is settled (its training ended, or a later baseline superseded it). What lies between,
-such as the release of a held event, is left out: the second notification has what came of it.
+and when it is settled (its training ended, a later baseline superseded it, or a person declined
+it). What lies between, such as the release of a held event, is left out: the second notification
+has what came of it. Where a person decides, another comes first, which says how.
 A drift that is escalated to a person is reported once besides, however many events it has.
 
 Beside events, a window without a report and an interval without a training are reported once.
@@ -26,8 +27,9 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.config.sections import EmailNotification
 from transak_drift.drift.drift_event import DriftEvent
-from transak_drift.reports.links import asset_partition_page, console_page
+from transak_drift.reports.links import asset_partition_page, console_page, decision_page
 from transak_drift.reports.sanitize import sanitize_line
+from transak_drift.trigger.approval import Decision, decision_command
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 
 MAX_FEATURES = 20
@@ -43,8 +45,11 @@ _CUT = "\n…"
 
 # By the steps of an event that are reported: how far the event is, what is being done, and the
 # name of the reason.
+_AWAITING = "awaiting"
 _TOLD = {
     OutcomeKind.ESCALATED: ("escalated", "a person has to decide", "escalated because"),
+    OutcomeKind.AWAITING_APPROVAL: (_AWAITING, "a training awaits your approval", None),
+    OutcomeKind.DECLINED: ("settled", "declined, no training", "declined"),
     OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
     OutcomeKind.HELD: ("decided", "the training is held", "held because"),
     OutcomeKind.SUPERSEDED: ("settled", "superseded, no training of its own", "superseded because"),
@@ -73,11 +78,22 @@ class Notification:
     result: str
     lines: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    is_reminder: bool = False
 
 
 def settled_identity(event_key: str) -> str:
     """The identity of the last notification about a drift event."""
     return f"settled/{event_key}"
+
+
+def awaiting_identity(event_key: str) -> str:
+    """The identity of the notification that asks for a decision about a drift event."""
+    return f"{_AWAITING}/{event_key}"
+
+
+def reminder_identity(event_key: str, number: int) -> str:
+    """The identity of the reminder, the first or a later one, about a drift event."""
+    return f"reminder {number}/{event_key}"
 
 
 def identity_of(record: TriggerRecord) -> str | None:
@@ -94,8 +110,9 @@ def identity_of(record: TriggerRecord) -> str | None:
 class NotificationTexts:
     """Writes the notifications of one model, with links to read on.
 
-    Its assets are given as the parts of their keys. Without the address of the Dagster UI nothing
-    there is linked to; where the monitoring jobs are on Vertex AI, its console is.
+    Its assets are given as the parts of their keys, the job by which a person decides by its name
+    and that of its operation. Without the address of the Dagster UI nothing there is linked to;
+    where the monitoring jobs are on Vertex AI, its console is.
     """
 
     config: MonitoringConfig
@@ -103,6 +120,8 @@ class NotificationTexts:
     drift_event: Sequence[str]
     dagster_url: str | None
     on_vertex: bool
+    decision_job: str = "decide_drift_event"
+    decision_operation: str = "decide"
 
     def decision(
         self, record: TriggerRecord, event: DriftEvent, run_id: str | None = None
@@ -121,12 +140,17 @@ class NotificationTexts:
             lines.append(("more features", str(len(event.features) - MAX_FEATURES)))
         if reason is not None:
             lines.append((reason, record.detail))
+        elif record.by:
+            lines.append(("approved by", record.by))
         if record.kind == OutcomeKind.ESCALATED:
             lines.append(("what to do", WHEN_ESCALATED))
         window = self.config.windows.ending_at(event.window_end)
         links = self._in_dagster(
             "Drift report", asset_partition_page(self.drift_report, window.key)
         )
+        if stage == _AWAITING:
+            lines += self._how_to_decide(record.key)
+            links += self._launchpads(record.key)
         if self.on_vertex:
             ids = (event.model_monitor_id, event.monitoring_job_id)
             project = self.config.project_id
@@ -138,7 +162,38 @@ class NotificationTexts:
             ]
         links += self._in_dagster("Training run", run_id and _run_page(run_id))
         told = self._about_event(record.key, stage, window.when, result, lines, links)
+        if record.kind == OutcomeKind.DECLINED or (stage == "decided" and record.by):
+            told = replace(told, answers=awaiting_identity(record.key))
         return replace(told, identity=identity_of(record) or told.identity)
+
+    def reminder(
+        self, newest: DriftEvent, waiting: int, oldest: TriggerRecord, number: int, days: int
+    ) -> Notification:
+        """Remind of the events that await approval, of which the oldest waits for so many days."""
+        window = self.config.windows.ending_at(newest.window_end)
+        result = f"a training awaits your approval for {days} day{'' if days == 1 else 's'}"
+        lines = [("drift", newest.summary())]
+        if waiting > 1:
+            lines.append(("waiting", f"{waiting} events, all answered by deciding the newest"))
+        lines += self._how_to_decide(newest.key)
+        links = self._launchpads(newest.key)
+        found = self._about_event(newest.key, "", window.when, result, lines, links)
+        identity = reminder_identity(oldest.key, number)
+        answers = awaiting_identity(oldest.key)
+        return replace(found, identity=identity, answers=answers, is_reminder=True)
+
+    def _how_to_decide(self, key: str) -> list[tuple[str, str]]:
+        return [(f"to {choice}", decision_command(choice, key)) for choice in Decision]
+
+    def _launchpads(self, key: str) -> list[tuple[str, str]]:
+        ids = (self.decision_job, self.decision_operation, key)
+        return [
+            link
+            for choice in Decision
+            for link in self._in_dagster(
+                f"{choice.capitalize()} in Dagster", decision_page(*ids, choice)
+            )
+        ]
 
     def training_end(
         self,

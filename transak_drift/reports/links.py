@@ -19,6 +19,18 @@ def asset_partition_page(asset_path: Sequence[str], partition: str) -> str:
     return f"/assets/{path}?{urlencode({'view': 'partitions', 'partition': partition})}"
 
 
+def decision_page(job: str, operation: str, event: str, decision: str) -> str:
+    """Return the path of the launchpad in which a decision about a drift event is filled in.
+
+    Its job is found in whatever code location has it. The form is that of Dagster's UI in version
+    1.13; it is not documented.
+    """
+    filled_in = {"event": event, "decision": decision, "reason": '""', "by": '""'}
+    lines = [f"      {name}: {value}" for name, value in filled_in.items()]
+    text = "\n".join(["ops:", f"  {operation}:", "    config:", *lines, ""])
+    return f"/guess/{quote(job, safe='')}/playground/setup?{urlencode({'config': text})}"
+
+
 def console_page(job_name: str, project_id: str, feature: str | None = None) -> str:
     """Return where the Google Cloud console shows a job's monitor, or what it found of a feature.
 

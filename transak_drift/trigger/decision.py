@@ -59,9 +59,9 @@ def decide(
     Held events come first, the newest window first, whose training answers the older ones as well;
     then new events. With manual approval an event waits until a person has approved it; without, it
     is escalated where it must not train by itself. What passes is asked by the gates, in order, and
-    then held by the rest of the policy. A request whose run is
-    not there yet is made again. An event that raises, also in `request` or a gate, has a step
-    `failed` with its error, and the others go on.
+    then held by the rest of the policy. A request whose run is not there yet is made again. An
+    event that raises, also in `request` or a gate, has a step `failed` with its error, and the
+    others go on.
     """
     undecided, runs = inbox.undecided(), history.runs
     held = [pair for pair in undecided if pair[0].kind in HELD_BACK]

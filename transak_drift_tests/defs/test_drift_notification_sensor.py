@@ -41,7 +41,7 @@ from transak_drift.notifications.channels import RefusedNotificationError
 from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
-from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.config.configurations import configuration, document
 from transak_drift_tests.defs.sensor_ticks import SensorTicks, sentence
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer
@@ -50,6 +50,7 @@ from transak_drift_tests.trigger.drift_messages import drift_event as a_drift_ev
 TOKEN = "xoxb-the-secret-token"
 CHANNEL = "#ml-drift"
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
+NOW = datetime.now
 DAGSTER = "https://dagster.example.com"
 EMAIL = {"sender": "drift@example.com", "recipients": ["a@example.com"]}
 BOTH = configuration(notifications={"slack": {"channel": CHANNEL}, "email": EMAIL})
@@ -74,12 +75,18 @@ class World:
         )
         self.cursor: str | None = None
 
-    def record(self, kind: OutcomeKind, *events: str | DriftEvent, detail: str = "because") -> None:
+    def record(
+        self,
+        kind: OutcomeKind,
+        *events: str | DriftEvent,
+        detail: str = "because",
+        by: str = "",
+    ) -> None:
         """Record outcomes, of jobs by their ids, as the drift message sensor does."""
         now = datetime.now(UTC)
         found = [drift_event(it) if isinstance(it, str) else it for it in events]
         records = [
-            TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
+            TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event, by=by)
             for event in found
         ]
         write_records(self.instance, ModelNames().asset(DRIFT_EVENT), records)
@@ -286,6 +293,55 @@ def test_a_storm_is_a_digest_also_where_it_comes_slowly(world: World) -> None:
     assert world.tick(SLACK, few) == "slack: nothing new"
 
 
+def test_people_are_asked_reminded_once_an_interval_and_told_what_was_decided(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = {"approval": "manual", "approval_reminder_days": 3}
+    manual = configuration(
+        notifications={"slack": {"channel": CHANNEL}, "email": EMAIL}, retrain_policy=policy
+    )
+    for kind in (OutcomeKind.DRIFT, OutcomeKind.AWAITING_APPROVAL):
+        world.record(kind, "job-1", "job-2")
+    assert world.tick(manual) == "slack: 2 of 2 sent; email: 2 of 2 sent"
+    assert world.slack_headlines() == [f"{HEAD} a training awaits your approval"] * 2
+    text = world.slack.texts(CHANNEL)[0]
+    key = drift_event("job-1").key
+    assert f"• to approve: `transak-drift approve {key}`" in text
+    assert f"• to decline: `transak-drift decline {key} --reason TEXT`" in text
+    page = f"{DAGSTER}/guess/decide_drift_event/playground/setup?config=ops"
+    assert f"<{page}" in text and "|Approve in Dagster>" in text
+    assert world.tick(manual) == "slack: nothing new; email: nothing new"
+
+    reminders = []
+    for days in (2.9, 3.1, 3.2, 6.2):
+        later = type("Later", (datetime,), {"now": lambda tz, d=days: NOW(tz) + timedelta(days=d)})
+        monkeypatch.setattr("transak_drift.defs.drift_notification_sensor.datetime", later)
+        reminders.append(world.tick(manual))
+    assert [it.partition(";")[0] for it in reminders] == [
+        *("slack: nothing new", "slack: 1 of 1 sent", "slack: nothing new", "slack: 1 of 1 sent")
+    ]
+    assert f"{HEAD} a training awaits your approval for 3 days" in world.slack_headlines()
+    assert (
+        "• waiting: `2 events, all answered by deciding the newest`"
+        in (world.slack.texts(CHANNEL)[-1])
+    )
+
+    world.record(OutcomeKind.APPROVED, "job-2", by="anna")
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-2", by="anna")
+    world.record(OutcomeKind.DECLINED, "job-1", detail="by ben: a holiday", by="ben")
+    world.tick(manual)
+    told = "\n".join(world.slack.texts(CHANNEL)[-2:])
+    assert "• approved by: `anna`" in told and "• declined: `by ben: a holiday`" in told
+    asked, answers = world.mail.messages[0]["Message-ID"], world.mail.messages[-1]["In-Reply-To"]
+    assert asked == answers
+
+
+def test_nobody_is_asked_about_what_was_decided_in_the_meantime(world: World) -> None:
+    world.record(OutcomeKind.AWAITING_APPROVAL, "job-1")
+    world.record(OutcomeKind.APPROVED, "job-1", by="anna")
+    assert world.tick(SLACK) == "slack: nothing new"
+
+
 def test_observations_of_another_form_are_passed_over(world: World) -> None:
     metadata: dict[str, Any]
     for metadata in (
@@ -347,6 +403,14 @@ def test_notifications_that_would_never_be_sent_are_refused(tmp_path: Path) -> N
     )
     assert Settings(config=file).load_configs()[0].notifications == SLACK.notifications
     with pytest.raises(ConfigError, match=r"notifications.*cloud_function.*fix: remove it"):
+        Settings(config=file, trigger="cloud_function").load_configs()
+
+
+def test_manual_approval_is_refused_where_a_cloud_function_trains(tmp_path: Path) -> None:
+    file = tmp_path / "monitoring_config.json"
+    file.write_text(json.dumps(document(retrain_policy={"approval": "manual"})))
+    assert Settings(config=file).load_configs()[0].retrain_policy.approval == "manual"
+    with pytest.raises(ConfigError, match=r"retrain_policy\.approval.*fix: write automatic"):
         Settings(config=file, trigger="cloud_function").load_configs()
 
 

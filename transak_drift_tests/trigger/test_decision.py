@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.trigger.decision import (
+    Gate,
     TrainingHistory,
     decide,
     hold_back,
@@ -25,13 +27,14 @@ AN_HOUR = {"cooldown_minutes": 60}
 NO_HISTORY = TrainingHistory()
 Decisions = tuple[list[TriggerRecord], list[DriftEvent]]
 REQUESTED, HELD = OutcomeKind.TRAINING_REQUESTED, OutcomeKind.HELD
+AWAITING, APPROVED = OutcomeKind.AWAITING_APPROVAL, OutcomeKind.APPROVED
 
 
 def an_event(
-    job: str, day: int, kind: OutcomeKind = OutcomeKind.DRIFT, **distances: float
+    job: str, day: int, kind: OutcomeKind = OutcomeKind.DRIFT, by: str = "", **distances: float
 ) -> TriggerRecord:
     event = drift_event(job, distances or None, end=MAY_1 + timedelta(days=day))
-    return TriggerRecord(kind=kind, key=event.key, detail="", at=NOW, event=event)
+    return TriggerRecord(kind=kind, key=event.key, detail="", at=NOW, event=event, by=by)
 
 
 def decide_on(
@@ -39,12 +42,13 @@ def decide_on(
     history: TrainingHistory = NO_HISTORY,
     runs: dict[str, bool] | None = None,
     now: datetime = NOW,
-    **policy: int,
+    gates: Sequence[Gate] = (),
+    **policy: int | str,
 ) -> Decisions:
     inbox = Inbox(open={item.event.key: item for item in events if item.event is not None})
     launched = {f"{MONITOR}/{job}": is_launched for job, is_launched in (runs or {}).items()}
     history = replace(history, runs=launched)
-    return decide(inbox, RetrainPolicy.model_validate(policy), history, now, request)
+    return decide(inbox, RetrainPolicy.model_validate(policy), history, now, request, gates)
 
 
 def request(event: DriftEvent) -> DriftEvent:
@@ -104,6 +108,67 @@ def test_a_held_event_is_superseded_by_a_training_beyond_its_window() -> None:
         assert requested(decide_on(an_event("a", 5), history=beyond)) == ["a"]
     short = TrainingHistory(baseline_until=end - second, evaluated_until=end)
     assert requested(decide_on(held, history=short)) == ["a"]
+
+
+def test_with_manual_approval_an_event_waits_until_it_is_approved_and_is_asked_about_once() -> None:
+    decisions = decide_on(an_event("a", 1), an_event("few", 2), approval="manual")
+    assert kinds(decisions) == {"a": AWAITING, "few": AWAITING}
+    assert requested(decisions) == []
+    # What may not train anyway, nobody is asked about.
+    assert kinds(
+        decide_on(an_event("few", 2), minimum_anomalous_features=2, approval="manual")
+    ) == {"few": HELD}
+    waiting = an_event("a", 1, AWAITING)
+    assert decide_on(waiting, approval="manual") == ([], [])
+    approved = an_event("a", 1, APPROVED, by="anna")
+    steps, events = decide_on(waiting, approved, approval="manual")
+    assert [(step.kind, step.by, step.key) for step in steps] == [(REQUESTED, "anna", approved.key)]
+    assert [event.monitoring_job_id for event in events] == ["a"]
+    # An approved event is held like any other.
+    busy = TrainingHistory(in_flight=1)
+    assert kinds(decide_on(approved, history=busy, approval="manual")) == {"a": HELD}
+    held = an_event("a", 1, HELD, by="anna")
+    assert requested(decide_on(held, approval="manual")) == ["a"]
+
+
+def test_of_approved_events_the_newest_trains_and_its_training_answers_those_that_waited() -> None:
+    two = [an_event(job, day, APPROVED, by="anna") for job, day in (("a", 1), ("b", 3))]
+    assert requested(decide_on(*two, approval="manual")) == ["b"]
+    older = an_event("c", 2, AWAITING)
+    beyond = TrainingHistory(baseline_until=MAY_1 + timedelta(days=3), evaluated_at=NOW + HOUR)
+    assert kinds(decide_on(older, history=beyond, approval="manual")) == {
+        "c": OutcomeKind.SUPERSEDED
+    }
+    # A training that ended before the event was found leaves it to a person.
+    before = replace(beyond, evaluated_at=NOW - HOUR)
+    assert decide_on(older, history=before, approval="manual") == ([], [])
+
+
+def test_changed_approval_takes_effect_on_what_is_undecided() -> None:
+    waiting = [an_event("a", 1, AWAITING), an_event("b", 3, AWAITING)]
+    assert kinds(decide_on(*waiting)) == {"a": HELD, "b": REQUESTED}
+    now_manual = decide_on(an_event("a", 1, HELD), an_event("b", 3, REQUESTED), approval="manual")
+    assert (kinds(now_manual), requested(now_manual)) == ({"a": AWAITING}, ["b"])
+
+
+def test_a_gate_is_asked_about_what_was_approved_and_a_fault_of_it_stops_no_other() -> None:
+    asked: list[str] = []
+
+    def gate(item: TriggerRecord, event: DriftEvent) -> tuple[OutcomeKind, str] | None:
+        asked.append(event.monitoring_job_id)
+        if event.monitoring_job_id == "bad":
+            raise ZeroDivisionError
+        return (OutcomeKind.AWAITING_LABELS, "3 lack") if event.monitoring_job_id == "a" else None
+
+    approved = [an_event(job, 1, APPROVED, by="anna") for job in ("a", "bad", "b")]
+    decisions = decide_on(an_event("waits", 2), *approved, gates=[gate], approval="manual")
+    assert kinds(decisions) == {
+        "waits": AWAITING,
+        "a": OutcomeKind.AWAITING_LABELS,
+        "bad": OutcomeKind.FAILED,
+        "b": REQUESTED,
+    }
+    assert asked == ["a", "bad", "b"]
 
 
 def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:

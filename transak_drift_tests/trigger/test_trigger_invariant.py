@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from transak_drift.drift.monitoring_job import JobState
-from transak_drift.trigger.inbox import OutcomeKind
+from transak_drift.trigger.approval import NEWEST, Decision
+from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.message import RejectionReason
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import MAY_1, MONITOR, drift_event, message_body
@@ -26,6 +27,7 @@ from transak_drift_tests.trigger.trigger_world import Fault, Run, TriggerWorld, 
 
 pytestmark = pytest.mark.slow
 
+DECISIONS = (OutcomeKind.APPROVED, OutcomeKind.DECLINED)
 FEATURES = ("amount", "description", "type")
 DAYS = range(1, 9)
 MAX_SETTLING_TICKS = 120
@@ -73,8 +75,11 @@ class TriggerMachine(RuleBasedStateMachine):
         cooldown=st.sampled_from([0, 0, 30, 600]),
         in_flight=st.sampled_from([1, 1, 2]),
         promotes=st.booleans(),
+        approval=st.sampled_from(["automatic", "manual"]),
     )
-    def start(self, cooldown: int, in_flight: int, promotes: bool) -> None:
+    def start(
+        self, cooldown: int, in_flight: int, promotes: bool, approval: str = "automatic"
+    ) -> None:
         self.policy = {
             "cooldown_minutes": cooldown,
             "maximum_trainings_in_flight": in_flight,
@@ -82,10 +87,13 @@ class TriggerMachine(RuleBasedStateMachine):
             "maximum_trainings_per_drift": 50,
         }
         config = configuration(
-            drift_thresholds=dict.fromkeys(FEATURES, 0.3), retrain_policy=self.policy
+            drift_thresholds=dict.fromkeys(FEATURES, 0.3),
+            retrain_policy={**self.policy, "approval": approval},
         )
         self.world = TriggerWorld(config, on_acknowledged=self.on_acknowledged)
         self.promotes_at_the_end = promotes
+        # What people have decided on what they saw, and which is not written yet.
+        self.unwritten: list[list[TriggerRecord]] = []
         # What was published, by message id: told apart here without the code under test.
         self.drifted: dict[str, int] = {}
         self.quiet: set[str] = set()
@@ -122,6 +130,63 @@ class TriggerMachine(RuleBasedStateMachine):
             message_id = self.world.subscription.publish(BAD_BODIES[kind])
             self.bad[message_id] = RejectionReason(kind)
 
+    @precondition(lambda self: self.is_manual())
+    @rule(
+        name=st.sampled_from([NEWEST, *(job_of(day) for day in DAYS)]),
+        decision=st.sampled_from(Decision),
+        by=st.sampled_from(["anna", "ben"]),
+        is_slow=st.booleans(),
+    )
+    def a_person_decides(self, name: str, decision: Decision, by: str, is_slow: bool) -> None:
+        if records := self.world.decision(name, decision, by):
+            self.unwritten.append(records)
+        if not is_slow:
+            self.write_decisions()
+
+    @precondition(lambda self: self.unwritten)
+    @rule()
+    def write_decisions(self) -> None:
+        self.world.log += self.unwritten
+        self.unwritten = []
+
+    @precondition(lambda self: self.is_manual())
+    @rule(
+        random=random_sources,
+        day=st.sampled_from(DAYS),
+        decisions=st.lists(st.sampled_from(Decision), min_size=1, max_size=2),
+        fault=faults,
+        switches=st.booleans(),
+        ticks_between=st.booleans(),
+    )
+    def people_decide_at_once_and_meet_a_fault(
+        self,
+        random: Random,
+        day: int,
+        decisions: list[Decision],
+        fault: Fault,
+        switches: bool,
+        ticks_between: bool,
+    ) -> None:
+        for run in self.launched_runs():
+            self.finish(run)
+        self.publish_drift(day, copies=1)
+        self.tick(random, 8)
+        for decision in decisions:
+            self.a_person_decides(NEWEST, decision, "anna", is_slow=True)
+        if switches:
+            self.switch_approval()
+        while self.unwritten:
+            self.world.log.append(self.unwritten.pop(0))
+            if ticks_between or not self.unwritten:
+                self.tick_badly(random, fault)
+
+    @rule()
+    def switch_approval(self) -> None:
+        other = "automatic" if self.is_manual() else "manual"
+        policy = self.world.config.retrain_policy.model_copy(update={"approval": other})
+        update = {"retrain_policy": policy}
+        self.world.config = self.world.config.model_copy(update=update)
+
     @rule(seconds=st.sampled_from([1, 29, 61, 91, 700, 40_000]))
     def let_time_pass(self, seconds: int) -> None:
         self.world.subscription.seconds += seconds
@@ -141,7 +206,7 @@ class TriggerMachine(RuleBasedStateMachine):
     @rule(random=random_sources, promoted=st.booleans(), further_days=st.integers(0, 2))
     def finish_a_training(self, random: Random, promoted: bool, further_days: int) -> None:
         run = random.choice(self.launched_runs())
-        run.is_finished = True
+        self.finish(run)
         if promoted:
             reached = run.window_end + timedelta(days=further_days)
             self.world.trained_until = max(reached, self.world.trained_until or reached)
@@ -163,7 +228,21 @@ class TriggerMachine(RuleBasedStateMachine):
         self.publish_drift(day, copies=1)
         self.tick_badly(random, fault)
 
+    def finish(self, run: Run) -> None:
+        run.is_finished = True
+        self.world.evaluated_at = self.world.now
+
     # What must hold.
+
+    def is_manual(self) -> bool:
+        return self.world.config.retrain_policy.approval == "manual"
+
+    def first_decision(self, key: str) -> OutcomeKind | None:
+        """Return what was decided first, where that was before a training was requested."""
+        ends = (*DECISIONS, OutcomeKind.TRAINING_REQUESTED, OutcomeKind.SUPERSEDED)
+        kinds = (item.kind for item in self.world.records() if item.key == key)
+        first = next((kind for kind in kinds if kind in ends), None)
+        return first if first in DECISIONS else None
 
     def launched_runs(self) -> list[Run]:
         return [run for run in self.world.runs.values() if run.launches and not run.is_finished]
@@ -195,6 +274,14 @@ class TriggerMachine(RuleBasedStateMachine):
             assert run.launches <= 1
 
     @invariant()
+    def nothing_trains_against_what_was_decided_first(self) -> None:
+        for key in self.world.runs:
+            decided = self.first_decision(key)
+            assert decided != OutcomeKind.DECLINED, f"{key} was declined"
+            if self.world.needed_approval[key]:
+                assert decided == OutcomeKind.APPROVED, f"{key} was approved by nobody"
+
+    @invariant()
     def no_good_message_is_a_dead_letter(self) -> None:
         dead = {message_id for message_id, _ in self.world.dead_letters}
         assert dead <= self.bad.keys()
@@ -202,7 +289,8 @@ class TriggerMachine(RuleBasedStateMachine):
     @invariant()
     def the_log_alone_says_what_is_open(self) -> None:
         open_keys = self.world.inbox().open.keys()
-        answered = {*self.recorded(OutcomeKind.TRAINING_STARTED, OutcomeKind.SUPERSEDED)}
+        ends = (OutcomeKind.TRAINING_STARTED, OutcomeKind.SUPERSEDED, OutcomeKind.DECLINED)
+        answered = self.recorded(*ends)
         assert self.recorded(OutcomeKind.DRIFT) <= {*open_keys, *answered}
 
     @invariant()
@@ -237,10 +325,13 @@ class TriggerMachine(RuleBasedStateMachine):
             trained = key in world.runs and world.runs[key].launches == 1
             superseded = key in self.recorded(OutcomeKind.SUPERSEDED)
             too_few = day == 8 and key in inbox.open and key in self.recorded(OutcomeKind.HELD)
-            assert trained + superseded + too_few == 1, (key, trained, superseded, too_few)
+            declined = self.first_decision(key) == OutcomeKind.DECLINED
+            answers = (trained, superseded, too_few, declined)
+            assert sum(answers) == 1, (key, *answers)
 
     def check_everything(self) -> None:
         self.no_event_has_two_trainings()
+        self.nothing_trains_against_what_was_decided_first()
         self.no_good_message_is_a_dead_letter()
         self.the_log_alone_says_what_is_open()
         self.the_policy_is_kept()
@@ -253,9 +344,12 @@ class TriggerMachine(RuleBasedStateMachine):
         for _ in range(MAX_SETTLING_TICKS):
             before = self.everything()
             world.tick(8, random.shuffle)
+            self.write_decisions()
+            if self.is_manual():
+                self.a_person_decides(NEWEST, Decision.approve, "anna", is_slow=False)
             self.check_everything()
             for run in self.launched_runs():
-                run.is_finished = True
+                self.finish(run)
                 if self.promotes_at_the_end:
                     reached = run.window_end
                     world.trained_until = max(reached, world.trained_until or reached)

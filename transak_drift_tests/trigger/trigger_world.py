@@ -21,6 +21,12 @@ from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.drift.monitoring_job import JobState, ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.platform import TemporaryPlatformError
 from transak_drift.training.rollback import Rollback
+from transak_drift.trigger.approval import (
+    Decision,
+    UndecidableError,
+    decision_records,
+    find_event,
+)
 from transak_drift.trigger.assessment import Assessor, drift_event_of
 from transak_drift.trigger.decision import QuietWindow, TrainingHistory, decide
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord, read_cursor, write_cursor
@@ -204,6 +210,9 @@ class TriggerWorld:
     rollback: Rollback | None = None
     # Jobs whose report is recorded.
     reported: set[str] = field(default_factory=set)
+    evaluated_at: datetime | None = None
+    # By the key of an event that was requested, whether a person had to approve it then.
+    needed_approval: dict[str, bool] = field(default_factory=dict)
     fault: Fault = Fault()
     writes: Counter[Write] = field(default_factory=Counter)
     deaths: int = 0
@@ -232,7 +241,17 @@ class TriggerWorld:
             evaluated_until=self.evaluated_until,
             rollback=self.rollback,
             quiet=[quiet_window(self.platform.jobs[job]) for job in sorted(self.reported)],
+            evaluated_at=self.evaluated_at,
         )
+
+    def decision(self, name: str, decision: Decision, by: str) -> list[TriggerRecord]:
+        """Return what a person would record now, which may be written later; or nothing."""
+        log = self.records()
+        try:
+            _, key = find_event({"model": log}, name)
+            return decision_records(log, key, decision, "a reason", by, self.now)
+        except UndecidableError:
+            return []
 
     def poll(self, job_id: str) -> None:
         """Do what the sensor of monitoring results does with a finished job."""
@@ -298,6 +317,8 @@ class TriggerWorld:
         steps, requests = decide(inbox, policy, history, self.now, lambda event: event)
         for step in steps:
             self._record(inbox, [step])
+            if step.kind == OutcomeKind.TRAINING_REQUESTED:
+                self.needed_approval.setdefault(step.key, policy.approval == "manual")
         return requests, write_cursor(inboxes)
 
     def _record(self, inbox: Inbox, records: list[TriggerRecord]) -> None:
