@@ -1,4 +1,4 @@
-"""The drift history of one model: its asset, its job, and the sensor that refreshes it."""
+"""The histories of one model: of drift and of versions, and the sensor that refreshes both."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.keys import Kinds, ModelNames
 from transak_drift.defs.metadata import as_failure, newest_materialization, page_metadata, table
+from transak_drift.defs.model_history import model_history_asset
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_reports import newest_record, read_drift_history
 from transak_drift.defs.recorded_windows import require_same_windows
@@ -55,10 +56,11 @@ def history_definitions(
         context.log.info("; ".join(map(history.summary, config.thresholds)))
         return dg.MaterializeResult(metadata=_metadata(config, platform, history))
 
+    models = model_history_asset(config, kinds)
     job = dg.define_asset_job(
         names.name(keys.DRIFT_HISTORY_JOB),
-        selection=[drift_history],
-        description="Puts the reports of all windows together, and finds when drift began.",
+        selection=[drift_history, models],
+        description="Puts the reports of all windows and the versions of the model together.",
     )
 
     @dg.sensor(
@@ -85,7 +87,9 @@ def history_definitions(
             return dg.SkipReason(f"{running} run(s) monitor windows; their reports follow")
         return dg.RunRequest(run_key=f"{names.name(keys.DRIFT_HISTORY)}-{newest}")
 
-    return dg.Definitions(assets=[drift_history], jobs=[job], sensors=[drift_history_sensor])
+    return dg.Definitions(
+        assets=[drift_history, models], jobs=[job], sensors=[drift_history_sensor]
+    )
 
 
 def history_read_until(instance: dg.DagsterInstance, names: ModelNames) -> int:

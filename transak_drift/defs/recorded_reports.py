@@ -257,9 +257,9 @@ def recorded_window(materialization: dg.AssetMaterialization) -> RecordedWindow 
 
 
 def newest_record(instance: dg.DagsterInstance, names: ModelNames) -> int:
-    """Return the storage id of the newest report or promotion of a model, or 0."""
+    """Return the storage id of the newest report, training or promotion of a model, or 0."""
     newest = 0
-    for name in (keys.DRIFT_REPORT, keys.BASELINE_DATASET):
+    for name in (keys.DRIFT_REPORT, keys.TRAINED_MODEL, keys.BASELINE_DATASET):
         records = instance.fetch_materializations(names.asset(name), limit=1).records
         newest = max(newest, records[0].storage_id if records else 0)
     return newest

@@ -29,13 +29,19 @@ def newest_rollback(instance: dg.DagsterInstance, names: ModelNames) -> Rollback
     """Return the newest rollback of a model, finished or not."""
     key = names.asset(keys.REGISTERED_MODEL)
     for record in instance.fetch_observations(key, limit=_MAX_RECORDS).records:
-        observed = record.asset_observation
-        value = observed.metadata.get(keys.ROLLBACK_METADATA) if observed else None
-        try:
-            return Rollback.model_validate(value and value.value)
-        except ValidationError:
-            continue
+        if (rollback := read_rollback(record)) is not None:
+            return rollback
     return None
+
+
+def read_rollback(record: dg.EventLogRecord) -> Rollback | None:
+    """Read an observation of `registered_model`; None where it is of something else."""
+    observed = record.asset_observation
+    value = observed.metadata.get(keys.ROLLBACK_METADATA) if observed else None
+    try:
+        return Rollback.model_validate(value and value.value)
+    except ValidationError:
+        return None
 
 
 def is_finished(instance: dg.DagsterInstance, names: ModelNames, rollback: Rollback) -> bool:

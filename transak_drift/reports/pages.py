@@ -20,6 +20,7 @@ from transak_drift.drift.monitoring_result import NO_MODEL, MonitoringResult
 from transak_drift.reports.charts import Chart, feature_chart, history_chart, templates
 from transak_drift.reports.model_charts import calibration_chart, matrix_chart
 from transak_drift.reports.sanitize import sanitize_line
+from transak_drift.training.model_history import RecordedVersion
 from transak_drift.training.promotion import Comparison, SetComparison
 
 MAX_WINDOWS = 90
@@ -94,6 +95,20 @@ def model_page(
     )
 
 
+def model_history_page(model_name: str, versions: Sequence[RecordedVersion]) -> str:
+    """Write the history of a model's versions, newest first; its texts may hold anything."""
+    return _render(
+        "model_history_page.html.j2",
+        model=model_name,
+        versions=[(item, _link(item.page)) for item in versions],
+    )
+
+
+def _link(page: str | None) -> str | None:
+    """Return a link to a page that lies in the same directory, or has an address."""
+    return page if page is None or page.startswith("https://") else quote(PurePath(page).name)
+
+
 def _set_view(found: SetComparison) -> dict[str, Any]:
     former = found.champion.scores.metrics() if found.champion else {}
     models = [("Challenger", found.challenger)]
@@ -143,7 +158,4 @@ def _window_view(recorded: RecordedWindow, features: Sequence[str]) -> dict[str,
             note = found.verdict if found.dismissed else chance
             kind = "drift" if found.drifted else "ok"
             cells.append((kind, f"{found.distance:.4f}", note))
-    page = recorded.page
-    if page is not None and not page.startswith("https://"):
-        page = quote(PurePath(page).name)
-    return {"window": recorded.window.key, "cells": cells, "page": page}
+    return {"window": recorded.window.key, "cells": cells, "page": _link(recorded.page)}

@@ -13,10 +13,14 @@ from transak_drift.definitions import build_definitions
 from transak_drift.defs.history import SENSOR_NAME
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
+    DRIFT_HISTORY,
     DRIFT_HISTORY_JOB,
     DRIFT_REPORT,
     LAST_DAY_METADATA,
+    MODEL_HISTORY,
     PAGE_METADATA,
+    REGISTERED_MODEL,
+    TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.defs.local_resources import local_platform_resource
@@ -29,7 +33,13 @@ from transak_drift.defs.recorded_reports import (
 )
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.reports.report_results import DRIFTED, TYPE, feature_drift, result_of
+from transak_drift_tests.reports.report_results import (
+    DRIFTED,
+    HOSTILE,
+    TYPE,
+    feature_drift,
+    result_of,
+)
 
 NAMES = ModelNames()
 FIRST = date(2026, 4, 10)
@@ -82,10 +92,14 @@ class Reports:
         assert isinstance(result, dg.RunRequest)
         return result
 
-    def refresh(self, job: str = DRIFT_HISTORY_JOB) -> dict[str, Any]:
+    def refresh(self, job: str = DRIFT_HISTORY_JOB, asset: str = DRIFT_HISTORY) -> dict[str, Any]:
         outcome = self.definitions.resolve_job_def(job).execute_in_process(instance=self.instance)
-        [event] = outcome.get_asset_materialization_events()
-        return dict(event.step_materialization_data.materialization.metadata)
+        made = [
+            event.step_materialization_data.materialization
+            for event in outcome.get_asset_materialization_events()
+        ]
+        [found] = [item for item in made if item.asset_key.path[-1] == asset]
+        return dict(found.metadata)
 
 
 @pytest.fixture
@@ -124,6 +138,50 @@ def test_each_new_report_and_baseline_is_followed_by_one_refresh(reports: Report
     reports.record(FIRST + timedelta(days=3), 0.05)
     assert isinstance(reports.tick(), dg.RunRequest)
     assert "and ended" in reports.refresh()["drift of description"].value
+
+
+def test_the_history_of_versions_says_what_came_of_each(reports: Reports) -> None:
+    assert "No training is recorded yet" in _page(reports.refresh(asset=MODEL_HISTORY))
+    registered = {"version": "1", "created by this run": True, "detail": "the first version"}
+    rejected = {
+        "version": "2",
+        "promoted": False,
+        "reason": f"worse on historical rows; {HOSTILE}",
+        "drift event": "monitor/1",
+        "first day": "2026-04-10",
+        LAST_DAY_METADATA: "2026-04-10",
+    }
+    for name, metadata in ((REGISTERED_MODEL, registered), (TRAINED_MODEL, rejected)):
+        reports.instance.report_runless_asset_event(
+            dg.AssetMaterialization(NAMES.asset(name), metadata=metadata)
+        )
+    assert isinstance(reports.tick(), dg.RunRequest)
+    reports.record(FIRST, 0.52)
+    reports.record(FIRST + timedelta(days=1), 0.1)
+    # A training that is adopted is no other version.
+    again = dg.AssetMaterialization(NAMES.asset(TRAINED_MODEL), metadata=rejected)
+    reports.instance.report_runless_asset_event(again)
+
+    metadata = reports.refresh(asset=MODEL_HISTORY)
+
+    newest, first = [record.data for record in metadata["versions"].records]
+    assert (first["version"], first["is champion"], first["reason"]) == (
+        "1",
+        True,
+        "the first version",
+    )
+    assert (newest["version"], newest["is champion"]) == ("2", False)
+    assert newest["trained on"] == "2026-04-10 to 2026-04-10"
+    assert newest["drift before"] == "2026-04-10: description 0.5200 (drift), type 0.0400"
+    assert newest["drift after"] == "2026-04-11: description 0.1000, type 0.0400"
+    page = _page(metadata)
+    assert "not promoted" in page and "&lt;script&gt;" in page and HOSTILE not in page
+    reports.refresh()
+    assert reports.tick() == "the history has each report"
+
+
+def _page(metadata: dict[str, Any]) -> str:
+    return Path(metadata[PAGE_METADATA].value).read_text(encoding="utf-8")
 
 
 def test_it_waits_for_days_that_are_being_monitored_but_not_for_ever(reports: Reports) -> None:

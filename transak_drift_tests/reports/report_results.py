@@ -13,6 +13,7 @@ from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedW
 from transak_drift.drift.monitoring_result import Contributor, FeatureDrift, MonitoringResult
 from transak_drift.reports.pages import model_page
 from transak_drift.training.comparison import Predictions, compare_models
+from transak_drift.training.model_history import RecordedVersion
 from transak_drift.training.promotion import Comparison, SetComparison, SetName, judge_challenger
 from transak_drift_tests.windows import day_window
 
@@ -178,3 +179,17 @@ MANY_CLASSES = judged(
 )
 FIRST_MODEL = judged(set_of("recent", 6, 300, (0.1, None)))
 NO_RECENT = judged(set_of("recent", 4, 0, (0.1, 0.1)), set_of("historical", 4, 80, (0.1, 0.1)))
+VERSIONS = [
+    RecordedVersion(
+        version=str(number),
+        recorded="2026-03-05 04:00",
+        trained_on="2026-03-04 to 2026-03-04",
+        trained_for=HOSTILE,
+        is_champion=number != 3,
+        reason="; ".join(FORGETFUL.reasons),
+        drift_before=f"2026-03-04: type 0.6000 (drift), {LONG} 0.0100",
+        drift_after="2026-03-05: type 0.0100",
+        page=None if number == 1 else f"/state/registry/{number}.html",
+    )
+    for number in (4, 3, 2, 1)
+]

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from transak_drift.reports.charts import WIDTH
-from transak_drift.reports.pages import drift_history_page, drift_report_page
+from transak_drift.reports.pages import (
+    drift_history_page,
+    drift_report_page,
+    model_history_page,
+)
 from transak_drift_tests.reports.report_results import (
     FEATURES,
     FORGETFUL,
@@ -19,6 +23,7 @@ from transak_drift_tests.reports.report_results import (
     MANY_CLASSES,
     UNSOUND,
     UNSOUND_VERDICTS,
+    VERSIONS,
     page_of,
 )
 
@@ -33,10 +38,12 @@ PAGES = {
     "Drift report of 2026-03-04": drift_report_page(UNSOUND, UNSOUND_VERDICTS),
     "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
     "Version 3 of transak-i1": page_of(FORGETFUL),
+    "Versions of transak-i1": model_history_page("transak-i1", VERSIONS),
     "Version 4 of transak-i1": page_of(MANY_CLASSES, version="4"),
 }
 # Two models on two sets, and the calibration on each.
-PICTURES = {title: 6 if title.startswith("Version") else 2 for title in PAGES}
+PICTURES = {title: 6 if title.startswith("Version ") else 2 for title in PAGES}
+PICTURES["Versions of transak-i1"] = 0
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
 # WCAG 2.2, success criterion 1.4.3: contrast of text at least 4.5 to 1.
 LEAST_CONTRAST = 4.5
@@ -84,6 +91,8 @@ def browser() -> Iterator[Browser]:
         ("Version 3 of transak-i1", "phone", "dark"),
         ("Version 3 of transak-i1", "desktop", "light"),
         ("Version 4 of transak-i1", "phone", "light"),
+        ("Versions of transak-i1", "phone", "dark"),
+        ("Versions of transak-i1", "desktop", "light"),
         ("Version 4 of transak-i1", "desktop", "dark"),
     ],
 )
