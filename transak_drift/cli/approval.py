@@ -66,7 +66,7 @@ def _decide(
     home = dagster_home(settings.home)
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
-            records = decide_event(instance, configs, event, decision, reason, _who(by))
+            records = decide_event(instance, configs, event, decision, reason, name_person(by))
     except UndecidableError as error:
         output.print_error(str(error))
         raise typer.Exit(1) from None
@@ -89,7 +89,7 @@ def _decide(
     output.print_line("drift_message_sensor requests its training at the next tick")
 
 
-def _who(by: str | None) -> str:
+def name_person(by: str | None) -> str:
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

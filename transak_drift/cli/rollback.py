@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from filelock import FileLock, Timeout
 
 from transak_drift.cli import output
+from transak_drift.cli.approval import ByOption, name_person
 from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.cli.output import JsonOption, ModelOption
 from transak_drift.config.errors import sanitize_text
@@ -36,6 +36,7 @@ def rollback(
     reason: Annotated[
         str, typer.Option("--reason", help="Why, for those who read the history later.")
     ],
+    by: ByOption = None,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +49,7 @@ def rollback(
     reason = sanitize_text(" ".join(reason.split()))[:_MAX_REASON_LENGTH]
     if not reason:
         raise PlatformError("--reason is empty; say why, for those who read the history later")
+    person = sanitize_text(name_person(by))
     platform = platform_resource(settings).open(config)
     home = dagster_home(settings.home)
     lock = FileLock(home / f"rollback_of_{config.model_monitor_id}.lock")
@@ -56,7 +58,7 @@ def rollback(
     except Timeout as error:
         raise PlatformError("another rollback of this model runs; wait for its end") from error
     with held, dg.DagsterInstance.from_config(str(home)) as instance:
-        done, is_new = _roll_back(instance, config, platform, version, reason)
+        done, is_new = _roll_back(instance, config, platform, version, reason, person)
     if as_json:
         output.print_json({"model": config.model_name, "is_new": is_new, **done.model_dump()})
         return
@@ -75,6 +77,7 @@ def _roll_back(
     platform: DriftPlatform,
     version: str,
     reason: str,
+    by: str,
 ) -> tuple[Rollback, bool]:
     """Begin a rollback or go on with the one that began; returns it, and whether it is new."""
     names = ModelNames.of(config)
@@ -87,7 +90,7 @@ def _roll_back(
     rollback = begun or Rollback(
         champion_before=found.champion,
         champion_after=version,
-        by=_user(),
+        by=by,
         at=datetime.now(UTC),
         reason=reason,
         undone_until=found.champion_trained_until,
@@ -115,10 +118,3 @@ def _begun(
         return newest
     is_cut_off = found.champion == newest.champion_before
     return newest if is_cut_off and not is_finished(instance, names, newest) else None
-
-
-def _user() -> str:
-    try:
-        return sanitize_text(getpass.getuser())
-    except (OSError, KeyError):  # A container's user may have no name.
-        return "unknown"

@@ -138,13 +138,13 @@ def loop(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 
 
 def test_a_rollback_is_recorded_and_the_drift_it_brings_back_is_no_loop(loop: Project) -> None:
-    said = document("rollback", "1", "--reason", "categories\nwere wrong")
+    said = document("rollback", "1", "--reason", "categories\nwere wrong", "--by", "Ada")
     assert said["is_new"]
     assert (said["champion_before"], said["champion_after"]) == ("2", "1")
     assert loop.champion() == 1
     [recorded] = loop.recorded()
     assert recorded["reason"] == "categories were wrong"
-    assert recorded["by"] and recorded["at"]
+    assert recorded["by"].startswith("Ada (system user ")
     assert loop.baselines() == [("2", False), ("1", True)]
     [of_training, of_rollback] = read_drift_history(loop.instance, NAMES).promotions
     assert (of_training.day, of_training.version) == (DAYS[1], "2")
@@ -185,6 +185,15 @@ def test_a_rollback_is_recorded_and_the_drift_it_brings_back_is_no_loop(loop: Pr
     assert {loop.outcomes()[job] for job in escalated} == {OutcomeKind.SUPERSEDED}
     loop.monitor(DAYS[4])
     assert loop.train_what_drifted() == 0
+
+    # Or approves an escalated event.
+    document("rollback", "1", "--reason", "wrong once more")
+    loop.monitor(DAYS[4])
+    assert loop.train_what_drifted() == 0
+    assert loop.outcomes()["20260309-baseline-1"] == OutcomeKind.ESCALATED
+    document("approve", "20260309-baseline-1", "--reason", "now it is right")
+    assert loop.train_what_drifted() == 1
+    assert loop.champion() == 5
 
 
 def roll_back_and_die(step: str, after: bool) -> None:
