@@ -45,6 +45,7 @@ from transak_drift.config.sections import (
     Section,
     Threshold,
     TimeZone,
+    TrainingConfig,
     VertexConfig,
     fault,
 )
@@ -194,6 +195,9 @@ class MonitoringConfig(Section):
     )
     """Days of transactions a training uses at most, though at least the window that drifted; by
     default 28, or 8 weeks or 6 months of such windows."""
+
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """How a classifier is trained, on the local platform and by the reference pipeline."""
 
     maximum_training_minutes: Annotated[PositiveCount, Field(le=43_200)] = 360
     """Minutes after which a training run counts as failed."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from transak_drift.config.sections import PromotionPolicy
 from transak_drift.drift.canonical_text import canonical_text
 from transak_drift.drift.feature_statistics import FeatureKind
+from transak_drift.local.classifier import predict_probabilities
 from transak_drift.local.tabular_files import NESTED_TYPES, DatasetReader, TabularFiles
 from transak_drift.training.comparison import Predictions, compare_models
 from transak_drift.training.promotion import Comparison, SetName, judge_challenger
@@ -98,7 +99,7 @@ def predict_rows(pipeline: Pipeline, rows: Texts) -> Predictions:
     if not len(rows):
         none = np.empty(0)
         return Predictions(labels, none, none)
-    probabilities = pipeline.predict_proba(rows[:, :-1])
+    probabilities = predict_probabilities(pipeline, rows[:, :-1])
     place = {label: column for column, label in enumerate(classes)}
     columns = np.array([place.get(label, -1) for label in labels])
     of_label = np.where(columns < 0, 0.0, probabilities[np.arange(len(rows)), columns])

@@ -171,7 +171,7 @@ class FileTransactions:
             columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
             if with_day:
                 self._require_days(group)
-                columns.append(f"{self._day(group.column(self.date_column))} AS {_DAY}")
+                columns.append(f"{self.day_of(group.column(self.date_column))} AS {_DAY}")
             queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
         return files, " UNION ALL BY NAME ".join(queries)
 
@@ -202,7 +202,7 @@ class FileTransactions:
         """Raise for the first row without a day: passing over it would lose it without a word."""
 
         def no_day(column: Column) -> str:
-            return f"({self._day(column)}) IS NULL"
+            return f"({self.day_of(column)}) IS NULL"
 
         problem, fix = "which is no day", "write days as YYYY-MM-DD in every row, or set their form"
         fix += ' in CSV, such as "csv": {"date_format": "%d.%m.%Y"} for 20.11.2026; of months such '
@@ -217,7 +217,7 @@ class FileTransactions:
         for group in files:
             raise_for_value(reader, group, self.date_column, no_day, problem, fix)
 
-    def _day(self, column: Column) -> str:
+    def day_of(self, column: Column) -> str:
         """Return the SQL of a row's day, DATE, or null where the value is no day.
 
         Of a month it is the first.
@@ -285,8 +285,13 @@ def _require_distinct(files: TabularFiles) -> None:
 def own_transactions(config: MonitoringConfig) -> FileTransactions:
     """Open the files that the configuration's `transactions` names."""
     assert config.transactions is not None
+    return transactions_at(config.transactions, config)
+
+
+def transactions_at(location: str, config: MonitoringConfig) -> FileTransactions:
+    """Open files elsewhere, or no files ("") to read the days of others as they would be read."""
     return FileTransactions(
-        config.transactions,
+        location,
         date_column=config.date_column,
         required_columns=tuple(config.drift_thresholds),
         csv_format=config.csv,

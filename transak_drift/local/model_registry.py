@@ -45,6 +45,7 @@ class ModelVersion(BaseModel, frozen=True):
     reason: str
     # None of a version that another version of transak_drift has trained, or without a classifier.
     comparison: Comparison | None = None
+    tuning: str = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> ModelVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ from transak_drift.local.dataset_statistics import (
     scan_statistics,
     stored_statistics,
 )
-from transak_drift.local.file_transactions import FileTransactions, monitored_kinds
+from transak_drift.local.file_transactions import (
+    FileTransactions,
+    monitored_kinds,
+    transactions_at,
+)
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.tabular_files import is_current
@@ -38,6 +43,7 @@ from transak_drift.training.training_window import select_training_windows
 
 _FIRST_BASELINE_WINDOWS = {"day": 28, "week": 8, "month": 6}
 _MAX_HISTORY_WINDOWS = 60
+_logger = logging.getLogger(__name__)
 _INITIAL_BASELINE = "initial"
 # Stands where later trainings have their drift event, so that two processes train it once.
 _FIRST_TRAINING = "first training"
@@ -92,7 +98,9 @@ class LocalTraining:
             first, last = windows[0].first_day, windows[-1].last_day
             progress(f"training on {len(windows)} {windows[0].length}(s), {first} to {last}")
             files = {window: self._file(window) for window in windows}
-            version, adopted = self.train_version(files, request.drift_event_key, request.run_id)
+            version, adopted = self.train_version(
+                files, request.drift_event_key, request.run_id, progress
+            )
         outcome = "was trained for this drift event before" if adopted else "registered"
         progress(f"version {version.number} {outcome}")
         champion, before = self.registry.champion(), version.champion_before
@@ -117,7 +125,11 @@ class LocalTraining:
         )
 
     def train_version(
-        self, training_files: Mapping[Window, Path], drift_event_key: str | None, run_id: str
+        self,
+        training_files: Mapping[Window, Path],
+        drift_event_key: str | None,
+        run_id: str,
+        progress: Callable[[str], None] = _logger.info,
     ) -> tuple[ModelVersion, bool]:
         """Train a version on files by window, and promote it if not worse, once a drift event.
 
@@ -162,6 +174,9 @@ class LocalTraining:
                 registry.load(classifier) if classifier else None,
                 history_files=list(history.values()),
                 policy=config.promotion,
+                settings=config.training,
+                dates=self._dates,
+                progress=progress,
             )
             version = registry.register(
                 challenger.pipeline,
@@ -172,6 +187,7 @@ class LocalTraining:
                 comparison=challenger.comparison,
                 promoted=challenger.promoted,
                 reason=challenger.reason,
+                tuning=challenger.tuning.summary(),
             )
             return version, False
 
@@ -205,7 +221,7 @@ class LocalTraining:
             from transak_drift.local.trainer import predict
 
             column = self._prediction_column
-            predicted = predict(self.registry.load(champion), source, column)
+            predicted = predict(self.registry.load(champion), source, column, self._dates)
             counts.update(predicted.column(column).to_pylist())
             # A feature of one's own stays; DuckDB takes names that differ by case for the same.
             features = {name.casefold() for name in self.state.config.drift_thresholds}
@@ -287,6 +303,10 @@ class LocalTraining:
         return Baseline(name, statistics, predictions)
 
     @property
+    def _dates(self) -> FileTransactions:
+        return transactions_at("", self.state.config)
+
+    @property
     def _prediction_column(self) -> str:
         prediction = self.state.config.prediction_drift
         return PREDICTION_COLUMN if prediction is None else prediction.column
@@ -296,7 +316,8 @@ class LocalTraining:
     ) -> DatasetStatistics:
         from transak_drift.local.trainer import predicted_statistics
 
-        return predicted_statistics(self.registry.load(champion), files, self._prediction_column)
+        pipeline = self.registry.load(champion)
+        return predicted_statistics(pipeline, files, self._prediction_column, self._dates)
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:

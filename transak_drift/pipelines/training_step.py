@@ -7,6 +7,7 @@ the same model on the same rows.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -78,7 +79,7 @@ def train_challenger(
             kinds.update({name: item.kind for name, item in found.features.items()})
             if not of_predictions or champion is None or not found.rows:
                 return found
-            predicted = predicted_statistics(champion, [file], *of_predictions)
+            predicted = predicted_statistics(champion, [file], *of_predictions, source)
             return DatasetStatistics(found.rows, found.features | predicted.features)
 
         max_days = (drifted.last_day - first_day).days + 1
@@ -100,6 +101,9 @@ def train_challenger(
             champion,
             history_files=[file_of(window) for window in history],
             policy=config.promotion,
+            settings=config.training,
+            dates=source,
+            progress=_log,
         )
         return challenger, windows
 
@@ -135,6 +139,12 @@ def metadata_of(challenger: Challenger, windows: Sequence[Window]) -> dict[str, 
 def mounted_path(location: str) -> str:
     """Return where a location lies ("Vertex AI: Use Cloud Storage as a mounted file system")."""
     return re.sub(r"^gs://", "/gcs/", location)
+
+
+def _log(text: str) -> None:
+    """Write to the container's output, which Vertex AI shows as the step's log."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _load_champion(directory: str) -> Pipeline:
