@@ -136,7 +136,7 @@ def test_a_challenger_that_is_worse_than_the_champion_does_not_become_the_defaul
     model, metrics = dsl.Model(uri=str(tmp_path / "challenger")), dsl.Metrics()
 
     uri, aliases, description = train_classifier(
-        json.dumps(document()),
+        json.dumps(document(promotion={"maximum_loss": 0.001})),
         str(transactions),
         str(FIRST_DAY),
         str(LAST_DAY),
