@@ -30,6 +30,7 @@ VALUES: dict[str, Any] = {
     "champion_metrics": None,
     "promoted": False,
     "reason": "worse",
+    "tuning": "C = 10",
     "comparison": None,
 }
 
