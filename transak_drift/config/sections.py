@@ -154,9 +154,10 @@ class TrainingConfig(Section):
     """How the local platform and the reference pipeline train a classifier."""
 
     time_budget_seconds: Annotated[PositiveCount, Field(le=86_400)] = 5
-    """Seconds for the search of hyperparameters: with more, they are tried on more rows. How many
-    is decided beforehand by an estimate, so that the same rows, seed and budget give the same
-    model; where the time runs out all the same, the search stops, and the version says so."""
+    """Seconds of two cores for the search of hyperparameters: with more, they are tried on more
+    rows. How many is decided beforehand by an estimate, so that the same rows, seed and budget give
+    the same model; where the processor time runs out all the same, the search stops, and the
+    version says so."""
 
     maximum_rows: Annotated[int, Field(ge=1_000, le=100_000_000, strict=True)] = 60_000
     """Rows that a training reads at most; of more, a sample is drawn by the seed, up to half of it
