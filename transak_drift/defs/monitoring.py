@@ -128,9 +128,11 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             yield from _evaluate_recorded(context, config)
             return
         failures: dict[str, Exception] = {}
+        # Of the windows before: a run of several reads each once.
+        rows: dict[str, int] = {}
         for key in context.partition_keys:
             try:
-                yield from _monitor(context, config, platform, config.windows.parse(key))
+                yield from _monitor(context, config, platform, config.windows.parse(key), rows)
             except Exception as error:
                 # A window that fails stops no other.
                 failures[key] = error
@@ -182,8 +184,9 @@ def _monitor(
     config: MonitoringConfig,
     resource: PlatformResource,
     window: Window,
+    rows: dict[str, int],
 ) -> Iterator[WindowEvent]:
-    """Make what is selected of one window, in order."""
+    """Make what is selected of one window, in order; known rows of others are added to."""
     names, selected = ModelNames.of(config), context.selected_asset_keys
     platform, partition = resource.open(config), window.key
 
@@ -227,7 +230,7 @@ def _monitor(
         context.log.info(
             f"{partition}: " + ", ".join(feature.summary() for feature in result.features)
         )
-        result = with_usual_rows(context.instance, config, result)
+        result = with_usual_rows(context.instance, config, result, rows)
         yield materialized(keys.DRIFT_REPORT, report_metadata(config, resource, result))
         yield from check_evaluations(config, result.features, partition)
         yield from quality_evaluations(config, result)
