@@ -330,6 +330,6 @@ def _started_job(instance: dg.DagsterInstance, names: ModelNames, partition: str
     if materialization is None:
         raise PlatformError(
             f"no monitoring run of {partition} is recorded; materialize {run.to_user_string()} "
-            "for that day first"
+            "for that window first"
         )
     return str(materialization.metadata[keys.JOB_NAME_METADATA].value)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_window import WindowLength
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.drift_history import DriftHistory
@@ -212,6 +213,25 @@ def test_each_of_the_newest_days_of_the_history_links_to_its_report_on_either_pl
     address = "https://storage.cloud.google.com/b/drift_reports/x.html"
     on_gcp = Page(drift_history_page("m", history_of({"type": [0.1]}, page=address), ["type"]))
     assert on_gcp.values("href") == [address]
+
+
+@pytest.mark.parametrize(
+    ("length", "labels", "heading", "began"),
+    [
+        ("day", ["Mar 1", "Mar 4", "Mar 7", "Mar 10"], "day", "began on 2026-03-10"),
+        ("week", ["Feb 23", "Mar 16", "Apr 6", "Apr 27"], "week of", "in the week of 2026-04-27"),
+        ("month", ["Mar 2026", "Jun 2026", "Sep 2026", "Dec 2026"], "month", "began in 2026-12"),
+    ],
+)
+def test_the_history_shows_each_length_of_windows(
+    length: WindowLength, labels: list[str], heading: str, began: str
+) -> None:
+    history = history_of({"type": [0.1] * 9 + [0.4]}, length=length)
+    page = Page(drift_history_page("transak-i1", history, ["type"]))
+    shown = words(picture(history_picture(history, ["type"])))
+    assert [word for word in shown if re.fullmatch(r"[A-Z][a-z]{2} \d+", word)] == labels
+    assert began in page.text
+    assert f"Windows {heading} type report {history.windows[-1].window.key} 0.4000" in page.text
 
 
 def test_without_data_the_history_has_no_pictures() -> None:
