@@ -10,9 +10,10 @@ import heapq
 import math
 import re
 from calendar import SATURDAY
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
+from types import MappingProxyType
 
 from pydantic import BaseModel
 
@@ -67,11 +68,17 @@ class QualityVerdict:
 
 
 def measure_quality(
-    baseline: DatasetStatistics, target: DatasetStatistics
+    baseline: DatasetStatistics,
+    target: DatasetStatistics,
+    known_rows: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[FeatureQuality, ...]:
-    """Measure each feature that both datasets have; nothing of a target without rows."""
+    """Measure each feature that both datasets have; nothing of a target without rows.
+
+    The known rows are those that `compare_features` counted of categorical features; of others they
+    are counted here.
+    """
     return tuple(
-        measure_feature(name, before, target.features[name])
+        measure_feature(name, before, target.features[name], known_rows=known_rows.get(name))
         for name, before in baseline.features.items()
         if target.rows and name in target.features
     )
@@ -82,6 +89,7 @@ def measure_feature(
     baseline: FeatureStatistics,
     target: FeatureStatistics,
     other_values: str | None = None,
+    known_rows: int | None = None,
 ) -> FeatureQuality:
     """Compare what is missing, unseen and of another type in a target's feature.
 
@@ -109,12 +117,12 @@ def measure_feature(
                 f"{len(baseline.counts) - 1:,} most frequent values"
             )
         else:
-            before, counts = baseline.counts, target.counts.items()
-            new = [(-count, value) for value, count in counts if value not in before]
-            new = [item for item in new if item[1] != other_values] if other_values else new
-            unseen = -sum(count for count, _ in new)
-            values = [value for _, value in heapq.nsmallest(MAX_SHOWN_VALUES, new)]
+            if known_rows is None:
+                known_rows = sum(map(target.counts.get, baseline.counts, repeat(0)))
+            unseen = present - known_rows - target.counts.get(other_values or "", 0)
             expected = list(baseline.counts.values()).count(1) / max(baseline_rows, 1)
+            if not by_chance(unseen, rows, expected):
+                values = _most_frequent_new(baseline, target, other_values)
     elif isinstance(baseline, NumericalStatistics) and isinstance(target, NumericalStatistics):
         unseen = _outside(baseline, target)
         expected = min(2 / (baseline_rows + 1), 1.0)
@@ -131,6 +139,15 @@ def measure_feature(
         type_change=_type_change(baseline, target) if present and baseline.present else "",
         note=note,
     )
+
+
+def _most_frequent_new(
+    baseline: CategoricalStatistics, target: CategoricalStatistics, other_values: str | None
+) -> list[str]:
+    known, counts = baseline.counts, target.counts.items()
+    new = ((-count, value) for value, count in counts if value not in known)
+    found = heapq.nsmallest(MAX_SHOWN_VALUES, (it for it in new if it[1] != other_values))
+    return [value for _, value in found]
 
 
 def _shortened(value: str) -> str:
