@@ -218,8 +218,8 @@ def by_chance(count: float, rows: float, expected: float) -> bool:
     share = count / rows if rows else 0.0
     if share <= expected:
         return True
-    if expected <= 0:
-        return False
+    if expected <= 0 or expected >= 1:
+        return expected >= 1
     divergence = share * math.log(share / expected)
     if share < 1:
         divergence += (1 - share) * math.log((1 - share) / (1 - expected))
@@ -334,14 +334,24 @@ def _share_faults(
             continue
         text = f"{item.feature}: {found:.1%} of values {text.format(f'{expected:.1%}')}"
         remarks.append(text)
-        # One more row of the baseline might have had it.
-        probable = max(expected, 1 / baseline_rows if baseline_rows else 0.0)
+        probable = _probable_share(expected, baseline_rows)
         is_chance = rows is not None and by_chance(found * rows, rows, probable)
         if found - expected > limit and not is_chance:
             values = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
             values = values if check == "unseen_values" else ""
             faults.append(f"{text}{values}, allowed is an excess of {limit:.1%}")
     return faults, _joined(remarks) or "nothing to compare"
+
+
+def _probable_share(expected: float, baseline_rows: int | None) -> float:
+    """Return up to where a share may be that was estimated from the rows of a baseline.
+
+    These are two standard deviations, where N1 / N has the variance (N1 + 2 N2) / N ** 2 (Good
+    1953), N2 being about N1 / 2 in long-tailed texts; one more row might have had it in any case.
+    """
+    if not baseline_rows:
+        return expected
+    return max(expected + 2 * math.sqrt(2 * expected / baseline_rows), 1 / baseline_rows)
 
 
 def _joined(texts: Sequence[str]) -> str:
