@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_config import RetrainPolicy
 from transak_drift.config.monitoring_window import WindowLength
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
-from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.monitoring_result import NO_MODEL, FeatureDrift
 from transak_drift.reports.charts import feature_chart, history_picture, result_picture
 from transak_drift.reports.links import asset_partition_page, console_page
@@ -35,6 +36,7 @@ from transak_drift_tests.reports.report_results import (
     UNSOUND,
     UNSOUND_VERDICTS,
     description,
+    feature_drift,
     history_of,
     result_of,
 )
@@ -88,6 +90,23 @@ def test_the_page_tells_what_the_run_found() -> None:
     assert AMOUNT.note in page.text
     assert "card payment 42.0% 46.0% +4.0%" in page.text
     assert LONG in page.text
+
+
+def test_what_comes_by_chance_is_shown_and_is_no_drift() -> None:
+    found = feature_drift("description", 0.31)
+    result = result_of(found.model_copy(update={"by_chance": 0.3214}), TYPE)
+    judged = result.judged(RetrainPolicy())
+    text = Page(drift_report_page(judged)).text
+    reason = "By chance: 5 % of unchanged windows of this size exceed 0.3214."
+    assert "No drift" in text and "description: by chance" in text
+    assert "by chance 5 % of unchanged windows exceed 0.3214" in text
+    assert f"Above the threshold, but no drift. {reason}" in text
+
+    windows = [RecordedWindow(item, None) for item in (result, judged)]
+    for history, told in ((windows[1:], "0.3100 by chance"), (windows[:1], "0.3100 chance 0.3214")):
+        page = drift_history_page("m", DriftHistory(history, [], 0), ["description"])
+        assert told in Page(page).text
+        assert ("no window has drift" in page) == (history == windows[1:])
 
 
 def test_predictions_are_told_from_features() -> None:
