@@ -30,13 +30,14 @@ from transak_drift.drift.feature_statistics import (
 )
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.tabular_files import DatasetReader, TabularFiles, open_reader
-from transak_drift.training.promotion import Evaluation, decide_promotion
+from transak_drift.training.promotion import ROUNDING, Evaluation, decide_promotion
 
 FEATURE_COLUMNS = ("description", "type")
 
 _MAX_ROWS = 60_000
 _MIN_ROWS = 50
 _HELD_OUT_FRACTION = 0.2
+_EXCHANGES = 999
 
 # Rows of canonical texts, "" where missing; those of a training have their label as last column.
 Texts = npt.NDArray[np.object_]
@@ -71,9 +72,15 @@ def train_classifier(
         raise DatasetError(f"seed = {seed} is negative", "write 0 or more")
     training, held_out, rows_in_window = read_training_rows(training_files, label_column, seed)
     pipeline = _new_pipeline().fit(training[:, :-1], training[:, -1])
-    evaluation = _evaluate(pipeline, held_out)
-    present = None if champion is None else _evaluate(champion, held_out)
-    promoted, reason = decide_promotion(evaluation.macro_f1, present.macro_f1 if present else None)
+    evaluation, answers = _evaluate(pipeline, held_out)
+    present, by_chance = None, 0.0
+    if champion is not None:
+        present, answers_before = _evaluate(champion, held_out)
+        if evaluation.macro_f1 < present.macro_f1:
+            by_chance = worse_by_chance(held_out[:, -1], answers, answers_before, seed)
+    promoted, reason = decide_promotion(
+        evaluation.macro_f1, present.macro_f1 if present else None, by_chance
+    )
     return Challenger(
         pipeline=pipeline,
         evaluation=evaluation,
@@ -231,9 +238,39 @@ def evaluate_probabilities(
     )
 
 
-def _evaluate(pipeline: Pipeline, held_out: Texts) -> Evaluation:
+def worse_by_chance(labels: Texts, answers: Texts, others: Texts, seed: int) -> float:
+    """Return how probable a macro F1 so much below the others' is for equally good answers.
+
+    The answers to a row are exchanged at random, which of equally good ones changes nothing
+    (approximate randomization: Noreen, Computer Intensive Methods for Testing Hypotheses, 1989).
+    """
+    names, codes = np.unique(np.concatenate([labels, answers, others]), return_inverse=True)
+    true, first, second = codes.reshape(3, -1)
+    occurring = np.bincount(true, minlength=len(names))
+    differs = first != second
+
+    def macro_f1(predicted: npt.NDArray[np.intp]) -> float:
+        answered = np.bincount(predicted, minlength=len(names))
+        hits = np.bincount(predicted[predicted == true], minlength=len(names))
+        is_label = occurring > 0
+        return float(np.mean(2 * hits[is_label] / (answered + occurring)[is_label]))
+
+    observed = macro_f1(first) - macro_f1(second)
+    random = np.random.default_rng(seed)
+    as_low = 0
+    for _ in range(_EXCHANGES):
+        kept = ~differs | (random.random(len(true)) < 0.5)
+        exchanged = np.where(kept, first, second), np.where(kept, second, first)
+        as_low += macro_f1(exchanged[0]) - macro_f1(exchanged[1]) <= observed + ROUNDING
+    return (as_low + 1) / (_EXCHANGES + 1)
+
+
+def _evaluate(pipeline: Pipeline, held_out: Texts) -> tuple[Evaluation, Texts]:
+    """Score a classifier, and return its answers."""
     probabilities = pipeline.predict_proba(held_out[:, :-1])
-    return evaluate_probabilities(held_out[:, -1], probabilities, list(pipeline.classes_))
+    answers = pipeline.classes_[probabilities.argmax(axis=1)]
+    labels = list(pipeline.classes_)
+    return evaluate_probabilities(held_out[:, -1], probabilities, labels), answers
 
 
 def _new_pipeline() -> Pipeline:

@@ -24,6 +24,7 @@ from transak_drift.local.trainer import (
     predict,
     read_training_rows,
     train_classifier,
+    worse_by_chance,
 )
 from transak_drift.local.training import LocalTraining
 from transak_drift.local.transaction_generator import (
@@ -250,3 +251,23 @@ def test_of_two_processes_one_trains_and_the_other_adopts(
     with forked.Pool(2, forked.Barrier(2).wait) as pool:
         found = pool.starmap_async(_train, [arguments] * 2, chunksize=1).get(timeout=60)
     assert sorted(found) == [(1, False), (1, True)]
+
+
+def test_a_lower_score_of_few_rows_is_chance_and_of_many_is_none() -> None:
+    def probability(rows: int, wrong: int, wrong_before: int) -> float:
+        labels = np.array(["a", "b"] * (rows // 2), dtype=object)
+        answers, before = labels.copy(), labels.copy()
+        answers[:wrong], before[rows - wrong_before :] = "c", "c"
+        return worse_by_chance(labels, answers, before, seed=0)
+
+    assert probability(60, 0, 0) == 1.0
+    # One row is exchanged or not; of five, all fall on one side once in 32 times.
+    assert probability(60, 1, 0) == pytest.approx(1 / 2, abs=0.05)
+    assert probability(60, 5, 0) == pytest.approx(1 / 32, abs=0.02)
+    assert probability(60, 4, 4) > 0.5
+    assert probability(2000, 120, 40) < 0.005
+    # A label that is lost is none, though as many other rows are won.
+    labels = np.array(["a"] * 980 + ["b"] * 20, dtype=object)
+    answers, before = labels.copy(), labels.copy()
+    answers[labels == "b"], before[:20] = "a", "c"
+    assert worse_by_chance(labels, answers, before, seed=0) < 0.005

@@ -118,3 +118,20 @@ def test_a_challenger_is_promoted_if_it_is_not_worse(
     promoted, told = decide_promotion(challenger, champion)
     assert promoted is promote
     assert told.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("score", "by_chance", "verdict"),
+    [
+        (0.6, 0.05, "worse on"),
+        (0.6, 0.051, "not worse beyond chance on"),
+        (0.7, 0.0, "not worse on"),
+    ],
+)
+def test_a_lower_score_that_may_be_chance_is_not_held_against_a_challenger(
+    score: float, by_chance: float, verdict: str
+) -> None:
+    promoted, told = decide_promotion(score, 0.7, by_chance)
+    assert promoted is (not verdict.startswith("worse"))
+    assert told.startswith(verdict)
+    assert ("(p = " in told) is (score < 0.7)
