@@ -196,7 +196,7 @@ def asked_windows(
     else:
         option, value, begin = "--windows", number or DEFAULT_WINDOWS[length], end
         for _ in range(int(value) - 1):
-            if begin.first_day.year == 1:
+            if begin.first_day.year == 1 or (begin == earliest and number is None):
                 break
             begin = calendar.before(begin)
     if begin > end:

@@ -166,12 +166,14 @@ def ask(length: str = "day", **given: Any) -> list[date]:
     return [window.first_day for window in asked_windows(config, **asked, now=NOW)]
 
 
-def test_the_days_end_yesterday_and_are_sixty_unless_told_otherwise() -> None:
+def test_the_days_end_yesterday_and_are_sixty_at_most_unless_told_otherwise() -> None:
     assert ask(number=3) == [date(2026, 2, 26), date(2026, 2, 27), date(2026, 2, 28)]
     assert ask(last="2026-01-02", number=2) == [date(2026, 1, 1), date(2026, 1, 2)]
     assert ask(first="2026-02-27") == [date(2026, 2, 27), date(2026, 2, 28)]
+    # As many as there are: from start_date to the end of February.
+    assert len(ask()) == 59
     with pytest.raises(ConfigError, match="--windows = 60: begins with 2025-12-31"):
-        ask()
+        ask(number=60)
 
 
 @pytest.mark.parametrize(
