@@ -202,7 +202,7 @@ def _drift_day(home: Path) -> str:
         [*COMMAND, "status", "--json"], env=_environment(home), check=True, capture_output=True
     )
     results = json.loads(done.stdout)["monitoring_results"]
-    return min(result["day"] for result in results if result["verdict"] != "ok")
+    return min(result["window"] for result in results if result["verdict"] != "ok")
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -23,8 +23,9 @@ def stored_statistics(file: Path) -> Path:
 
 def distances(baseline: DatasetStatistics, target: DatasetStatistics) -> dict[str, float]:
     """Return the distance of each feature; the quality of the data is measured beside them."""
-    measure_quality(baseline, target)
-    found = compare_features(baseline, target, dict.fromkeys(FEATURES, 1.0))
+    known: dict[str, int] = {}
+    found = compare_features(baseline, target, dict.fromkeys(FEATURES, 1.0), known_rows=known)
+    measure_quality(baseline, target, known)
     return {item.feature: item.distance or 0.0 for item in found}
 
 

@@ -59,14 +59,24 @@ def backfill(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", help="The last window; by default the newest that has ended."),
+        typer.Option(
+            "--until",
+            help="The last window, by its key or a day of it; by default the newest ended.",
+        ),
     ] = None,
     first: Annotated[
-        str | None, typer.Option("--from", help="The first window, in place of --windows.")
+        str | None,
+        typer.Option(
+            "--from", help="The first window, by its key or a day of it, in place of --windows."
+        ),
     ] = None,
     single: Annotated[
         str | None,
-        typer.Option("--window", help="One window alone, such as 2026-08-27 or 2026-08."),
+        typer.Option(
+            "--window",
+            help="One window alone: a day 2026-08-27, a week by its Monday or as 2026-W35, or a "
+            "month 2026-08.",
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Also the windows that have a report already.")
@@ -171,8 +181,8 @@ def asked_windows(
             raise _refused(option, value, "is given together with --window", "give one of them")
     if first is not None and number is not None:
         raise _refused("--windows", number, "is given together with --from", "give one of them")
-    end_option = "--window" if single else "--until"
-    end = _parsed(calendar, end_option, single or last, newest)
+    end_option, wanted = ("--until", last) if single is None else ("--window", single)
+    end = _parsed(calendar, end_option, wanted, newest)
     if end > newest:
         fix = f"ask for {length}s up to {newest.key} ({config.time_zone})"
         raise _refused(end_option, end.key, "is not over yet", fix)
@@ -186,7 +196,7 @@ def asked_windows(
     else:
         option, value, begin = "--windows", number or DEFAULT_WINDOWS[length], end
         for _ in range(int(value) - 1):
-            if begin.first_day.year == 1:
+            if begin.first_day.year == 1 or (begin == earliest and number is None):
                 break
             begin = calendar.before(begin)
     if begin > end:
@@ -204,10 +214,17 @@ def asked_windows(
 
 
 def _parsed(calendar: WindowCalendar, option: str, text: str | None, default: Window) -> Window:
+    """Read a window's key; to bound a range, a day stands for the window that it belongs to."""
+    if text is None:
+        return default
+    days = WindowCalendar() if option != "--window" else calendar
     try:
-        return default if text is None else calendar.parse(text)
+        return calendar.parse(text)
     except ValueError as error:
         problem, _, fix = str(error).removeprefix(f"{text!r} ").partition(": ")
+    try:
+        return calendar.of_day(days.parse(text).first_day)
+    except ValueError:
         raise _refused(option, text, problem, fix) from None
 
 
@@ -238,7 +255,7 @@ def windows_to_monitor(
 
 
 def _has_failed(instance: dg.DagsterInstance, names: ModelNames, partition: str) -> bool:
-    """Return whether the sensor has recorded that the newest job of a day gave no result."""
+    """Return whether the sensor has recorded that the newest job of a window gave no result."""
     chosen = dg.AssetRecordsFilter(names.asset(keys.DRIFT_REPORT), asset_partitions=[partition])
     failures = instance.fetch_observations(chosen, limit=1).records
     started = newest_materialization(instance, names.asset(keys.MONITORING_RUN), partition)

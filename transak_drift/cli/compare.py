@@ -20,7 +20,8 @@ def compare(
 ) -> None:
     """Compare two datasets by the configured features and thresholds.
 
-    Status 1 where a feature drifts, or has no distance since a dataset has no value of it.
+    Status 1 where a distance is above its threshold, by chance or not, or where a feature has none
+    since a dataset has no value of it.
     """
     from transak_drift.local.dataset_statistics import has_column, scan_statistics
     from transak_drift.local.file_transactions import monitored_kinds
@@ -57,5 +58,5 @@ def compare(
             for item in features
         ]
         print_table(f"{target} against {baseline}", rows, "no feature is monitored")
-    if any(item.drifted or item.distance is None for item in features):
+    if any(item.is_above_threshold or item.distance is None for item in features):
         raise typer.Exit(1)

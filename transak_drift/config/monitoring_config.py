@@ -225,15 +225,17 @@ class MonitoringConfig(Section):
     """Column that the classifier learns to predict."""
 
     date_column: FeatureName = Field(default="date", validate_default=True)
-    """Column with the booking day, in data not split by day."""
+    """Column with the booking day or month, in data not split by window."""
 
     date_column_format: DateColumnFormat = "date"
     """What date_column holds: date for a DATE, TIMESTAMP or text of a day, yyyymm for a month as
     the whole number 202608, which month windows alone can be chosen by."""
 
     transactions: Annotated[str, Field(min_length=1)] | None = None
-    """Your own Parquet or CSV in place of generated transactions on the local platform: a path
-    with {date}, a directory of days, or one file with a date column."""
+    """Your own Parquet or CSV in place of generated transactions on the local platform: a directory
+    of files named by day, week or month, a path with {date}, {yyyymm} or another placeholder of the
+    window, or files with a date column. What is not set of monitoring_window, start_date and
+    date_column is taken from them."""
 
     csv: CsvFormat = Field(default_factory=CsvFormat)
     """Form of the CSV files that transactions names: separator, decimal mark, encoding, dates."""

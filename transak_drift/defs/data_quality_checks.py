@@ -13,6 +13,7 @@ from transak_drift.defs import keys
 from transak_drift.defs.keys import ModelNames
 from transak_drift.defs.metadata import table
 from transak_drift.drift.data_quality import (
+    MAX_EARLIER_WINDOWS,
     QualityVerdict,
     comparable_windows,
     judge_quality,
@@ -46,24 +47,32 @@ def quality_check_specs(
 
 
 def with_usual_rows(
-    instance: dg.DagsterInstance, config: MonitoringConfig, result: MonitoringResult
+    instance: dg.DagsterInstance,
+    config: MonitoringConfig,
+    result: MonitoringResult,
+    known: dict[str, int] | None = None,
 ) -> MonitoringResult:
-    """Return a result with the rows that are usual by the reports of the windows before."""
+    """Return a result with the rows that are usual by the reports of the windows before.
+
+    The rows of windows by their keys that are known need not be read, and are added to.
+    """
     if config.data_quality.row_count_factor is None or not result.target_rows:
         return result
+    rows = {} if known is None else known
     earlier = [window.key for window in comparable_windows(config.windows, result.window)]
+    unread = [key for key in earlier if key not in rows]
+    found: dict[str, int] = {}
     report = ModelNames.of(config).asset(keys.DRIFT_REPORT)
-    found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(report, asset_partitions=earlier),
-        limit=_REPORTS_PER_WINDOW * len(earlier),
-    )
-    rows: dict[str, int] = {}
-    for record in found.records:
+    chosen = dg.AssetRecordsFilter(report, asset_partitions=unread)
+    limit = _REPORTS_PER_WINDOW * MAX_EARLIER_WINDOWS
+    for record in instance.fetch_materializations(chosen, limit).records if unread else ():
         materialization = record.asset_materialization
         value = materialization.metadata.get(ROWS_METADATA) if materialization else None
         if record.partition_key and isinstance(value, dg.IntMetadataValue) and value.value:
             # Newest first.
-            rows.setdefault(record.partition_key, value.value)
+            found.setdefault(record.partition_key, value.value)
+    rows |= dict.fromkeys(unread, 0) | found
+    rows[result.window.key] = result.target_rows
     return compared_with(config, result, rows)
 
 

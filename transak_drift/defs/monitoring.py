@@ -128,9 +128,11 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
             yield from _evaluate_recorded(context, config)
             return
         failures: dict[str, Exception] = {}
+        # Of the windows before: a run of several reads each once.
+        rows: dict[str, int] = {}
         for key in context.partition_keys:
             try:
-                yield from _monitor(context, config, platform, config.windows.parse(key))
+                yield from _monitor(context, config, platform, config.windows.parse(key), rows)
             except Exception as error:
                 # A window that fails stops no other.
                 failures[key] = error
@@ -183,8 +185,9 @@ def _monitor(
     config: MonitoringConfig,
     resource: PlatformResource,
     window: Window,
+    rows: dict[str, int],
 ) -> Iterator[WindowEvent]:
-    """Make what is selected of one window, in order."""
+    """Make what is selected of one window, in order; known rows of others are added to."""
     names, selected = ModelNames.of(config), context.selected_asset_keys
     platform, partition = resource.open(config), window.key
 
@@ -228,7 +231,7 @@ def _monitor(
         context.log.info(
             f"{partition}: " + ", ".join(feature.summary() for feature in result.features)
         )
-        result = with_usual_rows(context.instance, config, result)
+        result = with_usual_rows(context.instance, config, result, rows)
         yield materialized(keys.DRIFT_REPORT, report_metadata(config, resource, result))
         yield from check_evaluations(config, result.features, partition)
         yield from quality_evaluations(config, result)
@@ -328,6 +331,6 @@ def _started_job(instance: dg.DagsterInstance, names: ModelNames, partition: str
     if materialization is None:
         raise PlatformError(
             f"no monitoring run of {partition} is recorded; materialize {run.to_user_string()} "
-            "for that day first"
+            "for that window first"
         )
     return str(materialization.metadata[keys.JOB_NAME_METADATA].value)

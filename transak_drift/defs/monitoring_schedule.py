@@ -45,7 +45,7 @@ def build_monitoring_schedule(config: MonitoringConfig) -> dg.ScheduleDefinition
         cron_schedule=config.schedule.cron_of(config.monitoring_window),
         execution_timezone=config.schedule.time_zone or config.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Monitors each {config.monitoring_window} once that has ended.",
+        description=f"Monitors each {config.monitoring_window} once, after its end.",
     )
     def monitoring_schedule(
         context: dg.ScheduleEvaluationContext,

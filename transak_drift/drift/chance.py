@@ -257,6 +257,13 @@ def _quantile(found: np.ndarray) -> float:
     return float(np.quantile(found, 1 - CHANCE, method="higher"))
 
 
+def quantiles_between(shares_below: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+    """Return the quantiles of which some are known: numbers in order, with the share below each."""
+    numbers, shares = zip(*shares_below, strict=True)
+    ascending = np.maximum.accumulate(shares)
+    return tuple(np.interp(QUANTILES, ascending, numbers).tolist())
+
+
 def _numbers(baseline: NumericalStatistics) -> np.ndarray:
     """Return finite values of the baseline that are equally likely, in order."""
     quantiles, slots = np.array(baseline.quantiles), (np.arange(_SLOTS) + 0.5) / _SLOTS

@@ -10,9 +10,10 @@ import heapq
 import math
 import re
 from calendar import SATURDAY
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
+from types import MappingProxyType
 
 from pydantic import BaseModel
 
@@ -67,11 +68,17 @@ class QualityVerdict:
 
 
 def measure_quality(
-    baseline: DatasetStatistics, target: DatasetStatistics
+    baseline: DatasetStatistics,
+    target: DatasetStatistics,
+    known_rows: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[FeatureQuality, ...]:
-    """Measure each feature that both datasets have; nothing of a target without rows."""
+    """Measure each feature that both datasets have; nothing of a target without rows.
+
+    The known rows are those that `compare_features` counted of categorical features; of others they
+    are counted here.
+    """
     return tuple(
-        measure_feature(name, before, target.features[name])
+        measure_feature(name, before, target.features[name], known_rows=known_rows.get(name))
         for name, before in baseline.features.items()
         if target.rows and name in target.features
     )
@@ -82,6 +89,7 @@ def measure_feature(
     baseline: FeatureStatistics,
     target: FeatureStatistics,
     other_values: str | None = None,
+    known_rows: int | None = None,
 ) -> FeatureQuality:
     """Compare what is missing, unseen and of another type in a target's feature.
 
@@ -109,12 +117,12 @@ def measure_feature(
                 f"{len(baseline.counts) - 1:,} most frequent values"
             )
         else:
-            before, counts = baseline.counts, target.counts.items()
-            new = [(-count, value) for value, count in counts if value not in before]
-            new = [item for item in new if item[1] != other_values] if other_values else new
-            unseen = -sum(count for count, _ in new)
-            values = [value for _, value in heapq.nsmallest(MAX_SHOWN_VALUES, new)]
+            if known_rows is None:
+                known_rows = sum(map(target.counts.get, baseline.counts, repeat(0)))
+            unseen = present - known_rows - target.counts.get(other_values or "", 0)
             expected = list(baseline.counts.values()).count(1) / max(baseline_rows, 1)
+            if not by_chance(unseen, rows, expected):
+                values = _most_frequent_new(baseline, target, other_values)
     elif isinstance(baseline, NumericalStatistics) and isinstance(target, NumericalStatistics):
         unseen = _outside(baseline, target)
         expected = min(2 / (baseline_rows + 1), 1.0)
@@ -131,6 +139,15 @@ def measure_feature(
         type_change=_type_change(baseline, target) if present and baseline.present else "",
         note=note,
     )
+
+
+def _most_frequent_new(
+    baseline: CategoricalStatistics, target: CategoricalStatistics, other_values: str | None
+) -> list[str]:
+    known, counts = baseline.counts, target.counts.items()
+    new = ((-count, value) for value, count in counts if value not in known)
+    found = heapq.nsmallest(MAX_SHOWN_VALUES, (it for it in new if it[1] != other_values))
+    return [value for _, value in found]
 
 
 def _shortened(value: str) -> str:
@@ -201,8 +218,8 @@ def by_chance(count: float, rows: float, expected: float) -> bool:
     share = count / rows if rows else 0.0
     if share <= expected:
         return True
-    if expected <= 0:
-        return False
+    if expected <= 0 or expected >= 1:
+        return expected >= 1
     divergence = share * math.log(share / expected)
     if share < 1:
         divergence += (1 - share) * math.log((1 - share) / (1 - expected))
@@ -317,14 +334,24 @@ def _share_faults(
             continue
         text = f"{item.feature}: {found:.1%} of values {text.format(f'{expected:.1%}')}"
         remarks.append(text)
-        # One more row of the baseline might have had it.
-        probable = max(expected, 1 / baseline_rows if baseline_rows else 0.0)
+        probable = _probable_share(expected, baseline_rows)
         is_chance = rows is not None and by_chance(found * rows, rows, probable)
         if found - expected > limit and not is_chance:
             values = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
             values = values if check == "unseen_values" else ""
             faults.append(f"{text}{values}, allowed is an excess of {limit:.1%}")
     return faults, _joined(remarks) or "nothing to compare"
+
+
+def _probable_share(expected: float, baseline_rows: int | None) -> float:
+    """Return up to where a share may be that was estimated from the rows of a baseline.
+
+    These are two standard deviations, where N1 / N has the variance (N1 + 2 N2) / N ** 2 (Good
+    1953), N2 being about N1 / 2 in long-tailed texts; one more row might have had it in any case.
+    """
+    if not baseline_rows:
+        return expected
+    return max(expected + 2 * math.sqrt(2 * expected / baseline_rows), 1 / baseline_rows)
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ def compare_features(
     thresholds: Mapping[str, float],
     *,
     categorical_metric: CategoricalMetric = "l_infinity",
+    known_rows: dict[str, int] | None = None,
 ) -> tuple[FeatureDrift, ...]:
     """Compare two datasets feature by feature, each measured in the same way on both sides.
 
@@ -58,9 +59,12 @@ def compare_features(
     one entry for each, in their order. A feature without a present value on one side has no
     distance, and a note with the reason: `NO_BOOKINGS` of a target without rows, one that begins
     with `NO_BASELINE` of an empty baseline.
+
+    To `known_rows` is added, by categorical feature, how many rows of the target have a value that
+    the baseline has: what `measure_quality` would look up again.
     """
     return tuple(
-        _compare(feature, threshold, baseline, target, categorical_metric)
+        _compare(feature, threshold, baseline, target, categorical_metric, known_rows)
         for feature, threshold in thresholds.items()
     )
 
@@ -102,6 +106,7 @@ def _compare(
     baseline: DatasetStatistics,
     target: DatasetStatistics,
     categorical_metric: CategoricalMetric,
+    known_rows: dict[str, int] | None,
 ) -> FeatureDrift:
     before, after = baseline.features[feature], target.features[feature]
     is_categorical = before.kind == FeatureKind.CATEGORICAL
@@ -118,7 +123,9 @@ def _compare(
     elif not after.present:
         note = f"no value in the target dataset: column {feature!r} is empty in all its rows"
     else:
-        shares = _shares(before, after, MAX_CONTRIBUTORS)
+        shares, known = _shares(before, after, MAX_CONTRIBUTORS)
+        if known_rows is not None and is_categorical:
+            known_rows[feature] = known
         contributors = _greatest_changes(shares, MAX_CONTRIBUTORS)
         if metric == "jensen_shannon_divergence":
             distance = jensen_shannon_divergence(_all_shares(before, after))
@@ -149,7 +156,8 @@ def top_contributors(
     """
     if baseline.kind != target.kind or not (baseline.present and target.present):
         return ()
-    return _greatest_changes(_shares(baseline, target, limit), limit)
+    shares, _ = _shares(baseline, target, limit)
+    return _greatest_changes(shares, limit)
 
 
 def _greatest_changes(shares: Iterable[Shares], limit: int) -> tuple[Contributor, ...]:
@@ -162,27 +170,35 @@ def _greatest_changes(shares: Iterable[Shares], limit: int) -> tuple[Contributor
     )
 
 
-def _shares(baseline: FeatureStatistics, target: FeatureStatistics, limit: int) -> list[Shares]:
-    """Return the shares of all buckets, or of the values among which are the greatest changes."""
+def _shares(
+    baseline: FeatureStatistics, target: FeatureStatistics, limit: int
+) -> tuple[list[Shares], int]:
+    """Return the shares of all buckets, or of the values among which are the greatest changes.
+
+    Of values also the target's rows with one that the baseline has.
+    """
     if isinstance(baseline, NumericalStatistics) and isinstance(target, NumericalStatistics):
-        return bucket_shares(baseline, target)
+        return bucket_shares(baseline, target), 0
     assert isinstance(baseline, CategoricalStatistics)
     assert isinstance(target, CategoricalStatistics)
     baseline_total, target_total = baseline.present, target.present
     before, after = baseline.counts, target.counts
+    # Each look-up costs more than all that is made of it.
+    found = list(map(after.get, before, repeat(0)))
     changes = [
         abs(count / target_total - known / baseline_total)
-        for known, count in zip(before.values(), map(after.get, before, repeat(0)), strict=True)
+        for known, count in zip(before.values(), found, strict=True)
     ]
     least = heapq.nlargest(limit, changes)[-1] if limit < len(changes) else 0.0
     chosen = [v for v, change in zip(before, changes, strict=True) if change >= least and change]
     # The baseline is looked up only for the few that could be among the greatest.
     enough = least * target_total * (1 - _ROUNDING)
     chosen += [value for value, count in after.items() if count >= enough and value not in before]
-    return [
+    shares = [
         (value, before.get(value, 0) / baseline_total, after.get(value, 0) / target_total)
         for value in chosen
     ]
+    return shares, sum(found)
 
 
 def _all_shares(baseline: FeatureStatistics, target: FeatureStatistics) -> Iterable[Shares]:

@@ -71,7 +71,7 @@ class FileTransactions:
     def windows(self) -> list[Window]:
         """Return the windows that have transactions, ascending."""
         with self._reader() as reader:
-            found = self._find()
+            found = self.files()
             days = [window.first_day for window in found.by_window] or self._days(reader, found)
             return sorted({self.calendar.of_day(day) for day in days})
 
@@ -91,7 +91,7 @@ class FileTransactions:
         no window may be empty.
         """
         with self._reader() as reader, replace_file(destination) as temporary:
-            found = self._find()
+            found = self.files()
             if not found.by_window:
                 return self._write(reader, found.dated, temporary, window)
             if files := found.within(window):
@@ -106,7 +106,7 @@ class FileTransactions:
     def write_baseline(self, destination: Path) -> int | None:
         """Write the directory's own baseline as `write_window` does; None where it has none."""
         with self._reader() as reader:
-            found = self._find()
+            found = self.files()
             if found.baseline is None:
                 return None
             with replace_file(destination) as temporary:
@@ -116,7 +116,7 @@ class FileTransactions:
                     raise DatasetError(problem, "fill it, or remove it to go without")
                 return rows
 
-    def _find(self) -> TransactionFiles:
+    def files(self) -> TransactionFiles:
         """Find the files, which must be of the calendar's windows or of parts of them."""
         length = self.calendar.length
         found = find_transactions(self.location, length)
@@ -323,9 +323,11 @@ def complete_config(config: MonitoringConfig) -> MonitoringConfig:
             changes |= by_month | {"monitoring_window": "month"}
     # Validated again, as the defaults of other keys depend on these.
     config = config.model_validate(config.model_dump(exclude_unset=True) | changes)
+    source = own_transactions(config)
     if "start_date" in given:
+        source.files()
         return config
-    windows = own_transactions(config).windows()
+    windows = source.windows()
     if not windows:
         raise DatasetError("has no rows", "add transactions")
     return config.model_copy(update={"start_date": windows[0].first_day})

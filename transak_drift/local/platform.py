@@ -325,7 +325,14 @@ def _measure(
         kinds[prediction.column] = FeatureKind.CATEGORICAL
     target = scan_statistics([target_file], kinds, csv_format=config.csv)
     metric, thresholds = config.categorical_metric, config.drift_thresholds
-    features = compare_features(baseline.statistics, target, thresholds, categorical_metric=metric)
+    known_rows: dict[str, int] = {}
+    features = compare_features(
+        baseline.statistics,
+        target,
+        thresholds,
+        categorical_metric=metric,
+        known_rows=known_rows,
+    )
     if prediction is not None:
         found = compare_predictions(baseline.predictions, target, prediction, metric)
         features = (*features, found)
@@ -339,7 +346,7 @@ def _measure(
         baseline_rows=baseline.statistics.rows,
         target_rows=target.rows,
         features=features,
-        quality=measure_quality(baseline.statistics, target),
+        quality=measure_quality(baseline.statistics, target, known_rows),
         method=_METHOD,
         window_start=start,
         window_end=end,

@@ -15,7 +15,11 @@ import pyarrow.parquet as pq
 
 from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.config.sections import PREDICTION_COLUMN
-from transak_drift.drift.feature_statistics import DatasetStatistics
+from transak_drift.drift.feature_statistics import (
+    CategoricalStatistics,
+    DatasetStatistics,
+    FeatureKind,
+)
 from transak_drift.local.atomic_file import replace_file
 from transak_drift.local.dataset_statistics import (
     Baseline,
@@ -278,7 +282,8 @@ class LocalTraining:
 
         Its statistics are computed from the files that the champion learned from, and kept until
         another feature, kind or form of CSV is configured, and so are those of its predictions for
-        them. Without a champion they are those of the first baseline's files.
+        them, or without a classifier of those that the files have. Without a champion they are
+        those of the first baseline's files.
         """
         champion = of or self.registry.champion()
         name = str(champion.number) if champion else _INITIAL_BASELINE
@@ -288,19 +293,16 @@ class LocalTraining:
             self.state.config.csv,
             lambda: self._baseline_files(champion),
         )
-        if (
-            champion is None
-            or not champion.has_classifier
-            or not self.state.config.prediction_drift
-        ):
+        if self.state.config.prediction_drift is None:
             return Baseline(name, statistics)
-        csv_format = self.state.config.csv.model_dump()
+        csv_format, column = self.state.config.csv.model_dump(), self._prediction_column
         predictions = stored_statistics(
             self.state.baseline_predictions(name),
-            json.dumps({"predictions": self._prediction_column, "csv": csv_format}),
-            lambda: self._predicted_statistics(champion, self._baseline_files(champion)),
+            json.dumps({"predictions": column, "csv": csv_format}),
+            lambda: self._predictions(self._baseline_files(champion), champion),
         )
-        return Baseline(name, statistics, predictions)
+        is_predicted = predictions.features[column].present > 0
+        return Baseline(name, statistics, predictions if is_predicted else None)
 
     @property
     def _dates(self) -> FileTransactions:
@@ -311,13 +313,20 @@ class LocalTraining:
         prediction = self.state.config.prediction_drift
         return PREDICTION_COLUMN if prediction is None else prediction.column
 
-    def _predicted_statistics(
-        self, champion: ModelVersion, files: Sequence[Path]
+    def _predictions(
+        self, files: Sequence[Path], champion: ModelVersion | None
     ) -> DatasetStatistics:
-        from transak_drift.local.trainer import predicted_statistics
+        """Count what a version predicts for files; without a classifier what stands there."""
+        column = self._prediction_column
+        if champion is not None and champion.has_classifier:
+            from transak_drift.local.trainer import predicted_statistics
 
-        pipeline = self.registry.load(champion)
-        return predicted_statistics(pipeline, files, self._prediction_column, self._dates)
+            return predicted_statistics(self.registry.load(champion), files, column, self._dates)
+        if all(column in pq.read_schema(file).names for file in files):
+            kinds = {column: FeatureKind.CATEGORICAL}
+            return scan_statistics(files, kinds, csv_format=self.state.config.csv)
+        rows = sum(pq.read_metadata(file).num_rows for file in files)
+        return DatasetStatistics(rows, {column: CategoricalStatistics({}, missing=rows)})
 
     def _baseline_files(self, champion: ModelVersion | None) -> list[Path]:
         if champion is None:
@@ -342,26 +351,25 @@ class LocalTraining:
             candidates.pop()
         if not candidates:
             raise PlatformError(f"there are no bookings up to {event_window} to train on")
-        features = self.baseline().statistics.features
-        kinds = {name: found.kind for name, found in features.items()}
-
-        config, champion = self.state.config, None
-        if "prediction" in config.retrain_policy.objectives:
-            champion = self.registry.classifier()
+        baseline, config = self.baseline(), self.state.config
+        champion = self.registry.champion()
+        kinds = {name: found.kind for name, found in baseline.statistics.features.items()}
+        by_predictions = "prediction" in config.retrain_policy.objectives and baseline.predictions
 
         def statistics_of(window: Window) -> DatasetStatistics:
             file = self._file(window)
             found = scan_statistics([file], kinds, csv_format=config.csv)
-            if champion is None or not found.rows:
+            if not by_predictions or not found.rows:
                 return found
-            predicted = self._predicted_statistics(champion, [file])
-            return DatasetStatistics(found.rows, found.features | predicted.features)
+            return DatasetStatistics(
+                found.rows, found.features | self._predictions([file], champion).features
+            )
 
         return select_training_windows(
             candidates[-1],
             candidates,
             statistics_of,
-            config.thresholds if champion else config.drift_thresholds,
+            config.thresholds if by_predictions else config.drift_thresholds,
             max_days,
             config.categorical_metric,
         )

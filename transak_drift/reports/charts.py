@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from transak_drift.config.monitoring_window import WindowCalendar
 from transak_drift.drift.drift_history import DriftHistory
 from transak_drift.drift.monitoring_result import FeatureDrift, MonitoringResult, comparison
 from transak_drift.reports.sanitize import sanitize_line
@@ -68,13 +69,15 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
     found = [item for item in history.distances(feature) if item.distance is not None]
     if not found:
         return None
-    first, last = found[0].window.first_day, found[-1].window.first_day
-    left, right, top, bottom = 40, WIDTH - 14, 8, _HISTORY_HEIGHT - 24
+    windows = WindowCalendar(found[0].window.length).between(found[0].window, found[-1].window)
+    first, last = windows[0].first_day, windows[-1].first_day
+    is_by_month = windows[0].length == "month"
+    # Beside the last window there is space for its label.
+    left, right, top, bottom = 40, WIDTH - (22 if is_by_month else 14), 8, _HISTORY_HEIGHT - 24
     greatest = max(max(item.distance or 0.0, item.threshold) for item in found)
     limit = min(1.0, 1.2 * greatest) or 1.0
     span = max((last - first).days, 1)
-    date_step = max(1, -(-span // (_MAX_DATE_LABELS - 1)))
-    dates = [first + timedelta(days=n) for n in range(0, (last - first).days + 1, date_step)]
+    date_step = max(1, -(-(len(windows) - 1) // (_MAX_DATE_LABELS - 1)))
     tick = next((step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if limit / step <= 6), 0.25)
 
     def x(day: date) -> float:
@@ -88,7 +91,8 @@ def history_chart(history: DriftHistory, feature: str) -> Chart | None:
     shapes = _macros().history(
         found,
         ticks=[round(tick * number, 6) for number in range(int(limit / tick + 1e-9) + 1)],
-        dates=dates,
+        dates=[window.first_day for window in windows[::date_step]],
+        is_by_month=is_by_month,
         promotions=[day for day in promotions if first <= day <= end],
         x=x,
         y=y,

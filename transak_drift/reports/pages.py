@@ -26,6 +26,8 @@ from transak_drift.training.promotion import Comparison, SetComparison
 MAX_WINDOWS = 90
 MAX_EPISODES = 12
 
+# What precedes a window's key in a table.
+_UNITS = {"day": "day", "week": "week of", "month": "month"}
 _METRIC_NAMES = {
     "l_infinity": "L-infinity distance",
     "jensen_shannon_divergence": "Jensen–Shannon divergence",
@@ -64,6 +66,7 @@ def drift_history_page(model_name: str, history: DriftHistory, features: Sequenc
         features=[_history_view(history, feature) for feature in features],
         promotions=list(reversed(history.promotions))[:MAX_EPISODES],
         number_of_windows=f"{len(history.windows):,}",
+        unit=_UNITS[history.windows[-1].window.length] if history.windows else "",
         windows=[_window_view(item, features) for item in reversed(history.windows[-MAX_WINDOWS:])],
     )
 

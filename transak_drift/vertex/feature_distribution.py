@@ -6,6 +6,9 @@ proto ("ProtoJSON Format"), and names may be in camel case or as in the proto.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from itertools import accumulate
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -105,25 +108,39 @@ def by_chance(baseline: Any, target: Any, metric: str) -> float | None:
     """Compute the distance by chance from the reported distributions, where they tell enough."""
     try:
         before, after = _feature_statistics(baseline), _feature_statistics(target)
-        if (
-            before is None
-            or after is None
-            or not all(0 < item.present < _MAX_ROWS for item in (before, after))
-        ):
+        sides = [side for side in (before, after) if side and 0 < side.present < _MAX_ROWS]
+        if before is None or len(sides) < 2:
             return None
         # numpy takes a while to import, and the Cloud Function starts without it.
-        from transak_drift.drift.chance import distance_by_chance
+        from transak_drift.drift.chance import distance_by_chance, quantiles_between
 
-        if isinstance(before, CategoricalStatistics) and _OTHER_VALUES in before.counts:
+        if isinstance(before, NumericalStatistics):
+            before = replace(before, quantiles=quantiles_between(_shares_below(baseline)))
+        elif _OTHER_VALUES in before.counts:
             # Many rare values.
             counts = dict(before.counts)
             others = counts.pop(_OTHER_VALUES)
             number = min(others, _MAX_OTHER_VALUES)
             rare = {f"{_OTHER_VALUES} {place}": others // number for place in range(number)}
             before = CategoricalStatistics(counts | rare)
-        return distance_by_chance(before, max(round(after.present), 1), metric)
+        return distance_by_chance(before, max(round(sides[1].present), 1), metric)
     except (ValueError, ArithmeticError):
         return None
+
+
+def _shares_below(distribution: Any) -> list[tuple[float, float]]:
+    """Return numbers with the share of the values that is smaller, of both kinds of histograms.
+
+    Half of the values may lie in one bucket of equal width, which those of equal counts divide.
+    """
+    found = []
+    for histogram in _parsed(distribution).statistics.histograms:
+        buckets = histogram.buckets
+        total = math.fsum(bucket.sample_count for bucket in buckets) or 1.0
+        ends = accumulate(bucket.sample_count / total for bucket in buckets)
+        found += [(bucket.low_value, 0.0) for bucket in buckets[:1]]
+        found += [(bucket.high_value, end) for bucket, end in zip(buckets, ends, strict=True)]
+    return sorted(found)
 
 
 def _parsed(distribution: Any) -> _Dataset:

@@ -159,17 +159,21 @@ def test_a_model_that_cannot_be_prepared_fails_at_once(project: Path) -> None:
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def ask(**given: Any) -> list[date]:
+def ask(length: str = "day", **given: Any) -> list[date]:
     asked = {"first": None, "last": None, "number": None, "single": None, **given}
-    return [window.first_day for window in asked_windows(CONFIG, **asked, now=NOW)]
+    start = "2026-01-01" if length == "day" else "2024-01-01"
+    config = configuration(monitoring_window=length, start_date=start)
+    return [window.first_day for window in asked_windows(config, **asked, now=NOW)]
 
 
-def test_the_days_end_yesterday_and_are_sixty_unless_told_otherwise() -> None:
+def test_the_days_end_yesterday_and_are_sixty_at_most_unless_told_otherwise() -> None:
     assert ask(number=3) == [date(2026, 2, 26), date(2026, 2, 27), date(2026, 2, 28)]
     assert ask(last="2026-01-02", number=2) == [date(2026, 1, 1), date(2026, 1, 2)]
     assert ask(first="2026-02-27") == [date(2026, 2, 27), date(2026, 2, 28)]
+    # As many as there are: from start_date to the end of February.
+    assert len(ask()) == 59
     with pytest.raises(ConfigError, match="--windows = 60: begins with 2025-12-31"):
-        ask()
+        ask(number=60)
 
 
 @pytest.mark.parametrize(
@@ -188,5 +192,49 @@ def test_a_range_that_cannot_be_is_refused_with_what_to_ask_for(
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         ask(**given)
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("length", "given", "first", "last", "number"),
+    [
+        ("day", {"single": "2026-02-27"}, "2026-02-27", "2026-02-27", 1),
+        ("week", {}, "2025-08-25", "2026-02-16", 26),
+        ("week", {"number": 2}, "2026-02-09", "2026-02-16", 2),
+        ("week", {"single": "2026-W08"}, "2026-02-16", "2026-02-16", 1),
+        # A day stands for its week or month.
+        ("week", {"first": "2026-02-01", "last": "2026-02-10"}, "2026-01-26", "2026-02-09", 3),
+        ("month", {}, "2025-03-01", "2026-02-01", 12),
+        ("month", {"single": "2025-12"}, "2025-12-01", "2025-12-01", 1),
+        ("month", {"first": "2025-11", "last": "2026-01-31"}, "2025-11-01", "2026-01-01", 3),
+    ],
+)
+def test_weeks_and_months_are_asked_for_by_their_keys(
+    length: str, given: dict[str, Any], first: str, last: str, number: int
+) -> None:
+    asked = ask(length, **given)
+    assert (str(asked[0]), str(asked[-1]), len(asked)) == (first, last, number)
+
+
+@pytest.mark.parametrize(
+    ("length", "given", "words"),
+    [
+        ("month", {"single": "2026-01-05"}, ("--window", "is no month", "write a month as")),
+        ("month", {"single": ""}, ("--window", "is no month")),
+        ("month", {"single": "2026-03"}, ("--window", "is not over yet", "months up to 2026-02")),
+        ("month", {"last": "2026-03-01"}, ("--until = ", "2026-03", "is not over yet")),
+        ("month", {"first": "2026-13"}, ("--from", "is no month", "YYYY-MM")),
+        ("week", {"single": "2026-02-17"}, ("--window", "is no week", "by its Monday")),
+        ("week", {"single": "2026-W08", "number": 2}, ("--windows = 2", "with --window")),
+        ("week", {"first": "2023-12-31"}, ("--from", "2023-12-25, before start_date", "112 or")),
+        ("month", {"first": "2026-02", "last": "2026-01-31"}, ("turn the two months round",)),
+    ],
+)
+def test_what_is_no_week_or_month_is_refused(
+    length: str, given: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ask(length, **given)
     for word in words:
         assert word in str(refused.value)

@@ -60,13 +60,13 @@ def records_of(instance: dg.DagsterInstance, names: ModelNames = NAMES) -> dict[
     return {name: len(fetch(names.asset(name), limit=9).records) for name in assets}
 
 
-def test_other_windows_are_refused_before_anything_is_recorded(
+def test_other_windows_are_refused_before_anything_is_recorded_and_each_way_out_works(
     recorded: dg.DagsterInstance, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = records_of(recorded)
+    before, state = records_of(recorded), project / "state"
     monkeypatch.setenv(WINDOW, "week")
     words = r"weeks of UTC are configured, but what is recorded is of days of UTC: set monitoring_"
-    with pytest.raises(PlatformError, match=words):
+    with pytest.raises(PlatformError, match=words) as refused:
         call("backfill", "--window", MONDAY)
     settings = load_settings()
     config = settings.load_config()
@@ -74,11 +74,13 @@ def test_other_windows_are_refused_before_anything_is_recorded(
     jobs = ModelJobs(recorded, definitions, config)
     [failed] = jobs.monitor([config.windows.parse(MONDAY)])
     assert "set another asset_prefix" in failed.error
-    assert not list((project / "state").rglob("weeks_of_UTC"))
+    assert not list(state.rglob("weeks_of_UTC"))
     with pytest.raises(CommandFailedError, match=words):
         jobs.run(DRIFT_HISTORY_JOB)
-    # A job that another than Dagster has started.
+    # A job that another than Dagster has started: another drift event than that of the Monday.
     monitor(date.fromisoformat(MONDAY))
+    stored = {path.stem for path in state.rglob("monitoring_jobs/*baseline*.json")}
+    assert stored == {"20260323-baseline-initial", "week-20260323-baseline-initial"}
     resources = {
         "trigger_queue": trigger_queue_resource(settings),
         "platform": platform_resource(settings),
@@ -88,42 +90,30 @@ def test_other_windows_are_refused_before_anything_is_recorded(
         SensorTicks(recorded, sensor, resources).tick()
     assert records_of(recorded) == before
 
-    # Set back, the days go on.
+    # Set back, the days go on; in another time zone they are others.
     monkeypatch.setenv(WINDOW, "")
     document("backfill", "--window", "2026-03-24")
     assert set(records_of(recorded).values()) == {2}
-    text = json.dumps(config_document(time_zone="Europe/Zurich"))
-    (project / "monitoring_config.json").write_text(text)
+    file = project / "monitoring_config.json"
+    file.write_text(json.dumps(config_document(time_zone="Europe/Zurich")))
     with pytest.raises(PlatformError, match="days of Europe/Zurich are configured"):
         call("backfill", "--window", "2026-03-25")
 
-
-def test_under_another_prefix_the_reports_begin_anew(
-    recorded: dg.DagsterInstance, project: Path
-) -> None:
-    text = json.dumps(config_document(asset_prefix="weekly", monitoring_window="week"))
-    (project / "monitoring_config.json").write_text(text)
-    said = document("backfill", "--window", MONDAY)
-    assert [item["window"] for item in said["monitored"]] == [MONDAY]
+    # Under another prefix the reports begin anew.
+    file.write_text(json.dumps(config_document(asset_prefix="weekly")))
+    monkeypatch.setenv(WINDOW, "week")
+    document("backfill", "--window", MONDAY)
     assert set(records_of(recorded, ModelNames("weekly")).values()) == {1}
-    assert set(records_of(recorded).values()) == {1}
+    assert set(records_of(recorded).values()) == {2}
     [window] = read_drift_history(recorded, ModelNames("weekly")).windows
     assert (window.window.length, window.result.target_rows) == ("week", 7 * 30)
-    # Another drift event than that of the Monday.
-    jobs = [path.stem for path in (project / "state").rglob("monitoring_jobs/*baseline*.json")]
-    assert sorted(jobs) == ["20260323-baseline-initial", "week-20260323-baseline-initial"]
 
-
-def test_the_command_of_the_refusal_forgets_the_reports(
-    recorded: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(WINDOW, "week")
-    with pytest.raises(PlatformError) as refused:
-        call("backfill", "--window", MONDAY)
-    home, program, *words = shlex.split(str(refused.value).rpartition(" by ")[2])
+    # The command of the refusal forgets the reports.
+    file.write_text(json.dumps(config_document()))
+    home, program, *arguments = shlex.split(str(refused.value).rpartition(" by ")[2])
     assert program == "dagster"
     monkeypatch.setenv(*home.split("=", maxsplit=1))
-    wiped = CliRunner().invoke(cli, words, catch_exceptions=False)
+    wiped = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert wiped.exit_code == 0, wiped.output
     assert records_of(recorded) == {TRANSACTIONS: 0, MONITORING_RUN: 0, DRIFT_REPORT: 0}
     said = document("backfill", "--window", MONDAY)

@@ -60,22 +60,23 @@ class Deployment:
         name: str,
         distances: Mapping[str, float] | None = None,
         config: MonitoringConfig | None = None,
+        rows: int = 100,
     ) -> DriftEvent:
         """Put a monitoring job there that finds distances in a file; return what it finds.
 
-        A distance is a multiple of 0.01; by default that of `description` is 0.6.
+        A distance is a share of whole rows; by default that of `description` is 0.6.
         """
         config = config or self.config
         distances = distances or {"description": 0.6}
         uri = f"gs://{config.model_name}/{name}.csv"
-        rows = [
+        found = [
             {
-                feature: "new" if row < round(distances.get(feature, 0) * 100) else "known"
+                feature: "new" if row < round(distances.get(feature, 0) * rows) else "known"
                 for feature in config.drift_thresholds
             }
-            for row in range(100)
+            for row in range(rows)
         ]
-        self.vertex.buckets.write_csv(uri, rows)
+        self.vertex.buckets.write_csv(uri, found)
         job_id = f"day-20260501-{hashlib.md5(name.encode()).hexdigest()[:12]}"
         self.vertex.monitoring.put_job(
             f"{PARENT}/modelMonitors/{config.model_monitor_id}",

@@ -90,7 +90,12 @@ def test_what_is_no_drift_is_taken_and_trains_nothing(
     quiet = deployment.finished_job("quiet", {"description": 0.25, "type": 0.1})
     lie = message_body(drift_event(quiet.monitoring_job_id, {"type": 0.99}))
     notice = {"subject": "Vertex AI Model Monitoring Job started", "details": {}}
-    for body, told in ((lie, "description 0.25"), (json.dumps(notice).encode(), "started")):
+    small = message_body(deployment.finished_job("small", {"description": 0.5}, rows=10))
+    for body, told in (
+        (lie, "description 0.25"),
+        (small, "description 0.5000 > 0.3 (too few rows: 10"),
+        (json.dumps(notice).encode(), "started"),
+    ):
         event = pubsub_event(body)
         entry = function.deliver(event)
         assert (entry["severity"], entry["outcome"]) == ("INFO", "not_drift")

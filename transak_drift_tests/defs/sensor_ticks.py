@@ -7,9 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from transak_drift.cli.dagster_home import QUIET_RUN
 from transak_drift.defs.keys import RETRAIN_JOB
-
-QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.events import StepMaterializationData
 from pydantic import SecretStr
 
 from transak_drift.config.errors import ConfigError
@@ -42,6 +41,7 @@ from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration, document
+from transak_drift_tests.defs.past_events import materialization_at
 from transak_drift_tests.defs.sensor_ticks import SensorTicks, sentence
 from transak_drift_tests.servers.mail_server import MailServer, mail_server
 from transak_drift_tests.servers.slack_server import Answer, SlackServer
@@ -470,28 +470,11 @@ def test_no_training_for_the_expected_interval_is_told_once(world: World) -> Non
     config = SLACK.model_copy(update={"expected_training_interval_days": 30})
     trained = ModelNames().asset(TRAINED_MODEL)
     # As of 40 days ago, in Dagster's own storage.
-    entry = materialization_of(trained, datetime.now(UTC) - timedelta(days=40))
-    world.instance.store_event(entry)
+    at = datetime.now(UTC) - timedelta(days=40)
+    world.instance.store_event(materialization_at(at, dg.AssetMaterialization(trained)))
     bounds = NotificationBounds(look_back=timedelta(days=30))
     for _ in range(3):
         world.tick(config, bounds)
     assert world.slack_headlines() == ["No training of transak-i1-train-model for 30 days"]
     [text] = world.slack.texts(CHANNEL)
     assert "raise expected_training_interval_days" in text
-
-
-def materialization_of(key: dg.AssetKey, at: datetime) -> dg.EventLogEntry:
-    """Return the log entry of a materialization at a time."""
-    event = dg.DagsterEvent(
-        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
-        job_name="retrain",
-        event_specific_data=StepMaterializationData(dg.AssetMaterialization(key), []),
-    )
-    return dg.EventLogEntry(
-        error_info=None,
-        level="debug",
-        user_message="",
-        run_id="run-of-long-ago",
-        timestamp=at.timestamp(),
-        dagster_event=event,
-    )

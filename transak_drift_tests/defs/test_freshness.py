@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.definitions.freshness_evaluator import TimeWindowFreshnessPolicyEvaluator
+from dagster._core.loader import LoadingContextForTest
 
 from transak_drift.definitions import build_definitions
 from transak_drift.defs import keys
@@ -22,6 +25,7 @@ from transak_drift.defs.freshness import (
 from transak_drift.defs.keys import ModelNames
 from transak_drift.settings import Settings
 from transak_drift_tests.config.configurations import configuration
+from transak_drift_tests.defs.past_events import materialization_at
 
 NAMES = ModelNames()
 ZURICH = {"time_zone": "Europe/Zurich"}
@@ -81,6 +85,22 @@ def test_the_assets_of_each_model_have_their_policies() -> None:
         names.asset(keys.DRIFT_REPORT): timedelta(31.5),
         names.asset(keys.MODEL_MONITOR): timedelta(1.5),
     }
+
+
+@pytest.mark.parametrize(("hours", "state"), [(35, "PASS"), (37, "FAIL")])
+def test_a_silent_monitor_fails_its_policy_as_dagsters_daemon_evaluates_it(
+    instance: dg.DagsterInstance, hours: int, state: str
+) -> None:
+    graph = build_definitions(Settings(platform="local"), [configuration()]).resolve_asset_graph()
+    report = NAMES.asset(keys.DRIFT_REPORT)
+    moment = datetime.now(UTC) - timedelta(hours=hours)
+    # The newest window's; of an older one it would count as well.
+    event = dg.AssetMaterialization(report, partition="2026-03-03")
+    instance.store_event(materialization_at(moment, event))
+    evaluation = TimeWindowFreshnessPolicyEvaluator().evaluate_freshness(
+        context=LoadingContextForTest(instance), node=graph.get(report)
+    )
+    assert asyncio.run(evaluation).value == state
 
 
 def test_a_window_without_a_report_is_overdue_once_it_is_due_and_never_before_the_first(

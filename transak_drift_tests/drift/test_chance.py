@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -18,7 +17,6 @@ from transak_drift.drift.chance import (
     MAX_DRAWN_VALUES,
     MAX_EXACT_VALUES,
     MAX_KEPT_NUMBERS,
-    QUANTILES,
     distance_by_chance,
     divergence_by_chance,
     divergences,
@@ -26,30 +24,10 @@ from transak_drift.drift.chance import (
 )
 from transak_drift.drift.drift_statistics import bucket_shares, jensen_shannon_divergence
 from transak_drift.drift.feature_statistics import CategoricalStatistics, NumericalStatistics
-from transak_drift.local.dataset_statistics import equal_width_edges
-from transak_drift_tests.drift.datasets import compare
+from transak_drift_tests.drift.datasets import compare, numerical
 
 cells = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 0.5, 1.0, math.nan])
 MANY_VALUES = [int(2_000 / place**0.9) + 1 for place in range(1, 300)]
-
-
-def numerical(cells: Sequence[float] | np.ndarray) -> NumericalStatistics:
-    """Return the statistics of numbers, with what a scan of a baseline keeps of them."""
-    values = np.array(cells)
-    finite = np.sort(values[np.isfinite(values)])
-    edges, counts, kept = (), (), finite
-    if finite.size:
-        low, high = float(finite[0]), float(finite[-1])
-        edges = equal_width_edges(low, high) if low < high else (low, high)
-        counts = np.histogram(finite, bins=edges)[0] if low < high else [finite.size]
-    if finite.size > MAX_KEPT_NUMBERS:
-        kept = np.quantile(finite, QUANTILES, method="inverted_cdf")
-    return NumericalStatistics(
-        edges,
-        tuple(float(count) for count in counts),
-        nan=int(np.isnan(values).sum()),
-        quantiles=tuple(kept.tolist()),
-    )
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 8))

@@ -21,6 +21,7 @@ from transak_drift.drift.data_quality import (
     quality_checks,
     usual_rows,
 )
+from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
     DatasetStatistics,
@@ -265,3 +266,21 @@ def test_chance_is_never_less_probable_than_one_in_a_thousand(rows, expected, da
     )
     assert by_chance(count, rows, expected) or tail <= 1e-3 * (1 + 1e-9)
     assert by_chance(count, rows, 0.0) is (count == 0)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 50), min_size=1),
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 50), min_size=1),
+)
+def test_what_the_comparison_has_looked_up_gives_the_same_quality(before, after) -> None:
+    baseline, target = (
+        DatasetStatistics(sum(counts.values()), {"type": categorical(counts)})
+        for counts in (before, after)
+    )
+    known: dict[str, int] = {}
+    compare_features(baseline, target, {"type": 0.3}, known_rows=known)
+    unseen = sum(rows for value, rows in after.items() if value not in before)
+    assert known == {"type": target.rows - unseen}
+    [found] = measure_quality(baseline, target)
+    assert (found,) == measure_quality(baseline, target, known)
+    assert found.unseen_share == unseen / target.rows

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
-from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.cli.dagster_home import QUIET_RUN, make_dagster_home
 from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.definitions import build_definitions
 from transak_drift.defs import monitoring_results_sensor
@@ -40,7 +40,7 @@ from transak_drift.settings import load_settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift.trigger.sink_filter import sink_filter
 from transak_drift.vertex.connection import VertexConnection
-from transak_drift_tests.defs.sensor_ticks import QUIET_RUN, SensorTicks
+from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.end_to_end.running_loop import DagsterProcesses, count_unacknowledged
 from transak_drift_tests.servers.clients import QUICK_LIMITS, use_gcp_platform
 from transak_drift_tests.servers.clients import connect as connect_vertex

@@ -15,11 +15,10 @@ import grpc
 import pytest
 from google.cloud.aiplatform_v1 import types
 
-from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.cli.dagster_home import QUIET_RUN, make_dagster_home
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.keys import TRAINED_MODEL, ModelNames
 from transak_drift.settings import load_settings
-from transak_drift_tests.defs.sensor_ticks import QUIET_RUN
 from transak_drift_tests.servers.clients import apply_monitors, monitored_config, use_gcp_platform
 from transak_drift_tests.servers.server import LoopbackVertex
 from transak_drift_tests.warm_processes import WarmProcess

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from transak_drift.cli.model_jobs import ModelJobs
+from transak_drift.config.errors import ConfigError
 from transak_drift.definitions import build_definitions
 from transak_drift.defs.drift_message_sensor import SENSOR_NAME
 from transak_drift.defs.keys import (
     BASELINE_DATASET,
+    PREPARE_JOB,
     REGISTERED_MODEL,
     RETRAIN_JOB,
     TRAINED_MODEL,
     ModelNames,
 )
 from transak_drift.defs.metadata import newest_materialization
-from transak_drift.defs.recorded_reports import read_drift_history
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.settings import load_settings
@@ -87,39 +88,34 @@ def write_months(project: Path, columns: Sequence[str]) -> dict[str, pd.DataFram
     return months
 
 
-def backfill(first: str, last: str) -> dict[str, dict[str, Any]]:
-    outcome = call("backfill", "--from", first, "--until", last, "--json")
-    assert outcome.exit_code == 0, outcome.output
-    return {item["window"]: item for item in json.loads(outcome.stdout)["monitored"]}
-
-
 class Project:
-    """The instance and the definitions that Dagster would load."""
+    """What Dagster loads, on an instance of its own."""
 
-    def __init__(self, directory: Path, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance) -> None:
         settings = load_settings()
+        [self.config] = settings.load_configs()
         self.instance = instance
-        self.definitions = build_definitions(settings, settings.load_configs())
+        self.definitions = build_definitions(settings, [self.config])
+        self.jobs = ModelJobs(instance, self.definitions, self.config)
         resources = self.definitions.resources or {}
         used = {name: resources[name] for name in ("trigger_queue", "platform")}
         sensor = self.definitions.resolve_sensor_def(SENSOR_NAME)
         self.sensor = SensorTicks(instance, sensor, used)
 
-    def results(self) -> dict[str, MonitoringResult]:
-        history = read_drift_history(self.instance, NAMES)
-        return {recorded.window.key: recorded.result for recorded in history.windows}
+    def monitor(self, *months: str) -> dict[str, MonitoringResult]:
+        """Monitor months, and return their results; a drift message is published of each drift."""
+        results = {}
+        for found in self.jobs.monitor([self.config.windows.parse(month) for month in months]):
+            assert found.report is not None, found.error
+            result = found.report.result
+            assert (found.message is not None) == bool(result.drifted)
+            results[found.window.key] = result
+        return results
 
     def recorded(self, asset: str) -> dict[str, Any]:
         found = newest_materialization(self.instance, NAMES.asset(asset))
         assert found is not None
         return {name: value.value for name, value in found.metadata.items()}
-
-
-@contextmanager
-def opened(project: Path) -> Generator[Project]:
-    home = str(project / "state" / "dagster_home")
-    with dg.DagsterInstance.from_config(home) as instance:
-        yield Project(project, instance)
 
 
 def l_infinity(baseline: pd.Series, target: pd.Series) -> float:
@@ -140,17 +136,59 @@ def jensen_shannon(baseline: pd.Series, target: pd.Series) -> float:
     return float(sum(term.sum() for term in terms) / 2)
 
 
+def l_infinity_by_chance(baseline: pd.Series, rows: int) -> float:
+    """Draw 100,000 windows from the baseline, and return what 5 % of them exceed."""
+    shares = baseline.value_counts(normalize=True).to_numpy()
+    drawn = np.random.default_rng(5).multinomial(rows, shares, 100_000) / rows
+    return float(np.quantile(np.abs(drawn - shares).max(axis=1), 0.95))
+
+
 def assert_equal_to_pandas(result: MonitoringResult, baseline: pd.DataFrame, rows: pd.DataFrame):
     assert (result.baseline_rows, result.target_rows) == (len(baseline), len(rows))
     for found in result.features:
         compute = jensen_shannon if found.feature == "amount" else l_infinity
         expected = compute(baseline[found.feature], rows[found.feature])
         assert found.distance == pytest.approx(expected, abs=1e-9), found.feature
+        if result.window.key == RENAMED and found.feature != "amount":
+            by_chance = l_infinity_by_chance(baseline[found.feature], len(rows))
+            assert found.by_chance == pytest.approx(by_chance, rel=0.05), found.feature
+
+
+def test_files_of_other_windows_than_are_monitored_are_refused_at_load(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_months(project, ["type", "description"])
+    monkeypatch.delenv("TRANSAK_DRIFT_TRANSACTIONS")
+    months, further = project / "months", project / "monitoring_configs"
+    further.mkdir()
+    for file, changes in {
+        project / "monitoring_config.json": {"monitoring_window": "day", "transactions": "months"},
+        further / "transak-i2.json": {
+            "model_name": "transak-i2",
+            "monitoring_job_display_name": "transak_i2",
+            "monitoring_window": "week",
+            "transactions": f"{months}/{{date:%Y-%m}}.csv",
+            "start_date": "2025-01-01",
+        },
+    }.items():
+        file.write_text(json.dumps(document(**changes)))
+    for load in (load_settings().load_configs, lambda: call("config", "check")):
+        with pytest.raises(ConfigError) as caught:
+            load()
+        problem = "2025-01.csv is of a whole month, but monitoring_window is"
+        assert [(fault.path, fault.problem) for fault in caught.value.faults] == [
+            ("transactions", f"months/{problem} day"),
+            ("transactions", f"{months}/{problem} week"),
+        ]
+        assert all(
+            fault.fix.startswith("set monitoring_window to month, or")
+            for fault in caught.value.faults
+        )
 
 
 @pytest.mark.parametrize("has_labels", [True, False], ids=["labels", "no labels"])
 def test_months_from_one_setting_drift_train_and_are_quiet_again(
-    project: Path, has_labels: bool
+    project: Path, *, has_labels: bool
 ) -> None:
     columns = ["type", "description", "amount", "month"]
     months = write_months(project, [*columns, "category"] if has_labels else columns)
@@ -162,38 +200,32 @@ def test_months_from_one_setting_drift_train_and_are_quiet_again(
     check = call("config", "check")
     assert "months: 8 month(s), 2025-01 to 2025-08; " in check.stdout
 
-    with ensure_embedded_pubsub(project / "state" / "pubsub"):
-        before = backfill(MONTHS[0], RENAMED)
-        assert [month for month, item in before.items() if item["drift_message"]] == [RENAMED]
-        with opened(project) as loaded:
-            # The first half of the months is the first baseline.
-            first_half = pd.concat(months[month] for month in MONTHS[:4])
-            for month, result in loaded.results().items():
-                assert_equal_to_pandas(result, first_half, months[month])
-                drifted = ["description"] if month == RENAMED else []
-                assert [feature.feature for feature in result.drifted] == drifted
-            version = "1" if has_labels else "none"
-            assert loaded.recorded(REGISTERED_MODEL)["version"] == version
-            [key] = loaded.sensor.tick_and_train(loaded.definitions)
-            trained = loaded.recorded(TRAINED_MODEL)
-            assert (trained["drift event"], trained["promoted"]) == (key, True)
-            assert trained["version"] == ("2" if has_labels else "1")
-            if has_labels:
-                assert "not worse on recent rows" in trained["reason"]
-            else:
-                assert trained["reason"] == (
-                    "no classifier was trained, as the transactions have no column 'category' to "
-                    "learn from (label_column names it); what drifted is the new baseline"
-                )
-            new = loaded.recorded(BASELINE_DATASET)
-            assert (new["first day"], new["last day"]) == ("2025-06-01", "2025-06-30")
+    server = ensure_embedded_pubsub(project / "state" / "pubsub")
+    with dg.DagsterInstance.ephemeral() as instance, server:
+        loaded = Project(instance)
+        loaded.jobs.run(PREPARE_JOB)
+        assert loaded.recorded(REGISTERED_MODEL)["version"] == ("1" if has_labels else "none")
+        # The first half of the months is the first baseline.
+        baseline = pd.concat(months[month] for month in MONTHS[:4])
+        for month, result in loaded.monitor(*MONTHS[: MONTHS.index(RENAMED) + 1]).items():
+            assert_equal_to_pandas(result, baseline, months[month])
+            drifted = ["description"] if month == RENAMED else []
+            assert [feature.feature for feature in result.drifted] == drifted
 
-        after = backfill(MONTHS[MONTHS.index(RENAMED) + 1], MONTHS[-1])
-        assert not any(item["drift_message"] for item in after.values())
-        with opened(project) as loaded:
-            results = loaded.results()
-            for month in after:
-                assert_equal_to_pandas(results[month], months[RENAMED], months[month])
-            assert loaded.sensor.tick().run_requests == []
-            trainings = loaded.instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))
-            assert [run.status for run in trainings] == [dg.DagsterRunStatus.SUCCESS]
+        [key] = loaded.sensor.tick_and_train(loaded.definitions)
+        trained, new = loaded.recorded(TRAINED_MODEL), loaded.recorded(BASELINE_DATASET)
+        assert (trained["drift event"], trained["promoted"]) == (key, True)
+        assert trained["version"] == ("2" if has_labels else "1")
+        reason = (
+            "no classifier was trained, as the transactions have no column 'category' to learn "
+            "from (label_column names it); what drifted is the new baseline"
+        )
+        assert ("not worse on recent rows" if has_labels else reason) in trained["reason"]
+        assert (new["first day"], new["last day"]) == ("2025-06-01", "2025-06-30")
+
+        for month, result in loaded.monitor("2025-07", "2025-08").items():
+            assert_equal_to_pandas(result, months[RENAMED], months[month])
+            assert not result.drifted
+        assert loaded.sensor.tick().run_requests == []
+        trainings = instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB))
+        assert [run.status for run in trainings] == [dg.DagsterRunStatus.SUCCESS]

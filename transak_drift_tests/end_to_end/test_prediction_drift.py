@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
-from transak_drift.cli.dagster_home import make_dagster_home
+from transak_drift.cli.dagster_home import QUIET_RUN, make_dagster_home
 from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.definitions import build_definitions
@@ -36,7 +36,7 @@ from transak_drift.settings import load_settings
 from transak_drift.trigger.inbox import OutcomeKind
 from transak_drift_tests.cloud_function.function_server import pubsub_event
 from transak_drift_tests.config.configurations import configuration
-from transak_drift_tests.defs.sensor_ticks import QUIET_RUN, SensorTicks
+from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.end_to_end.gcp_loop import GcpLoop
 from transak_drift_tests.servers.clients import PLACES
 from transak_drift_tests.servers.server import Push

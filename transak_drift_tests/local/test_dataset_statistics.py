@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import multiprocessing
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +21,11 @@ import pytest
 from scipy.spatial.distance import chebyshev, jensenshannon
 
 from transak_drift.config.sections import CsvFormat
+from transak_drift.drift.data_quality import measure_feature
 from transak_drift.drift.drift_statistics import compare_features
 from transak_drift.drift.feature_statistics import (
     CategoricalStatistics,
+    DatasetStatistics,
     FeatureKind,
     NumericalStatistics,
 )
@@ -401,3 +403,37 @@ def test_values_on_edges_fall_into_the_buckets_of_numpy(tmp_path: Path) -> None:
         statistics = found[name]
         assert isinstance(statistics, NumericalStatistics)
         assert (statistics.edges, statistics.counts) == (tuple(edges), tuple(counts))
+
+
+def test_the_type_that_a_column_is_stored_as_is_known_and_makes_no_difference(
+    tmp_path: Path,
+) -> None:
+    columns = {
+        "text": pa.array(["1", "2"]),
+        "whole": pa.array([1, 2]),
+        "money": pa.array([Decimal("1.5"), Decimal("2.5")]),
+        "moment": pa.array([datetime(2026, 3, 1), datetime(2026, 3, 2)]),
+        "flag": pa.array([True, False]),
+        "nothing": pa.array([None, None]),
+    }
+    typed = _parquet(tmp_path / "typed.parquet", **columns)
+    untyped = _csv(tmp_path / "untyped.csv", "text,whole\n1,1\n2,2\n")
+    kinds = dict.fromkeys(columns, CATEGORICAL)
+    stored = {n: it.stored_as for n, it in scan_statistics([typed], kinds).features.items()}
+    assert stored == {
+        "text": "text",
+        "whole": "number",
+        "money": "number",
+        "moment": "time",
+        "flag": "boolean",
+        "nothing": "",
+    }
+    both = dict.fromkeys(("text", "whole"), CATEGORICAL)
+    of_csv, of_parquet = (scan_statistics([file], both) for file in (untyped, typed))
+    assert [it.stored_as for it in of_csv.features.values()] == ["", ""]
+    assert of_csv == of_parquet
+    # What is stored keeps it; numbers stored as text are measured, and said to be.
+    amounts = {"text": NUMERICAL, "whole": NUMERICAL}
+    found = DatasetStatistics.from_json(scan_statistics([typed], amounts).to_json())
+    quality = measure_feature("whole", found.features["whole"], found.features["text"])
+    assert quality.type_change == "stored as number in the baseline, as text in the window"

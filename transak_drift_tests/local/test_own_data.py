@@ -23,7 +23,7 @@ from transak_drift.local.file_transactions import monitored_kinds
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.transaction_generator import GeneratorSettings
-from transak_drift.platform import PlatformError
+from transak_drift.platform import PlatformError, TrainingRequest
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.trigger.drift_messages import store_job
 
@@ -144,6 +144,37 @@ def test_a_feature_named_as_what_a_model_predicts_stays_the_users(tmp_path: Path
     assert (of_feature.objective, of_prediction.objective) == ("feature", "prediction")
     assert {item.value for item in of_prediction.contributors} <= {"shop", "other"}
     assert of_prediction.distance is not None
+
+
+def test_predictions_that_stand_in_the_files_are_monitored_without_a_label(
+    tmp_path: Path,
+) -> None:
+    shop = {FIRST_DAY + timedelta(days=n): 0.5 if n < 5 else 0.9 for n in range(7)}
+    for seed, (day, share) in enumerate(shop.items()):
+        predicted = np.where(np.arange(900) < 900 * share, "shop", "other")
+        write(own_rows(1).sample(frac=1.0, random_state=seed).assign(label=predicted),
+              tmp_path / "days" / f"{day}.csv")  # fmt: skip
+    config = own_config(
+        tmp_path / "days",
+        prediction_drift={"column": "label", "threshold": 0.3},
+        retrain_policy={"objectives": ["prediction"]},
+    )
+    for day in shop:
+        result, published = monitor(tmp_path, config, day)
+        of_prediction = result.features[-1]
+        assert of_prediction.objective == "prediction"
+        expected = 0.4 if day == FIRST_DAY + timedelta(days=5) else 0.0
+        assert of_prediction.distance == pytest.approx(expected, abs=1e-9)
+        assert len(published) == len(result.drifted) == (expected > 0)
+        if published:
+            assert result.window_end is not None
+            # The days before differ by their predictions alone.
+            platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda *_: "")
+            request = TrainingRequest("monitor/job", result.window_end)
+            trained = platform.train(config, request, lambda _: None)
+            assert (trained.promoted, trained.training_days) == (True, (day, day))
+            again = platform.train(config, request, lambda _: None)
+            assert (again.version, again.adopted) == (trained.version, True)
 
 
 def test_a_value_that_does_not_fit_is_a_fault_that_names_the_users_file(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 
+from transak_drift.config.monitoring_window import WindowCalendar, WindowLength
 from transak_drift.config.sections import DataQuality, PromotionPolicy
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
 from transak_drift.drift.drift_history import DriftHistory, Promotion, RecordedWindow
@@ -112,16 +113,19 @@ FIRST = date(2026, 3, 1)
 
 
 def history_of(
-    distances: Mapping[str, list[float | None]], page: str | None = None
+    distances: Mapping[str, list[float | None]],
+    page: str | None = None,
+    length: WindowLength = "day",
 ) -> DriftHistory:
-    """Return one day after the other, with a threshold of 0.3 and one promotion."""
-    length = max(len(values) for values in distances.values())
-    days = []
-    for number in range(length):
+    """Return one window after the other, with a threshold of 0.3 and one promotion."""
+    recorded, calendar = [], WindowCalendar(length)
+    window = calendar.of_day(FIRST)
+    for number in range(max(len(values) for values in distances.values())):
         features = (feature_drift(name, values[number]) for name, values in distances.items())
-        result = result_of(*features, day=FIRST + timedelta(days=number))
-        days.append(RecordedWindow(result, page))
-    return DriftHistory(days, [Promotion(days[-1].window.last_day, "v2")], read_until=7)
+        result = result_of(*features).model_copy(update={"window": window})
+        recorded.append(RecordedWindow(result, page))
+        window = calendar.after(window)
+    return DriftHistory(recorded, [Promotion(recorded[-1].window.last_day, "v2")], read_until=7)
 
 
 FEATURES = ("description", HOSTILE)

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transak_drift.config.monitoring_config import RetrainPolicy
+from transak_drift.config.monitoring_window import WindowLength
 from transak_drift.config.sections import DataQuality
 from transak_drift.drift.data_quality import FeatureQuality, judge_quality
-from transak_drift.drift.drift_history import DriftHistory
+from transak_drift.drift.drift_history import DriftHistory, RecordedWindow
 from transak_drift.drift.monitoring_result import NO_MODEL, FeatureDrift
 from transak_drift.reports.charts import feature_chart, history_picture, result_picture
 from transak_drift.reports.links import asset_partition_page, console_page
@@ -34,6 +36,7 @@ from transak_drift_tests.reports.report_results import (
     UNSOUND,
     UNSOUND_VERDICTS,
     description,
+    feature_drift,
     history_of,
     result_of,
 )
@@ -87,6 +90,23 @@ def test_the_page_tells_what_the_run_found() -> None:
     assert AMOUNT.note in page.text
     assert "card payment 42.0% 46.0% +4.0%" in page.text
     assert LONG in page.text
+
+
+def test_what_comes_by_chance_is_shown_and_is_no_drift() -> None:
+    found = feature_drift("description", 0.31)
+    result = result_of(found.model_copy(update={"by_chance": 0.3214}), TYPE)
+    judged = result.judged(RetrainPolicy())
+    text = Page(drift_report_page(judged)).text
+    reason = "By chance: 5 % of unchanged windows of this size exceed 0.3214."
+    assert "No drift" in text and "description: by chance" in text
+    assert "by chance 5 % of unchanged windows exceed 0.3214" in text
+    assert f"Above the threshold, but no drift. {reason}" in text
+
+    windows = [RecordedWindow(item, None) for item in (result, judged)]
+    for history, told in ((windows[1:], "0.3100 by chance"), (windows[:1], "0.3100 chance 0.3214")):
+        page = drift_history_page("m", DriftHistory(history, [], 0), ["description"])
+        assert told in Page(page).text
+        assert ("no window has drift" in page) == (history == windows[1:])
 
 
 def test_predictions_are_told_from_features() -> None:
@@ -212,6 +232,25 @@ def test_each_of_the_newest_days_of_the_history_links_to_its_report_on_either_pl
     address = "https://storage.cloud.google.com/b/drift_reports/x.html"
     on_gcp = Page(drift_history_page("m", history_of({"type": [0.1]}, page=address), ["type"]))
     assert on_gcp.values("href") == [address]
+
+
+@pytest.mark.parametrize(
+    ("length", "labels", "heading", "began"),
+    [
+        ("day", ["Mar 1", "Mar 4", "Mar 7", "Mar 10"], "day", "began on 2026-03-10"),
+        ("week", ["Feb 23", "Mar 16", "Apr 6", "Apr 27"], "week of", "in the week of 2026-04-27"),
+        ("month", ["Mar 2026", "Jun 2026", "Sep 2026", "Dec 2026"], "month", "began in 2026-12"),
+    ],
+)
+def test_the_history_shows_each_length_of_windows(
+    length: WindowLength, labels: list[str], heading: str, began: str
+) -> None:
+    history = history_of({"type": [0.1] * 9 + [0.4]}, length=length)
+    page = Page(drift_history_page("transak-i1", history, ["type"]))
+    shown = words(picture(history_picture(history, ["type"])))
+    assert [word for word in shown if re.fullmatch(r"[A-Z][a-z]{2} \d+", word)] == labels
+    assert began in page.text
+    assert f"Windows {heading} type report {history.windows[-1].window.key} 0.4000" in page.text
 
 
 def test_without_data_the_history_has_no_pictures() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -57,6 +58,34 @@ def test_a_distance_at_its_threshold_is_no_drift_and_one_without_threshold_is_le
     answer = Assessor([(CONFIG, platform)], NOW).assess_job(CONFIG, MONITOR, "job-1")
     assert answer.verdict == Verdict.NOT_DRIFT
     assert [item.feature for item in answer.features] == ["description"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "policy", "told"),
+    [
+        (19, {}, "too few rows: 19, minimum_target_rows asks for 20"),
+        (
+            19,
+            {"minimum_target_rows": 19},
+            "by chance: 5 % of unchanged windows of this size exceed",
+        ),
+        (19, {"minimum_target_rows": 1, "beyond_chance": False}, None),
+        (None, {}, "by chance: 5 % of unchanged windows of this size exceed 0.6500"),
+    ],
+)
+def test_a_distance_that_chance_or_too_few_rows_explain_is_no_drift_and_says_so(
+    platform: Platform, rows: int | None, policy: dict[str, object], told: str | None
+) -> None:
+    job = platform.jobs["job-1"]
+    assert job.result is not None
+    features = [item.model_copy(update={"by_chance": 0.65}) for item in job.result.features]
+    result = job.result.model_copy(update={"target_rows": rows, "features": tuple(features)})
+    platform.jobs["job-1"] = replace(job, result=result)
+    config = configuration(retrain_policy=policy)
+    answer = Assessor([(config, platform)], NOW).assess(message_body(drift_event()))
+    assert (answer.verdict == Verdict.DRIFT) == (told is None) == (answer.event is not None)
+    assert told is None or f"description 0.6000 > 0.3 ({told}" in answer.reason
+    assert {item.by_chance for item in answer.features} == {0.65}
 
 
 def test_a_distance_that_rounding_puts_above_one_is_one(platform: Platform) -> None:

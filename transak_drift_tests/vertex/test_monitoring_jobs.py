@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.cloud.aiplatform_v1beta1 import types
 from google.type import interval_pb2
@@ -15,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transak_drift.config.monitoring_window import WindowCalendar
+from transak_drift.drift.chance import distance_by_chance
 from transak_drift.drift.monitoring_job import JobState, MonitoringJob
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import PlatformError
 from transak_drift.vertex.monitoring_jobs import window_of
+from transak_drift_tests.drift.datasets import numerical
 from transak_drift_tests.servers.clients import csv_dataset, monitored_config, rows
 from transak_drift_tests.vertex.conftest import BASELINE, CONFIG, LONG_AGO, MODEL, TARGET, Cloud
 from transak_drift_tests.windows import day_window
@@ -109,6 +112,29 @@ def test_the_jobs_own_conditions_go_before_the_monitors(cloud: Cloud) -> None:
     result = result_of(cloud, name)
     assert {f.feature: f.threshold for f in result.features} == {"description": 0.45, "type": 0.0}
     assert [f.feature for f in result.features if f.is_above_threshold] == ["type"]
+
+
+def test_what_comes_by_chance_is_told_by_the_reported_distributions(cloud: Cloud) -> None:
+    random = np.random.default_rng(7)
+    amounts = random.lognormal(3, 1.2, size=2_000).round(2).tolist()
+    known = [{"description": f"{n % 2}", "type": "a", "amount": x} for n, x in enumerate(amounts)]
+    cloud.buckets.write_csv(BASELINE, known)
+    # Of 20 rows, 14 have one of two equally frequent descriptions.
+    found = [{"description": str(int(n < 14)), "type": "a", "amount": 20} for n in range(20)]
+    cloud.buckets.write_csv(TARGET, found)
+    drift = {
+        "features": ["description", "type", "amount"],
+        "default_categorical_alert_condition": {"threshold": 0.1},
+        "default_numeric_alert_condition": {"threshold": 0.1},
+    }
+    result = result_of(cloud, put(cloud, tabular_objective={"feature_drift_spec": drift}))
+    description, kind, amount = result.features
+    assert (description.distance, description.by_chance) == pytest.approx((0.2, 0.2))
+    assert (description.verdict, result.drifted) == ("by chance", (amount,))
+    assert kind.by_chance == 0
+    # The histograms tell of most of what the rows would.
+    exact = distance_by_chance(numerical(amounts), 20)
+    assert amount.by_chance == pytest.approx(exact, rel=0.15)
 
 
 def test_without_statistics_features_and_thresholds_are_the_monitors(cloud: Cloud) -> None:
