@@ -11,6 +11,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_job import ListedJob, MonitoringJob, OwnMonitors
 from transak_drift.drift.monitoring_result import MonitoringResult
+from transak_drift.training.labels import LabelCounts
 from transak_drift.training.promotion import Comparison
 
 
@@ -221,6 +222,17 @@ class DriftPlatform(MonitoringJobs, Protocol):
 
     def monitoring_result(self, config: MonitoringConfig, job_name: str) -> MonitoringResult | None:
         """Return a run's result, or None while it is unfinished."""
+        ...
+
+    def label_state(self, config: MonitoringConfig, window: Window) -> str:
+        """Return a text that is another once a window's labels may be; it costs no scan."""
+        ...
+
+    def count_labels(self, config: MonitoringConfig, window: Window) -> LabelCounts:
+        """Count the labels of a window's rows as they are now, and name the champion's classes.
+
+        A `PlatformError` tells why they cannot be counted.
+        """
         ...
 
     def train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Json, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from transak_drift.config.data_source import is_in_bigquery
 from transak_drift.config.errors import ConfigError, ConfigFault, faults_from_pydantic
 from transak_drift.config.model_configs import load_configs
 from transak_drift.config.monitoring_config import MonitoringConfig
@@ -142,6 +144,7 @@ class Settings(BaseSettings):
             for config in configs
             if config.retrain_policy.approval == "manual" and self.trigger == "cloud_function"
         ]
+        faults += [fault for config in configs for fault in self._label_faults(config)]
         if self.transactions is not None and len(configs) > 1:
             problem = "would be the transactions of each of several models"
             fix = "set `transactions` in the configuration of the model that they belong to"
@@ -156,6 +159,28 @@ class Settings(BaseSettings):
         if faults:
             raise ConfigError("the configuration", faults)
         return tuple(completed)
+
+    def _label_faults(self, config: MonitoringConfig) -> Iterator[ConfigFault]:
+        """Find why events of a model could not wait for labels where the configuration says so."""
+        if config.labels is None:
+            return
+        value = config.labels.model_dump(exclude_unset=True)
+        if self.trigger == "cloud_function":
+            problem = "keeps no event waiting: TRANSAK_DRIFT_TRIGGER=cloud_function remembers none"
+            fix = "remove it, or let Dagster's sensor be the trigger"
+            yield ConfigFault("labels", value, problem, fix)
+        if self.platform == "local":
+            return
+        vertex = config.vertex
+        if not is_in_bigquery(vertex.prediction_dataset, vertex.prediction_query):
+            problem = "cannot be counted: the rows that are monitored are not in BigQuery"
+            fix = f"select them with {config.label_column} by vertex.prediction_query, or remove it"
+            yield ConfigFault("labels", value, problem, fix)
+        knows_classes = is_in_bigquery(vertex.training_dataset, vertex.training_query)
+        if config.labels.expected is None and not knows_classes:
+            problem = "is not set, and the data that tell the champion's classes not in BigQuery"
+            fix = "name the classes, or write vertex.training_query"
+            yield ConfigFault("labels.expected", None, problem, fix)
 
     def _completed(self, config: MonitoringConfig) -> MonitoringConfig:
         """Add what the environment and the user's own data say to a configuration."""

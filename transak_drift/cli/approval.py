@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import dagster as dg
@@ -14,7 +16,7 @@ from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.cli.output import JsonOption, ModelOption
 from transak_drift.defs.approval import decide_event
 from transak_drift.platform import PlatformError
-from transak_drift.settings import load_settings
+from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.approval import Decision, UndecidableError
 
 EventArgument = Annotated[
@@ -63,17 +65,12 @@ def _decide(
 ) -> None:
     settings = load_settings()
     configs = output.chosen_configs(settings, model)
-    home = dagster_home(settings.home)
     try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with open_instance(settings) as instance:
             records = decide_event(instance, configs, event, decision, reason, name_person(by))
     except UndecidableError as error:
         output.print_error(str(error))
         raise typer.Exit(1) from None
-    except Exception as error:  # Any database's own.
-        text = str(error).strip().partition("\n")[0]
-        problem = f"the storage of {home} cannot be used: {type(error).__name__}: {text}"
-        raise PlatformError(f"{problem}; decide again once it can") from error
     if as_json:
         fields = {"key", "kind", "at", "by", "reason"}
         output.print_json([record.model_dump(mode="json", include=fields) for record in records])
@@ -87,6 +84,21 @@ def _decide(
     if event not in (records[0].key, records[0].key.partition("/")[2], "newest"):
         output.print_line(f"{event} is older: this training answers it as well")
     output.print_line("drift_message_sensor requests its training at the next tick")
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Generator[dg.DagsterInstance]:
+    """Open Dagster's instance; what its storage raises becomes a `PlatformError`."""
+    home = dagster_home(settings.home)
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+    except (PlatformError, UndecidableError):
+        raise
+    except Exception as error:  # Any database's own.
+        text = str(error).strip().partition("\n")[0]
+        problem = f"the storage of {home} cannot be used: {type(error).__name__}: {text}"
+        raise PlatformError(f"{problem}; try again once it can") from error
 
 
 def name_person(by: str | None) -> str:

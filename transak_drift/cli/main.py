@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "status",
     "approve": "approval",
     "decline": "approval",
+    "labels": "labels",
     "backfill": "backfill",
     "rollback": "rollback",
     "doctor": "status",

@@ -38,7 +38,8 @@ LimitOption = Annotated[
 ]
 
 _CONSEQUENCES = {
-    Verdict.DRIFT: "it trains once, unless policy or person holds it or it was answered before",
+    Verdict.DRIFT: "it trains once, unless policy, person or a lack of labels holds it, or it was "
+    "answered before",
     Verdict.NOT_DRIFT: "it is recorded and acknowledged, and trains nothing",
     Verdict.WAITING: f"it is kept and looked at again, for {MAX_WAIT.days} days at most",
     Verdict.REJECTED: "it goes to the dead letters with this reason",

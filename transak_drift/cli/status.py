@@ -31,7 +31,7 @@ from transak_drift.notifications.texts import trial_notification
 from transak_drift.platform import PlatformError
 from transak_drift.settings import Settings, load_settings
 from transak_drift.trigger.approval import AWAIT_A_PERSON, NEWEST, Decision, decision_command
-from transak_drift.trigger.inbox import Inbox
+from transak_drift.trigger.inbox import Inbox, OutcomeKind
 
 _MAX_DEAD_LETTERS = 1_000
 _EVENT_LOG_SECONDS = 20.0
@@ -86,7 +86,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
             "since": f"{item.at:%Y-%m-%d %H:%M}",
             "waits": _duration(now - item.at),
             "window end": item.event and f"{item.event.window_end:%Y-%m-%d %H:%M}",
-            "error": item.detail,
+            "detail": item.detail,
         }
         for key, item in inbox.open.items()
     ]
@@ -112,6 +112,8 @@ def _print_status(document: Mapping[str, Any]) -> None:
         if any(event["state"] in AWAIT_A_PERSON for event in events):
             commands = " or ".join(decision_command(choice, NEWEST) for choice in Decision)
             output.print_line(f"a person decides, with {commands}")
+        if any(event["state"] == OutcomeKind.AWAITING_LABELS for event in events):
+            output.print_line("a label is awaited; transak-drift labels check counts them now")
     output.print_table("Model versions", document["model_versions"], "none yet")
     results = document["monitoring_results"]
     output.print_table("Monitoring results, newest first", results, "none yet")
@@ -154,7 +156,8 @@ def _inspect(settings: Settings, config: MonitoringConfig) -> list[Check]:
     if address.startswith(BATCH_PREDICTION):
         permissions += inspection.BATCH_PREDICTION_PERMISSIONS
     is_counted = address.startswith(BIGQUERY) and not names_window(address)
-    if is_counted or config.vertex.prediction_query or config.vertex.training_query:
+    has_query = config.vertex.prediction_query or config.vertex.training_query
+    if is_counted or has_query or config.labels is not None:
         permissions += inspection.QUERY_PERMISSIONS
     if settings.cancel_training_with_run:
         permissions += inspection.CANCEL_PERMISSIONS

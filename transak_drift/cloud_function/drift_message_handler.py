@@ -9,7 +9,8 @@ The function keeps no state, which bounds what it honours:
 - what cannot be settled now (the monitoring job has not ended, Vertex AI does not answer, a right
   is missing) raises, so that Eventarc delivers the message again;
 - without a message it never starts: only Dagster finds jobs by itself;
-- with manual approval nothing trains: an approval is kept in Dagster's event log;
+- with manual approval, or with `labels`, nothing trains: what waits is kept in Dagster's event
+  log;
 - `cooldown_minutes` and `maximum_trainings_in_flight` need Dagster's run storage,
   `maximum_trainings_per_drift` and what a rollback holds its event log: only the sensor honours
   them, and only the sensor looks at a held event again.
@@ -142,6 +143,11 @@ class DriftMessageHandler:
             hold = (
                 "retrain_policy.approval is manual, and this function remembers no approval; use "
                 "Dagster's sensor as the trigger, or write automatic and replay the message"
+            )
+        elif config.labels is not None:
+            hold = (
+                "labels is set, and this function keeps no event waiting for them; use Dagster's "
+                "sensor as the trigger, or remove it and replay the message"
             )
         if hold is not None:
             _log(pushed, "held", hold, "WARNING", **fields)

@@ -121,6 +121,11 @@ def length_of_files(path: str, monitored: WindowLength) -> WindowLength | None:
     return next((length for length, of in _OF_LENGTH.items() if codes & of), None)
 
 
+def is_in_bigquery(address: str | None, query: str | None) -> bool:
+    """Whether rows, of an address or else of a query, are BigQuery's to count."""
+    return query is not None or (address or "").startswith(BIGQUERY)
+
+
 def path_faults(path: str) -> list[tuple[str, str]]:
     """Return what is wrong with the placeholders of a path of transactions, each with its fix."""
     return list(_faults_of("transactions", path))

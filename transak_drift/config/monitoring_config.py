@@ -35,6 +35,7 @@ from transak_drift.config.sections import (
     DisplayName,
     EmailAddress,
     FeatureName,
+    LabelPolicy,
     ModelMonitorId,
     NotificationChannel,
     NotificationConfig,
@@ -72,9 +73,13 @@ def default_model_monitor_id(display_name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", display_name.lower()).strip("-")[:63].strip("-")
 
 
-def _derived(source: str, make: Callable[[str], object]) -> Any:
+def _derived(source: str, make: Callable[[Any], object]) -> Any:
     """Return a field whose default is made of another field."""
     return Field(default_factory=lambda made: make(made[source]), validate_default=True)
+
+
+def _column_of(labels: LabelPolicy | None) -> str | None:
+    return None if labels is None else labels.column
 
 
 class MonitoringConfig(Section):
@@ -221,8 +226,12 @@ class MonitoringConfig(Section):
     data_quality: DataQuality = Field(default_factory=DataQuality)
     """Which faults of a window's data warn beside drift, and never train."""
 
-    label_column: FeatureName = "category"
-    """Column that the classifier learns to predict."""
+    labels: LabelPolicy | None = None
+    """Which labels a drifted window must have before it is trained on; by default it may lack
+    some. Rows without a label are never learned from."""
+
+    label_column: FeatureName = _derived("labels", lambda labels: _column_of(labels) or "category")
+    """Column that the classifier learns to predict; by default category, or labels.column."""
 
     date_column: FeatureName = Field(default="date", validate_default=True)
     """Column with the booking day or month, in data not split by window."""
@@ -293,6 +302,14 @@ class MonitoringConfig(Section):
             fix = f"write minimum_anomalous_features of {training} or less"
             raise fault(problem, fix, training=training)
         return policy
+
+    @field_validator("label_column")
+    @classmethod
+    def _is_the_column_of_labels(cls, name: str, info: ValidationInfo) -> str:
+        if (column := _column_of(info.data.get("labels"))) not in (None, name):
+            problem = "is not {column}, the column of labels"
+            raise fault(problem, "name the column once, as one of the two", column=column)
+        return name
 
     @field_validator("further_model_monitor_ids")
     @classmethod

@@ -247,6 +247,27 @@ class PromotionPolicy(Section):
     """Held-out rows that a set, or a class in it, must have for a loss to count."""
 
 
+class LabelPolicy(Section):
+    """Which labels the rows of the drifted window must have, so that it may be trained on.
+
+    Until then its drift event waits, and trains by itself once they are there.
+    """
+
+    column: FeatureName | None = None
+    """Column with the labels; by default label_column, which must be the same where both are
+    set."""
+
+    expected: Annotated[tuple[FeatureName, ...], Field(min_length=1)] | None = None
+    """Classes that a label may be; by default those that the champion has learned."""
+
+    minimum_per_class: Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)] = 0
+    """Labelled rows that the window must have of each expected class; with 0 a class may be
+    absent."""
+
+    minimum_share: Threshold = 0.95
+    """Share of the window's rows that must have a label, in (0, 1]."""
+
+
 def _scalar(value: Any) -> Any:
     # Otherwise pydantic reports a wrong value once for each type that it is not.
     if isinstance(value, ParameterValue):

@@ -119,6 +119,15 @@ def _shown(key: dg.AssetKey, records: Sequence[TriggerRecord]) -> dict[str, Any]
             known["or by command"] = " | ".join(decision_command(it, record.key) for it in Decision)
         elif record.by:
             known |= {"decided by": record.by}
+        if (labels := record.labels) is not None:
+            found = (labels.without_label, labels.classes)
+            unlabelled, classes = ([(it.name, it.rows) for it in items] for items in found)
+            known |= {
+                "rows": labels.rows,
+                "labelled rows": labels.labelled,
+                "without a label": table((labels.value_column or "value", "rows"), unlabelled),
+                "labels": table((labels.column, "rows"), classes),
+            }
         return {"detail": record.detail, **known}
     ends = [record.event.window_end.isoformat() if record.event else "" for record in records]
     rows = [

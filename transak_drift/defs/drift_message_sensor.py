@@ -11,7 +11,7 @@ import gc
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import catch_up, write_records
+from transak_drift.defs.labels import LabelGate, LabelMemory
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.metadata import newest_materialization, recorded_time
 from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
@@ -67,6 +68,8 @@ def build_drift_message_sensor(
     The jobs are their retrain jobs; a message never chooses another.
     """
 
+    memory = LabelMemory()
+
     @dg.sensor(
         name=_sensor_name(configs),
         jobs=list(jobs),
@@ -84,7 +87,7 @@ def build_drift_message_sensor(
         platform: PlatformResource,
     ) -> dg.SensorResult:
         started = time.monotonic()
-        tick = _Tick(context, configs, platform, bounds or TickBounds())
+        tick = _Tick(context, configs, platform, bounds or TickBounds(), memory)
         # The messages of a burst all live until the tick ends: a collection meanwhile would only
         # look through everything that Dagster has loaded, again and again.
         gc.disable()
@@ -116,6 +119,7 @@ class _Tick:
     configs: Sequence[MonitoringConfig]
     platform: PlatformResource
     bounds: TickBounds
+    memory: LabelMemory
     problems: dict[str, None] = field(default_factory=dict)
     checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -146,7 +150,7 @@ class _Tick:
         assessor = Assessor(
             [(config, self.platform.open(config)) for config in self.configs],
             self._now,
-            may_ask=lambda: time.monotonic() < self._deadline,
+            may_ask=self._has_time,
         )
         with ExitStack() as stack:
             # Without Pub/Sub the rest goes on: drift that polling found needs no message.
@@ -156,6 +160,7 @@ class _Tick:
             if waiting:
                 self.sentences.append(f"{waiting} waiting for their monitoring job")
             requests = [request for config in self.configs for request in self._decide(config)]
+            self.memory.keep_only({key for it in self.inboxes.values() for key in it.open})
             with self._report_problems():
                 # Waits for the acknowledgements that went on meanwhile.
                 stack.close()
@@ -200,13 +205,24 @@ class _Tick:
                 quiet = quiet_windows(self._instance, names)
                 history = replace(history, quiet=quiet)
             request = partial(run_request, config=config, platform=self.platform)
-            steps, requests = decide(inbox, policy, history, self._now, request)
+            gates = list(self._label_gates(config))
+            steps, requests = decide(inbox, policy, history, self._now, request, gates)
+            for gate in gates:
+                steps = [gate.with_labels(step) for step in steps]
             self._write(config.model_monitor_id, steps)
             kinds = Counter(step.kind for step in steps)
             kinds |= Counter(x.kind for x, _ in inbox.undecided() if x.kind in HELD_BACK)
             self.sentences += [f"{count} {kind}" for kind, count in kinds.items() if count]
         self.checks += way_checks(inbox, config, self.platform, self._now)
         return requests
+
+    def _label_gates(self, config: MonitoringConfig) -> Iterator[LabelGate]:
+        if config.labels is not None:
+            platform = self.platform.open(config)
+            yield LabelGate(config, platform, self.memory, self._has_time)
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._deadline
 
     def _write(self, monitor: str, records: Sequence[TriggerRecord]) -> None:
         write_records(self._instance, self._keys[monitor], records)

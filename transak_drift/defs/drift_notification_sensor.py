@@ -35,6 +35,7 @@ from transak_drift.notifications.texts import (
     NotificationTexts,
     awaiting_identity,
     identity_of,
+    labels_identity,
     settled_identity,
 )
 from transak_drift.reports.sanitize import sanitize_line
@@ -46,6 +47,16 @@ SENSOR_NAME = "drift_notification_sensor"
 MAX_SENT = 4_000
 
 # Set by Dagster on a failed run that its daemon runs again by itself.
+# Steps after which labels are awaited no longer.
+_WITH_LABELS = frozenset(
+    {
+        OutcomeKind.LABELS_COMPLETE,
+        OutcomeKind.HELD,
+        OutcomeKind.TRAINING_REQUESTED,
+        OutcomeKind.DECLINED,
+        OutcomeKind.SUPERSEDED,
+    }
+)
 _WILL_RETRY = {"dagster/will_retry": "true"}
 _ENDED = [dg.DagsterRunStatus(status) for status in ("SUCCESS", "FAILURE", "CANCELED")]
 # The clock of the process that records a step or ends a run may be so far behind.
@@ -250,6 +261,8 @@ class _Tick:
             if record.kind == OutcomeKind.APPROVED or identity is not None:
                 # Nobody is asked about what is decided in the meantime.
                 new.pop(awaiting_identity(record.key), None)
+            if record.kind in _WITH_LABELS:
+                new.pop(labels_identity(record.key), None)
             if identity is not None and record.event and not state.was_sent(identity):
                 # A held event that is requested in the meantime is reported as it stands now.
                 new[identity] = (record, record.event)

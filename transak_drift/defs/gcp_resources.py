@@ -24,6 +24,7 @@ from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import Dataset, NoDataError, PlatformError
 from transak_drift.reports import links
 from transak_drift.settings import Settings
+from transak_drift.training.labels import LabelCounts, count_query, read_counts
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import QueryJobConfig
@@ -63,7 +64,8 @@ class GcpPlatformResource(PlatformResource):
         from transak_drift.vertex.platform import VertexPlatform
 
         data = self.data(config)
-        return VertexPlatform(self.connect(config), data.describe, self._is_cancelled)
+        found = (data.describe, data.count_labels)
+        return VertexPlatform(self.connect(config), *found, self._is_cancelled)
 
     def store_report(
         self, config: MonitoringConfig, result: MonitoringResult, page: str
@@ -168,6 +170,22 @@ class GcpData:
             raise NoDataError(f"{source} matches no object of {window}; {_OR_ALLOW}")
         return Dataset(str(source), rows)
 
+    def count_labels(self, source: DataSource, column: str, named_by: str) -> LabelCounts:
+        """Count the labels in a column of rows in BigQuery, by one query.
+
+        Rows without a label are named by another column. A `PlatformError` tells why they cannot be
+        counted.
+        """
+        try:
+            label, value = quote_identifier(column), quote_identifier(named_by)
+        except ValueError as error:
+            raise PlatformError(str(error)) from None
+        texts = f"CAST({label} AS STRING) AS label, CAST({value} AS STRING) AS value"
+        query = count_query(f"SELECT {texts} FROM {_relation(source)}")
+        found = self._execute(query, source)
+        rows = [(row["part"], row["text"], row["row_count"]) for row in found]
+        return read_counts(rows, named_by)
+
     def check_query(self, query: str) -> CheckedQuery:
         """Let BigQuery check a query without running it, which costs nothing.
 
@@ -211,24 +229,19 @@ class GcpData:
         return f"{_BROWSER_ADDRESS}/{bucket}/{quote(name)}"
 
     def _count_rows(self, source: DataSource) -> int:
-        table = source.address.removeprefix(BIGQUERY)
-        with self._bigquery("bigquery.tables.getData", str(source)) as client:
-            if source.query:
-                # A comment may be its last line.
-                rows = f"(\n{source.query}\n)"
-            elif source.time_column is not None and source.interval is not None:
-                start, end = source.interval
-                time = f"CAST({quote_identifier(source.time_column)} AS TIMESTAMP)"
-                rows = (
-                    f"{quote_identifier(table)} "
-                    f"WHERE {time} >= TIMESTAMP '{start}' AND {time} < TIMESTAMP '{end}'"
-                )
-            else:
+        if not source.query and source.time_column is None:
+            table = source.address.removeprefix(BIGQUERY)
+            with self._bigquery("bigquery.tables.getData", str(source)) as client:
                 return int(client.get_table(table, timeout=_CALL_SECONDS).num_rows or 0)
-            query = f"SELECT COUNT(*) AS row_count FROM {rows}"
+        query = f"SELECT COUNT(*) AS row_count FROM {_relation(source)}"
+        return int(self._execute(query, source)[0]["row_count"])
+
+    def _execute(self, query: str, source: DataSource) -> list[Any]:
+        """Run a query that counts rows of a source; returns its few rows."""
+        with self._bigquery("bigquery.tables.getData", str(source)) as client:
             job = client.query(query, job_config=_job_config(), timeout=_CALL_SECONDS)
             try:
-                return int(next(iter(job.result(timeout=_QUERY_SECONDS)))["row_count"])
+                return list(job.result(timeout=_QUERY_SECONDS))
             except TimeoutError:
                 raise PlatformError(
                     f"the rows of {source} were not counted within {_QUERY_SECONDS:g} s; choose "
@@ -269,6 +282,19 @@ class GcpData:
         # dagster-gcp's resources know application default credentials and key files alone.
         credentials = load_credentials(self.service_account)
         return type(client)(project=self.project_id, credentials=credentials, **options)
+
+
+def _relation(source: DataSource) -> str:
+    """Write what stands after FROM for the rows of a source in BigQuery."""
+    if source.query:
+        # A comment may be its last line.
+        return f"(\n{source.query}\n)"
+    table = quote_identifier(source.address.removeprefix(BIGQUERY))
+    if source.time_column is None or source.interval is None:
+        return table
+    start, end = source.interval
+    time = f"CAST({quote_identifier(source.time_column)} AS TIMESTAMP)"
+    return f"{table} WHERE {time} >= TIMESTAMP '{start}' AND {time} < TIMESTAMP '{end}'"
 
 
 def _job_config(*, dry_run: bool = False) -> QueryJobConfig:

@@ -154,8 +154,9 @@ def monitoring_definitions(config: MonitoringConfig, kinds: Kinds) -> dg.Definit
         description=(
             "Drift that a monitoring job found, as it arrives on the trigger subscription. Each "
             "observation says what became of it: awaiting approval (and how to decide), approved "
-            "or declined (by whom and why), training requested, held (and why), superseded, not "
-            "drift, duplicate or dead-lettered (and why)."
+            "or declined (by whom and why), awaiting labels (and which rows lack them), training "
+            "requested, held (and why), superseded, not drift, duplicate or dead-lettered (and "
+            "why)."
         ),
     )
     window_job = dg.define_asset_job(

@@ -26,6 +26,8 @@ from transak_drift.local.tabular_files import (
     Column,
     DatasetReader,
     TabularFiles,
+    file_state,
+    files_state,
     open_reader,
     sql_name,
     sql_text,
@@ -115,6 +117,16 @@ class FileTransactions:
                     problem = f"{found.baseline[0]} has no rows"
                     raise DatasetError(problem, "fill it, or remove it to go without")
                 return rows
+
+    def state(self, window: Window) -> str:
+        """Return what is another once a window's files are; empty where there are none."""
+        try:
+            found = self.files()
+            files = found.within(window) if found.by_window else found.dated
+            return files_state({path: file_state(path) for path in files}) if files else ""
+        except (DatasetError, OSError):
+            # Moved away, or just being replaced.
+            return ""
 
     def files(self) -> TransactionFiles:
         """Find the files, which must be of the calendar's windows or of parts of them."""

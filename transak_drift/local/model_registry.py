@@ -46,6 +46,7 @@ class ModelVersion(BaseModel, frozen=True):
     # None of a version that another version of transak_drift has trained, or without a classifier.
     comparison: Comparison | None = None
     tuning: str = ""
+    classes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> ModelVersion:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.local.atomic_file import replace_file, write_text
 from transak_drift.local.dataset_statistics import Baseline, scan_statistics
 from transak_drift.local.file_transactions import own_transactions
+from transak_drift.local.label_counts import count_labels
 from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.training import LocalTraining
 from transak_drift.local.transaction_generator import (
@@ -50,6 +52,7 @@ from transak_drift.platform import (
     TrainingRequest,
     TrainingResult,
 )
+from transak_drift.training.labels import LabelCounts
 from transak_drift.trigger.assessment import drift_event_of
 from transak_drift.trigger.log_entry import anomaly_log_entry
 from transak_drift.trigger.sink_filter import lets_through, sink_filter
@@ -241,6 +244,24 @@ class LocalPlatform:
         ids = (model_monitor_id, monitoring_job_id)
         name = monitoring_job_name(config.project_id, config.location, *ids)
         return MonitoringJob(name, *ids, job_state, detail, result)
+
+    def label_state(self, config: MonitoringConfig, window: Window) -> str:
+        """See `DriftPlatform`: the window's own files, and whose classes are expected."""
+        training, policy = self._training(config), config.labels
+        by_champion = policy is not None and policy.expected is None
+        champion = training.registry.classifier() if by_champion else None
+        return f"{training.source.state(window)} {champion.number if champion else ''}"
+
+    def count_labels(self, config: MonitoringConfig, window: Window) -> LabelCounts:
+        """See `DriftPlatform`; a training that goes on keeps the files that it reads."""
+        training = self._training(config)
+        with TemporaryDirectory() as directory:
+            path = StateDirectory(self.root, config).transactions(window)
+            if not training.is_current(window):
+                path = Path(directory) / path.name
+                training.source.write_window(window, path)
+            found = count_labels(path, config)
+        return found.model_copy(update={"champion_classes": training.champion_classes()})
 
     def train(
         self,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import atexit
 import glob
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -172,6 +173,8 @@ class DatasetReader:
     csv_format: CsvFormat
     directory: Path
     opened: list[Path] = field(default_factory=list)
+    # By file what tells its content apart, from before it was read.
+    states: dict[Path, str] = field(default_factory=dict)
 
     def open_files(self, paths: Sequence[Path], names: Sequence[str]) -> tuple[TabularFiles, ...]:
         """Put files of the same schema together; each must have the columns of the names.
@@ -181,6 +184,7 @@ class DatasetReader:
         groups: dict[tuple[Column, ...], list[tuple[Path, Path]]] = {}
         for path in paths:
             self.opened.append(path)
+            self.states.setdefault(path, file_state(path))
             readable = path
             if path.suffix.lower() == ".parquet":
                 columns = self._parquet_columns(path)
@@ -240,6 +244,7 @@ class DatasetReader:
             "untyped": sorted({c.name for c in columns if c.is_untyped} - typed),
             "sources": [str(path) for group in files for path in group.paths],
             "csv": self.csv_format.model_dump(),
+            "state": files_state({p: self.states[p] for group in files for p in group.paths}),
         }
         self.connection.execute(
             f"COPY ({query}) TO {sql_text(str(destination))} (FORMAT parquet, COMPRESSION zstd, "
@@ -292,6 +297,18 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 # Its threads would be missing in a forked process, which waits for them when it closes it.
 os.register_at_fork(before=_database.cache_clear)
+
+
+def file_state(path: Path) -> str:
+    """Return what is another once a file is written again."""
+    found = path.stat()
+    return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+
+
+def files_state(states: Mapping[Path, str]) -> str:
+    """Return what is another once any of the files is, or there are others."""
+    parts = [f"{path}\x1f{state}" for path, state in sorted(states.items())]
+    return hashlib.sha256("\x1e".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:

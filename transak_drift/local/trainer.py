@@ -211,7 +211,7 @@ def read_labelled_rows(
             taken = np.concatenate([chosen, held])
             labels = read_texts(reader, file, [label_column], taken)
             texts = np.hstack([_read_features(reader, file, dates, taken), labels])
-            has_label = texts[:, -1] != ""
+            has_label = np.array([text.strip() != "" for text in texts[:, -1]], dtype=bool)
             is_training = np.arange(len(texts)) < len(chosen)
             training.append(texts[is_training & has_label])
             held_out.append(texts[~is_training & has_label])

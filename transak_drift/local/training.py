@@ -32,9 +32,10 @@ from transak_drift.local.file_transactions import (
     monitored_kinds,
     transactions_at,
 )
+from transak_drift.local.label_counts import require_labels
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
-from transak_drift.local.tabular_files import is_current
+from transak_drift.local.tabular_files import is_current, origin_of
 from transak_drift.local.transaction_generator import GeneratedTransactions
 from transak_drift.platform import (
     Dataset,
@@ -72,10 +73,28 @@ class LocalTraining:
 
     def _file(self, window: Window) -> Path:
         """Return a window's file, written where it is missing or another form of CSV is set."""
+        if not self.is_current(window):
+            self.land(window)
+        return self.state.transactions(window)
+
+    def is_current(self, window: Window) -> bool:
+        """Whether a window's file is there, as the configuration reads it.
+
+        Where labels are waited for, what was written before they came is not.
+        """
         path = self.state.transactions(window)
         if not path.exists() or not is_current(path, self.state.config.csv):
-            self.land(window)
-        return path
+            return False
+        state = "" if self.state.config.labels is None else self.source.state(window)
+        return state in ("", origin_of(path).get("state"))
+
+    def champion_classes(self) -> tuple[str, ...] | None:
+        """Return what the champion can answer; None without a classifier."""
+        champion = self.registry.classifier()
+        if champion is None:
+            return None
+        # Of a version of another transak_drift only the model tells them.
+        return champion.classes or tuple(map(str, self.registry.load(champion).classes_))
 
     def train_first_version(self) -> ModelVersion | None:
         """Train version 1 where there is none; its data are the first baseline.
@@ -102,6 +121,9 @@ class LocalTraining:
             first, last = windows[0].first_day, windows[-1].last_day
             progress(f"training on {len(windows)} {windows[0].length}(s), {first} to {last}")
             files = {window: self._file(window) for window in windows}
+            labels = require_labels(files[windows[-1]], self.state.config, self.champion_classes())
+            if labels is not None:
+                progress(f"{windows[-1]}: {labels.summary()}")
             version, adopted = self.train_version(
                 files, request.drift_event_key, request.run_id, progress
             )
@@ -192,6 +214,7 @@ class LocalTraining:
                 promoted=challenger.promoted,
                 reason=challenger.reason,
                 tuning=challenger.tuning.summary(),
+                classes=tuple(map(str, challenger.pipeline.classes_)),
             )
             return version, False
 

@@ -3,7 +3,8 @@
 An event is reported at most twice: when it is decided (a training is requested, or held and why),
 and when it is settled (its training ended, a later baseline superseded it, or a person declined
 it). What lies between, such as the release of a held event, is left out: the second notification
-has what came of it. Where a person decides, another comes first, which says how.
+has what came of it. Where a person decides, another comes first, which says how, and where labels
+are awaited, one that says which.
 A drift that is escalated to a person is reported once besides, however many events it has.
 
 Beside events, a window without a report and an interval without a training are reported once.
@@ -46,9 +47,11 @@ _CUT = "\n…"
 # By the steps of an event that are reported: how far the event is, what is being done, and the
 # name of the reason.
 _AWAITING = "awaiting"
+_LABELS = "labels"
 _TOLD = {
     OutcomeKind.ESCALATED: ("escalated", "a person has to decide", "escalated because"),
     OutcomeKind.AWAITING_APPROVAL: (_AWAITING, "a training awaits your approval", None),
+    OutcomeKind.AWAITING_LABELS: (_LABELS, "the training awaits labels", "awaits labels because"),
     OutcomeKind.DECLINED: ("settled", "declined, no training", "declined"),
     OutcomeKind.TRAINING_REQUESTED: ("decided", "a training is requested", None),
     OutcomeKind.HELD: ("decided", "the training is held", "held because"),
@@ -60,6 +63,12 @@ WHEN_ESCALATED = (
     "look at the drift reports, and whether what is new has labels; then train: transak-drift "
     "approve with the event, or the job retrain by hand. Another drift trains by itself; of this "
     "one you are not told again"
+)
+
+
+WHEN_LABELS_LACK = (
+    "label these rows where they come from; it then trains by itself, at once with transak-drift "
+    "labels check"
 )
 
 
@@ -89,6 +98,11 @@ def settled_identity(event_key: str) -> str:
 def awaiting_identity(event_key: str) -> str:
     """The identity of the notification that asks for a decision about a drift event."""
     return f"{_AWAITING}/{event_key}"
+
+
+def labels_identity(event_key: str) -> str:
+    """The identity of the notification that a drift event awaits labels."""
+    return f"{_LABELS}/{event_key}"
 
 
 def reminder_identity(event_key: str, number: int) -> str:
@@ -139,11 +153,15 @@ class NotificationTexts:
         if len(event.features) > MAX_FEATURES:
             lines.append(("more features", str(len(event.features) - MAX_FEATURES)))
         if reason is not None:
-            lines.append((reason, record.detail))
+            # Each problem of labels is a line, as a line is cut.
+            details = record.labels.problems if record.labels else (record.detail,)
+            lines += [(reason, detail) for detail in details]
         elif record.by:
             lines.append(("approved by", record.by))
         if record.kind == OutcomeKind.ESCALATED:
             lines.append(("what to do", WHEN_ESCALATED))
+        if stage == _LABELS:
+            lines.append(("what to do", WHEN_LABELS_LACK))
         window = self.config.windows.ending_at(event.window_end)
         links = self._in_dagster(
             "Drift report", asset_partition_page(self.drift_report, window.key)

@@ -22,6 +22,7 @@ from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.feature_statistics import DatasetStatistics
 from transak_drift.local.dataset_statistics import scan_statistics
 from transak_drift.local.file_transactions import monitored_kinds, own_transactions
+from transak_drift.local.label_counts import require_labels
 from transak_drift.local.trainer import Challenger, predicted_statistics, train_classifier
 from transak_drift.training.promotion import COMPARISON_METADATA
 from transak_drift.training.training_window import select_training_windows
@@ -45,7 +46,8 @@ def train_challenger(
     The windows lie where `FileTransactions` takes them, or in a bucket, and that of `last_day`,
     whose data drifted, is always used. `champion_directory` has the present version's files; it is
     empty where there is none. Returned are the challenger, and the windows it learned from,
-    ascending.
+    ascending. Where the configuration has `labels` and the window that drifted too few of them,
+    nothing is trained: a DatasetError has the numbers.
     """
     mounted = config.model_copy(update={"transactions": mounted_path(transactions)})
     source = own_transactions(mounted)
@@ -82,6 +84,10 @@ def train_challenger(
             predicted = predicted_statistics(champion, [file], *of_predictions, source)
             return DatasetStatistics(found.rows, found.features | predicted.features)
 
+        classes = None if champion is None else tuple(map(str, champion.classes_))
+        labels = require_labels(file_of(drifted), config, classes)
+        if labels is not None:
+            _log(f"{drifted}: {labels.summary()}")
         max_days = (drifted.last_day - first_day).days + 1
         windows = select_training_windows(
             drifted,

@@ -34,6 +34,7 @@ _ANSWERS = {
     OutcomeKind.APPROVED: "is approved already",
     OutcomeKind.HELD: "does not await approval: the retrain policy holds it",
     OutcomeKind.AWAITING_LABELS: "does not await approval: it awaits labels",
+    OutcomeKind.LABELS_COMPLETE: "does not await approval: its labels are complete",
 }
 
 

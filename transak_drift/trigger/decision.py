@@ -107,8 +107,9 @@ def decide(
         if kind == OutcomeKind.TRAINING_REQUESTED and event.key not in runs.keys() | unseen:
             history = replace(history, in_flight=history.in_flight + 1, last_start=now)
             trained.append(event)
-        is_known_error = kind == OutcomeKind.FAILED and detail == item.detail
-        if kind != item.kind and not is_known_error:
+        # What failed, or lacks labels, is recorded again where it does for another reason.
+        has_reason = kind in (OutcomeKind.FAILED, OutcomeKind.AWAITING_LABELS)
+        if (detail != item.detail) if has_reason else (kind != item.kind):
             step = TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event)
             steps.append(step.model_copy(update={"by": item.by}))
     return steps, requests

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from transak_drift.drift.drift_event import DriftEvent
+from transak_drift.training.labels import LabelVerdict
 
 MAX_OPEN_EVENTS = 500
 MAX_ANSWERED_EVENTS = 500
@@ -31,6 +32,7 @@ class OutcomeKind(StrEnum):
     APPROVED = "approved"
     DECLINED = "declined"
     AWAITING_LABELS = "awaiting labels"
+    LABELS_COMPLETE = "labels complete"
     ESCALATED = "escalated"
     HELD = "held"
     TRAINING_REQUESTED = "training requested"
@@ -50,6 +52,7 @@ HELD_BACK = frozenset(
         OutcomeKind.AWAITING_APPROVAL,
         OutcomeKind.APPROVED,
         OutcomeKind.AWAITING_LABELS,
+        OutcomeKind.LABELS_COMPLETE,
         OutcomeKind.ESCALATED,
         OutcomeKind.HELD,
     }
@@ -83,6 +86,8 @@ class TriggerRecord(BaseModel, frozen=True):
     reason: str = ""
     # Who approved or declined the event; of an open event, and of its further steps, who approved.
     by: str = ""
+    # Of a step that is about labels: how they were found.
+    labels: LabelVerdict | None = None
 
 
 class Inbox(BaseModel):
@@ -147,9 +152,11 @@ class Inbox(BaseModel):
                 self.open[key] = item.model_copy(update=update)
             case OutcomeKind.DECLINED if _is_undecided(item):
                 self._answer(key)
-            case OutcomeKind.HELD | OutcomeKind.AWAITING_LABELS | OutcomeKind.ESCALATED if (
-                _may_be_held(item)
-            ):
+            case OutcomeKind.AWAITING_LABELS | OutcomeKind.LABELS_COMPLETE if _may_be_held(item):
+                # A wait is recorded again where its numbers are others.
+                update = {"kind": record.kind, "detail": record.detail}
+                self.open[key] = item.model_copy(update=update)
+            case OutcomeKind.HELD | OutcomeKind.ESCALATED if _may_be_held(item):
                 update = {"kind": record.kind, "detail": ""}
                 self.open[key] = item.model_copy(update=update)
             case OutcomeKind.TRAINING_REQUESTED if item is not None:

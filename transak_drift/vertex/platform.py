@@ -28,6 +28,7 @@ from transak_drift.platform import (
     TrainingRequest,
     TrainingResult,
 )
+from transak_drift.training.labels import LabelCounts
 from transak_drift.vertex import monitors
 from transak_drift.vertex.model_lookup import (
     DAYS_METRIC,
@@ -56,18 +57,21 @@ _MAX_RESULTS = 14
 # A training takes hours: Vertex AI may be away for a while and the training goes on.
 _MAX_OUTAGE_SECONDS = 1_800.0
 _OF_CHAMPION = " of the champion"
+_LABEL_INTERVAL_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class VertexPlatform(VertexMonitoringJobs):
     """Implements `DriftPlatform`.
 
-    `find_data` looks for a window's data in BigQuery and Cloud Storage, see `GcpData.describe`.
+    `find_data` looks for a window's data in BigQuery and Cloud Storage, see `GcpData.describe`, and
+    `count_labelled` counts the labels of rows in BigQuery, see `GcpData.count_labels`.
     `is_cancelled` tells whether a Dagster run is being cancelled, given its id; the training's
     PipelineJob is then cancelled as well.
     """
 
     find_data: Callable[[DataSource, Window], Dataset]
+    count_labelled: Callable[[DataSource, str, str], LabelCounts]
     is_cancelled: Callable[[str], bool] = lambda _: False
 
     def land_transactions(self, config: MonitoringConfig, window: Window) -> Dataset:
@@ -114,6 +118,21 @@ class VertexPlatform(VertexMonitoringJobs):
         if is_allowed and self.land_transactions(config, window).rows == 0:
             return StartedMonitoringRun("")
         return monitors.start_monitoring_run(self.connection, config, window)
+
+    def label_state(self, config: MonitoringConfig, window: Window) -> str:
+        """See `DriftPlatform`; a query tells no change, so that it is made every ten minutes."""
+        return str(int(time.time() // _LABEL_INTERVAL_SECONDS))
+
+    def count_labels(self, config: MonitoringConfig, window: Window) -> LabelCounts:
+        """See `DriftPlatform`; the champion's classes are those in its training data."""
+        column, named_by = config.label_column, _naming_column(config)
+        found = self.count_labelled(prediction_source(config, window), column, named_by)
+        if config.labels is None or config.labels.expected is not None:
+            return found
+        champion = find_model(self.connection, config)
+        source = training_source(self.connection, config, champion)
+        learned = self.count_labelled(source, column, column)
+        return found.model_copy(update={"champion_classes": tuple(learned.by_label)})
 
     def train(
         self,
@@ -313,6 +332,14 @@ class VertexPlatform(VertexMonitoringJobs):
             ],
             monitoring_results=self.recent_results(config, _MAX_RESULTS),
         )
+
+
+def _naming_column(config: MonitoringConfig) -> str:
+    """Choose the monitored column whose values name the rows that lack a label."""
+    features = [
+        name for name in config.drift_thresholds if config.feature_type(name) != "numerical"
+    ]
+    return "description" if "description" in features else next(iter(features), config.label_column)
 
 
 def _states_of(job: PipelineJob) -> dict[str, str]:

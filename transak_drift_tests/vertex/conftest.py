@@ -16,6 +16,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window
 from transak_drift.drift.monitoring_result import MonitoringResult
 from transak_drift.platform import Dataset, TrainingRequest
+from transak_drift.training.labels import LabelCounts
 from transak_drift.vertex.platform import VertexPlatform
 from transak_drift_tests.servers.clients import QUICK_LIMITS, connect, monitored_config, rows
 from transak_drift_tests.servers.server import LoopbackVertex
@@ -37,11 +38,14 @@ CONFIG = monitored_config()
 class Cloud(LoopbackVertex):
     """A server with a model of one version and a day that drifted, and the platform on it.
 
-    `asked` has the addresses of data that were looked for, each with its date column.
+    `asked` has the addresses of data that were looked for, each with its date column, and `counted`
+    those whose `labels` were.
     """
 
     def __init__(self, directory: Path) -> None:
         self.asked: list[tuple[str, str | None]] = []
+        self.counted: list[tuple[str, str, str]] = []
+        self.labels: dict[str, LabelCounts] = {}
         super().__init__(directory)
         self.models.upload(MODEL_NAME, artifact_uri="gs://transak-i1/models/1")
         self.buckets.write_csv(BASELINE, rows(coop=50, card=80))
@@ -53,7 +57,7 @@ class Cloud(LoopbackVertex):
 
     def connect(self, **limits: float) -> VertexPlatform:
         connection = connect(self.endpoint, replace(QUICK_LIMITS, **limits))
-        return VertexPlatform(connection, self._find_data)
+        return VertexPlatform(connection, self._find_data, self._count_labels)
 
     def promote(self) -> None:
         """Upload a version that predicts from now on."""
@@ -66,6 +70,10 @@ class Cloud(LoopbackVertex):
         result = self.platform.monitoring_result(config, job_name)
         assert result is not None
         return result
+
+    def _count_labels(self, source: DataSource, column: str, named_by: str) -> LabelCounts:
+        self.counted.append((str(source), column, named_by))
+        return self.labels[str(source)]
 
     def _find_data(self, source: DataSource, _: Window) -> Dataset:
         self.asked.append((str(source), source.time_column))

@@ -146,7 +146,9 @@ def test_a_refusal_names_caller_permission_resource_and_role(
         told = f"Permission '{permission}' denied on resource '//iam.googleapis.com/{named}' (or"
     cloud.faults.refuse(method, grpc.StatusCode.PERMISSION_DENIED, 1, told)
     with pytest.raises(PlatformError) as refusal:
-        everything(VertexPlatform(connection, cloud.platform.find_data))
+        everything(
+            VertexPlatform(connection, cloud.platform.find_data, cloud.platform.count_labelled)
+        )
     message = str(refusal.value)
     resource = named or "projects/af-finanzen/"
     assert f"serviceAccount:{account} lacks {permission} on {resource}" in message
