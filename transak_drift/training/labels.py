@@ -119,7 +119,7 @@ def read_counts(
         labelled=totals["labelled"],
         by_label=by_label,
         value_column=value_column,
-        without_label=tuple(values.most_common()),
+        without_label=tuple(sorted(values.items(), key=_most_first)),
         has_column=has_column,
     )
 
@@ -128,7 +128,7 @@ def judge_labels(counts: LabelCounts, policy: LabelPolicy, column: str) -> Label
     """Judge whether a window's labels in a column suffice by the policy."""
     classes = policy.expected if policy.expected is not None else counts.champion_classes
     expected = None if classes is None else {canonical_text(name) for name in classes}
-    by_label = sorted(counts.by_label.items(), key=lambda item: (-item[1], item[0]))
+    by_label = sorted(counts.by_label.items(), key=_most_first)
     problems = []
     if not counts.rows:
         problems.append("the window has no rows")
@@ -160,6 +160,10 @@ def judge_labels(counts: LabelCounts, policy: LabelPolicy, column: str) -> Label
         without_label=_shown(counts.without_label[:_MAX_NAMED]),
         classes=_shown(by_label[:_MAX_SHOWN_CLASSES]),
     )
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
 
 
 def _labelled(labelled: int, rows: int, column: str) -> str:

@@ -240,6 +240,12 @@ WRONG = [
     ("categorical_metric", "l_1", "is not 'l_infinity' or"),
     ("retrain_policy.objectives", [], "is empty"),
     ("retrain_policy.objectives", ["label"], "is not 'feature' or"),
+    ("labels", [], "is not an object"),
+    ("labels.columns", "category", 'did you mean "column"?'),
+    ("labels.expected", [], "is empty"),
+    ("labels.expected", [" "], "labels.expected[0]"),
+    ("labels.minimum_per_class", -1, "is less than 0"),
+    ("labels.minimum_share", 0, "is not greater than 0"),
     ("vertex.training_dataset", "gs://transak-i1/training/data.parquet", ".jsonl"),
     ("vertex.prediction_dataset", "projects/p/batchPredictionJobs/1", "<display name>"),
     ("vertex.monitoring_output", "/tmp", "gs://bucket/path"),
@@ -310,6 +316,22 @@ def test_the_schema_file_is_in_step_with_the_model() -> None:
     ), "write config_json_schema() to monitoring_config.schema.json, as JSON indented by 2"
     assert all(field.get("description") for field in schema["properties"].values())
     assert SCHEMA.is_valid(document(project_number=None, transactions=None))
+
+
+def test_the_column_of_labels_has_one_name() -> None:
+    assert configuration().label_column == configuration(labels={}).label_column == "category"
+    for changes in (
+        {"labels": {"column": "kind"}},
+        {"label_column": "kind", "labels": {}},
+        {"label_column": "kind", "labels": {"column": "kind"}},
+    ):
+        config = configuration(**changes)
+        assert config.label_column == "kind"
+        assert parse_config(config.model_dump_json(exclude_defaults=True), "test") == config
+    faults = faults_after(label_column="category", labels={"column": "kind"})
+    assert "is not kind, the column of labels" in str(faults["label_column"])
+    faults = faults_after(labels={"column": "date"})
+    assert "is label_column as well" in str(faults["date_column"])
 
 
 def test_all_faults_are_named_at_once() -> None:

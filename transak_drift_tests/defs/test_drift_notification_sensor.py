@@ -39,6 +39,7 @@ from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.notifications.channels import RefusedNotificationError
 from transak_drift.notifications.texts import Notification
 from transak_drift.settings import Settings
+from transak_drift.training.labels import LabelVerdict
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.config.configurations import configuration, document
 from transak_drift_tests.defs.past_events import materialization_at
@@ -81,12 +82,21 @@ class World:
         *events: str | DriftEvent,
         detail: str = "because",
         by: str = "",
+        labels: LabelVerdict | None = None,
     ) -> None:
         """Record outcomes, of jobs by their ids, as the drift message sensor does."""
         now = datetime.now(UTC)
         found = [drift_event(it) if isinstance(it, str) else it for it in events]
         records = [
-            TriggerRecord(kind=kind, key=event.key, detail=detail, at=now, event=event, by=by)
+            TriggerRecord(
+                kind=kind,
+                key=event.key,
+                detail=detail,
+                at=now,
+                event=event,
+                by=by,
+                labels=labels,
+            )
             for event in found
         ]
         write_records(self.instance, ModelNames().asset(DRIFT_EVENT), records)
@@ -342,6 +352,33 @@ def test_nobody_is_asked_about_what_was_decided_in_the_meantime(world: World) ->
     assert world.tick(SLACK) == "slack: nothing new"
 
 
+def test_who_labels_is_told_once_which_rows_lack_a_label(world: World) -> None:
+    problems = ("2 of 9 rows have a label", "labels that the champion does not know: 'gym' (2)")
+    lack = LabelVerdict(
+        column="category",
+        rows=9,
+        labelled=2,
+        problems=problems,
+        value_column="description",
+        without_label=(),
+        classes=(),
+    )
+    waits = OutcomeKind.AWAITING_LABELS
+    world.record(waits, "job-1", detail=lack.summary(), labels=lack)
+    world.record(waits, "job-2")
+    world.record(OutcomeKind.TRAINING_REQUESTED, "job-2")
+    assert world.tick(SLACK) == "slack: 2 of 2 sent"
+    assert sorted(world.slack_headlines()) == [
+        f"{HEAD} a training is requested",
+        f"{HEAD} the training awaits labels",
+    ]
+    [text] = [text for text in world.slack.texts(CHANNEL) if "awaits labels" in text]
+    assert all(f"• awaits labels because: `{problem}`" in text for problem in problems)
+    assert "transak-drift labels check" in text
+    world.record(waits, "job-1", detail="1 of 9 rows has none")
+    assert world.tick(SLACK) == "slack: nothing new"
+
+
 def test_observations_of_another_form_are_passed_over(world: World) -> None:
     metadata: dict[str, Any]
     for metadata in (
@@ -412,6 +449,44 @@ def test_manual_approval_is_refused_where_a_cloud_function_trains(tmp_path: Path
     assert Settings(config=file).load_configs()[0].retrain_policy.approval == "manual"
     with pytest.raises(ConfigError, match=r"retrain_policy\.approval.*fix: write automatic"):
         Settings(config=file, trigger="cloud_function").load_configs()
+
+
+GCP_DATA = {"prediction_query": "SELECT 1 FROM t WHERE d = '{first_day}'"}
+TRAINING_DATA = {"training_query": "SELECT 1 FROM t"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "vertex", "labels", "told"),
+    [
+        ({}, {}, {}, {}),
+        ({"trigger": "cloud_function"}, {}, {}, {"labels": "keeps no event waiting"}),
+        (
+            {"platform": "gcp"},
+            {"prediction_dataset": "gs://bucket/{date}.csv"},
+            {},
+            {"labels": "cannot be counted", "labels.expected": "is not set"},
+        ),
+        ({"platform": "gcp"}, GCP_DATA, {}, {"labels.expected": "is not set"}),
+        ({"platform": "gcp"}, GCP_DATA, {"expected": ["food"]}, {}),
+        ({"platform": "gcp"}, {**GCP_DATA, **TRAINING_DATA}, {}, {}),
+    ],
+)
+def test_labels_are_refused_where_nothing_could_wait_for_them_or_count_them(
+    tmp_path: Path,
+    settings: dict[str, Any],
+    vertex: dict[str, Any],
+    labels: dict[str, Any],
+    told: dict[str, str],
+) -> None:
+    file = tmp_path / "monitoring_config.json"
+    file.write_text(json.dumps(document(labels=labels, vertex=vertex)))
+    faults = {}
+    try:
+        Settings(config=file, **settings).load_configs()
+    except ConfigError as error:
+        faults = {fault.path: fault for fault in error.faults}
+    assert faults.keys() == told.keys()
+    assert all(text in faults[path].problem and faults[path].fix for path, text in told.items())
 
 
 def past_windows(days: int) -> list[Window]:

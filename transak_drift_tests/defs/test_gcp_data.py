@@ -80,6 +80,30 @@ def test_what_a_query_selects_is_counted_and_checked_without_running_it(
         DATA.check_query(query)
 
 
+def test_labels_are_counted_by_one_query_and_rows_without_one_are_named(
+    bigquery: LoopbackBigQuery,
+) -> None:
+    name = "af-finanzen.transak.labelled"
+    rows = [("Migros", "food"), ("Migros", "food"), ("MGB", None), ("MGB", " "), (None, "1.0")]
+    bigquery.tables.insert(
+        name, [{"description": text, "label": label, "date": str(DAY)} for text, label in rows]
+    )
+    later = {"description": "SBB", "label": "travel", "date": "2026-05-02"}
+    bigquery.tables.insert(name, [later])
+    everything = DATA.count_labels(DataSource(f"bq://{name}"), "label", "description")
+    assert (everything.rows, everything.labelled) == (6, 4)
+    query = DataSource(query=f"SELECT * FROM `{name}` WHERE date = '{DAY}' -- the window")
+    for source in (source_of(name), query):
+        found = DATA.count_labels(source, "label", "description")
+        assert (found.rows, found.labelled, found.by_label) == (5, 3, {"food": 2, "1": 1})
+        assert (found.value_column, found.without_label) == ("description", (("MGB", 2),))
+    assert len(bigquery.queries) == 3
+    with pytest.raises(PlatformError, match="is no name in BigQuery"):
+        DATA.count_labels(query, "a`b", "description")
+    with pytest.raises(PlatformError, match="BigQuery refuses"):
+        DATA.count_labels(query, "category", "description")
+
+
 def test_an_account_in_the_access_list_of_a_dataset_may_read_it(bigquery: LoopbackBigQuery) -> None:
     agent = "service-1@gcp-sa-vertex-mm.iam.gserviceaccount.com"
     assert not DATA.lets_read("other.transak", f"serviceAccount:{agent}")

@@ -8,6 +8,7 @@ address from BIGQUERY_EMULATOR_HOST, and the token endpoint from the key file.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,19 @@ class LoopbackBigQuery(HttpServer):
             statistics = {"query": {"totalBytesProcessed": "1024", "referencedTables": read}}
             return json_answer({**job, "status": {"state": "DONE"}, "statistics": statistics})
         names, rows = self.tables.rows(query)
+        kinds = [_type_of([row[column] for row in rows]) for column in range(len(names))]
+        fields = [{"name": name, "type": kind} for name, kind in zip(names, kinds, strict=True)]
         self._results[job["jobReference"]["jobId"]] = {
             "jobComplete": True,
             "totalRows": str(len(rows)),
-            "schema": {"fields": [{"name": name, "type": "INTEGER"} for name in names]},
-            "rows": [{"f": [{"v": str(value)} for value in row]} for row in rows],
+            "schema": {"fields": fields},
+            "rows": [
+                {"f": [{"v": None if value is None else str(value)} for value in row]}
+                for row in rows
+            ],
         }
         return json_answer({**job, "status": {"state": "DONE"}})
+
+
+def _type_of(values: Sequence[Any]) -> str:
+    return "STRING" if any(isinstance(value, str) for value in values) else "INTEGER"

@@ -171,6 +171,38 @@ def test_a_gate_is_asked_about_what_was_approved_and_a_fault_of_it_stops_no_othe
     assert asked == ["a", "bad", "b"]
 
 
+def test_what_awaits_labels_is_recorded_again_with_other_numbers_and_trains_once_it_has_them() -> (
+    None
+):
+    said: list[str | None] = ["3 lack", "3 lack", "1 lacks", None]
+
+    def gate(item: TriggerRecord, event: DriftEvent) -> tuple[OutcomeKind, str] | None:
+        text = said.pop(0)
+        return None if text is None else (OutcomeKind.AWAITING_LABELS, text)
+
+    inbox = Inbox()
+    inbox.add([an_event("a", 1)])
+    recorded = []
+    while said:
+        steps, events = decide(
+            inbox, RetrainPolicy(), TrainingHistory(), NOW, request, gates=[gate]
+        )
+        inbox.add(steps)
+        recorded += [(step.kind, step.detail) for step in steps]
+    assert recorded == [
+        (OutcomeKind.AWAITING_LABELS, "3 lack"),
+        (OutcomeKind.AWAITING_LABELS, "1 lacks"),
+        (REQUESTED, "description 0.6000 > 0.3"),
+    ]
+    assert [event.monitoring_job_id for event in events] == ["a"]
+
+
+def test_what_awaits_labels_is_superseded_by_a_training_beyond_its_window() -> None:
+    waiting = an_event("a", 5, OutcomeKind.AWAITING_LABELS)
+    beyond = TrainingHistory(evaluated_until=MAY_1 + timedelta(days=6))
+    assert kinds(decide_on(waiting, history=beyond)) == {"a": OutcomeKind.SUPERSEDED}
+
+
 def test_a_hold_is_recorded_once_and_ends_by_itself() -> None:
     history = TrainingHistory(0, NOW - timedelta(minutes=9), None)
     held = an_event("a", 5, HELD)

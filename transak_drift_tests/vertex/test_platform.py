@@ -11,6 +11,7 @@ from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.platform import Dataset, PlatformError
 from transak_drift.pubsub.connection import connect as connect_pubsub
 from transak_drift.pubsub.trigger_queue import TriggerQueue
+from transak_drift.training.labels import LabelCounts
 from transak_drift_tests.cli.commands import document
 from transak_drift_tests.servers.clients import monitored_config, rows, use_gcp_platform
 from transak_drift_tests.vertex.conftest import CONFIG, MODEL, MODEL_NAME, WINDOW, Cloud
@@ -33,6 +34,29 @@ def test_a_days_data_are_looked_for_where_the_configuration_says(
     predicted = cloud.platform.predict(config, WINDOW)
     assert (predicted.model_version, predicted.dataset.uri) == ("1", asked[0])
     assert cloud.asked == [asked, asked]
+
+
+def test_labels_are_counted_where_the_rows_are_and_the_training_data_tell_the_classes(
+    cloud: Cloud,
+) -> None:
+    rows_of_day = "bq://af-finanzen.transak.p_2026-05-01"
+    learned = "bq://af-finanzen.transak.t_1"
+    cloud.labels = {
+        rows_of_day: LabelCounts(rows=9, labelled=2, by_label={"food": 2}),
+        learned: LabelCounts(rows=5, labelled=5, by_label={"food": 4, "rent": 1}),
+    }
+    vertex = {
+        "prediction_dataset": rows_of_day.replace("2026-05-01", "{date}"),
+        "training_dataset": learned.replace("_1", "_{model_version}"),
+    }
+    named = monitored_config(vertex=vertex, labels={"column": "kind", "expected": ["food"]})
+    found = cloud.platform.count_labels(named, WINDOW)
+    assert (found.rows, found.labelled, found.champion_classes) == (9, 2, None)
+    assert cloud.counted == [(rows_of_day, "kind", "description")]
+    # Otherwise they are those that the version that predicts has learned from.
+    found = cloud.platform.count_labels(monitored_config(vertex=vertex, labels={}), WINDOW)
+    assert found.champion_classes == ("food", "rent")
+    assert cloud.counted[-1] == (learned, "category", "category")
 
 
 def test_the_output_of_a_batch_prediction_is_the_days_data(cloud: Cloud) -> None:
