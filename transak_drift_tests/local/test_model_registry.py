@@ -31,6 +31,7 @@ VALUES: dict[str, Any] = {
     "promoted": False,
     "reason": "worse",
     "tuning": "C = 10",
+    "classes": ("food", "rent"),
     "comparison": None,
 }
 
