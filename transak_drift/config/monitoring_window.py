@@ -137,5 +137,16 @@ class WindowCalendar:
             pass
         raise ValueError(f"{key!r} is no {self.length}: write {_KEY_FORMS[self.length]}")
 
+    def parse_key_or_day(self, text: str) -> Window:
+        """Read a window's key, or a day, which stands for the window that it belongs to.
+
+        Raises:
+            ValueError: as `parse`.
+        """
+        try:
+            return self.of_day(WindowCalendar().parse(text).first_day)
+        except (ValueError, OverflowError):
+            return self.parse(text)
+
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time(), tzinfo=ZoneInfo(self.time_zone)).astimezone(UTC)

@@ -74,7 +74,7 @@ SlackChannelName = Annotated[str, Field(pattern=r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG
 # seems.
 Mailbox = Annotated[str, Field(pattern=rf"^{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
 
-# A table may hold letters, digits, _ and -, and the placeholders of a day or of a model version.
+# A table may hold letters, digits, _ and -, and the placeholders of a window or a model version.
 _TABLE = r"bq://[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+\.[A-Za-z0-9_{}:%-]+"
 _BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _FILES = rf"{_BUCKET}/[^\s]+\.(csv|jsonl|tfrecord)"

@@ -299,12 +299,11 @@ def _row_faults(
     factor: float | None, rows: int | None, usual: float | None
 ) -> tuple[list[str], str]:
     assert factor is not None
-    if rows is None or usual is None:
+    if rows is None:
+        return [], "the platform tells no rows"
+    if usual is None:
         reason = f"fewer than {MIN_EARLIER_WINDOWS} earlier windows have rows"
-        return (
-            [],
-            "the platform tells no rows" if rows is None else f"nothing is usual yet: {reason}",
-        )
+        return [], f"nothing is usual yet: {reason}"
     found = f"{rows:,} rows, {usual:,.0f} are usual"
     is_beyond = rows * factor < usual or rows > usual * factor
     # Independent bookings are Poisson distributed.
@@ -322,13 +321,15 @@ def _share_faults(
     baseline_rows: int | None,
 ) -> tuple[list[str], str]:
     faults, remarks = [], []
-    limit = getattr(limits, f"maximum_{check.removesuffix('_values')}_share")
+    is_missing = check == "missing_values"
+    limit = limits.maximum_missing_share if is_missing else limits.maximum_unseen_share
+    assert limit is not None
     for item in features:
         found, expected = item.missing_share, item.expected_missing_share
-        text = "missing, {} in the baseline"
-        if check == "unseen_values":
+        text, values = "missing, {} in the baseline", ()
+        if not is_missing:
             found, expected = item.unseen_share, item.expected_unseen_share
-            text = "not in the baseline, {} expected"
+            text, values = "not in the baseline, {} expected", item.unseen_values
         if found is None or expected is None:
             remarks += [f"{item.feature}: {item.note}"] if item.note else []
             continue
@@ -337,9 +338,8 @@ def _share_faults(
         probable = _probable_share(expected, baseline_rows)
         is_chance = rows is not None and by_chance(found * rows, rows, probable)
         if found - expected > limit and not is_chance:
-            values = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
-            values = values if check == "unseen_values" else ""
-            faults.append(f"{text}{values}, allowed is an excess of {limit:.1%}")
+            such = f" (such as {', '.join(values)})" if values else ""
+            faults.append(f"{text}{such}, allowed is an excess of {limit:.1%}")
     return faults, _joined(remarks) or "nothing to compare"
 
 

@@ -1,6 +1,6 @@
 """Reads Parquet and CSV with DuckDB: schemas, columns as SQL, and what DuckDB fails of.
 
-A CSV has no types: its columns are untyped text, and stay so in the Parquet files that days are
+A CSV has no types: its columns are untyped text, and stay so in the Parquet files that windows are
 kept in (see `write_rows`), which also name the files that their rows came from.
 """
 
@@ -127,7 +127,7 @@ class TabularFiles:
 
     @property
     def source(self) -> str:
-        """The first file, for people: of a kept day the user's own, not that it is kept in."""
+        """The first file, for people: of a kept window the user's own, not that it is kept in."""
         return next(iter(origin_of(self.paths[0])["sources"]), str(self.paths[0]))
 
     def relation(self) -> str:
@@ -272,7 +272,7 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    """Return this process's database in memory: opening one takes as long as scanning a day.
+    """Return this process's database in memory: opening one takes as long as a small scan.
 
     It spills to a directory of its own, loads no extension, and keeps nothing of what it has read.
     """
@@ -297,7 +297,7 @@ os.register_at_fork(before=_database.cache_clear)
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:
-    """Return whether a kept day, if it came from CSV, was read with this form of CSV."""
+    """Return whether a kept window, if it came from CSV, was read with this form of CSV."""
     origin = origin_of(path)
     return not origin["untyped"] or origin["csv"] == csv_format.model_dump()
 
