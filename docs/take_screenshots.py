@@ -78,8 +78,8 @@ def report_page(page: Page, ui: Ui) -> None:
 
 
 def checks(page: Page, ui: Ui) -> None:
-    """Show the asset checks."""
-    page.goto(f"{ui.address}/assets/drift_report?view=checks")
+    """Show the asset checks, and what one says of the newest day."""
+    page.goto(f"{ui.address}/assets/drift_report?view=checks&checkDetail=description_drift")
     page.get_by_text("description_drift").first.wait_for()
 
 

@@ -217,14 +217,10 @@ def _parsed(calendar: WindowCalendar, option: str, text: str | None, default: Wi
     """Read a window's key; to bound a range, a day stands for the window that it belongs to."""
     if text is None:
         return default
-    days = WindowCalendar() if option != "--window" else calendar
     try:
-        return calendar.parse(text)
+        return calendar.parse(text) if option == "--window" else calendar.parse_key_or_day(text)
     except ValueError as error:
         problem, _, fix = str(error).removeprefix(f"{text!r} ").partition(": ")
-    try:
-        return calendar.of_day(days.parse(text).first_day)
-    except ValueError:
         raise _refused(option, text, problem, fix) from None
 
 

@@ -29,6 +29,7 @@ _LOOK_BACK = timedelta(days=400)
 # Pub/Sub takes 10 MB ("Pub/Sub quotas and limits"); what is longer is no message.
 _MAX_READ_BYTES = 16 * 1024 * 1024
 _MAX_BODY_BYTES = 2_000
+_SHOWN = {"feature", "distance", "threshold", "by_chance", "objective"}
 _COLUMNS = ("message_id", "reason", "detail", "forwarded")
 
 dead_letters = typer.Typer(help="Rejected drift messages.", no_args_is_help=True)
@@ -220,5 +221,5 @@ def _document(assessment: Assessment) -> dict[str, Any]:
         "reason": rejection + assessment.reason,
         "monitoring_job": assessment.job and assessment.job.name,
         "drift_event": assessment.event and assessment.event.key,
-        "features": [feature.model_dump() for feature in assessment.features],
+        "features": [feature.model_dump(include=_SHOWN) for feature in assessment.features],
     }

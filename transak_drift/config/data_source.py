@@ -45,6 +45,8 @@ _OF_LENGTH: dict[WindowLength, frozenset[str]] = {
     "week": frozenset("VW"),
     "month": frozenset("mbBh"),
 }
+# Codes that tell the year; the number of an ISO week needs the ISO year.
+_YEAR_CODES = frozenset("GYyDFcxs")
 _RIGHT_FORM = {"day": "{date}", "week": "{first_day} or {date:%G-W%V}", "month": "{date:%Y-%m}"}
 
 
@@ -206,14 +208,17 @@ def _window_faults(key: str, text: str, length: WindowLength | None) -> Iterator
         return
     forms = " ".join(match["form"] or "%Y-%m-%d" for match in dates)
     codes = set(re.findall(r"%[-_0^#]?([A-Za-z])", forms))
-    is_of_window = bool(codes & _OF_LENGTH[length]) or not {"first_day", "last_day"}.isdisjoint(
-        match["name"] for match in _PLACEHOLDER.finditer(text)
-    )
+    names = {match["name"] for match in _PLACEHOLDER.finditer(text)}
+    has_other = not names.isdisjoint(_OF_WINDOW)
+    is_of_window = bool(codes & _OF_LENGTH[length]) or has_other
+    has_year = bool(codes & (_YEAR_CODES - {"Y", "y"} if "V" in codes else _YEAR_CODES))
     fix = f"write {_RIGHT_FORM[length]}, or set monitoring_window to what the data are split by"
     if length != "day" and codes & _DAY_CODES:
         yield f"is the address of one day, but monitoring_window is {length}", fix
     elif not is_of_window:
         yield f"does not name the {length}, and monitoring_window is {length}", fix
+    elif not has_year and not has_other:
+        yield f"does not name the year, so that a {length} would be taken for another year's", fix
 
 
 def _without_comments(query: str) -> str:

@@ -11,6 +11,12 @@ from zoneinfo import ZoneInfo
 
 WindowLength = Literal["day", "week", "month"]
 
+MIN_DAY, MAX_DAY = date(1900, 1, 1), date(9998, 12, 31)
+"""The days that may be monitored: of others a window, or its time zone, would leave the calendar.
+
+Data have such as the years 1 and 9999 in place of no day.
+"""
+
 _ONE_DAY = timedelta(days=1)
 _KEY_FORMS = {
     "day": "a day as YYYY-MM-DD",
@@ -130,6 +136,17 @@ class WindowCalendar:
             # A month 13, say: as if it were no date at all.
             pass
         raise ValueError(f"{key!r} is no {self.length}: write {_KEY_FORMS[self.length]}")
+
+    def parse_key_or_day(self, text: str) -> Window:
+        """Read a window's key, or a day, which stands for the window that it belongs to.
+
+        Raises:
+            ValueError: as `parse`.
+        """
+        try:
+            return self.of_day(WindowCalendar().parse(text).first_day)
+        except (ValueError, OverflowError):
+            return self.parse(text)
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time(), tzinfo=ZoneInfo(self.time_zone)).astimezone(UTC)

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from transak_drift.config.monitoring_window import MAX_DAY, MIN_DAY
+
 
 class Section(BaseModel):
     """An object of the configuration: unknown keys are refused, a text below a key describes it."""
@@ -37,6 +39,13 @@ def _calendar_day(value: Any) -> Any:
     raise fault("is not a day", "write a day as YYYY-MM-DD in quotes, e.g. 2026-01-01")
 
 
+def _monitorable(day: date) -> date:
+    if not MIN_DAY <= day <= MAX_DAY:
+        years = f"{MIN_DAY.year} to {MAX_DAY.year}"
+        raise fault("is not of the years {years}", "write a day of them", years=years)
+    return day
+
+
 # In patterns, which pydantic's default engine reads, $ is the end of the text and not also before a
 # last newline. A monitor that was made without an id has a number from Vertex AI.
 MODEL_MONITOR_ID = r"^([a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,18})$"
@@ -57,7 +66,7 @@ DisplayName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=12
 FeatureName = Annotated[str, Field(pattern=_VISIBLE, min_length=1, max_length=256)]
 PositiveCount = Annotated[int, Field(ge=1, strict=True)]
 Threshold = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)]
-CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]
+CalendarDay = Annotated[date, BeforeValidator(_calendar_day), AfterValidator(_monitorable)]
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
 SlackChannelName = Annotated[str, Field(pattern=r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG][A-Z0-9]{8,20})$")]
@@ -65,7 +74,7 @@ SlackChannelName = Annotated[str, Field(pattern=r"^(#[^\s#@<>&,.:|A-Z]{1,80}|[CG
 # seems.
 Mailbox = Annotated[str, Field(pattern=rf"^{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
 
-# A table may hold letters, digits, _ and -, and the placeholders of a day or of a model version.
+# A table may hold letters, digits, _ and -, and the placeholders of a window or a model version.
 _TABLE = r"bq://[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+\.[A-Za-z0-9_{}:%-]+"
 _BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _FILES = rf"{_BUCKET}/[^\s]+\.(csv|jsonl|tfrecord)"

@@ -253,8 +253,8 @@ def run_request(
         # Marks a run as failed whose worker vanished: it would hold up every later training.
         "dagster/max_runtime": str(60 * config.maximum_training_minutes),
     }
-    drifted = {f.feature: f.distance for f in event.features if f.objective == "feature"}
-    drifted_most = max(drifted, key=lambda feature: drifted[feature], default=None)
+    distances = {f.feature: f.distance for f in event.features if f.objective == "feature"}
+    drifted_most = max(distances, key=distances.__getitem__, default=None)
     for tag, of in {keys.MONITOR_PAGE_TAG: None, keys.FEATURE_PAGE_TAG: drifted_most}.items():
         if (page := platform.console_page(config, job_name, of)) is not None:
             tags[tag] = page

@@ -32,14 +32,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMeta
 
 def event_metadata(event: DriftEvent) -> dict[str, Any]:
     """Return what identifies a drift event and what it says."""
+    columns = ("feature", "objective", "distance", "by_chance", "threshold")
+    features = [tuple(getattr(item, name) for name in columns) for item in event.features]
     return {
         "drift event": event.key,
         "monitoring job": event.monitoring_job_id,
         "window end": dg.MetadataValue.timestamp(event.window_end),
-        "features": table(
-            (columns := ("feature", "objective", "distance", "by_chance", "threshold")),
-            [tuple(getattr(item, name) for name in columns) for item in event.features],
-        ),
+        "features": table(columns, features),
     }
 
 

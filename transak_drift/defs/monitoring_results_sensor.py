@@ -161,7 +161,7 @@ class _Tick:
 
     def _record(self, key: str, result: MonitoringResult, found: Assessment) -> None:
         # Also where it trains nothing: the reason is recorded as that of a message would be.
-        is_above = any(item.distance > item.threshold for item in found.features)
+        is_above = any(item.is_above_threshold for item in found.features)
         if self.triggers and is_above and not self.jobs.inbox.knows(key):
             event, at = found.event, self._now
             kind = OutcomeKind.NOT_DRIFT if event is None else OutcomeKind.DRIFT

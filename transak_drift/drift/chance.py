@@ -41,6 +41,8 @@ _MAX_DRAWN = 6_000_000
 # A truncation that is less likely changes no digit that anybody reads.
 _NEGLIGIBLE = 1e-12
 _TOLERANCE = 1e-9
+# How much less densely the values of a tail lie than those before it, over so many log odds.
+_TAIL_FACTOR, _TAIL_BASE = 1.5, 0.4
 
 
 def distance_by_chance(baseline: FeatureStatistics, values: int, metric: str = "") -> float:
@@ -257,11 +259,38 @@ def _quantile(found: np.ndarray) -> float:
     return float(np.quantile(found, 1 - CHANCE, method="higher"))
 
 
-def quantiles_between(shares_below: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Return the quantiles of which some are known: numbers in order, with the share below each."""
-    numbers, shares = zip(*shares_below, strict=True)
-    ascending = np.maximum.accumulate(shares)
-    return tuple(np.interp(QUANTILES, ascending, numbers).tolist())
+def quantiles_between(
+    shares_below: Sequence[tuple[float, float]], values: float
+) -> tuple[float, ...]:
+    """Return the quantiles of which some are known: numbers in order, with the share below each.
+
+    Between two of them the values lie evenly, or, in a tail, their log odds do: the extremes decide
+    over a window's buckets. A tail is where the values lie clearly less densely than nearer to the
+    median. The least and the greatest are each one of so many values.
+    """
+    numbers, shares = map(np.array, zip(*shares_below, strict=True))
+    # Differences of the greatest floats would overflow.
+    numbers = numbers * 2.0**-64
+    one = 1 / max(values, 2)
+    shares = np.maximum.accumulate(shares).clip(one, 1 - one)
+    odds = np.log(shares / (1 - shares))
+    below, above = np.arange(len(odds) - 1), np.arange(1, len(odds))
+    is_upper = shares[1:] + shares[:-1] > 1
+    near = np.where(is_upper, below, above)
+    far = np.where(
+        is_upper,
+        np.searchsorted(odds, odds[:-1] - _TAIL_BASE, side="right") - 1,
+        np.searchsorted(odds, odds[1:] + _TAIL_BASE),
+    )
+    is_known = (far >= 0) & (far < len(odds))
+    far = np.where(is_known, far, near)
+    # Without a division, as a bucket may be empty.
+    width = np.diff(numbers) * abs(shares[near] - shares[far])
+    usual_width = abs(numbers[near] - numbers[far]) * np.diff(shares)
+    is_tail = is_known & (width > _TAIL_FACTOR * usual_width)
+    place = np.searchsorted(shares, QUANTILES).clip(1, len(above)) - 1
+    evenly, in_tail = np.interp(QUANTILES, shares, numbers), np.interp(_LOG_ODDS, odds, numbers)
+    return tuple((np.where(is_tail[place], in_tail, evenly) * 2.0**64).tolist())
 
 
 def _numbers(baseline: NumericalStatistics) -> np.ndarray:

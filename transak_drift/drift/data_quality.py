@@ -38,7 +38,8 @@ _ROW_DEVIATIONS = 3.0
 _NUMERIC_SHARE, _NUMERIC_CHANGE = 0.9, 0.4
 # What `canonical_text` makes of a number.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][0-9]+)?")
-_NOTHING_RETRAINS = "nothing retrains this"
+# Drift beside it may train all the same.
+_TRAINS_NOTHING = "this check trains nothing"
 
 
 class FeatureQuality(BaseModel, extra="forbid", frozen=True):
@@ -253,9 +254,9 @@ def quality_checks(limits: DataQuality) -> dict[str, str]:
     """Return the checks that are on, each with what it says of a window that passes."""
     checks: dict[str, str] = {}
     if (most := limits.maximum_missing_share) is not None:
-        checks["missing_values"] = f"No feature has {most:.1%} more missing values than before."
+        checks["missing_values"] = f"No feature's missing values exceed the baseline by {most:.1%}."
     if (most := limits.maximum_unseen_share) is not None:
-        checks["unseen_values"] = f"No feature has {most:.1%} more unseen values than expected."
+        checks["unseen_values"] = f"No feature's unseen values exceed the expected by {most:.1%}."
     if (factor := limits.row_count_factor) is not None:
         checks["row_count"] = f"The rows are as usual, up to a factor of {factor:g}."
     if limits.column_types:
@@ -290,7 +291,7 @@ def judge_quality(
         else:
             faults, passing = _share_faults(check, limits, features, rows, baseline_rows)
             fix = "look at the columns of the window's data, for example at how they are exported"
-        faulty = f"{_joined(faults)}. {fix[:1].upper()}{fix[1:]}; {_NOTHING_RETRAINS}"
+        faulty = f"{_joined(faults)}. {fix[:1].upper()}{fix[1:]}; {_TRAINS_NOTHING}"
         verdicts.append(QualityVerdict(check, not faults, faulty if faults else passing))
     return verdicts
 
@@ -299,12 +300,11 @@ def _row_faults(
     factor: float | None, rows: int | None, usual: float | None
 ) -> tuple[list[str], str]:
     assert factor is not None
-    if rows is None or usual is None:
+    if rows is None:
+        return [], "the platform tells no rows"
+    if usual is None:
         reason = f"fewer than {MIN_EARLIER_WINDOWS} earlier windows have rows"
-        return (
-            [],
-            "the platform tells no rows" if rows is None else f"nothing is usual yet: {reason}",
-        )
+        return [], f"nothing is usual yet: {reason}"
     found = f"{rows:,} rows, {usual:,.0f} are usual"
     is_beyond = rows * factor < usual or rows > usual * factor
     # Independent bookings are Poisson distributed.
@@ -322,24 +322,25 @@ def _share_faults(
     baseline_rows: int | None,
 ) -> tuple[list[str], str]:
     faults, remarks = [], []
-    limit = getattr(limits, f"maximum_{check.removesuffix('_values')}_share")
+    is_missing = check == "missing_values"
+    limit = limits.maximum_missing_share if is_missing else limits.maximum_unseen_share
+    assert limit is not None
     for item in features:
         found, expected = item.missing_share, item.expected_missing_share
-        text = "missing, {} in the baseline"
-        if check == "unseen_values":
+        what, known = "missing", "in the baseline"
+        if not is_missing:
             found, expected = item.unseen_share, item.expected_unseen_share
-            text = "not in the baseline, {} expected"
+            such = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
+            what, known = f"not in the baseline{such}", "expected"
         if found is None or expected is None:
             remarks += [f"{item.feature}: {item.note}"] if item.note else []
             continue
-        text = f"{item.feature}: {found:.1%} of values {text.format(f'{expected:.1%}')}"
+        text = f"{item.feature}: {found:.1%} of values {what}, {expected:.1%} {known}"
         remarks.append(text)
         probable = _probable_share(expected, baseline_rows)
         is_chance = rows is not None and by_chance(found * rows, rows, probable)
         if found - expected > limit and not is_chance:
-            values = f" (such as {', '.join(item.unseen_values)})" if item.unseen_values else ""
-            values = values if check == "unseen_values" else ""
-            faults.append(f"{text}{values}, allowed is an excess of {limit:.1%}")
+            faults.append(f"{text}, allowed is an excess of {limit:.1%}")
     return faults, _joined(remarks) or "nothing to compare"
 
 

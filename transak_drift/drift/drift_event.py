@@ -5,31 +5,17 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel
 
 from transak_drift.config.monitoring_config import Objective
-from transak_drift.drift.monitoring_result import FeatureDrift, comparison
+from transak_drift.drift.monitoring_result import comparison
 
 
 class DriftedFeature(BaseModel, extra="forbid", frozen=True):
-    """A feature, or a column of predictions, with its distance, in [0, 1], and its threshold.
-
-    `by_chance` is the distance that chance alone may have.
-    """
+    """What an event keeps of a `FeatureDrift` that has a distance."""
 
     feature: str
     distance: float
     threshold: float
     by_chance: float | None = None
     objective: Objective = "feature"
-
-    @classmethod
-    def of(cls, found: FeatureDrift) -> DriftedFeature:
-        """Take what is recorded of a feature that has a distance; rounding may put it above 1."""
-        return cls(
-            feature=found.feature,
-            distance=min(found.distance or 0.0, 1.0),
-            threshold=found.threshold,
-            by_chance=found.by_chance,
-            objective=found.objective,
-        )
 
 
 class DriftEvent(BaseModel, extra="forbid", frozen=True):

@@ -109,7 +109,7 @@ def raise_for_value(
 ) -> None:
     """Raise for the first value that meets a condition, SQL, if there is one.
 
-    Of a day that is kept as Parquet the error names the user's file, if that still has the value.
+    Of a window kept as Parquet the error names the user's file, if that still has the value.
     """
     for file in _single_files(reader, files, name):
         column, is_csv = file.column(name), file.paths != file.readable

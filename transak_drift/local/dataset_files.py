@@ -16,7 +16,13 @@ from transak_drift.config.data_source import (
     path_faults,
     window_forms,
 )
-from transak_drift.config.monitoring_window import Window, WindowCalendar, WindowLength
+from transak_drift.config.monitoring_window import (
+    MAX_DAY,
+    MIN_DAY,
+    Window,
+    WindowCalendar,
+    WindowLength,
+)
 from transak_drift.platform import PlatformError
 
 _KNOWN = ".parquet, .csv or .csv.gz"
@@ -202,9 +208,10 @@ def _day_of(values: dict[str, str]) -> date | None:
         values = {"u": "1", **values}
     try:
         text, form = " ".join(values.values()), " ".join(f"%{code}" for code in values)
-        return datetime.strptime(text, form).date()
+        day = datetime.strptime(text, form).date()
     except ValueError:
         return None
+    return day if MIN_DAY <= day <= MAX_DAY else None
 
 
 def _regex_of_glob(pattern: str) -> str:
@@ -255,5 +262,6 @@ def _window_of(name: str) -> Window | None:
     text = re.sub(r"^(\d{4})(\d{2})$", r"\1-\2", text)
     for length in _LENGTHS.get(key, ()):
         with suppress(ValueError):
-            return WindowCalendar(length).parse(text)
+            window = WindowCalendar(length).parse(text)
+            return window if MIN_DAY <= window.first_day <= MAX_DAY else None
     return None

@@ -256,7 +256,7 @@ def load_statistics(path: Path) -> DatasetStatistics:
 def _read_once(
     path: Path, _inode: int, _modified: int, _size: int
 ) -> tuple[str, DatasetStatistics]:
-    """Read a file once in a process that monitors many days with the same baseline."""
+    """Read a file once in a process that monitors many windows with the same baseline."""
     return _read(path)
 
 

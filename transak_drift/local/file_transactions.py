@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transak_drift.config.monitoring_config import DateColumnFormat, MonitoringConfig
-from transak_drift.config.monitoring_window import Window, WindowCalendar
+from transak_drift.config.monitoring_window import MAX_DAY, MIN_DAY, Window, WindowCalendar
 from transak_drift.config.sections import CsvFormat
 from transak_drift.drift.feature_statistics import FeatureKind
 from transak_drift.local.atomic_file import replace_file
@@ -182,21 +182,27 @@ class FileTransactions:
             _require_distinct(group)
             columns = [f"{column.reference} AS {sql_name(column.name)}" for column in group.columns]
             if with_day:
-                self._require_days(group)
+                self.require_days(group)
                 columns.append(f"{self.day_of(group.column(self.date_column))} AS {_DAY}")
             queries.append(f"SELECT {', '.join(columns)} FROM {group.relation()}")
         return files, " UNION ALL BY NAME ".join(queries)
 
-    def _require_days(self, files: TabularFiles) -> None:
+    def require_days(self, files: TabularFiles) -> None:
+        """Refuse files without a column of days, or months, by their names and types alone."""
         by_month = self.date_column_format == "yyyymm"
         what = "month" if by_month else "day"
         column = next((item for item in files.columns if item.name == self.date_column), None)
         if column is None:
+            fix = "name the column (date_column), or split the data by window: a path with {date} "
+            fix += "or {yyyymm}, or a directory with files such as 2026-08-27.parquet or "
+            fix += "2026-08.csv; to compare two files as they are: transak-drift compare BASELINE "
+            fix += "TARGET"
+            length = self.calendar.length
+            if length != "month" and _MONTH_COLUMN in {item.name for item in files.columns}:
+                fix = f"set monitoring_window, which is {length}, to month, if the column month "
+                fix += "has months such as 202608; or name a column with the day (date_column)"
             raise DatasetError(
-                f"{files.paths[0]} has no column {self.date_column!r} with the {what}",
-                "name the column (date_column), or split the data by window: a path with {date} or "
-                "{yyyymm}, or a directory with files such as 2026-08-27.parquet or 2026-08.csv; to "
-                "compare two files as they are: transak-drift compare BASELINE TARGET",
+                f"{files.paths[0]} has no column {self.date_column!r} with the {what}", fix
             )
         is_day = column.type_id.startswith(("date", "timestamp"))
         if not column.is_text and not (column.is_number if by_month else is_day):
@@ -218,7 +224,7 @@ class FileTransactions:
 
         problem, fix = "which is no day", "write days as YYYY-MM-DD in every row, or set their form"
         fix += ' in CSV, such as "csv": {"date_format": "%d.%m.%Y"} for 20.11.2026; of months such '
-        fix += f"as 202608 {_BY_MONTH}"
+        fix += f"as 202608 {_BY_MONTH}; the years are {MIN_DAY.year} to {MAX_DAY.year}"
         if form := self.csv_format.date_format:
             fix = f'write days as "csv": {{"date_format": "{form}"}} says, in every row'
         if self.date_column_format == "yyyymm":
@@ -230,10 +236,14 @@ class FileTransactions:
             raise_for_value(reader, group, self.date_column, no_day, problem, fix)
 
     def day_of(self, column: Column) -> str:
-        """Return the SQL of a row's day, DATE, or null where the value is no day.
+        """Return the SQL of a row's day, DATE, or null where the value is none to be monitored.
 
         Of a month it is the first.
         """
+        day = self._any_day(column)
+        return f"CASE WHEN {day} BETWEEN DATE '{MIN_DAY}' AND DATE '{MAX_DAY}' THEN {day} END"
+
+    def _any_day(self, column: Column) -> str:
         moment, text = column.reference, f"trim({column.reference})"
         if self.date_column_format == "yyyymm":
             month = f"trim(CAST({moment} AS VARCHAR))"
@@ -327,17 +337,22 @@ def complete_config(config: MonitoringConfig) -> MonitoringConfig:
         changes["monitoring_window"] = found.length
     by_month = {"date_column": _MONTH_COLUMN, "date_column_format": "yyyymm"}
     may_be_month = config.monitoring_window == "month" or "monitoring_window" not in given
-    if found.dated and may_be_month and not given & by_month.keys():
+    schema = None
+    if found.dated:
         with open_reader(config.csv) as reader:
-            names = reader.column_names(found.dated[0], tuple(config.drift_thresholds))
+            schema = reader.read_schema(found.dated[0], tuple(config.drift_thresholds))
+        names = {column.name for column in schema.columns}
         is_taken = config.date_column in names or config.label_column == _MONTH_COLUMN
-        if _MONTH_COLUMN in names and not is_taken:
+        may_be_month &= _MONTH_COLUMN in names and not is_taken
+        if may_be_month and not given & by_month.keys():
             changes |= by_month | {"monitoring_window": "month"}
     # Validated again, as the defaults of other keys depend on these.
     config = config.model_validate(config.model_dump(exclude_unset=True) | changes)
     source = own_transactions(config)
     if "start_date" in given:
         source.files()
+        if schema is not None and schema.columns:
+            source.require_days(schema)
         return config
     windows = source.windows()
     if not windows:

@@ -1,6 +1,6 @@
 """Reads Parquet and CSV with DuckDB: schemas, columns as SQL, and what DuckDB fails of.
 
-A CSV has no types: its columns are untyped text, and stay so in the Parquet files that days are
+A CSV has no types: its columns are untyped text, and stay so in the Parquet files that windows are
 kept in (see `write_rows`), which also name the files that their rows came from.
 """
 
@@ -128,7 +128,7 @@ class TabularFiles:
 
     @property
     def source(self) -> str:
-        """The first file, for people: of a kept day the user's own, not that it is kept in."""
+        """The first file, for people: of a kept window the user's own, not that it is kept in."""
         return next(iter(origin_of(self.paths[0])["sources"]), str(self.paths[0]))
 
     def relation(self) -> str:
@@ -207,12 +207,14 @@ class DatasetReader:
                 group.column(name)
         return files
 
-    def column_names(self, path: Path, names: Sequence[str]) -> list[str]:
-        """Return the names of a file's columns; some that it may have tell how it is separated."""
+    def read_schema(self, path: Path, names: Sequence[str]) -> TabularFiles:
+        """Return a file with its columns alone; some that it may have tell how it is separated."""
         self.opened.append(path)
         if path.suffix.lower() == ".parquet":
-            return [column.name for column in self._parquet_columns(path)]
-        return read_header(path, self.csv_format, names)
+            return TabularFiles((path,), (), self._parquet_columns(path))
+        header = read_header(path, self.csv_format, names)
+        columns = [Column(name, sql_name(name), self.csv_format.decimal) for name in header]
+        return TabularFiles((path,), (), tuple(columns))
 
     def _parquet_columns(self, path: Path) -> tuple[Column, ...]:
         try:
@@ -275,7 +277,7 @@ def open_reader(csv_format: CsvFormat) -> Generator[DatasetReader]:
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    """Return this process's database in memory: opening one takes as long as scanning a day.
+    """Return this process's database in memory: opening one takes as long as a small scan.
 
     It spills to a directory of its own, loads no extension, and keeps nothing of what it has read.
     """
@@ -312,7 +314,7 @@ def files_state(states: Mapping[Path, str]) -> str:
 
 
 def is_current(path: Path, csv_format: CsvFormat) -> bool:
-    """Return whether a kept day, if it came from CSV, was read with this form of CSV."""
+    """Return whether a kept window, if it came from CSV, was read with this form of CSV."""
     origin = origin_of(path)
     return not origin["untyped"] or origin["csv"] == csv_format.model_dump()
 

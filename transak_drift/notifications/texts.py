@@ -229,14 +229,20 @@ class NotificationTexts:
             result = "training failed, the champion stays"
         else:
             result = "new champion" if promoted else "challenger not promoted, the champion stays"
-        key = report_page and report_page.rpartition("=")[2]
-        when = self.config.windows.parse(key).when if key else None
+        when = report_page and self._when(report_page.rpartition("=")[2])
         pages = self._in_dagster("Training run", _run_page(run_id))
         pages += self._in_dagster("Drift report", report_page)
         pages += [(title, page) for title, page in (further_pages or {}).items() if page]
         suffix = "" if version is None else f": version {version}"
         lines = [("reason", reason)]
         return self._about_event(event_key, "settled", when, result, lines, pages, suffix)
+
+    def _when(self, key: str) -> str:
+        try:
+            return self.config.windows.parse(key).when
+        except ValueError:
+            # The run is of other windows, which were configured before.
+            return f"on {key}"
 
     def overdue_report(self, window: Window, due: datetime, *, is_started: bool) -> Notification:
         """Report that a window has no drift report in time."""
@@ -249,7 +255,7 @@ class NotificationTexts:
             fix = "its run was started and has no result: look at its monitoring job and its events"
         return self._about_monitoring(
             f"overdue/{self.config.model_monitor_id}/{window.key}",
-            f"No drift report of {_name(self.config)} on {window}",
+            f"No drift report of {_name(self.config)} for {window}",
             "no report in time",
             [("expected by", f"{due:%Y-%m-%d %H:%M} UTC"), ("what to do", fix)],
             self._in_dagster("Drift report", asset_partition_page(self.drift_report, window.key)),

@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from transak_drift.config.monitoring_config import parse_config
-from transak_drift.config.monitoring_window import Window, WindowCalendar
 from transak_drift.vertex.connection import VertexConnection
 from transak_drift.vertex.monitors import start_monitoring_run
 
@@ -28,7 +26,10 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
     of the ModelMonitoringJob; nothing waits for its end.
     """
     config = parse_config(config_text, "monitoring_config")
-    window = _window(config.windows, day_text)
+    try:
+        window = config.windows.parse_key_or_day(day_text)
+    except ValueError as error:
+        raise ValueError(f"day = {error}") from None
     job = str(prediction.get("resourceName"))
     if _BATCH_PREDICTION_JOB.fullmatch(job) is None:
         raise ValueError(
@@ -42,15 +43,3 @@ def start_monitoring(config_text: str, day_text: str, prediction: Mapping[str, A
         return start_monitoring_run(connection, config, window, batch_prediction_job=job).job_name
     finally:
         connection.close()
-
-
-def _window(windows: WindowCalendar, text: str) -> Window:
-    """Read a window's key, or any of its days."""
-    try:
-        return windows.parse(text)
-    except ValueError as error:
-        try:
-            return windows.of_day(date.fromisoformat(text))
-        except ValueError:
-            fix = "write the window's key or one of its days as YYYY-MM-DD"
-            raise ValueError(f"day = {text!r}: {error}; fix: {fix}") from None

@@ -87,7 +87,7 @@ def pipeline_train(
         location: region, e.g. europe-west6.
         model_name: display name of the model.
         parent_model: resource name of the model that gets the version.
-        transactions: gs://bucket/directory of days, as Parquet or CSV.
+        transactions: gs://bucket/directory of windows, as Parquet or CSV.
         first_day: earliest day that may be used, YYYY-MM-DD.
         last_day: last day of the window that drifted, YYYY-MM-DD.
         serving_image: image that serves model.joblib of the pinned scikit-learn.

@@ -50,7 +50,7 @@ class Assessment:
     config: MonitoringConfig | None = None
     job: NamedJob | None = None
     rejection: RejectionReason | None = None
-    features: tuple[DriftedFeature, ...] = ()
+    features: tuple[FeatureDrift, ...] = ()
     event: DriftEvent | None = None
     further_jobs: tuple[NamedJob, ...] = ()
     is_unread: bool = False
@@ -165,8 +165,7 @@ def drift_event_of(
 ) -> DriftEvent | None:
     """Make the drift event of a finished job, or None where nothing drifted that may train."""
     may_train = config.retrain_policy.objectives
-    monitored = _monitored(result, config)
-    drifted = [item for item in monitored if item.drifted and item.objective in may_train]
+    drifted = [x for x in _monitored(result, config) if x.drifted and x.objective in may_train]
     if not drifted:
         return None
     window_start, window_end = result.interval
@@ -175,7 +174,7 @@ def drift_event_of(
         location=config.location,
         model_monitor_id=job.model_monitor_id,
         monitoring_job_id=job.monitoring_job_id,
-        features=tuple(DriftedFeature.of(item) for item in drifted),
+        features=tuple(DriftedFeature.model_validate(x, from_attributes=True) for x in drifted),
         window_start=window_start,
         window_end=window_end,
     )
@@ -222,20 +221,19 @@ def _judge(
         reason = f"{does_not_train(drifted[0].objective)} ({shown})"
     else:
         reason = f"no monitored feature drifted ({shown})"
-    features = tuple(DriftedFeature.of(item) for item in monitored)
-    return Assessment(verdict, reason, config, named, features=features, event=event)
+    return Assessment(verdict, reason, config, named, features=monitored, event=event)
 
 
-def _monitored(result: MonitoringResult, config: MonitoringConfig) -> list[FeatureDrift]:
+def _monitored(result: MonitoringResult, config: MonitoringConfig) -> tuple[FeatureDrift, ...]:
     """Return what is monitored and has a distance, judged by the configuration."""
     thresholds = config.thresholds
-    return [
+    return tuple(
         item
         for item in result.judged(config.retrain_policy, thresholds).features
         if item.distance is not None
         and item.feature in thresholds
         and item.objective == config.objective(item.feature)
-    ]
+    )
 
 
 def _foreign(job: NamedJob, own: Collection[OwnMonitors]) -> Assessment:

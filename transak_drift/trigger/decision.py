@@ -200,8 +200,8 @@ def answered_by(window_end: datetime, history: TrainingHistory) -> str | None:
     """Say which training has answered a held drift event, or None while its drift stands.
 
     The baseline has that drift, or a training on data beyond the window has ended: its model is the
-    champion, or the champion was better on later days. So the days of a backfill do not train one
-    by one. An event that was never held is not asked: it may be a day that is monitored again.
+    champion, or the champion was better on later data. So the windows of a backfill do not train
+    one by one. An event that was never held is not asked: its window may be monitored again.
     """
     if history.baseline_until is not None and history.baseline_until >= window_end:
         reached = f"{history.baseline_until:%Y-%m-%d %H:%M} UTC"

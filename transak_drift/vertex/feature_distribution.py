@@ -25,8 +25,9 @@ from transak_drift.drift.monitoring_result import Contributor
 
 _OTHER_VALUES = "(other values)"
 _MAX_OTHER_VALUES = 10_000
+# What is no number of rows is read as if nothing were reported.
 _MAX_ROWS = 2**53
-_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Count = Annotated[int, Field(ge=0, le=_MAX_ROWS)]
 
 
 class _Message(BaseModel):
@@ -35,7 +36,7 @@ class _Message(BaseModel):
 
 class _Bucket(_Message):
     label: str = ""
-    sample_count: FiniteFloat = 0.0
+    sample_count: Annotated[FiniteFloat, Field(ge=0, le=_MAX_ROWS)] = 0.0
     low_value: FiniteFloat = 0.0
     high_value: FiniteFloat = 0.0
 
@@ -84,21 +85,14 @@ def row_count(distribution: Any) -> int | None:
 
 def contributors(baseline: Any, target: Any) -> tuple[Contributor, ...]:
     """Find the values whose share changed most between two reported distributions of a feature."""
-    try:
-        before, after = _feature_statistics(baseline), _feature_statistics(target)
-        found = () if before is None or after is None else top_contributors(before, after)
-    except ValueError:
-        # Another layout than documented: the distance stands, only the picture is missing.
-        return ()
+    before, after = _feature_statistics(baseline), _feature_statistics(target)
+    found = () if before is None or after is None else top_contributors(before, after)
     return tuple(item for item in found if item.value != _OTHER_VALUES)
 
 
 def feature_quality(feature: str, baseline: Any, target: Any) -> FeatureQuality | None:
     """Measure the quality of a feature by two reported distributions; None where one tells none."""
-    try:
-        before, after = _feature_statistics(baseline), _feature_statistics(target)
-    except ValueError:
-        return None
+    before, after = _feature_statistics(baseline), _feature_statistics(target)
     if before is None or after is None or row_count(baseline) is None:
         return None
     return measure_feature(feature, before, after, _OTHER_VALUES)
@@ -106,26 +100,23 @@ def feature_quality(feature: str, baseline: Any, target: Any) -> FeatureQuality 
 
 def by_chance(baseline: Any, target: Any, metric: str) -> float | None:
     """Compute the distance by chance from the reported distributions, where they tell enough."""
-    try:
-        before, after = _feature_statistics(baseline), _feature_statistics(target)
-        sides = [side for side in (before, after) if side and 0 < side.present < _MAX_ROWS]
-        if before is None or len(sides) < 2:
-            return None
-        # numpy takes a while to import, and the Cloud Function starts without it.
-        from transak_drift.drift.chance import distance_by_chance, quantiles_between
-
-        if isinstance(before, NumericalStatistics):
-            before = replace(before, quantiles=quantiles_between(_shares_below(baseline)))
-        elif _OTHER_VALUES in before.counts:
-            # Many rare values.
-            counts = dict(before.counts)
-            others = counts.pop(_OTHER_VALUES)
-            number = min(others, _MAX_OTHER_VALUES)
-            rare = {f"{_OTHER_VALUES} {place}": others // number for place in range(number)}
-            before = CategoricalStatistics(counts | rare)
-        return distance_by_chance(before, max(round(sides[1].present), 1), metric)
-    except (ValueError, ArithmeticError):
+    before, after = _feature_statistics(baseline), _feature_statistics(target)
+    if before is None or after is None or not (before.present and after.present):
         return None
+    # numpy takes a while to import, and the Cloud Function starts without it.
+    from transak_drift.drift.chance import distance_by_chance, quantiles_between
+
+    if isinstance(before, NumericalStatistics):
+        quantiles = quantiles_between(_shares_below(baseline), before.present)
+        before = replace(before, quantiles=quantiles)
+    elif _OTHER_VALUES in before.counts:
+        # Many rare values.
+        counts = dict(before.counts)
+        others = counts.pop(_OTHER_VALUES)
+        number = min(others, _MAX_OTHER_VALUES)
+        rare = {f"{_OTHER_VALUES} {place}": others // number for place in range(number)}
+        before = CategoricalStatistics(counts | rare)
+    return distance_by_chance(before, max(round(after.present), 1), metric)
 
 
 def _shares_below(distribution: Any) -> list[tuple[float, float]]:
@@ -151,6 +142,7 @@ def _parsed(distribution: Any) -> _Dataset:
 
 
 def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
+    """Read a feature; None where nothing is reported, or in another layout than documented."""
     statistics = _parsed(distribution).statistics
     common, rows = statistics.common_stats, row_count(distribution)
     missing = common.num_missing
@@ -172,4 +164,7 @@ def _feature_statistics(distribution: Any) -> FeatureStatistics | None:
     if not buckets or lows[1:] != highs[:-1]:
         return None
     counts = tuple(bucket.sample_count for bucket in buckets)
-    return NumericalStatistics((*lows, highs[-1]), counts, missing=missing)
+    try:
+        return NumericalStatistics((*lows, highs[-1]), counts, missing=missing)
+    except ValueError:
+        return None

@@ -135,11 +135,15 @@ def difference(
     What is empty and what is not there are the same. The first part of a path is the field of
     ModelMonitor that an update mask names.
     """
-    decided = _decided_by(desired)
+    decided = _decided_by(present, desired)
     before = {} if present is None else _settings_of(present, decided)
+    after = _settings_of(desired, decided)
+    if not _has_predictions(desired):
+        removed = (path for path in before if path.startswith(_DECIDED_OF_PREDICTIONS))
+        after |= dict.fromkeys(removed)
     return tuple(
         Change(path, before.get(path), value)
-        for path, value in _settings_of(desired, decided).items()
+        for path, value in after.items()
         if (before.get(path) or None) != (value or None)
     )
 
@@ -148,13 +152,26 @@ def merged(present: types.ModelMonitor, desired: types.ModelMonitor) -> types.Mo
     """Return a copy of a monitor with the configured settings; all others are kept."""
     monitor = types.ModelMonitor(present)
     source, target = types.ModelMonitor.pb(desired), types.ModelMonitor.pb(monitor)
-    FieldMask(paths=_decided_by(desired)).MergeMessage(source, target, True, True)
+    FieldMask(paths=_decided_by(present, desired)).MergeMessage(source, target, True, True)
     return monitor
 
 
-def _decided_by(desired: types.ModelMonitor) -> tuple[str, ...]:
-    has_predictions = "prediction_output_drift_spec" in desired.tabular_objective
-    return (*_DECIDED, *_DECIDED_OF_PREDICTIONS) if has_predictions else _DECIDED
+def _decided_by(present: types.ModelMonitor | None, desired: types.ModelMonitor) -> tuple[str, ...]:
+    """Return what is decided; of predictions also that none are compared any longer.
+
+    What others have a monitor compare is kept. Ours is known by its one column, which has a
+    threshold.
+    """
+    if not _has_predictions(desired):
+        spec = present and present.tabular_objective.prediction_output_drift_spec
+        columns = [*spec.feature_alert_conditions] if spec else []
+        if spec is None or len(columns) != 1 or list(spec.features) != columns:
+            return _DECIDED
+    return (*_DECIDED, *_DECIDED_OF_PREDICTIONS)
+
+
+def _has_predictions(monitor: types.ModelMonitor) -> bool:
+    return "prediction_output_drift_spec" in monitor.tabular_objective
 
 
 def prediction_source(config: MonitoringConfig, window: Window) -> DataSource:

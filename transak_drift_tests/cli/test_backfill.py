@@ -229,6 +229,7 @@ def test_weeks_and_months_are_asked_for_by_their_keys(
         ("week", {"single": "2026-W08", "number": 2}, ("--windows = 2", "with --window")),
         ("week", {"first": "2023-12-31"}, ("--from", "2023-12-25, before start_date", "112 or")),
         ("month", {"first": "2026-02", "last": "2026-01-31"}, ("turn the two months round",)),
+        ("week", {"last": "9999-12-31"}, ("--until", "is no week")),
     ],
 )
 def test_what_is_no_week_or_month_is_refused(

@@ -269,6 +269,8 @@ WRONG = [
 WRONG_FOR_THE_MODEL = [
     ("start_date", "2026-02-30", "is not a day of the calendar"),
     ("start_date", "20260201", "is not a day"),
+    ("start_date", "0001-01-01", "is not of the years 1900 to 9998"),
+    ("start_date", "9999-12-31", "is not of the years 1900 to 9998"),
     ("start_date", "2026-02-01T00:00:00", "is not a day"),
     ("project_id", "af-finanzen\n", "has the wrong form"),
     ("csv.encoding", "base64", "is no encoding"),

@@ -84,11 +84,6 @@ _JSON = st.recursive(
 )
 _KEYS = st.sampled_from(sorted(MonitoringConfig.model_fields)) | st.text(max_size=12)
 _SECTION_KEYS = st.sampled_from(["type", *sorted(RetrainPolicy.model_fields)]) | st.text(max_size=6)
-# What a section does not say it has from its defaults.
-_SECTIONS = (
-    *("$schema", "csv", "data_quality", "default_drift_thresholds", "promotion", "retrain_policy"),
-    "vertex",
-)
 _VALUES = _JSON | st.dictionaries(_SECTION_KEYS, _JSON, max_size=3)
 
 
@@ -116,8 +111,11 @@ def test_no_document_raises_anything_but_a_config_error_that_names_places(
         # What is accepted says what it said: nothing was dropped on the way.
         dumped = json.loads(config.model_dump_json())
         for name, value in values.items():
-            if name not in _SECTIONS:
-                assert dumped[name] == value
+            if name not in ("csv", "retrain_policy", "vertex", "$schema"):
+                # A section has its defaults beside.
+                is_section = isinstance(value, dict)
+                found = dumped[name]
+                assert value == ({key: found[key] for key in value} if is_section else found)
 
 
 @settings(max_examples=150)

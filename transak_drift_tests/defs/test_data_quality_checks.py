@@ -92,12 +92,9 @@ def test_what_is_wrong_with_a_windows_data_warns_with_what_to_do_and_trains_noth
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}
     assert {check.partition for check in checks.values()} == {str(days[4])}
     assert texts["missing_values"].startswith("type: 75.0% of values missing, 25.0% in the base")
-    assert (
-        "description: 33.3% of values not in the baseline, 0.0% expected"
-        in (texts["unseen_values"])
-    )
+    assert "description: 33.3% of values not in the baseline (such as" in texts["unseen_values"]
     assert texts["row_count"].startswith("60 rows, 300 are usual")
-    assert all(text.endswith("nothing retrains this") for text in texts.values())
+    assert all(text.endswith("this check trains nothing") for text in texts.values())
     checks = project.checks(saturday)
     assert checks["row_count"].passed
     assert (checks["column_types"].description or "").startswith(

@@ -514,7 +514,7 @@ def test_a_window_without_a_report_is_told_once_with_what_to_do(world: World) ->
     assert world.tick(bounds=bounds).endswith("email: 1 of 1 sent")
     for _ in range(2):
         world.tick(bounds=bounds)
-    expected = [f"No drift report of transak-i1-train-model on {second.key}"]
+    expected = [f"No drift report of transak-i1-train-model for {second.key}"]
     assert world.slack_headlines() == world.subjects() == expected
     [text] = world.slack.texts(CHANNEL)
     assert "transak-drift backfill monitors what was missed" in text

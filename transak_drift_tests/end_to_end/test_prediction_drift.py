@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
-from transak_drift.cli.dagster_home import QUIET_RUN, make_dagster_home
+from transak_drift.cli.dagster_home import QUIET_RUN
 from transak_drift.cloud_function.drift_message_handler import DriftMessageHandler
 from transak_drift.config.resource_names import monitoring_job_name
 from transak_drift.definitions import build_definitions
@@ -105,16 +105,14 @@ class LocalLoop:
         queue = TriggerQueue(connect(pubsub.endpoint), self.config)
         queue.ensure_exists()
         queue.close()
-        home = str(make_dagster_home(directory / "dagster_home"))
         for name, value in {
             "TRANSAK_DRIFT_PLATFORM": "local",
             "TRANSAK_DRIFT_CONFIG": str(file),
             "TRANSAK_DRIFT_HOME": str(directory / "state"),
             "PUBSUB_EMULATOR_HOST": pubsub.endpoint,
-            "DAGSTER_HOME": home,
         }.items():
             monkeypatch.setenv(name, value)
-        self.instance = stack.enter_context(dg.DagsterInstance.from_config(home))
+        self.instance = stack.enter_context(dg.DagsterInstance.ephemeral())
         self.definitions = build_definitions(load_settings(), [self.config])
         resources = dict(self.definitions.resources or {})
         messages = self.definitions.resolve_sensor_def(MESSAGES)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from transak_drift.config.data_source import fill_placeholders
 from transak_drift.config.monitoring_config import MonitoringConfig
-from transak_drift.config.monitoring_window import Window, WindowCalendar
+from transak_drift.config.monitoring_window import Window, WindowCalendar, WindowLength
 from transak_drift.config.sections import CsvFormat
 from transak_drift.local.dataset_files import DatasetError, find_transactions
 from transak_drift.local.file_transactions import (
@@ -217,7 +217,7 @@ def test_rows_are_chosen_by_a_column_of_months(tmp_path: Path, months: pa.Array)
 
 
 @pytest.mark.parametrize(
-    "cell", ["202613", "20268", "2026-08", "", "202600", "-202608", "2026081", "202608.5", "000012"]
+    "cell", ["202613", "20268", "2026-08", "", "202600", "2026081", "202608.5", "000012", "999912"]
 )
 def test_a_value_that_is_no_month_is_named_with_file_and_line(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "all.csv"
@@ -232,6 +232,27 @@ def test_a_value_that_is_no_month_is_named_with_file_and_line(tmp_path: Path, ce
         problem = f"{path}, line 3: column 'month' holds {shown}, which is no month"
         assert caught.value.problem == problem
         assert caught.value.fix == "write months as YYYYMM, such as 202608, in every row"
+
+
+@pytest.mark.parametrize("length", ["day", "week", "month"])
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(9999, 12, 31)], ids=str)
+def test_a_day_that_stands_for_none_is_named_with_file_and_row(
+    tmp_path: Path, day: date, length: WindowLength
+) -> None:
+    column = pa.array([date(2026, 8, 27), day], pa.date32())
+    columns = {"description": ["a", "b"], "type": ["x", "x"], "date": column}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    for start in ({}, {"start_date": "2026-08-01"}):
+        path = str(tmp_path / "a.parquet")
+        config = configuration(transactions=path, monitoring_window=length, **start)
+        with pytest.raises(DatasetError, match=rf"row 2: .*'{day}', which is no day; fix: .*9998"):
+            check_transactions(config)
+    # Files that are named so are others than those of windows.
+    write(tmp_path / "months" / "2026-08.csv", "a")
+    write(tmp_path / "months" / f"{str(day)[:7]}.csv", "b")
+    for location in ("months", "months/{date:%Y-%m}.csv"):
+        source = FileTransactions(str(tmp_path / location), calendar=MONTHS)
+        assert keys_of(source) == ["2026-08"]
 
 
 def test_a_column_of_another_type_than_configured_is_refused_with_the_setting(
@@ -346,8 +367,10 @@ def test_what_is_not_set_is_taken_from_the_files(tmp_path: Path) -> None:
     assert taken(tmp_path / "export") == of_column
     assert taken(tmp_path / "export" / "export_*.csv") == of_column
     assert taken(tmp_path / "booked.csv") == ("day", "2026-05-02", 28, "date", "date")
-    with pytest.raises(DatasetError, match="no column 'date' with the day"):
-        taken(tmp_path / "export", monitoring_window="week")
+    for start in ({}, {"start_date": "2026-04-01"}):
+        match = "no column 'date' with the day; fix: set monitoring_window, which is week, to month"
+        with pytest.raises(DatasetError, match=match):
+            taken(tmp_path / "export", monitoring_window="week", **start)
     with pytest.raises(DatasetError, match="no column 'date' with the day"):
         taken(tmp_path / "export", label_column="month")
     write(tmp_path / "empty" / "all.csv", header=f"{HEADER},month")

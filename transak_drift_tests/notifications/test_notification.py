@@ -123,6 +123,11 @@ def test_what_is_told_of_an_event(
     assert told.answers == (None if is_first else decided)
 
 
+def test_a_training_whose_window_was_configured_before_is_told_all_the_same() -> None:
+    monthly = replace(EVERYWHERE, config=configuration(monitoring_window="month"))
+    assert training_end(texts=monthly).headline == training_end().headline
+
+
 def test_no_other_step_of_an_event_is_told() -> None:
     told = {kind for kind in OutcomeKind if identity_of(record(kind))}
     asked, declined = OutcomeKind.AWAITING_APPROVAL, OutcomeKind.DECLINED

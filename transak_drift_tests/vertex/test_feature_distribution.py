@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transak_drift.vertex.feature_distribution import contributors, feature_quality, row_count
+from transak_drift.vertex.feature_distribution import (
+    by_chance,
+    contributors,
+    feature_quality,
+    row_count,
+)
 
 NAMES = ["numExamples", "features", "stringStats", "numStats", "commonStats", "rankHistogram"]
 NAMES += [
@@ -129,6 +134,7 @@ def test_no_report_whatever_stops_the_result(before: Any, now: Any) -> None:
     for contributor in contributors(before, now):
         assert 0 <= contributor.baseline_share <= 1
     feature_quality("type", before, now)
+    assert 0 <= (by_chance(before, now, "l_infinity") or 0) <= 1
     assert row_count(before) is None or row_count(before) == int(row_count(before) or 0)
 
 

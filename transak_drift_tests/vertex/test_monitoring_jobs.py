@@ -134,7 +134,7 @@ def test_what_comes_by_chance_is_told_by_the_reported_distributions(cloud: Cloud
     assert kind.by_chance == 0
     # The histograms tell of most of what the rows would.
     exact = distance_by_chance(numerical(amounts), 20)
-    assert amount.by_chance == pytest.approx(exact, rel=0.15)
+    assert amount.by_chance == pytest.approx(exact, rel=0.05)
 
 
 def test_without_statistics_features_and_thresholds_are_the_monitors(cloud: Cloud) -> None:

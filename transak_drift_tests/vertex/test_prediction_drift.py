@@ -76,6 +76,16 @@ def test_the_monitor_and_its_jobs_ask_for_output_drift(cloud: Cloud) -> None:
     assert [alert.partition(":")[0] for alert in result.alerts] == ["predicted_category"]
 
 
+def test_without_the_key_again_the_monitor_compares_no_predictions(cloud: Cloud) -> None:
+    cloud.platform.apply_model_monitor(WITH_PREDICTIONS)
+    applied = cloud.platform.apply_model_monitor(CONFIG)
+    assert {change.after for change in applied.changes} == {None}
+    (monitor,) = cloud.monitoring.monitors()
+    assert set(described(monitor.tabular_objective)) == {"feature_drift_spec"}
+    assert set(described(monitor.model_monitoring_schema)) == {"feature_fields"}
+    assert cloud.platform.apply_model_monitor(CONFIG).changes == ()
+
+
 def test_predictions_alone_name_no_feature(cloud: Cloud) -> None:
     config = monitored_config(
         drift_thresholds={},
