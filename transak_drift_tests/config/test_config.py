@@ -66,7 +66,13 @@ def test_every_other_key_has_a_default() -> None:
     assert (config.trigger_topic, config.message_grace_minutes) == (TOPIC, 60)
     assert config.model_monitor_id == "transak-i1-data-drift-monitor"
     assert config.further_model_monitor_ids == config.user_emails == ()
-    assert list(config.retrain_policy.model_dump().values()) == [0, 1, 1, ("feature",), 20, True]
+    policy = config.retrain_policy
+    assert (policy.cooldown_minutes, policy.maximum_trainings_in_flight) == (0, 1)
+    assert (policy.maximum_trainings_per_drift, policy.minimum_anomalous_features) == (3, 1)
+    assert (policy.objectives, policy.minimum_target_rows) == (("feature",), 20)
+    assert (policy.beyond_chance, policy.approval) == (True, "automatic")
+    assert (config.promotion.maximum_loss, config.promotion.maximum_class_loss) == (0.02, 0.1)
+    assert config.labels is None
     assert config.project_number is config.transactions is config.notifications is None
 
 
@@ -106,11 +112,22 @@ def test_every_key_can_be_set() -> None:
         "retrain_policy": {
             "cooldown_minutes": 90,
             "maximum_trainings_in_flight": 2,
+            "maximum_trainings_per_drift": 4,
             "minimum_anomalous_features": 3,
             "objectives": ["feature", "prediction"],
             "minimum_target_rows": 100,
             "beyond_chance": False,
+            "approval": "manual",
+            "approval_reminder_days": 7,
         },
+        "labels": {
+            "column": "Kategorie",
+            "expected": ["food", "travel"],
+            "minimum_per_class": 5,
+            "minimum_share": 0.5,
+        },
+        "promotion": {"maximum_loss": 0.01, "maximum_class_loss": 0.2, "minimum_rows": 30},
+        "training": {"time_budget_seconds": 60, "maximum_rows": 1_000_000},
         "maximum_training_days": 7,
         "maximum_training_minutes": 90,
         "monitoring_window": "month",
