@@ -14,6 +14,7 @@ from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.defs import keys
 from transak_drift.defs.drift_event_log import read_all_records, write_records
 from transak_drift.trigger.approval import (
+    DECISION_KINDS,
     NEWEST,
     Decision,
     UndecidableError,
@@ -27,6 +28,7 @@ from transak_drift.trigger.inbox import TriggerRecord
 _USER_TAG = "user"
 _RETRIES_TAG = "dagster/max_retries"
 _ROOT_RUN_TAG = "dagster/root_run_id"
+_MAX_BY = 200
 
 
 def decide_event(
@@ -90,13 +92,18 @@ def decision_job(model: MonitoringConfig) -> dg.JobDefinition:
         """Record the decision as an observation of the drift event."""
         root = context.run.tags.get(_ROOT_RUN_TAG, context.run_id)
         mark = f"run {root[:8]}"
-        log = read_all_records(context.instance, names.asset(keys.DRIFT_EVENT))
-        if before := [record for record in log if record.by.endswith(mark)]:
-            context.log.info(f"recorded before: {before[-1].key} {before[-1].kind}")
-            return
+        log = list(read_all_records(context.instance, names.asset(keys.DRIFT_EVENT)))
+        before = [x for x in log if x.kind in DECISION_KINDS and x.by.endswith(mark)]
         who = config.by.strip() or context.run.tags.get(_USER_TAG) or "somebody in the Dagster UI"
-        by, chosen = f"{who}, {mark}", (config.event.strip(), config.decision, config.reason)
+        # The mark is at the end, which is cut first.
+        by = f"{who[:_MAX_BY]}, {mark}"
+        chosen = (config.event.strip(), config.decision, config.reason)
         try:
+            if before:
+                for record in before:
+                    check_counted(log, record)
+                context.log.info(f"recorded before: {before[0].key} {before[0].kind}")
+                return
             records = decide_event(context.instance, [model], *chosen, by)
         except UndecidableError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -23,7 +23,7 @@ _COLUMNS = (
     "recorded",
     "trained_on",
     "trained_for",
-    "is_champion",
+    "outcome",
     "reason",
     "drift_before",
     "drift_after",
@@ -47,7 +47,7 @@ def model_history_asset(config: MonitoringConfig, kinds: Kinds) -> dg.AssetsDefi
         context: dg.AssetExecutionContext, platform: PlatformResource
     ) -> dg.MaterializeResult:
         versions = read_model_history(context.instance, names)
-        page = model_history_page(config.model_name, versions)
+        page = model_history_page(config.model_name, versions, MAX_VERSIONS)
         rows = [tuple(getattr(item, name) for name in _COLUMNS) for item in versions]
         labels = [name.replace("_", " ") for name in _COLUMNS]
         return dg.MaterializeResult(
@@ -95,7 +95,7 @@ def _version(values: dict[str, Any], timestamp: float, history: DriftHistory) ->
         recorded=f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M}",
         trained_on=trained_on,
         trained_for=str(values.get("drift event", "")),
-        is_champion=bool(values.get("promoted", True)),
+        outcome="promoted" if values.get("promoted", True) else "not promoted",
         reason=str(values.get("reason", values.get("detail", ""))),
         drift_before=before,
         drift_after=after,
@@ -126,7 +126,7 @@ def _rollbacks(
                     recorded=f"{rollback.at:%Y-%m-%d %H:%M}",
                     trained_on="",
                     trained_for="",
-                    is_champion=True,
+                    outcome="brought back",
                     reason=rollback.summary(),
                 ),
             )

@@ -11,6 +11,7 @@ from transak_drift.training.promotion import Comparison, EvaluatedModel, SetComp
 
 _LABELS_WIDTH = 122
 _MAX_CELL = 26
+_DIGIT_WIDTH = 6.5
 _CALIBRATION_HEIGHT = 240
 
 
@@ -31,9 +32,9 @@ def matrix_chart(model: EvaluatedModel, found: SetComparison) -> Chart | None:
         for column, rows in enumerate(model.matrix[row][:size]):
             if rows:
                 kind = "now" if row == column else "drifted"
-                cells.append((row, column, rows, round(0.12 + 0.5 * rows / total, 3), kind))
+                cells.append((row, column, rows, round(0.2 + 0.45 * rows / total, 3), kind))
     shapes = _macros().matrix(
-        labels[:size], cells, cell=cell, left=_LABELS_WIDTH, top=24, has_counts=cell >= _MAX_CELL
+        labels[:size], cells, cell=cell, left=_LABELS_WIDTH, top=24, digits=int(cell / _DIGIT_WIDTH)
     )
     description = f"Confusion matrix on {found.rows:,} {found.name} rows"
     return Chart(description, round(24 + size * cell + 6), shapes)

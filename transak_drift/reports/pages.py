@@ -21,7 +21,7 @@ from transak_drift.reports.charts import Chart, feature_chart, history_chart, te
 from transak_drift.reports.model_charts import calibration_chart, matrix_chart
 from transak_drift.reports.sanitize import sanitize_line
 from transak_drift.training.model_history import RecordedVersion
-from transak_drift.training.promotion import Comparison, SetComparison
+from transak_drift.training.promotion import MAX_CLASSES, Comparison, SetComparison
 
 MAX_WINDOWS = 90
 MAX_EPISODES = 12
@@ -94,16 +94,21 @@ def model_page(
         reasons=reasons,
         champion=champion,
         details=details,
+        max_classes=MAX_CLASSES,
         sets=[_set_view(found) for found in comparison.sets] if comparison else [],
     )
 
 
-def model_history_page(model_name: str, versions: Sequence[RecordedVersion]) -> str:
-    """Write the history of a model's versions, newest first; its texts may hold anything."""
+def model_history_page(model_name: str, versions: Sequence[RecordedVersion], at_most: int) -> str:
+    """Write the history of a model's versions, newest first; its texts may hold anything.
+
+    Of `at_most` versions it says that there may be older ones.
+    """
     return _render(
         "model_history_page.html.j2",
         model=model_name,
         versions=[(item, _link(item.page)) for item in versions],
+        is_cut=len(versions) >= at_most,
     )
 
 

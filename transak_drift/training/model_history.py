@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["promoted", "not promoted", "brought back"]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedVersion:
     """A training or a rollback: what came of it, and the drift around it; texts are for people.
 
-    `is_champion` says whether the version predicted from then on. The drift before is that of the
-    window that was trained for, the drift after that of the next window that has a report; "" where
-    there is none. The page is a path or an https address, if it is known.
+    `outcome` is what came of it: promoted, not promoted or brought back. The drift before is that
+    of the window that was trained for, the drift after that of the next window that has a report;
+    "" where there is none. The page is a path or an https address, if it is known.
     """
 
     version: str
     recorded: str
     trained_on: str
     trained_for: str
-    is_champion: bool
+    outcome: Outcome
     reason: str
     drift_before: str = ""
     drift_after: str = ""

@@ -146,7 +146,7 @@ def judge_challenger(sets: Iterable[SetComparison], policy: PromotionPolicy) -> 
 
 
 def decide_promotion(
-    sets: Iterable[SetComparison], policy: PromotionPolicy
+    sets: Sequence[SetComparison], policy: PromotionPolicy
 ) -> tuple[bool, tuple[str, ...]]:
     """Let the challenger replace the champion unless it is worse on held-out rows of either set.
 
@@ -161,7 +161,7 @@ def decide_promotion(
     gap, those that block first. Without a champion it always is.
     """
     known = {item.name: item for item in sets if item.rows}
-    if all(item.champion is None for item in known.values()):
+    if all(item.champion is None for item in sets):
         found = [item.summary() for item in known.values()] or ["there are no held-out rows"]
         return True, (f"first model: there is no champion to beat; {'; '.join(found)}",)
     blocked: list[str] = []

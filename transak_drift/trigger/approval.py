@@ -26,12 +26,12 @@ class Decision(StrEnum):
 
 AWAIT_A_PERSON = (OutcomeKind.AWAITING_APPROVAL, OutcomeKind.ESCALATED)
 _KINDS = {Decision.approve: OutcomeKind.APPROVED, Decision.decline: OutcomeKind.DECLINED}
+DECISION_KINDS = frozenset(_KINDS.values())
 _ANSWERS = {
     OutcomeKind.TRAINING_STARTED: "was trained already",
     OutcomeKind.TRAINING_REQUESTED: "is requested already, and trains",
     OutcomeKind.WAITING: "is of a monitoring job that has not ended",
     OutcomeKind.DRIFT: "was not looked at by the drift message sensor yet; decide it after a tick",
-    OutcomeKind.APPROVED: "is approved already",
     OutcomeKind.HELD: "does not await approval: the retrain policy holds it",
     OutcomeKind.AWAITING_LABELS: "does not await approval: it awaits labels",
     OutcomeKind.LABELS_COMPLETE: "does not await approval: its labels are complete",

@@ -19,6 +19,7 @@ from transak_drift.training.labels import LabelVerdict
 
 MAX_OPEN_EVENTS = 500
 MAX_ANSWERED_EVENTS = 500
+MAX_DECLINED_EVENTS = 2_000
 MAX_TRAINED_EVENTS = 50
 MAX_KEPT_BODY_BYTES = 4 * 1024
 
@@ -97,9 +98,11 @@ class Inbox(BaseModel):
     read_until: int = 0
     # What is unanswered, or waits for its job: as first recorded, with its present kind and error.
     open: dict[str, TriggerRecord] = Field(default_factory=dict)
-    # Keys of trained, superseded or declined events, of which a late message changes nothing. Of
-    # older ones only the training run is known.
+    # Keys of trained or superseded events, of which a late message changes nothing. Of older ones
+    # only the training run is known.
     answered: list[str] = Field(default_factory=list)
+    # Keys of declined events: nothing but this list keeps a late message of them from training.
+    declined: list[str] = Field(default_factory=list)
     # The newest events whose training was requested, in that order.
     trained: list[DriftEvent] = Field(default_factory=list)
     # When drift was read that no message has named.
@@ -109,7 +112,7 @@ class Inbox(BaseModel):
 
     def knows(self, key: str) -> bool:
         """Whether the event is recorded, so that a further message of it is a duplicate."""
-        return key in self.open or key in self.answered
+        return key in self.open or self._is_answered(key)
 
     def waiting(self) -> dict[str, TriggerRecord]:
         """The monitoring jobs that have not ended, or could not be read."""
@@ -134,7 +137,7 @@ class Inbox(BaseModel):
         if trains and record.event and key not in [event.key for event in self.trained]:
             self.trained = [*self.trained, record.event][-MAX_TRAINED_EVENTS:]
         match record.kind:
-            case OutcomeKind.DRIFT | OutcomeKind.WAITING if key not in self.answered:
+            case OutcomeKind.DRIFT | OutcomeKind.WAITING if not self._is_answered(key):
                 if item is None or (item.event is None and record.event is not None):
                     kept = record.message if record.event is None else None
                     since = record.at if item is None else item.at
@@ -151,7 +154,8 @@ class Inbox(BaseModel):
                 update = {"kind": record.kind, "detail": "", "by": item.by or record.by}
                 self.open[key] = item.model_copy(update=update)
             case OutcomeKind.DECLINED if _is_undecided(item):
-                self._answer(key)
+                del self.open[key]
+                self.declined = [*self.declined, key][-MAX_DECLINED_EVENTS:]
             case OutcomeKind.AWAITING_LABELS | OutcomeKind.LABELS_COMPLETE if _may_be_held(item):
                 # A wait is recorded again where its numbers are others.
                 update = {"kind": record.kind, "detail": record.detail}
@@ -169,6 +173,9 @@ class Inbox(BaseModel):
             case OutcomeKind.NOT_DRIFT | OutcomeKind.DEAD_LETTERED | OutcomeKind.NOTICE:
                 if item is not None and item.event is None:
                     del self.open[key]
+
+    def _is_answered(self, key: str) -> bool:
+        return key in self.answered or key in self.declined
 
     def _answer(self, key: str) -> None:
         self.open.pop(key, None)

@@ -189,7 +189,7 @@ VERSIONS = [
         recorded="2026-03-05 04:00",
         trained_on="2026-03-04 to 2026-03-04",
         trained_for=HOSTILE,
-        is_champion=number != 3,
+        outcome="not promoted" if number == 3 else "promoted",
         reason="; ".join(FORGETFUL.reasons),
         drift_before=f"2026-03-04: type 0.6000 (drift), {LONG} 0.0100",
         drift_after="2026-03-05: type 0.0100",

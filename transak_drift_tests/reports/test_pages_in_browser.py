@@ -38,7 +38,7 @@ PAGES = {
     "Drift report of 2026-03-04": drift_report_page(UNSOUND, UNSOUND_VERDICTS),
     "Drift history of transak-i1": drift_history_page("transak-i1", HISTORY, FEATURES),
     "Version 3 of transak-i1": page_of(FORGETFUL),
-    "Versions of transak-i1": model_history_page("transak-i1", VERSIONS),
+    "Versions of transak-i1": model_history_page("transak-i1", VERSIONS, len(VERSIONS)),
     "Version 4 of transak-i1": page_of(MANY_CLASSES, version="4"),
 }
 # Two models on two sets, and the calibration on each.

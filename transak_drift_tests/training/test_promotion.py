@@ -16,6 +16,7 @@ from transak_drift.training.comparison import Predictions, compare_models
 from transak_drift.training.promotion import (
     MAX_CLASSES,
     Comparison,
+    Interval,
     SetComparison,
     SetName,
     judge_challenger,
@@ -76,7 +77,9 @@ def test_one_class_traded_for_the_rest_is_blocked_by_name() -> None:
     [reason] = [reason for reason in judged.reasons if "class" in reason]
     assert "worse on historical rows of the class 'health': F1 0.0000 against 0.8" in reason
     assert "on 40 rows" in reason
-    assert judge_challenger([found], PromotionPolicy(maximum_loss=0.5, maximum_class_loss=0.99))
+    assert not [reason for reason in judged.reasons if reason.startswith("not worse")]
+    lenient = PromotionPolicy(maximum_loss=0.5, maximum_class_loss=0.99)
+    assert judge_challenger([found], lenient).promoted
 
 
 def test_a_handful_of_rows_decides_nothing() -> None:
@@ -92,11 +95,30 @@ def test_a_handful_of_rows_decides_nothing() -> None:
     found = judge_challenger([compared("recent", labels, answers, labels)], POLICY)
     assert not any("class" in reason for reason in found.reasons)
     # A difference that chance explains: three of sixty rows.
+    nothing = [compared("recent", [], [], []), compared("historical", [], [], [])]
+    found = judge_challenger(nothing, POLICY)
+    assert found.promoted
+    assert [reason[:16] for reason in found.reasons] == ["there are no rec", "there are no his"]
+    # One row more is no handful, nor is it of a class.
+    few = [*few, "a", "b"]
+    worse = compared("recent", few, [{"a": "b", "b": "a"}[label] for label in few], few)
+    assert not judge_challenger([worse], POLICY).promoted
+    [item] = compared("recent", ["a"] * 10, ["b"] * 10, ["a"] * 10).classes
+    alone = worse.model_copy(update={"difference": None, "classes": (item,)})
+    assert not judge_challenger([alone], POLICY).promoted
     labels = ["a", "b"] * 30
     answers = with_errors(labels, 20, "b")
     found = judge_challenger([compared("recent", labels, answers, labels)], POLICY)
     assert found.promoted
     assert "not worse on recent rows" in found.reasons[0]
+
+
+def test_a_difference_as_large_as_is_tolerated_is_tolerated() -> None:
+    found = compared("recent", LABELS, GOOD, GOOD)
+    for beyond, promoted in ((1e-12, True), (1e-6, False)):
+        edge = Interval(low=-0.5, high=-POLICY.maximum_loss - beyond)
+        judged = judge_challenger([found.model_copy(update={"difference": edge})], POLICY)
+        assert judged.promoted is promoted
 
 
 def test_without_a_champion_the_first_model_is_promoted() -> None:

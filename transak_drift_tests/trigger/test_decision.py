@@ -84,8 +84,13 @@ def test_a_request_whose_run_is_not_there_is_made_again_and_counts() -> None:
     events = [an_event("a", 1, REQUESTED), an_event("b", 2)]
     decisions = decide_on(*events)
     assert (requested(decisions), kinds(decisions)) == (["a"], {"b": HELD})
-    created = decide_on(*events, history=TrainingHistory(1, NOW, None), runs={"a": False})
+    in_flight = TrainingHistory(1, NOW, None)
+    created = decide_on(*events, history=in_flight, runs={"a": False})
     assert requested(created) == ["a"]
+    # It counts once, whether its run is there or not.
+    for history, runs in ((NO_HISTORY, {}), (in_flight, {"a": False})):
+        two = decide_on(*events, history=history, runs=runs, maximum_trainings_in_flight=2)
+        assert requested(two) == ["a", "b"]
     launched = decide_on(events[0], runs={"a": True})
     assert (requested(launched), kinds(launched)) == ([], {"a": OutcomeKind.TRAINING_STARTED})
 
@@ -140,8 +145,9 @@ def test_of_approved_events_the_newest_trains_and_its_training_answers_those_tha
         "c": OutcomeKind.SUPERSEDED
     }
     # A training that ended before the event was found leaves it to a person.
-    before = replace(beyond, evaluated_at=NOW - HOUR)
-    assert decide_on(older, history=before, approval="manual") == ([], [])
+    for before in (NOW - HOUR, NOW):
+        history = replace(beyond, evaluated_at=before)
+        assert decide_on(older, history=history, approval="manual") == ([], [])
 
 
 def test_changed_approval_takes_effect_on_what_is_undecided() -> None:

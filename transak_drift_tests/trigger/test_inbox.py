@@ -86,6 +86,11 @@ def test_of_several_decisions_the_first_counts_and_none_after_the_request() -> N
     assert not other.open
     other.add([drift])
     assert not other.open, "its message comes again"
+    # A tick that did not know of the approval yet asks once more.
+    asked_late = record(OutcomeKind.AWAITING_APPROVAL, at=MAY_1 + timedelta(days=1))
+    raced = inbox_of(drift, asked, approved, asked_late)
+    assert [(x.kind, x.at) for x in raced.open.values()] == [(OutcomeKind.APPROVED, MAY_1)]
+    assert [x.at for x in inbox_of(drift, asked_late).open.values()] == [asked_late.at]
     late = inbox_of(drift, asked, record(OutcomeKind.TRAINING_REQUESTED), declined, approved)
     assert [(x.kind, x.by) for x in late.open.values()] == [(OutcomeKind.TRAINING_REQUESTED, "")]
 
@@ -147,7 +152,7 @@ def test_reading_in_two_parts_or_through_the_cursor_or_twice_is_the_same(
         continued.add([TriggerRecord.model_validate_json(item.model_dump_json())])
     whole = inbox_of(*records)
     assert continued.open == whole.open
-    assert continued.answered == whole.answered
+    assert (continued.answered, continued.declined) == (whole.answered, whole.declined)
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -157,6 +162,18 @@ def test_what_is_remembered_is_bounded() -> None:
     inbox.add([record(OutcomeKind.SUPERSEDED, f"job-{number}") for number in jobs])
     assert len(inbox.answered) == MAX_ANSWERED_EVENTS
     assert inbox.answered[-1].endswith(f"/job-{jobs[-1]}")
+
+
+def test_a_declined_event_is_not_forgotten_for_what_is_answered_later() -> None:
+    declined = [record(OutcomeKind.DRIFT, "no"), record(OutcomeKind.DECLINED, "no")]
+    later = [
+        record(kind, f"job-{n}")
+        for n in range(MAX_ANSWERED_EVENTS)
+        for kind in (OutcomeKind.DRIFT, OutcomeKind.SUPERSEDED)
+    ]
+    inbox = inbox_of(*declined, *later, record(OutcomeKind.DRIFT, "no"))
+    assert inbox.knows(f"{MONITOR}/no")
+    assert not inbox.open
 
 
 def test_a_cursor_of_something_else_begins_from_the_log() -> None:
