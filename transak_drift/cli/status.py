@@ -86,7 +86,7 @@ def _open_drift_events(settings: Settings, config: MonitoringConfig) -> list[dic
             "since": f"{item.at:%Y-%m-%d %H:%M}",
             "waits": _duration(now - item.at),
             "window end": item.event and f"{item.event.window_end:%Y-%m-%d %H:%M}",
-            "detail": item.detail,
+            "detail": item.detail or (item.event.summary() if item.event else ""),
         }
         for key, item in inbox.open.items()
     ]

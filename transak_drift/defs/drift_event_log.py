@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from transak_drift.defs.keys import DECISION_JOB, DECISION_OPERATION, ModelNames
 from transak_drift.defs.metadata import MAX_TABLE_ROWS, event_metadata, table
 from transak_drift.reports.links import decision_page
-from transak_drift.trigger.approval import Decision, decision_command
+from transak_drift.trigger.approval import AWAIT_A_PERSON, Decision, decision_command
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 
 _RECORDS_METADATA = "records"
@@ -108,30 +109,31 @@ def _records_of(observed: dg.EventLogRecord) -> Iterator[TriggerRecord]:
 
 
 def _shown(key: dg.AssetKey, records: Sequence[TriggerRecord]) -> dict[str, Any]:
+    asked = [(x.event.window_end, x.key) for x in records if x.event and x.kind in AWAIT_A_PERSON]
+    choices = _choices(key, asked)
     if len(records) == 1:
         [record] = records
         known = event_metadata(record.event) if record.event else {"drift event": record.key}
-        if record.kind == OutcomeKind.AWAITING_APPROVAL:
-            names = ModelNames(*key.path[:-1])
-            ids = (names.name(DECISION_JOB), names.name(DECISION_OPERATION), record.key)
-            for choice in Decision:
-                known[choice.value] = dg.MetadataValue.url(decision_page(*ids, choice))
-            known["or by command"] = " | ".join(decision_command(it, record.key) for it in Decision)
-        elif record.by:
+        if record.by:
             known |= {"decided by": record.by}
-        if (labels := record.labels) is not None:
-            found = (labels.without_label, labels.classes)
-            unlabelled, classes = ([(it.name, it.rows) for it in items] for items in found)
-            known |= {
-                "rows": labels.rows,
-                "labelled rows": labels.labelled,
-                "without a label": table((labels.value_column or "value", "rows"), unlabelled),
-                "labels": table((labels.column, "rows"), classes),
-            }
-        return {"detail": record.detail, **known}
+        return {"detail": record.detail, **known, **choices}
     ends = [record.event.window_end.isoformat() if record.event else "" for record in records]
     rows = [
         (record.key, record.messages, end, record.detail, record.reason)
         for record, end in zip(records, ends, strict=True)
     ]
-    return {"list": table(_COLUMNS, rows)}
+    return {"list": table(_COLUMNS, rows), **choices}
+
+
+def _choices(key: dg.AssetKey, asked: Sequence[tuple[datetime, str]]) -> dict[str, Any]:
+    """Return how the newest of the events that await a person is decided, which answers all."""
+    if not asked:
+        return {}
+    _, newest = max(asked)
+    names = ModelNames(*key.path[:-1])
+    ids = (names.name(DECISION_JOB), names.name(DECISION_OPERATION), newest)
+    commands = " | ".join(decision_command(choice, newest) for choice in Decision)
+    return {
+        **{str(it): dg.MetadataValue.url(decision_page(*ids, it)) for it in Decision},
+        "or by command": commands,
+    }

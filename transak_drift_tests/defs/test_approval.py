@@ -188,6 +188,27 @@ def test_the_job_is_there_for_each_model(waiting: Waiting) -> None:
     assert DecisionConfig().event == "newest"
 
 
+def test_dagster_shows_how_to_decide_the_newest_of_several_that_wait(waiting: Waiting) -> None:
+    events = [
+        drift_event(job, end=MAY_1 + timedelta(days=day)) for job, day in (("b", 3), ("a", 1))
+    ]
+    asset = ModelNames(CARDS).asset(DRIFT_EVENT)
+    for kind in (OutcomeKind.AWAITING_APPROVAL, OutcomeKind.ESCALATED, OutcomeKind.DRIFT):
+        records = [
+            TriggerRecord(kind=kind, key=event.key, detail="why", at=MAY_1, event=event)
+            for event in events
+        ]
+        write_records(waiting.instance, asset, records)
+        [found] = waiting.instance.fetch_observations(asset, limit=1).records
+        assert found.asset_observation is not None
+        shown = found.asset_observation.metadata
+        if kind == OutcomeKind.DRIFT:
+            assert "approve" not in shown
+            continue
+        assert "cards_decide_drift_event" in str(shown["approve"].value)
+        assert str(shown["or by command"].value).startswith(f"transak-drift approve {MONITOR}/b | ")
+
+
 def test_the_status_says_how_long_an_event_waits_and_how_to_decide(
     waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
