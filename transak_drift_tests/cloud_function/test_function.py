@@ -259,6 +259,32 @@ def test_a_rejected_message_comes_again_while_no_dead_letter_topic_takes_it(
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"retrain_policy": {"approval": "manual"}}, "remembers no approval"),
+        ({"labels": {}}, "keeps no event waiting for them"),
+    ],
+)
+def test_what_would_wait_is_held_and_the_log_says_what_to_do(
+    deployment: Deployment,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    told: str,
+) -> None:
+    config = MonitoringConfig.model_validate({**deployment.config.model_dump(), **changes})
+    connection = connect(deployment.vertex.endpoint)
+    queue = TriggerQueue(connect_pubsub(deployment.pubsub_endpoint), config)
+    drift = deployment.finished_job(f"waits-{told}", {"description": 0.6})
+    DriftMessageHandler([(config, connection)], queue).handle(pubsub_event(message_body(drift)))
+    connection.close()
+    queue.close()
+    entry = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (entry["outcome"], entry["severity"]) == ("held", "WARNING")
+    assert told in entry["message"]
+    assert deployment.jobs(job_of(drift)) == []
+
+
+@pytest.mark.parametrize(
     ("distance", "outcome", "severity", "told"),
     [
         (0.4, "not_drift", "INFO", "description 0.4"),

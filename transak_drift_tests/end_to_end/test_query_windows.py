@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from google.cloud.aiplatform_v1.types import PipelineJob
 
+from transak_drift.config.monitoring_config import MonitoringConfig
 from transak_drift.config.monitoring_window import Window, WindowCalendar
+from transak_drift.config.sections import LabelPolicy
 from transak_drift.defs.keys import MONITORING_RUN, PREPARE_JOB, TRANSACTIONS
+from transak_drift_tests.cli.commands import document
 from transak_drift_tests.config.configurations import configuration
 from transak_drift_tests.end_to_end.gcp_loop import NAMES, REPORT, GcpLoop
 from transak_drift_tests.servers.bigquery_server import LoopbackBigQuery
@@ -41,8 +44,14 @@ CONFIG = configuration(
 class QueryLoop(GcpLoop):
     """A table of months, in the second of which a merchant has another name."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
-        super().__init__(directory, monkeypatch, stack, CONFIG)
+    def __init__(
+        self,
+        directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        stack: ExitStack,
+        config: MonitoringConfig = CONFIG,
+    ) -> None:
+        super().__init__(directory, monkeypatch, stack, config)
         self.bigquery = stack.enter_context(LoopbackBigQuery(self.vertex.tables))
         key_file = directory / "key.json"
         self.bigquery.write_key_file(key_file)
@@ -131,3 +140,45 @@ def test_a_month_by_query_is_reported_and_its_drift_trains_once(loop: QueryLoop)
     assert (parameters["first_day"], parameters["last_day"]) == days
     assert parameters["note"] == " to ".join(days)
     assert loop.everything_is_acknowledged()
+
+
+def test_a_month_by_query_waits_for_its_labels_and_a_check_lets_it_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The interval in which the labels of a query are not counted again never ends here.
+    monkeypatch.setattr("transak_drift.vertex.platform._LABEL_INTERVAL_SECONDS", float("inf"))
+    query = QUERY.replace("amount", "amount, category")
+    config = CONFIG.model_copy(
+        update={
+            "vertex": CONFIG.vertex.model_copy(update={"prediction_query": query}),
+            "labels": LabelPolicy(expected=("food",)),
+        }
+    )
+    with ExitStack() as stack:
+        loop = QueryLoop(tmp_path, monkeypatch, stack, config)
+
+        def label(category: str) -> None:
+            rows = f"SELECT * EXCLUDE (category), {category} AS category FROM"
+            loop.vertex.tables.create(TABLE, f'{rows} "{TABLE}"')
+
+        loop.vertex.tables.create(TABLE, f"SELECT *, 'food' AS category FROM \"{TABLE}\"")
+        label("CASE WHEN description = 'Migrolino' THEN NULL ELSE 'food' END")
+        loop.run_job(PREPARE_JOB)
+        loop.run_job("monthly_monitoring", DRIFTED.key)
+        for _ in range(2):
+            assert loop.tick_messages() == []
+            loop.results.tick()
+        [event] = document("status")["open_drift_events"]
+        assert event["state"] == "awaiting labels"
+        assert "180 of 300 rows have a label in 'category' (60.0%)" in event["detail"]
+        assert "without one, by description: 'Migrolino' (120)" in event["detail"]
+
+        label("'food'")
+        counted = len(loop.bigquery.queries)
+        assert loop.tick_messages() == []
+        assert len(loop.bigquery.queries) == counted
+        [checked] = document("labels", "check")
+        assert checked["state"] == "labels complete"
+        assert loop.tick_messages() == [checked["drift_event"]]
+        assert loop.tick_messages() == []
+        assert len(loop.vertex.pipelines.jobs()) == 1

@@ -12,7 +12,10 @@ import pytest
 
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.label_counts import count_labels, require_labels
+from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.trainer import read_labelled_rows
+from transak_drift.local.transaction_generator import GeneratorSettings
+from transak_drift.platform import TrainingRequest
 from transak_drift_tests.config.configurations import configuration
 
 CONFIG = configuration()
@@ -93,3 +96,47 @@ def test_no_blank_label_is_learned(tmp_path: Path) -> None:
     learned = [*found.training[:, -1], *(label for rows in found.held_out for label in rows[:, -1])]
     assert sorted(learned) == ["food"] * 10 + ["travel"] * 5
     assert found.without_label == 25
+
+
+def write_days(directory: Path, days: int, lacking: str) -> None:
+    directory.mkdir(exist_ok=True)
+    for number in range(1, days + 1):
+        rows = [("Migros", "food"), ("SBB", "travel")] * 40
+        if number == days:
+            rows += [("MGB", lacking)] * 60
+        write(directory / f"2026-05-0{number}.csv", columns_of(rows))
+
+
+def test_a_training_refuses_a_window_that_lacks_labels_and_reads_those_that_came_late(
+    tmp_path: Path,
+) -> None:
+    write_days(tmp_path / "days", 3, lacking="")
+    config = configuration(
+        transactions=str(tmp_path / "days"),
+        start_date="2026-05-02",
+        drift_thresholds={"description": 0.3},
+        labels={},
+    )
+    platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda *_: "")
+    platform.ensure_registered_model(config)
+    drifted = config.windows.parse("2026-05-03")
+    platform.land_transactions(config, drifted)
+    state, found = platform.label_state(config, drifted), platform.count_labels(config, drifted)
+    assert (found.rows, found.labelled, found.without_label) == (140, 80, (("MGB", 60),))
+    assert found.champion_classes == ("food", "travel")
+    request = TrainingRequest("event", config.windows.end_of(drifted.last_day))
+    with pytest.raises(DatasetError, match=r"80 of 140 rows .*'MGB' \(60\)"):
+        platform.train(config, request, lambda _: None)
+    assert len(platform.overview(config).model_versions) == 1
+
+    assert platform.label_state(config, drifted) == state
+    write_days(tmp_path / "days", 3, lacking="travel")
+    assert platform.label_state(config, drifted) != state
+    assert platform.count_labels(config, drifted).labelled == 140
+    said: list[str] = []
+    result = platform.train(config, request, said.append)
+    assert result.promoted
+    assert any("2026-05-03: 140 of 140 rows have a label" in text for text in said)
+    # What has no file any longer is what was kept of it.
+    (tmp_path / "days" / "2026-05-03.csv").unlink()
+    assert platform.count_labels(config, drifted).labelled == 140

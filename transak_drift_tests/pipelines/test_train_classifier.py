@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.platform import LocalPlatform
 from transak_drift.local.trainer import FEATURE_COLUMNS, predict
 from transak_drift.local.transaction_generator import (
@@ -201,6 +202,27 @@ def test_days_without_bookings_end_no_regime(tmp_path: Path) -> None:
         (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{rows}")
     _, windows = train(transactions=str(tmp_path))
     assert windows == [day_window(day) for day in _days(FIRST_DAY, LAST_DAY) if day != DRIFT_DAY]
+
+
+def test_a_window_that_lacks_labels_fails_early_with_the_numbers(tmp_path: Path) -> None:
+    for day in _days(FIRST_DAY, LAST_DAY):
+        lacks = day == LAST_DAY
+        rows = [f"shop {n % 2},x,{'' if lacks and n % 4 == 1 else n % 2}\n" for n in range(80)]
+        (tmp_path / f"{day}.csv").write_text(f"description,type,category\n{''.join(rows)}")
+    strict = partial(train, transactions=str(tmp_path))
+    with pytest.raises(
+        DatasetError,
+        match=r"60 of 80 rows have a label in 'category' \(75\.0%\), at least 95\.0% are needed; "
+        r"without one, by description: 'shop 1' \(20\); fix: label",
+    ):
+        strict(config=configuration(labels={}))
+    champion, _ = strict(last_day=FIRST_DAY)
+    save_model(champion, str(tmp_path / "champion"))
+    (tmp_path / f"{LAST_DAY}.csv").write_text(
+        "description,type,category\n" + "".join(f"shop {n % 3},x,{n % 3}\n" for n in range(80))
+    )
+    with pytest.raises(DatasetError, match=r"the champion does not know: '2' \(26\)"):
+        strict(config=configuration(labels={}), champion_directory=str(tmp_path / "champion"))
 
 
 def test_what_is_missing_is_named(transactions: Path, tmp_path: Path) -> None:

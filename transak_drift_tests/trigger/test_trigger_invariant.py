@@ -187,6 +187,17 @@ class TriggerMachine(RuleBasedStateMachine):
         update = {"retrain_policy": policy}
         self.world.config = self.world.config.model_copy(update=update)
 
+    @rule(days=st.sets(st.sampled_from(DAYS), max_size=3))
+    def labels_come_and_go(self, days: set[int]) -> None:
+        self.world.unlabelled = {job_of(day) for day in days}
+
+    @rule(is_slow=st.booleans())
+    def somebody_checks_the_labels(self, is_slow: bool) -> None:
+        if records := self.world.checked_labels():
+            self.unwritten.append(records)
+        if not is_slow:
+            self.write_decisions()
+
     @rule(seconds=st.sampled_from([1, 29, 61, 91, 700, 40_000]))
     def let_time_pass(self, seconds: int) -> None:
         self.world.subscription.seconds += seconds
@@ -282,6 +293,10 @@ class TriggerMachine(RuleBasedStateMachine):
                 assert decided == OutcomeKind.APPROVED, f"{key} was approved by nobody"
 
     @invariant()
+    def nothing_trains_that_lacked_labels_when_it_was_requested(self) -> None:
+        assert not any(self.world.lacked_labels[key] for key in self.world.runs)
+
+    @invariant()
     def no_good_message_is_a_dead_letter(self) -> None:
         dead = {message_id for message_id, _ in self.world.dead_letters}
         assert dead <= self.bad.keys()
@@ -309,6 +324,7 @@ class TriggerMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.end_the_unfinished_job()
+        self.world.unlabelled.clear()
         self.settle()
         world = self.world
         for message_id, message in world.subscription.messages.items():
@@ -332,6 +348,7 @@ class TriggerMachine(RuleBasedStateMachine):
     def check_everything(self) -> None:
         self.no_event_has_two_trainings()
         self.nothing_trains_against_what_was_decided_first()
+        self.nothing_trains_that_lacked_labels_when_it_was_requested()
         self.no_good_message_is_a_dead_letter()
         self.the_log_alone_says_what_is_open()
         self.the_policy_is_kept()

@@ -213,6 +213,9 @@ class TriggerWorld:
     evaluated_at: datetime | None = None
     # By the key of an event that was requested, whether a person had to approve it then.
     needed_approval: dict[str, bool] = field(default_factory=dict)
+    # Jobs whose window lacks labels, and by key whether it did when its training was requested.
+    unlabelled: set[str] = field(default_factory=set)
+    lacked_labels: dict[str, bool] = field(default_factory=dict)
     fault: Fault = Fault()
     writes: Counter[Write] = field(default_factory=Counter)
     deaths: int = 0
@@ -252,6 +255,26 @@ class TriggerWorld:
             return decision_records(log, key, decision, "a reason", by, self.now)
         except UndecidableError:
             return []
+
+    def checked_labels(self) -> list[TriggerRecord]:
+        """Return what `labels check` would record now, which may be written later."""
+        waits, complete = OutcomeKind.AWAITING_LABELS, OutcomeKind.LABELS_COMPLETE
+        return [
+            TriggerRecord(
+                kind=waits if event.monitoring_job_id in self.unlabelled else complete,
+                key=event.key,
+                detail="as counted",
+                at=self.now,
+                event=event,
+                by=item.by,
+            )
+            for item, event in self.inbox().undecided()
+            if item.kind == waits
+        ]
+
+    def _label_gate(self, item: TriggerRecord, event: DriftEvent) -> tuple[OutcomeKind, str] | None:
+        lacks = event.monitoring_job_id in self.unlabelled
+        return (OutcomeKind.AWAITING_LABELS, "some lack") if lacks else None
 
     def poll(self, job_id: str) -> None:
         """Do what the sensor of monitoring results does with a finished job."""
@@ -314,11 +337,14 @@ class TriggerWorld:
                 if message_id is not None:
                     self.on_acknowledged(message_id)
         policy, history = self.config.retrain_policy, self.history()
-        steps, requests = decide(inbox, policy, history, self.now, lambda event: event)
+        gates = [self._label_gate]
+        steps, requests = decide(inbox, policy, history, self.now, lambda event: event, gates)
         for step in steps:
             self._record(inbox, [step])
             if step.kind == OutcomeKind.TRAINING_REQUESTED:
                 self.needed_approval.setdefault(step.key, policy.approval == "manual")
+                job = step.key.rpartition("/")[2]
+                self.lacked_labels.setdefault(step.key, job in self.unlabelled)
         return requests, write_cursor(inboxes)
 
     def _record(self, inbox: Inbox, records: list[TriggerRecord]) -> None:
