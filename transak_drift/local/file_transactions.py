@@ -124,7 +124,7 @@ class FileTransactions:
             found = self.files()
             files = found.within(window) if found.by_window else found.dated
             return files_state({path: file_state(path) for path in files}) if files else ""
-        except (DatasetError, OSError):
+        except DatasetError:
             # Moved away, or just being replaced.
             return ""
 

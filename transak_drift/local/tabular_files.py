@@ -302,8 +302,11 @@ os.register_at_fork(before=_database.cache_clear)
 
 
 def file_state(path: Path) -> str:
-    """Return what is another once a file is written again."""
-    found = path.stat()
+    """Return what is another once a file is written again; empty where it cannot be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
     return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
 
 
