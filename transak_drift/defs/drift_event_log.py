@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from transak_drift.defs.keys import DECISION_JOB, DECISION_OPERATION, ModelNames
 from transak_drift.defs.metadata import MAX_TABLE_ROWS, event_metadata, table
 from transak_drift.reports.links import decision_page
+from transak_drift.training.labels import LabelVerdict
 from transak_drift.trigger.approval import AWAIT_A_PERSON, Decision, decision_command
 from transak_drift.trigger.inbox import Inbox, OutcomeKind, TriggerRecord
 
@@ -116,6 +117,8 @@ def _shown(key: dg.AssetKey, records: Sequence[TriggerRecord]) -> dict[str, Any]
         known = event_metadata(record.event) if record.event else {"drift event": record.key}
         if record.by:
             known |= {"decided by": record.by}
+        if record.labels is not None:
+            known |= _label_metadata(record.labels)
         return {"detail": record.detail, **known, **choices}
     ends = [record.event.window_end.isoformat() if record.event else "" for record in records]
     rows = [
@@ -123,6 +126,17 @@ def _shown(key: dg.AssetKey, records: Sequence[TriggerRecord]) -> dict[str, Any]
         for record, end in zip(records, ends, strict=True)
     ]
     return {"list": table(_COLUMNS, rows), **choices}
+
+
+def _label_metadata(labels: LabelVerdict) -> dict[str, Any]:
+    unlabelled = [(item.name, item.rows) for item in labels.without_label]
+    classes = [(item.name, item.rows) for item in labels.classes]
+    return {
+        "rows": labels.rows,
+        "labelled rows": labels.labelled,
+        "without a label": table((labels.value_column or "value", "rows"), unlabelled),
+        "labels": table((labels.column, "rows"), classes),
+    }
 
 
 def _choices(key: dg.AssetKey, asked: Sequence[tuple[datetime, str]]) -> dict[str, Any]:

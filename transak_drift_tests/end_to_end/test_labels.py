@@ -42,6 +42,13 @@ def write_month(directory: Path, month: str, without_label: str = "", **labels: 
     return int(rows["category"].isna().sum())
 
 
+def newest_observation(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """Return the metadata of what Dagster shows as the newest step of a drift event."""
+    [record] = instance.fetch_observations(NAMES.asset(DRIFT_EVENT), limit=1).records
+    assert record.asset_observation is not None
+    return dict(record.asset_observation.metadata)
+
+
 def steps(instance: dg.DagsterInstance) -> list[TriggerRecord]:
     return list(read_all_records(instance, NAMES.asset(DRIFT_EVENT)))
 
@@ -73,6 +80,10 @@ def test_a_month_waits_for_the_labels_of_its_new_merchant_and_then_trains_once(
         assert f"without one, by description: '{MERCHANT}' ({lacking})" in waits.detail
         assert f"{rows - lacking} of {rows} rows have a label in 'category' (" in waits.detail
         assert "at least 95.0% are needed" in waits.detail
+        shown = newest_observation(instance)
+        assert [it.data for it in shown["without a label"].records] == [
+            {"description": MERCHANT, "rows": lacking}
+        ]
 
         # It is told to people, and the file is left alone as long as it is as it was: what stands
         # in it now would be another verdict.
