@@ -77,7 +77,9 @@ def pipeline_predict(
         location: region, e.g. europe-west6.
         model: resource name of the model, projects/*/locations/*/models/*.
         day: the window's key, YYYY-MM-DD, or YYYY-MM of a month; the job's name has it.
-        source_table: the window's transactions, bq://project.dataset.table.
+        source_table: the window's transactions, bq://project.dataset.table, with the columns that
+            the model takes, in its order: of the reference training description and type, and
+            optionally amount and date.
         destination: where the predictions go, bq://project.dataset.
         machine_type: Compute Engine machine type.
         replicas: machines.
