@@ -113,7 +113,7 @@ def _print_status(document: Mapping[str, Any]) -> None:
             commands = " or ".join(decision_command(choice, NEWEST) for choice in Decision)
             output.print_line(f"a person decides, with {commands}")
         if any(event["state"] == OutcomeKind.AWAITING_LABELS for event in events):
-            output.print_line("a label is awaited; transak-drift labels check counts them now")
+            output.print_line("labels are awaited; transak-drift labels check counts them now")
     output.print_table("Model versions", document["model_versions"], "none yet")
     results = document["monitoring_results"]
     output.print_table("Monitoring results, newest first", results, "none yet")

@@ -29,6 +29,7 @@ from transak_drift.local.tabular_files import (
     file_state,
     files_state,
     open_reader,
+    origin_of,
     sql_name,
     sql_text,
 )
@@ -122,11 +123,21 @@ class FileTransactions:
         """Return what is another once a window's files are; empty where there are none."""
         try:
             found = self.files()
-            files = found.within(window) if found.by_window else found.dated
-            return files_state({path: file_state(path) for path in files}) if files else ""
         except DatasetError:
             # Moved away, or just being replaced.
             return ""
+        files = found.within(window) if found.by_window else found.dated
+        return files_state({path: file_state(path) for path in files}) if files else ""
+
+    def has_changed(self, window: Window, kept: Path) -> bool:
+        """Whether a window's files are others than those that its kept rows came from.
+
+        Files that are gone change nothing, and the baseline is not the window in whose place it is.
+        """
+        state, origin = self.state(window), origin_of(kept)
+        if state in ("", origin.get("state")):
+            return False
+        return set(origin["sources"]) != {str(path) for path in self.files().baseline or ()}
 
     def files(self) -> TransactionFiles:
         """Find the files, which must be of the calendar's windows or of parts of them."""

@@ -35,7 +35,7 @@ from transak_drift.local.file_transactions import (
 from transak_drift.local.label_counts import require_labels
 from transak_drift.local.model_registry import ModelRegistry, ModelVersion
 from transak_drift.local.state_directory import StateDirectory
-from transak_drift.local.tabular_files import is_current, origin_of
+from transak_drift.local.tabular_files import is_current
 from transak_drift.local.transaction_generator import GeneratedTransactions
 from transak_drift.platform import (
     Dataset,
@@ -85,8 +85,7 @@ class LocalTraining:
         path = self.state.transactions(window)
         if not path.exists() or not is_current(path, self.state.config.csv):
             return False
-        state = "" if self.state.config.labels is None else self.source.state(window)
-        return state in ("", origin_of(path).get("state"))
+        return self.state.config.labels is None or not self.source.has_changed(window, path)
 
     def champion_classes(self) -> tuple[str, ...] | None:
         """Return what the champion can answer; None without a classifier."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from transak_drift.local.dataset_files import DatasetError
 from transak_drift.local.label_counts import count_labels, require_labels
 from transak_drift.local.platform import LocalPlatform
+from transak_drift.local.state_directory import StateDirectory
 from transak_drift.local.trainer import read_labelled_rows
 from transak_drift.local.transaction_generator import GeneratorSettings
 from transak_drift.platform import TrainingRequest
@@ -105,6 +107,27 @@ def write_days(directory: Path, days: int, lacking: str) -> None:
         if number == days:
             rows += [("MGB", lacking)] * 60
         write(directory / f"2026-05-0{number}.csv", columns_of(rows))
+
+
+def test_the_own_baseline_stays_what_it_is_beside_days_of_one_file(tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    write(source / "baseline.csv", columns_of([("Migros", "food"), ("SBB", "travel")] * 40))
+    days = columns_of([("Migros", "food")] * 60 + [("MGB", "travel")] * 60)
+    write(source / "days.csv", {**days, "date": ["2026-05-01"] * 20 + ["2026-05-02"] * 100})
+    config = configuration(
+        transactions=str(source),
+        start_date="2026-05-02",
+        drift_thresholds={"description": 0.3},
+        labels={},
+    )
+    platform = LocalPlatform(tmp_path / "state", GeneratorSettings(), lambda *_: "")
+    platform.ensure_registered_model(config)
+    before = config.windows.parse("2026-05-01")
+    request = TrainingRequest(None, config.windows.end_of(date(2026, 5, 2)))
+    platform.train(config, request, lambda _: None)
+    kept = StateDirectory(tmp_path / "state", config).transactions(before)
+    assert pq.read_metadata(kept).num_rows == 80
 
 
 def test_a_training_refuses_a_window_that_lacks_labels_and_reads_those_that_came_late(
