@@ -37,7 +37,8 @@ _MIN_TUNING_ROWS = 1_000
 _UPDATES_A_SECOND = 2e8
 # Candidates this close in macro F1 are told apart by their log loss.
 _SAME_F1 = 0.002
-_CORES = 2
+# Of the planned time; a busy machine must not stop a search, or it would choose otherwise.
+_GUARD = 5
 _MAX_REGULARISED_ROWS = 100_000
 _MAX_TERMS = 200_000
 _MANY_ROWS = 50_000
@@ -45,6 +46,7 @@ _CALIBRATION_SHARE = 10
 
 Rows = npt.NDArray[np.object_]
 Codes = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 Matrix = Any  # of SciPy's sparse rows, which scikit-learn makes and takes
 
@@ -151,7 +153,8 @@ def fit_classifier(
         f"{len(names)} labels, {matrix.shape[0]:,} rows of {matrix.shape[1]:,} features, "
         f"{matrix.nnz / matrix.shape[0]:.0f} a row ({time.monotonic() - started:.0f} s)"
     )
-    words = features[-1].output_indices_["words"]
+    words = np.zeros(matrix.shape[1], dtype=bool)
+    words[features[-1].output_indices_["words"]] = True
     tuning = _tune(matrix, words, codes, ranks, seed, time_budget_seconds, progress)
     progress(tuning.summary())
     weighted = _weigh_words(matrix, words, tuning.chosen)
@@ -281,7 +284,7 @@ def _ranks_within_label(codes: Codes, random: np.random.Generator) -> Codes:
 
 def _tune(
     matrix: Matrix,
-    words: slice,
+    words: Mask,
     codes: Codes,
     ranks: Codes,
     seed: int,
@@ -298,9 +301,12 @@ def _tune(
     counts = np.bincount(codes)[codes]
     sample = ranks < np.maximum(_FOLDS, counts * (wanted / len(codes)))
     matrix, codes, folds = matrix[sample], codes[sample], ranks[sample] % _FOLDS
+    # Each pass of each label looks at all features: those that a sample lacks would take the time.
+    used = np.unique(matrix.indices)
+    matrix, words = matrix[:, used], words[used]
     tried: list[Tried] = []
     for candidate in planned:
-        if tried and time.process_time() - started > _CORES * budget:
+        if tried and time.process_time() - started > _GUARD * budget:
             break
         weighted = _weigh_words(matrix, words, candidate)
         scores = np.full((len(codes), classes), -np.inf)
@@ -324,11 +330,10 @@ def _tune(
     return Tuning(best.candidate, tuple(tried), len(planned), len(codes), seconds)
 
 
-def _weigh_words(matrix: Matrix, words: slice, candidate: Candidate) -> Matrix:
+def _weigh_words(matrix: Matrix, words: Mask, candidate: Candidate) -> Matrix:
     if candidate.words == 1:
         return matrix
-    weights = np.ones(matrix.shape[1], dtype=matrix.dtype)
-    weights[words] = candidate.words
+    weights = np.where(words, candidate.words, 1).astype(matrix.dtype)
     weighted = matrix.copy()
     weighted.data *= weights[weighted.indices]
     return weighted
