@@ -77,6 +77,12 @@ def report_page(page: Page, ui: Ui) -> None:
     page.goto(file.as_uri())
 
 
+def model_page(page: Page, ui: Ui) -> None:
+    """Show the version that the drift has trained."""
+    [file] = ui.home.glob("models/*/registry/2.html")
+    page.goto(file.as_uri())
+
+
 def checks(page: Page, ui: Ui) -> None:
     """Show the asset checks, and what one says of the newest day."""
     page.goto(f"{ui.address}/assets/drift_report?view=checks&checkDetail=description_drift")
@@ -107,6 +113,7 @@ SHOTS: Mapping[str, Callable[[Page, Ui], None]] = {
     "lineage": lineage,
     "drift_report": drift_report,
     "report_page": report_page,
+    "model_page": model_page,
     "checks": checks,
     "ticks": ticks,
     "drift_history": drift_history,

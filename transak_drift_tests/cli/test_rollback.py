@@ -30,13 +30,13 @@ from transak_drift.settings import load_settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
 from transak_drift_tests.cli.commands import call, document
 from transak_drift_tests.config.configurations import document as config_document
-from transak_drift_tests.defs.sensor_ticks import QUIET_RUN, SensorTicks
+from transak_drift_tests.defs.sensor_ticks import SensorTicks
 from transak_drift_tests.trigger.drift_messages import drift_event
 from transak_drift_tests.warm_processes import WarmProcess
 
 NAMES = ModelNames()
 START = date(2026, 3, 5)
-DAYS = [START + timedelta(days=n) for n in range(5)]
+DAYS = [START + timedelta(days=n) for n in range(4)]
 # The baseline's days, before the first that is monitored, and what no one has seen before.
 BEFORE = [START - timedelta(days=n) for n in (4, 3, 2, 1)]
 SHOPS = {"Coop City": "food", "Migros Basel": "food", "SBB Ticket": "travel", "Swisscom": "phone"}
@@ -67,8 +67,8 @@ class Project:
         champion = self.registry.champion()
         return None if champion is None else champion.number
 
-    def monitor(self, day: date) -> None:
-        document("backfill", "--from", str(day), "--until", str(day), "--again")
+    def monitor(self, first: date, last: date) -> None:
+        document("backfill", "--from", str(first), "--until", str(last), "--again")
 
     def train_what_drifted(self) -> int:
         """Tick until nothing is requested; returns how many trainings ran."""
@@ -77,14 +77,6 @@ class Project:
             trainings += len(requested)
             assert trainings < 10
         return trainings
-
-    def retrain(self, until: date) -> None:
-        """Train by hand on data up to the end of a day."""
-        values = {"window_end": f"{until + timedelta(days=1)}T00:00Z"}
-        job = self.definitions.resolve_job_def(keys.RETRAIN_JOB)
-        operations = {"ops": {keys.TRAIN_OPERATION: {"config": values}}}
-        run_config = {**operations, **QUIET_RUN}
-        assert job.execute_in_process(run_config=run_config, instance=self.instance).success
 
     def outcomes(self) -> dict[str, OutcomeKind]:
         """Return the newest step of each drift event, by its monitoring job."""
@@ -137,65 +129,6 @@ def loop(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
         yield loop
 
 
-def test_a_rollback_is_recorded_and_the_drift_it_brings_back_is_no_loop(loop: Project) -> None:
-    said = document("rollback", "1", "--reason", "categories\nwere wrong", "--by", "Ada")
-    assert said["is_new"]
-    assert (said["champion_before"], said["champion_after"]) == ("2", "1")
-    assert loop.champion() == 1
-    [recorded] = loop.recorded()
-    assert recorded["reason"] == "categories were wrong"
-    assert recorded["by"].startswith("Ada (system user ")
-    assert loop.baselines() == [("2", False), ("1", True)]
-    [of_training, of_rollback] = read_drift_history(loop.instance, NAMES).promotions
-    assert (of_training.day, of_training.version) == (DAYS[1], "2")
-    today = datetime.now(UTC).date()
-    assert of_rollback.version == "1 (rollback)"
-    assert abs((of_rollback.day - today).days) <= 1
-    champions = {item["version"]: item["champion"] for item in document("status")["model_versions"]}
-    assert champions == {1: "yes", 2: ""}
-
-    # What the undone version was trained for does not train by itself.
-    undone = drift_event("found-again", end=datetime(2026, 3, 6, tzinfo=UTC))
-    record = TriggerRecord(
-        kind=OutcomeKind.DRIFT, key=undone.key, detail="", at=datetime.now(UTC), event=undone
-    )
-    write_records(loop.instance, NAMES.asset(keys.DRIFT_EVENT), [record])
-    loop.monitor(DAYS[0])
-    assert loop.train_what_drifted() == 0
-    assert loop.outcomes()["found-again"] == OutcomeKind.ESCALATED
-
-    # The drift is there again: a second training answers it, and after a second rollback none.
-    loop.monitor(DAYS[1])
-    assert loop.train_what_drifted() == 1
-    assert loop.champion() == 3
-    document("rollback", "1", "--reason", "wrong again")
-    for day in DAYS[2:4]:
-        loop.monitor(day)
-        assert loop.train_what_drifted() == 0
-    kinds = loop.outcomes()
-    assert kinds["20260307-baseline-1"] == kinds["20260308-baseline-1"] == OutcomeKind.ESCALATED
-    assert loop.champion() == 1
-    assert [item["champion_before"] for item in loop.recorded()] == ["2", "3"]
-
-    # A person trains by hand, which answers what waited.
-    loop.retrain(DAYS[3])
-    assert loop.champion() == 4
-    assert loop.train_what_drifted() == 0
-    escalated = {"found-again", "20260307-baseline-1", "20260308-baseline-1"}
-    assert {loop.outcomes()[job] for job in escalated} == {OutcomeKind.SUPERSEDED}
-    loop.monitor(DAYS[4])
-    assert loop.train_what_drifted() == 0
-
-    # Or approves an escalated event.
-    document("rollback", "1", "--reason", "wrong once more")
-    loop.monitor(DAYS[4])
-    assert loop.train_what_drifted() == 0
-    assert loop.outcomes()["20260309-baseline-1"] == OutcomeKind.ESCALATED
-    document("approve", "20260309-baseline-1", "--reason", "now it is right")
-    assert loop.train_what_drifted() == 1
-    assert loop.champion() == 5
-
-
 def roll_back_and_die(step: str, after: bool) -> None:
     """Roll back to version 1, and be killed before a step, or after it."""
     original = vars(command)[step]
@@ -209,33 +142,50 @@ def roll_back_and_die(step: str, after: bool) -> None:
     app(["rollback", "1", "--reason", "killed"])
 
 
-def test_a_rollback_is_refused_or_goes_on_with_one_record_wherever_it_is_killed(
+def test_a_rollback_is_recorded_once_wherever_it_is_killed_and_the_drift_it_brings_back_is_no_loop(
     loop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(version: str, sentence: str, reason: str = "wrong") -> None:
-        before = (loop.champion(), loop.recorded(), loop.baselines())
-        with pytest.raises(PlatformError, match=sentence):
-            call("rollback", version, "--reason", reason)
-        assert (loop.champion(), loop.recorded(), loop.baselines()) == before
+    what_is_wrong_is_refused(loop)
+    killed_anywhere_it_goes_on_with_one_record(loop)
+    the_drift_that_it_brings_back_trains_no_more_than_allowed(loop)
 
+    (loop.registry.directory / "1.statistics").unlink()
+    for path in (loop.settings.home / "models").rglob(f"date={BEFORE[0]}/*"):
+        path.unlink()
+    gone = loop.directory / "gone.csv"
+    gone.write_text("date,description,type,category\n2026-03-05,a,b,c\n")
+    monkeypatch.setenv("TRANSAK_DRIFT_TRANSACTIONS", str(gone))
+    refuse(loop, "1", "the data that version 1 was trained on, its baseline, cannot be read")
+
+
+def refuse(loop: Project, version: str, sentence: str, reason: str = "wrong") -> None:
+    before = (loop.champion(), loop.recorded(), loop.baselines())
+    with pytest.raises(PlatformError, match=sentence):
+        call("rollback", version, "--reason", reason)
+    assert (loop.champion(), loop.recorded(), loop.baselines()) == before
+
+
+def what_is_wrong_is_refused(loop: Project) -> None:
     assert call("rollback", "1").exit_code == 2
-    refused("1", "--reason is empty", reason=" \n")
-    refused("7", "has no version '7'; its versions: 1, 2")
-    refused("2", "version 2 of transak-i1-train-model predicts already")
+    refuse(loop, "1", "--reason is empty", reason=" \n")
+    refuse(loop, "7", "has no version '7'; its versions: 1, 2")
+    refuse(loop, "2", "version 2 of transak-i1-train-model predicts already")
     run = loop.instance.create_run_for_job(loop.definitions.resolve_job_def(keys.RETRAIN_JOB))
-    refused("1", rf"a training is in flight \(run {run.run_id} of retrain\)")
+    refuse(loop, "1", rf"a training is in flight \(run {run.run_id} of retrain\)")
     loop.instance.delete_run(run.run_id)
     home = loop.settings.home / "dagster_home"
     with FileLock(home / f"rollback_of_{loop.config.model_monitor_id}.lock"):
-        refused("1", "another rollback of this model runs")
+        refuse(loop, "1", "another rollback of this model runs")
     model = loop.registry.directory / "1.model"
     kept = model.read_bytes()
     model.write_bytes(kept[:-1])
-    refused("1", r"1\.model has SHA-256")
+    refuse(loop, "1", r"1\.model has SHA-256")
     model.unlink()
-    refused("1", r"1\.model is missing")
+    refuse(loop, "1", r"1\.model is missing")
     model.write_bytes(kept)
 
+
+def killed_anywhere_it_goes_on_with_one_record(loop: Project) -> None:
     steps = [
         ("write_rollback", False, 2, 0),
         ("write_rollback", True, 2, 1),
@@ -259,10 +209,46 @@ def test_a_rollback_is_refused_or_goes_on_with_one_record_wherever_it_is_killed(
     assert document("rollback", "2", "--reason", "it was right")["is_new"]
     assert (loop.champion(), len(loop.recorded())) == (2, 2)
 
-    (loop.registry.directory / "1.statistics").unlink()
-    for path in (loop.settings.home / "models").rglob(f"date={BEFORE[0]}/*"):
-        path.unlink()
-    gone = loop.directory / "gone.csv"
-    gone.write_text("date,description,type,category\n2026-03-05,a,b,c\n")
-    monkeypatch.setenv("TRANSAK_DRIFT_TRANSACTIONS", str(gone))
-    refused("1", "the data that version 1 was trained on, its baseline, cannot be read")
+
+def the_drift_that_it_brings_back_trains_no_more_than_allowed(loop: Project) -> None:
+    said = document("rollback", "1", "--reason", "categories\nwere wrong", "--by", "Ada")
+    assert said["is_new"]
+    assert (said["champion_before"], said["champion_after"]) == ("2", "1")
+    assert loop.champion() == 1
+    recorded = loop.recorded()[-1]
+    assert recorded["reason"] == "categories were wrong"
+    assert recorded["by"].startswith("Ada (system user ")
+    [of_training, *_, of_rollback] = read_drift_history(loop.instance, NAMES).promotions
+    assert (of_training.day, of_training.version) == (DAYS[1], "2")
+    today = datetime.now(UTC).date()
+    assert of_rollback.version == "1 (rollback)"
+    assert abs((of_rollback.day - today).days) <= 1
+    champions = {item["version"]: item["champion"] for item in document("status")["model_versions"]}
+    assert champions == {1: "yes", 2: ""}
+
+    # What the undone version was trained for does not train by itself, found again or not. The
+    # drift of a later window is there again: a second training answers it.
+    undone = drift_event("found-again", end=datetime(2026, 3, 6, tzinfo=UTC))
+    record = TriggerRecord(
+        kind=OutcomeKind.DRIFT, key=undone.key, detail="", at=datetime.now(UTC), event=undone
+    )
+    write_records(loop.instance, NAMES.asset(keys.DRIFT_EVENT), [record])
+    assert loop.train_what_drifted() == 0
+    assert loop.outcomes()["found-again"] == OutcomeKind.ESCALATED
+    loop.monitor(DAYS[0], DAYS[1])
+    assert loop.train_what_drifted() == 1
+    assert loop.champion() == 3
+
+    # After a second rollback none, until a person approves it: once, which answers the others.
+    document("rollback", "1", "--reason", "wrong again")
+    loop.monitor(DAYS[2], DAYS[3])
+    assert loop.train_what_drifted() == 0
+    kinds = loop.outcomes()
+    assert kinds["20260307-baseline-1"] == kinds["20260308-baseline-1"] == OutcomeKind.ESCALATED
+    assert loop.champion() == 1
+    assert [item["champion_before"] for item in loop.recorded()][-2:] == ["2", "3"]
+    document("approve", "20260307-baseline-1", "--reason", "now it is right")
+    assert loop.train_what_drifted() == 1
+    assert loop.champion() == 4
+    assert loop.train_what_drifted() == 0
+    assert loop.outcomes()["20260307-baseline-1"] == OutcomeKind.SUPERSEDED
