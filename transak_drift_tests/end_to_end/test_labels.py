@@ -12,7 +12,8 @@ import pandas as pd
 
 from transak_drift.cli.dagster_home import dagster_home
 from transak_drift.defs.drift_event_log import read_all_records
-from transak_drift.defs.keys import DRIFT_EVENT, PREPARE_JOB, TRAINED_MODEL
+from transak_drift.defs.drift_message_sensor import TickBounds, build_drift_message_sensor
+from transak_drift.defs.keys import DRIFT_EVENT, PREPARE_JOB, RETRAIN_JOB, TRAINED_MODEL
 from transak_drift.local.embedded_pubsub import ensure_embedded_pubsub
 from transak_drift.settings import load_settings
 from transak_drift.trigger.inbox import OutcomeKind, TriggerRecord
@@ -74,7 +75,12 @@ def test_a_month_waits_for_the_labels_of_its_new_merchant_and_then_trains_once(
         loaded = Project(instance)
         loaded.jobs.run(PREPARE_JOB)
         loaded.monitor(RENAMED)
-        assert loaded.sensor.tick().run_requests == []
+        retrain = loaded.definitions.resolve_job_def(RETRAIN_JOB)
+        # A tick without a message would wait two seconds for one.
+        quick = TickBounds(wait_seconds=0.2)
+        loaded.sensor.sensor = build_drift_message_sensor([loaded.config], [retrain], 1, quick)
+        while not steps(instance):
+            assert loaded.sensor.tick().run_requests == []
         [drift, waits] = steps(instance)
         assert (drift.kind, waits.kind) == (OutcomeKind.DRIFT, OutcomeKind.AWAITING_LABELS)
         assert f"without one, by description: '{MERCHANT}' ({lacking})" in waits.detail
