@@ -27,7 +27,7 @@ from transak_drift.defs.labels import LabelGate, LabelMemory
 from transak_drift.defs.message_way import way_checks
 from transak_drift.defs.metadata import newest_materialization, recorded_time
 from transak_drift.defs.platform_resource import PlatformResource, TriggerQueueResource
-from transak_drift.defs.recorded_reports import quiet_windows
+from transak_drift.defs.recorded_reports import quiet_windows, standing_baselines
 from transak_drift.defs.rollbacks import IN_FLIGHT, newest_rollback
 from transak_drift.drift.drift_event import DriftEvent
 from transak_drift.platform import PlatformError
@@ -203,7 +203,8 @@ class _Tick:
             trained = [*inbox.trained, *undecided]
             if any(escalation(event, policy, history, trained) for event in undecided):
                 quiet = quiet_windows(self._instance, names)
-                history = replace(history, quiet=quiet)
+                baselines = standing_baselines(self._instance, names)
+                history = replace(history, quiet=quiet, baselines=baselines)
             request = partial(run_request, config=config, platform=self.platform)
             gates = list(self._label_gates(config))
             steps, requests = decide(inbox, policy, history, self._now, request, gates)

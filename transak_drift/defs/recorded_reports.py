@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,7 +22,7 @@ from transak_drift.defs.data_quality_checks import (
     quality_verdicts,
 )
 from transak_drift.defs.keys import ModelNames, check_names
-from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, table
+from transak_drift.defs.metadata import SHOWN_DIGITS, page_metadata, recorded_time, table
 from transak_drift.defs.platform_resource import PlatformResource
 from transak_drift.defs.recorded_windows import WINDOWS_METADATA, describe_windows
 from transak_drift.defs.rollbacks import newest_rollback
@@ -38,6 +38,7 @@ from transak_drift.drift.monitoring_result import (
 )
 from transak_drift.reports.charts import result_picture
 from transak_drift.reports.pages import drift_report_page
+from transak_drift.training.rollback import Rollback
 from transak_drift.trigger.decision import QuietWindow
 
 _log = logging.getLogger(__name__)
@@ -232,8 +233,7 @@ def quiet_windows(instance: dg.DagsterInstance, names: ModelNames) -> list[Quiet
         if report is None:
             continue
         _, end = report.result.interval
-        is_before = rollback is not None and record.timestamp < rollback.at.timestamp()
-        if rollback is not None and is_before and end > rollback.trained_until:
+        if _is_undone(rollback, record, end):
             continue
         quiet = frozenset(
             (item.feature, item.objective)
@@ -242,6 +242,23 @@ def quiet_windows(instance: dg.DagsterInstance, names: ModelNames) -> list[Quiet
         )
         found.setdefault(report.window, QuietWindow(end, quiet))
     return list(found.values())
+
+
+def standing_baselines(instance: dg.DagsterInstance, names: ModelNames) -> list[datetime]:
+    """Return the ends of the data of the newest baselines that no rollback has undone."""
+    key, rollback = names.asset(keys.BASELINE_DATASET), newest_rollback(instance, names)
+    records = instance.fetch_materializations(key, limit=_MAX_QUIET_WINDOWS).records
+    ends = [
+        (recorded_time(record.asset_materialization, keys.TRAINED_UNTIL_METADATA), record)
+        for record in records
+    ]
+    return [end for end, record in ends if end and not _is_undone(rollback, record, end)]
+
+
+def _is_undone(rollback: Rollback | None, record: dg.EventLogRecord, end: datetime) -> bool:
+    if rollback is None:
+        return False
+    return record.timestamp < rollback.at.timestamp() and end > rollback.trained_until
 
 
 def recorded_window(materialization: dg.AssetMaterialization) -> RecordedWindow | None:

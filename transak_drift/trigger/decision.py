@@ -42,6 +42,8 @@ class TrainingHistory:
     # drift from a baseline that is not undone.
     rollback: Rollback | None = None
     quiet: Sequence[QuietWindow] = ()
+    # Ends of the data of the baselines so far that no rollback has undone.
+    baselines: Sequence[datetime] = ()
     # By drift event whether its training run, which is created, was handed over to run.
     runs: Mapping[str, bool] = field(default_factory=dict)
 
@@ -153,8 +155,10 @@ def escalation(
     undone = history.rollback
     if undone is not None and event.window_end <= undone.undone_until:
         return f"{undone.summary()}; approve the event or run the job retrain, to train again"
-    same = same_drift(event, trained, history.quiet)
-    if len(same) < (maximum := policy.maximum_trainings_per_drift):
+    same = same_drift(event, trained, history.quiet, history.baselines)
+    maximum = policy.maximum_trainings_per_drift
+    # Of one window that is monitored again and again no training can have ended the drift.
+    if len({other.window_end for other in same}) < maximum:
         return None
     drifted = ", ".join(item.feature for item in same[0].features)
     return (
@@ -165,22 +169,27 @@ def escalation(
 
 
 def same_drift(
-    event: DriftEvent, trained: Sequence[DriftEvent], quiet: Sequence[QuietWindow]
+    event: DriftEvent,
+    trained: Sequence[DriftEvent],
+    quiet: Sequence[QuietWindow],
+    baselines: Sequence[datetime] = (),
 ) -> list[DriftEvent]:
-    """Return which of the trained events are of the same drift as an event, in their order.
+    """Return which of the trained events of other windows are of an event's drift, in their order.
 
-    All of its features drifted in them as well, and no window between the two was without drift of
-    them: so the trainings that have answered it did not end it.
+    All of its features drifted in them as well, no window between the two was without drift of
+    them, and none of the baselines has learned from the earlier of the two before the later: so the
+    trainings that have answered it did not end it.
     """
     features = _features_of(event)
 
     def is_same(other: DriftEvent) -> bool:
         first, last = sorted((other.window_end, event.window_end))
         between = (window for window in quiet if first < window.end < last)
-        has_ended = any(features <= window.features for window in between)
+        is_learned = any(first <= end < last for end in baselines)
+        has_ended = is_learned or any(features <= window.features for window in between)
         return features <= _features_of(other) and not has_ended
 
-    return [other for other in trained if other.key != event.key and is_same(other)]
+    return [other for other in trained if other.window_end != event.window_end and is_same(other)]
 
 
 def _features_of(event: DriftEvent) -> frozenset[tuple[str, str]]:

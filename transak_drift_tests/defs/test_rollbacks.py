@@ -8,7 +8,11 @@ import dagster as dg
 
 from transak_drift.defs import keys
 from transak_drift.defs.keys import ModelNames
-from transak_drift.defs.recorded_reports import RESULT_METADATA, quiet_windows
+from transak_drift.defs.recorded_reports import (
+    RESULT_METADATA,
+    quiet_windows,
+    standing_baselines,
+)
 from transak_drift.defs.rollbacks import newest_rollback, write_rollback
 from transak_drift.training.rollback import Rollback
 from transak_drift_tests.trigger.drift_messages import MAY_1, monitoring_result
@@ -53,6 +57,15 @@ def test_what_was_compared_with_an_undone_baseline_is_no_quiet_window(
 ) -> None:
     for day in (1, 2, 3):
         report(instance, day, type=0.1)
+
+    def learn(*days: int) -> None:
+        for day in days:
+            until = dg.MetadataValue.timestamp(day_end(day))
+            key, metadata = NAMES.asset(keys.BASELINE_DATASET), {keys.TRAINED_UNTIL_METADATA: until}
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=metadata))
+
+    learn(1, 2)
+    assert standing_baselines(instance, NAMES) == [day_end(2), day_end(1)]
     assert newest_rollback(instance, NAMES) is None
     rollback = Rollback(
         champion_before="2",
@@ -71,6 +84,9 @@ def test_what_was_compared_with_an_undone_baseline_is_no_quiet_window(
     instance.report_runless_asset_event(other)
     assert newest_rollback(instance, NAMES) == rollback
     assert quiet(instance) == {1: {"type"}}
+    assert standing_baselines(instance, NAMES) == [day_end(1)]
+    learn(2)
+    assert standing_baselines(instance, NAMES) == [day_end(2), day_end(1)]
     report(instance, 3, type=0.1)
     report(instance, 4, type=0.1)
     assert quiet(instance) == {1: {"type"}, 3: {"type"}, 4: {"type"}}

@@ -34,10 +34,7 @@ EVERYTHING = (
 def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcpLoop]:
     with ExitStack() as stack:
         # The shipped file, and of it no other key than those of one's own places.
-        # The days of a test drift one after the other.
-        policy = {"maximum_trainings_per_drift": 50}
-        config = configuration(vertex=PLACES, retrain_policy=policy)
-        yield GcpLoop(tmp_path, monkeypatch, stack, config)
+        yield GcpLoop(tmp_path, monkeypatch, stack, configuration(vertex=PLACES))
 
 
 def test_the_loop_closes_with_a_daemon_and_every_message_at_once(loop: GcpLoop) -> None:

@@ -74,6 +74,13 @@ def test_the_same_drift_is_of_the_same_features_without_a_quiet_window_between()
     assert days_of(half) == [2]
 
 
+def test_a_baseline_that_has_learned_from_a_drift_ends_it_for_later_windows() -> None:
+    trained = [event(1), event(2), event(4)]
+    for reached, same in ((0, [1, 2, 4]), (1, [2, 4]), (3, [4]), (4, []), (6, [1, 2, 4])):
+        assert days_of(same_drift(event(6), trained, (), [day_end(reached)])) == same
+    assert days_of(same_drift(event(3), trained, (), [day_end(4)])) == [1, 2, 4]
+
+
 def test_an_event_does_not_count_for_itself_and_predictions_are_no_feature() -> None:
     trained = [event(1)]
     assert same_drift(event(1), trained, ()) == []
@@ -95,6 +102,11 @@ def test_all_events_of_one_drift_are_escalated_for_the_same_reason() -> None:
     )
     assert escalation(event(3), policy, history, trained[:1]) is None
     assert escalation(event(3, "description"), policy, history, trained) is None
+    # Further monitoring jobs of one window tell of no training that did not help.
+    again = [event(1).model_copy(update={"monitoring_job_id": f"again-{n}"}) for n in range(9)]
+    assert escalation(event(1), policy, history, again) is None
+    assert escalation(event(2), policy, history, again) is None
+    assert escalation(event(3), policy, history, [*again, event(2)]) is not None
 
 
 def opened(*items: DriftEvent, by: str = "") -> Inbox:
@@ -177,9 +189,11 @@ def test_no_drift_trains_more_often_than_allowed_and_a_new_one_always_does(
 
     def finish(run: Run) -> None:
         run.is_finished = True
-        # No training ends the drift: windows are found as they were put.
+        # Windows are found as they were put, whatever is the baseline.
         world.evaluated_until = run.window_end
-        world.trained_until = run.window_end if promotes else world.trained_until
+        if promotes:
+            world.trained_until = run.window_end
+            world.baselines.append(run.window_end)
 
     def settle() -> None:
         for _ in range(3 * DAYS):
@@ -196,8 +210,10 @@ def test_no_drift_trains_more_often_than_allowed_and_a_new_one_always_does(
         """Return the days of the same drift, told apart without the code under test."""
 
         def are_apart(other: int) -> bool:
-            between = set(range(min(day, other) + 1, max(day, other))) & set(known)
-            return any(drifted[day].isdisjoint(drifted[item]) for item in between)
+            earlier, later = sorted((day, other))
+            between = set(range(earlier + 1, later)) & set(known)
+            is_learned = promotes and not set(range(earlier, later)).isdisjoint(trained)
+            return is_learned or any(drifted[day].isdisjoint(drifted[item]) for item in between)
 
         others = [other for other in trained if other != day and drifted[day] <= drifted[other]]
         return [other for other in others if not are_apart(other)]

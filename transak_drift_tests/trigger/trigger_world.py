@@ -211,6 +211,8 @@ class TriggerWorld:
     # Jobs whose report is recorded.
     reported: set[str] = field(default_factory=set)
     evaluated_at: datetime | None = None
+    # Ends of the data of all baselines so far.
+    baselines: list[datetime] = field(default_factory=list)
     # By the key of an event that was requested, whether a person had to approve it then.
     needed_approval: dict[str, bool] = field(default_factory=dict)
     # Jobs whose window lacks labels, and by key whether it did when its training was requested.
@@ -245,6 +247,7 @@ class TriggerWorld:
             rollback=self.rollback,
             quiet=[quiet_window(self.platform.jobs[job]) for job in sorted(self.reported)],
             evaluated_at=self.evaluated_at,
+            baselines=self.baselines,
         )
 
     def decision(self, name: str, decision: Decision, by: str) -> list[TriggerRecord]:
