@@ -53,7 +53,7 @@ def decline(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a drift event that awaits approval, and the older ones of its model, never train.
+    """Let a drift event that awaits approval or labels, and the older ones, never train.
 
     The status is 1 where there is nothing to decide, or somebody was faster.
     """

@@ -25,6 +25,8 @@ class Decision(StrEnum):
 
 
 AWAIT_A_PERSON = (OutcomeKind.AWAITING_APPROVAL, OutcomeKind.ESCALATED)
+# Labels may never come.
+_MAY_BE_DECLINED = (*AWAIT_A_PERSON, OutcomeKind.AWAITING_LABELS)
 _KINDS = {Decision.approve: OutcomeKind.APPROVED, Decision.decline: OutcomeKind.DECLINED}
 DECISION_KINDS = frozenset(_KINDS.values())
 _ANSWERS = {
@@ -33,7 +35,7 @@ _ANSWERS = {
     OutcomeKind.WAITING: "is of a monitoring job that has not ended",
     OutcomeKind.DRIFT: "was not looked at by the drift message sensor yet; decide it after a tick",
     OutcomeKind.HELD: "does not await approval: the retrain policy holds it",
-    OutcomeKind.AWAITING_LABELS: "does not await approval: it awaits labels",
+    OutcomeKind.AWAITING_LABELS: "awaits labels, not approval; it can be declined",
     OutcomeKind.LABELS_COMPLETE: "does not await approval: its labels are complete",
 }
 
@@ -48,9 +50,11 @@ def decision_command(decision: Decision, key: str) -> str:
     return f"transak-drift {decision} {key}{reason}"
 
 
-def awaiting_approval(inbox: Inbox) -> list[tuple[TriggerRecord, DriftEvent]]:
+def awaiting_approval(
+    inbox: Inbox, kinds: Sequence[OutcomeKind] = AWAIT_A_PERSON
+) -> list[tuple[TriggerRecord, DriftEvent]]:
     """Return the events of a model that await approval or are escalated, newest window first."""
-    found = [pair for pair in inbox.undecided() if pair[0].kind in AWAIT_A_PERSON]
+    found = [pair for pair in inbox.undecided() if pair[0].kind in kinds and not pair[0].by]
     return sorted(found, key=lambda pair: (pair[1].window_end, pair[0].at), reverse=True)
 
 
@@ -85,14 +89,15 @@ def decision_records(
     event cannot be decided.
     """
     reason, by = (sanitize_text(" ".join(text.split()))[:500] for text in (reason, by))
-    if decision == Decision.decline and not reason:
+    is_decline = decision == Decision.decline
+    if is_decline and not reason:
         raise UndecidableError("a decline needs a reason: people read later why nothing trained")
     inbox = _sum(log)
-    waiting = awaiting_approval(inbox)
+    waiting = awaiting_approval(inbox, _MAY_BE_DECLINED if is_decline else AWAIT_A_PERSON)
     event = next((event for _, event in waiting if event.key == key), None)
     if event is None:
         raise UndecidableError(_why_not(log, key))
-    if decision == Decision.approve:
+    if not is_decline:
         _, newest = waiting[0]
         chosen = [newest if newest.window_end > event.window_end else event]
         for item, other in inbox.undecided():

@@ -62,6 +62,23 @@ def test_approved_is_the_newest_window_and_declined_are_the_older_ones_too() -> 
     assert (record.at, record.event) == (NOW, drift_event("c", end=MAY_1 + timedelta(days=3)))
 
 
+def test_what_awaits_labels_is_declined_unless_it_was_approved_and_is_not_approved() -> None:
+    waits = OutcomeKind.AWAITING_LABELS
+    log = [*steps("a", 1, waits), *steps("b", 2)]
+    assert jobs(decide(log, "a", DECLINE)) == ["a"]
+    assert {*jobs(decide(log, "b", DECLINE))} == {"a", "b"}
+    assert jobs(decide(log, "b", APPROVE)) == ["b"]
+    with pytest.raises(UndecidableError, match="awaits labels, not approval; it can be declined"):
+        decide(log, "a", APPROVE)
+    inbox = Inbox()
+    inbox.add([*log, *decide(log, "a", DECLINE)])
+    assert list(inbox.open) == [key("b")]
+    log += decide(log, "b", APPROVE)
+    log.append(log[-1].model_copy(update={"kind": waits}))
+    with pytest.raises(UndecidableError, match="was approved at"):
+        decide(log, "b", DECLINE)
+
+
 def test_a_reason_of_any_length_is_one_printable_line_of_500_characters() -> None:
     reason = "<b>new</b>\nmerchants\x1b[31m\u202e " + "x" * 4_000_000
     [record] = decide(steps("a", 1), "a", APPROVE, reason, "ben\n" * 300)
@@ -80,7 +97,6 @@ def test_a_reason_of_any_length_is_one_printable_line_of_500_characters() -> Non
         ([OutcomeKind.TRAINING_REQUESTED], "is requested already"),
         ([OutcomeKind.TRAINING_REQUESTED, OutcomeKind.TRAINING_STARTED], "was trained already"),
         ([OutcomeKind.HELD], "the retrain policy holds it"),
-        ([OutcomeKind.AWAITING_LABELS], "it awaits labels"),
         ([OutcomeKind.HELD, OutcomeKind.SUPERSEDED], "needs no decision: why"),
         ([OutcomeKind.FAILED], "was not looked at"),
         ([AWAITING, OutcomeKind.TRAINING_REQUESTED], "is requested already"),
