@@ -165,12 +165,9 @@ def test_the_history_of_versions_says_what_came_of_each(reports: Reports) -> Non
     metadata = reports.refresh(asset=MODEL_HISTORY)
 
     newest, first = [record.data for record in metadata["versions"].records]
-    assert (first["version"], first["is champion"], first["reason"]) == (
-        "1",
-        True,
-        "the first version",
-    )
-    assert (newest["version"], newest["is champion"]) == ("2", False)
+    found = (first["version"], first["outcome"], first["reason"])
+    assert found == ("1", "promoted", "the first version")
+    assert (newest["version"], newest["outcome"]) == ("2", "not promoted")
     assert newest["trained on"] == "2026-04-10 to 2026-04-10"
     assert newest["drift before"] == "2026-04-10: description 0.5200 (drift), type 0.0400"
     assert newest["drift after"] == "2026-04-11: description 0.1000, type 0.0400"
