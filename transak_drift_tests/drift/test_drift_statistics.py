@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
@@ -169,6 +169,8 @@ numericals = st.builds(
 pairs = st.tuples(categoricals, categoricals) | st.tuples(numericals, numericals)
 
 
+# Each distance has its chance simulated.
+@settings(max_examples=40)
 @given(pairs)
 def test_a_distance_is_symmetric_and_at_most_1(
     pair: tuple[FeatureStatistics, FeatureStatistics],

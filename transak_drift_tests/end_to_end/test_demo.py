@@ -9,9 +9,11 @@ import pytest
 from transak_drift_tests.cli.commands import document
 
 
-@pytest.mark.parametrize("options", [(), ("--window", "month")], ids=["day", "month"])
+@pytest.mark.parametrize(
+    ("options", "rows_per_day"), [((), 400), (("--window", "month"), 100)], ids=["day", "month"]
+)
 def test_the_demo_closes_the_loop_and_tells_what_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], rows_per_day: int
 ) -> None:
     # What the demo sets itself is set here as well, so that the next test has it no more.
     for name in ("TRANSAK_DRIFT_PLATFORM", "TRANSAK_DRIFT_DRIFT_FROM", "DAGSTER_HOME"):
@@ -19,7 +21,7 @@ def test_the_demo_closes_the_loop_and_tells_what_happened(
     monkeypatch.setenv("TRANSAK_DRIFT_SENSOR_INTERVAL_SECONDS", "")
     monkeypatch.setenv("TRANSAK_DRIFT_MONITORING_WINDOW", "")
     monkeypatch.setenv("TRANSAK_DRIFT_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", "400")
+    monkeypatch.setenv("TRANSAK_DRIFT_ROWS_PER_DAY", str(rows_per_day))
     report = document("demo", *options)
     windows, drifted_key = report["windows"], report["drift_window"]
     assert len(drifted_key) == (len("2026-08") if options else len("2026-08-27"))
