@@ -36,8 +36,8 @@ QUANTILES: tuple[float, ...] = tuple((1 / (1 + np.exp(-_LOG_ODDS))).tolist())
 # Numbers to draw from, so few that their places fit into two bytes, which are sorted fastest.
 _SLOTS = 50_000
 _MAX_DRAWS, _MIN_DRAWS = 20_000, 100
-# Values in all windows that are drawn together.
-_MAX_DRAWN = 6_000_000
+# Values in all windows that are drawn, and in those that are in memory together.
+_MAX_DRAWN, _MAX_AT_ONCE = 6_000_000, 500_000
 # A truncation that is less likely changes no digit that anybody reads.
 _NEGLIGIBLE = 1e-12
 _TOLERANCE = 1e-9
@@ -178,19 +178,23 @@ def divergence_by_chance(counts: Sequence[int], values: int) -> float:
     """
     random, rows = np.random.default_rng(0), np.array(counts)
     shares = rows / rows.sum()
+    parts = []
     if len(counts) <= values:
-        number = _draws(len(counts))
-        found = random.multinomial(values, shares, size=number) / values
-        return _quantile(_divergence(np.broadcast_to(shares, found.shape), found))
-    size = min(values, _MAX_DRAWN // _MIN_DRAWS)
-    drawn = random.integers(0, rows.sum(), size=(_draws(size), size))
-    drawn = np.sort(np.searchsorted(np.cumsum(rows), drawn, side="right"), axis=1)
-    # How often a value was drawn is known where its run ends; the others have the share 0 here.
-    ends = np.diff(drawn, axis=1, append=len(counts)) > 0
-    lengths = np.diff(np.flatnonzero(ends), prepend=-1)
-    found = np.zeros(drawn.shape)
-    found[ends] = lengths / size
-    return _quantile(_divergence(np.where(ends, shares[drawn], 0.0), found))
+        for number in _parts(len(counts)):
+            found = random.multinomial(values, shares, size=number) / values
+            parts.append(_divergence(np.broadcast_to(shares, found.shape), found))
+        return _quantile(np.concatenate(parts))
+    size, below = min(values, _MAX_DRAWN // _MIN_DRAWS), np.cumsum(rows)
+    for number in _parts(size):
+        drawn = random.integers(0, below[-1], size=(number, size))
+        drawn = np.sort(np.searchsorted(below, drawn, side="right"), axis=1)
+        # How often a value was drawn is known where its run ends; the others have the share 0 here.
+        ends = np.diff(drawn, axis=1, append=len(counts)) > 0
+        lengths = np.diff(np.flatnonzero(ends), prepend=-1)
+        found = np.zeros(drawn.shape)
+        found[ends] = lengths / size
+        parts.append(_divergence(np.where(ends, shares[drawn], 0.0), found))
+    return _quantile(np.concatenate(parts))
 
 
 @lru_cache(maxsize=64)
@@ -215,12 +219,13 @@ def _divergence_of_numbers(
         return 1.0
     if values > MAX_DRAWN_VALUES:
         return _divergence_of_many_numbers(baseline, numbers, values)
-    random = np.random.default_rng(0)
-    shape = (_draws(values), values)
-    drawn = random.integers(0, len(numbers), size=shape, dtype=np.uint16)
-    if finite < 1:
-        drawn[random.random(shape) >= finite] = len(numbers)
-    return _quantile(divergences(baseline, numbers, np.sort(drawn, axis=1, kind="stable")))
+    random, found = np.random.default_rng(0), []
+    for number in _parts(values):
+        drawn = random.integers(0, len(numbers), size=(number, values), dtype=np.uint16)
+        if finite < 1:
+            drawn[random.random(drawn.shape) >= finite] = len(numbers)
+        found.append(divergences(baseline, numbers, np.sort(drawn, axis=1, kind="stable")))
+    return _quantile(np.concatenate(found))
 
 
 def _divergence_of_many_numbers(
@@ -253,6 +258,12 @@ def _divergence_of_many_numbers(
 
 def _draws(size: int) -> int:
     return min(_MAX_DRAWS, max(_MAX_DRAWN // size, _MIN_DRAWS))
+
+
+def _parts(size: int) -> Iterable[int]:
+    """Return how many samples of a size are drawn together, one part after the other."""
+    at_once, number = max(_MAX_AT_ONCE // size, 1), _draws(size)
+    return (min(at_once, number - drawn) for drawn in range(0, number, at_once))
 
 
 def _quantile(found: np.ndarray) -> float:
