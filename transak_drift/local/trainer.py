@@ -110,12 +110,12 @@ def train_classifier(
         raise DatasetError(f"seed = {seed} is negative", "write 0 or more")
     max_rows = settings.maximum_rows
     present = read_labelled_rows(training_files, label_column, seed, max_rows, dates=dates)
-    _require_learnable(present, label_column)
     at_most = min(_HISTORY_FACTOR * len(present.training), max_rows)
     history = read_labelled_rows(
         history_files, label_column, seed, at_most, is_history=True, dates=dates
     )
     training = np.concatenate([history.training, present.training])
+    _require_learnable(present, training, label_column)
     progress(
         f"{len(training):,} labelled rows to train on, {len(history.training):,} of them from "
         f"before the drift; {present.rows + history.rows:,} rows are there"
@@ -231,7 +231,7 @@ def _row_quotas(row_counts: Sequence[int], max_rows: int, is_history: bool) -> l
     return [*(remaining * rows // sum(older) for rows in older), from_newest]
 
 
-def _require_learnable(found: LabelledRows, label_column: str) -> None:
+def _require_learnable(found: LabelledRows, training: Texts, label_column: str) -> None:
     rows = len(found.training) + sum(map(len, found.held_out))
     if rows < _MIN_ROWS:
         raise DatasetError(
@@ -239,7 +239,8 @@ def _require_learnable(found: LabelledRows, label_column: str) -> None:
             f"({found.without_label} without); at least {_MIN_ROWS} are needed",
             "add days or labels",
         )
-    distinct = set(found.training[:, -1])
+    # What drifted may be all of one class, where the history has others.
+    distinct = set(training[:, -1])
     if len(distinct) < 2:
         only = f"only the label {distinct.pop()!r}" if distinct else "no label"
         raise DatasetError(

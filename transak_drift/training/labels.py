@@ -18,6 +18,8 @@ _MAX_SHOWN_CLASSES = 50
 _MAX_TEXT = 60
 # More than are named: the texts of one value may differ.
 _MAX_VALUES = 4 * _MAX_NAMED
+# Space, tab, line feed and break, carriage return and no-break space: DuckDB trims spaces alone.
+_BLANKS = " || ".join(f"CHR({code})" for code in (32, 9, 10, 11, 13, 160))
 
 
 class LabelCount(BaseModel, frozen=True):
@@ -90,8 +92,8 @@ def count_query(texts: str) -> str:
     )
     return (
         f"WITH texts AS (\n{texts}\n), "
-        "labelled AS (SELECT CASE WHEN TRIM(label) <> '' THEN label END AS label, value "
-        "FROM texts), "
+        f"labelled AS (SELECT CASE WHEN TRIM(label, {_BLANKS}) <> '' THEN label END AS label, "
+        "value FROM texts), "
         "counted AS (SELECT label, CASE WHEN label IS NULL THEN value END AS value, "
         "COUNT(*) AS row_count FROM labelled GROUP BY 1, 2) "
         f"{' UNION ALL '.join(parts)}"

@@ -64,9 +64,13 @@ def find_event(logs: Mapping[str, Sequence[TriggerRecord]], name: str) -> tuple[
     The logs are the records by model; the name is a key, the id of a monitoring job, or `newest`.
     """
     if name == NEWEST:
-        waiting = {model: awaiting_approval(_sum(log)) for model, log in logs.items()}
-        matches = [(model, found[0][0].key) for model, found in waiting.items() if found]
-        if not matches:
+        inboxes = {model: _sum(log) for model, log in logs.items()}
+        # What awaits labels is meant only where nothing awaits approval.
+        for kinds in (AWAIT_A_PERSON, _MAY_BE_DECLINED):
+            waiting = {model: awaiting_approval(inbox, kinds) for model, inbox in inboxes.items()}
+            if matches := [(model, found[0][0].key) for model, found in waiting.items() if found]:
+                break
+        else:
             raise UndecidableError(f"no drift event awaits approval; {SEE_STATUS}")
     else:
         known = {(model, record.key) for model, log in logs.items() for record in log}

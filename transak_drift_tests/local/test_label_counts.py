@@ -28,7 +28,7 @@ ROWS = [
     ("MGB", None),
     ("MGB", ""),
     ("MGB", "  "),
-    ("Kiosk", None),
+    ("Kiosk", "\t\u00a0 "),
     (None, None),
 ]
 PARQUET, CSV = "rows.parquet", "rows.csv"

@@ -201,6 +201,9 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
             train_classifier([good, tmp_path / f"{name}.parquet"], "category", 0)
     with pytest.raises(DatasetError, match="only the label 'a'"):
         train_classifier([day_file(tmp_path / "1.parquet", ["a"] * 60)], "category", 0)
+    # What drifted may be of one class, where the history has others.
+    of_one = train_classifier([tmp_path / "1.parquet"], "category", 0, history_files=[good])
+    assert list(of_one.pipeline.classes_) == ["a", "b"]
     few = day_file(tmp_path / "2.parquet", ["a", "b"] * 15 + [None] * 40)
     training = local_training(tmp_path)
     with pytest.raises(DatasetError, match=r"30 rows with a label.*\(40 without\).*50"):

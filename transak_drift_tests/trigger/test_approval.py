@@ -132,6 +132,9 @@ def test_an_event_is_named_by_its_key_its_job_or_as_the_newest() -> None:
             find_event(logs, name)
     with pytest.raises(UndecidableError, match="no drift event awaits approval"):
         find_event({"two": logs["two"]}, "newest")
+    lacks_labels = {"four": steps("d", 4, OutcomeKind.AWAITING_LABELS)}
+    assert find_event(lacks_labels, "newest") == ("four", key("d"))
+    assert find_event(logs | lacks_labels, "newest") == ("one", key("b"))
     for name in ("c", "newest"):
         with pytest.raises(UndecidableError, match=f"name one of {key('c')}, {key('c')}"):
             find_event({"two": steps("c", 1), "three": steps("c", 1)}, name)
