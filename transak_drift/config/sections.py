@@ -236,6 +236,12 @@ class DataQuality(Section):
     column_types off."""
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise fault("names {twice} twice", "name each once", twice=", ".join(twice))
+    return names
+
+
 _Loss = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False, strict=True)]
 
 
@@ -266,7 +272,14 @@ class LabelPolicy(Section):
     """Column with the labels; by default label_column, which must be the same where both are
     set."""
 
-    expected: Annotated[tuple[FeatureName, ...], Field(min_length=1)] | None = None
+    expected: (
+        Annotated[
+            tuple[FeatureName, ...],
+            Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+            AfterValidator(_each_once),
+        ]
+        | None
+    ) = None
     """Classes that a label may be; by default those that the champion has learned."""
 
     minimum_per_class: Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)] = 0

@@ -208,8 +208,8 @@ def _columns() -> Pipeline:
 
 def _features() -> ColumnTransformer:
     description, kind, amount, day = range(len(FEATURES))
-    # A token at the beginning: no vocabulary is empty, whatever the descriptions are.
-    words = _weights(token_pattern=r"^|\w+", ngram_range=(1, 2))
+    # A text without a word is one: no vocabulary is empty, whatever the descriptions are.
+    words = _weights(token_pattern=r"^\W*$|\w+", ngram_range=(1, 2))
     # An invoice's number is noise among characters, where it is marked alone (as is the beginning);
     # as a whole one that recurs, an account's for example, is a word. What strips accents here is
     # called with the lower-case text.
@@ -250,6 +250,9 @@ def _amount_buckets() -> Pipeline:
         in_buckets = FunctionTransformer(np.digitize, kw_args={"bins": bins})
         buckets.append((f"of {width:g}", make_pipeline(in_buckets, _one_hot())))
     return make_pipeline(
+        # A row of CSV is served with an empty text where it has none.
+        FunctionTransformer(np.ma.masked_equal, kw_args={"value": ""}),
+        FunctionTransformer(np.ma.filled, kw_args={"fill_value": np.nan}),
         FunctionTransformer(np.asarray, kw_args={"dtype": np.float64}),
         FunctionTransformer(np.arcsinh),
         FeatureUnion(buckets),

@@ -261,6 +261,7 @@ WRONG = [
     ("labels.columns", "category", 'did you mean "column"?'),
     ("labels.expected", [], "is empty"),
     ("labels.expected", [" "], "labels.expected[0]"),
+    ("labels.expected", ["a", "b", "a"], "names a twice"),
     ("labels.minimum_per_class", -1, "is less than 0"),
     ("labels.minimum_share", 0, "is not greater than 0"),
     ("vertex.training_dataset", "gs://transak-i1/training/data.parquet", ".jsonl"),

@@ -347,6 +347,7 @@ def test_a_model_is_served_where_only_scikit_learn_is_installed(tmp_path: Path) 
         [["Coop Bern", "card", -5], ["Migros", "card", None]],
         [["Coop Bern", "card", -5, "2026-11-23"], ["Migros", "card", 1.5, "2026-11-24"]],
         [["Coop Bern", "card", -5, "2026-11-23"], ["Migros", "card", None, None]],
+        [["Coop Bern", "card", -5, "2026-11-23"], ["Migros", "card", "", ""]],
     ]
     command = [sys.executable, "-c", SERVE, str(tmp_path / "model.joblib")]
     found = subprocess.run(
